@@ -1,0 +1,1 @@
+"""Where default inputs come from: a simulation, and a download of the real table."""

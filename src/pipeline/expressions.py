@@ -1,0 +1,136 @@
+"""Formulas for derived columns: parsed into arithmetic, never evaluated as code."""
+
+import ast
+import operator
+import re
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import FormulaError
+
+Column = NDArray[np.float64]
+
+OPERATORS: dict[type[ast.AST], Callable[..., Column]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+    ast.UAdd: operator.pos,
+    ast.USub: operator.neg,
+}
+FUNCTIONS: dict[str, Callable[[Column], Column]] = {
+    "log1p": np.log1p,
+    "sqrt": np.sqrt,
+    "sin": np.sin,
+    "cos": np.cos,
+}
+ALLOWED = f"use column names (`in backticks` unless plain), numbers, + - * / ** ( ) and {', '.join(FUNCTIONS)}"
+MAX_LENGTH = 1000
+
+
+def parse(name: str, formula: str) -> ast.expr:
+    """Parse the formula of derived column `name` and check that it holds nothing but arithmetic.
+
+    A column whose name is not a plain word stands in backticks, as in pandas' ``query``.
+
+    Parameters
+    ----------
+    name : str
+        The derived column, for messages.
+    formula : str
+        Such as ``total_rooms / households`` or ``log1p(population)``.
+
+    Returns
+    -------
+    ast.expr
+        The checked syntax tree, for `columns_of` and `compute`.
+
+    Raises
+    ------
+    FormulaError
+        When the formula is not arithmetic over columns.
+    """
+    where = f"dataset.derived.{name} in params.yaml"
+    if len(formula) > MAX_LENGTH:
+        raise FormulaError(f"{where} is longer than {MAX_LENGTH} characters", "split it into several derived columns")
+    quoted: list[str] = []
+
+    def placeholder(match: re.Match[str]) -> str:
+        quoted.append(match[1])
+        return f" __column{len(quoted) - 1} "
+
+    try:
+        tree = ast.parse(re.sub(r"`([^`]+)`", placeholder, formula).strip(), mode="eval").body
+        _check(tree, where)
+    except (SyntaxError, ValueError, OverflowError):
+        raise FormulaError(f"{where} is not a formula: {formula!r}", ALLOWED) from None
+    except (RecursionError, MemoryError):
+        raise FormulaError(f"{where} is nested too deeply", "split it into several derived columns") from None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id.startswith("__column"):
+            node.id = quoted[int(node.id.removeprefix("__column"))]
+    if not columns_of(tree):
+        raise FormulaError(f"{where} uses no column: {formula!r}", "name at least one column")
+    return tree
+
+
+def columns_of(tree: ast.expr) -> list[str]:
+    """Return the columns a parsed formula reads, each once, in order of appearance."""
+    functions = {node.func for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    names = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and node not in functions]
+    return list(dict.fromkeys(names))
+
+
+def compute(tree: ast.expr, columns: Mapping[str, Column]) -> Column:
+    """Compute a parsed formula.
+
+    Parameters
+    ----------
+    tree : ast.expr
+        From `parse`.
+    columns : mapping of str to array of float64, shape (n_rows,)
+        At least those of `columns_of`.
+
+    Returns
+    -------
+    array of float64, shape (n_rows,)
+        Missing (NaN) where an input is missing or the result is not a finite number (such as 1 / 0).
+    """
+    with np.errstate(all="ignore"):
+        values = np.asarray(_value(tree, columns), dtype=np.float64)
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _check(node: ast.expr, where: str) -> None:
+    match node:
+        case ast.BinOp(left, op, right) if type(op) in OPERATORS:
+            _check(left, where)
+            _check(right, where)
+        case ast.UnaryOp(op, operand) if type(op) in OPERATORS:
+            _check(operand, where)
+        case ast.Call(ast.Name(function), [argument], []) if function in FUNCTIONS:
+            _check(argument, where)
+        case ast.Name():
+            pass
+        case ast.Constant(int(value) | float(value)) if type(value) is not bool and np.isfinite(float(value)):
+            pass
+        case _:
+            raise FormulaError(f"{where} holds {ast.unparse(node)!r}, which is not allowed", ALLOWED)
+
+
+def _value(node: ast.expr, columns: Mapping[str, Column]) -> Column:
+    match node:
+        case ast.BinOp(left, op, right):
+            return OPERATORS[type(op)](_value(left, columns), _value(right, columns))
+        case ast.UnaryOp(op, operand):
+            return OPERATORS[type(op)](_value(operand, columns))
+        case ast.Call(ast.Name(function), [argument], []):
+            return FUNCTIONS[function](_value(argument, columns))
+        case ast.Name(column):
+            return columns[column]
+        case ast.Constant(value) if isinstance(value, int | float):
+            return np.asarray(value, dtype=np.float64)
+    raise AssertionError(f"unchecked formula: {ast.dump(node)}")

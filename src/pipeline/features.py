@@ -1,0 +1,174 @@
+"""The feature transformer: raw rows in, the numeric columns a model is fitted on out.
+
+It is fitted on training rows, holds nothing but names and categories, and is stored as JSON beside the model,
+so that training and serving compute the same features from the same code.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+import pandas as pd
+
+from pipeline.errors import PipelineError
+from pipeline.expressions import columns_of, compute, parse
+
+if TYPE_CHECKING:
+    from pipeline.params import DatasetParams
+
+Kind = Literal["number", "boolean", "text"]
+
+
+def kind_of(column: pd.Series) -> Kind | None:
+    """Return what a column holds, or None for what the pipeline does not take (dates, lists, mixed values)."""
+    if pd.api.types.is_bool_dtype(column):
+        return "boolean"
+    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_complex_dtype(column):
+        return "number"
+    if isinstance(column.dtype, pd.CategoricalDtype) or pd.api.types.is_string_dtype(column.dropna()):
+        return "text"
+    return None
+
+
+def non_features(table: pd.DataFrame, params: "DatasetParams") -> list[str]:
+    """Return the columns of a prepared table that are no input: the target, and what is kept for the split only."""
+    return [name for name in table.columns if name == params.target or name in params.drop]
+
+
+def feature_name(*parts: str) -> str:
+    """Join `parts` to a name XGBoost accepts: no ``[``, ``]``, ``<``, nor other signs that break file names."""
+    return re.sub(r"\W+", "_", "_".join(parts)).strip("_") or "feature"
+
+
+@dataclass(frozen=True)
+class FeatureTransformer:
+    """Turns raw rows into features.
+
+    Attributes
+    ----------
+    kinds : dict of str to {"number", "boolean", "text"}
+        The raw input columns, in order.
+    categories : dict of str to list of str
+        For each text column its categories, each of which becomes a column of 0 and 1. A category not among
+        them, like a missing one, is 0 in all.
+    derived : dict of str to str
+        Name and formula of each derived column.
+    """
+
+    kinds: dict[str, Kind]
+    categories: dict[str, list[str]]
+    derived: dict[str, str]
+
+    @classmethod
+    def fit(cls, rows: pd.DataFrame, derived: dict[str, str]) -> Self:
+        """Learn columns and categories from training rows.
+
+        Parameters
+        ----------
+        rows : DataFrame, shape (n_rows, n_columns)
+            Input columns only: neither target nor dropped columns.
+        derived : dict of str to str
+            Formulas over number columns.
+
+        Raises
+        ------
+        PipelineError
+            When a formula names a column that is missing or not numeric, or a derived name is taken.
+        """
+        kinds: dict[str, Kind] = {}
+        for name in rows.columns:
+            kind = kind_of(rows[name])
+            if kind is None:
+                raise PipelineError(
+                    f"column {name!r} is of type {rows[name].dtype}, which is not a feature",
+                    "add it to dataset.drop in params.yaml, or turn it into a number",
+                )
+            kinds[str(name)] = kind
+        for name, formula in derived.items():
+            _check_derived(name, formula, kinds)
+        categories = {
+            name: sorted({str(value) for value in rows[name].dropna().unique()})
+            for name, kind in kinds.items()
+            if kind == "text"
+        }
+        return cls(kinds, categories, dict(derived))
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Names of the features, in order: numbers, derived, one per category; distinct."""
+        names = [feature_name(name) for name, kind in self.kinds.items() if kind != "text"]
+        names += [feature_name(name) for name in self.derived]
+        names += [feature_name(name, category) for name, values in self.categories.items() for category in values]
+        return _distinct(names)
+
+    @property
+    def numeric_names(self) -> list[str]:
+        """The features that are numbers: raw and derived, without booleans and categories."""
+        count = sum(kind != "text" for kind in self.kinds.values()) + len(self.derived)
+        booleans = {
+            place for place, kind in enumerate(k for k in self.kinds.values() if k != "text") if kind == "boolean"
+        }
+        return [name for place, name in enumerate(self.feature_names[:count]) if place not in booleans]
+
+    def transform(self, rows: pd.DataFrame, only: Sequence[str] | None = None) -> pd.DataFrame:
+        """Compute the features of raw rows.
+
+        Parameters
+        ----------
+        rows : DataFrame, shape (n_rows, n_columns)
+            At least the columns of `kinds`, in any order.
+        only : sequence of str, optional
+            The features wanted; all when absent.
+
+        Returns
+        -------
+        DataFrame of float64, shape (n_rows, n_features)
+            Missing numbers stay missing (NaN), which XGBoost handles itself.
+        """
+        numbers = {
+            name: rows[name].to_numpy(dtype=np.float64, na_value=np.nan)
+            for name, kind in self.kinds.items()
+            if kind != "text"
+        }
+        columns = list(numbers.values())
+        columns += [compute(parse(name, formula), numbers) for name, formula in self.derived.items()]
+        for name, values in self.categories.items():
+            texts = rows[name].astype("str")
+            columns += [(texts == category).to_numpy(dtype=np.float64) for category in values]
+        features = dict(zip(self.feature_names, columns, strict=True))
+        return pd.DataFrame({name: features[name] for name in only or features}, index=rows.index)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all that was fitted, as plain values for JSON."""
+        return asdict(self)
+
+
+def _check_derived(name: str, formula: str, kinds: dict[str, Kind]) -> None:
+    if name in kinds:
+        raise PipelineError(f"dataset.derived.{name} has the name of a column", "give the derived column another name")
+    for column in columns_of(parse(name, formula)):
+        if column not in kinds:
+            raise PipelineError(
+                f"dataset.derived.{name} uses {column!r}, which is not an input column",
+                f"use one of {', '.join(kind for kind in kinds if kinds[kind] != 'text')}",
+            )
+        if kinds[column] == "text":
+            raise PipelineError(
+                f"dataset.derived.{name} uses {column!r}, which holds text", "use number columns in formulas"
+            )
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Append _2, _3, … to names that appeared before."""
+    taken: set[str] = set()
+    distinct = []
+    for name in names:
+        candidate, count = name, 1
+        while candidate in taken:
+            count += 1
+            candidate = f"{name}_{count}"
+        taken.add(candidate)
+        distinct.append(candidate)
+    return distinct

@@ -1,0 +1,203 @@
+"""params.yaml, read and checked: the pipeline's one configuration."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.errors import ParamsError
+from pipeline.expressions import parse
+
+PARAMS_PATH = Path("params.yaml")
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Stage = Literal["None", "Staging", "Production", "Archived"]
+
+
+class Section(BaseModel):
+    """Base of every section: unknown keys are errors, numbers are not made from text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class SplitParams(Section):
+    """How rows are divided into a training and a test table, and training rows into folds."""
+
+    test_size: float = Field(default=0.2, gt=0, lt=1)
+    seed: Seed = 42
+    strategy: Literal["random", "stratified", "group", "time"] = "random"
+    column: str | None = None
+
+    @model_validator(mode="after")
+    def _column_fits_strategy(self) -> Self:
+        if self.strategy in ("group", "time") and self.column is None:
+            raise ValueError(f"strategy {self.strategy} needs `column`, the column to split by")
+        if self.strategy == "random" and self.column is not None:
+            raise ValueError("strategy random takes no `column`; use stratified, group or time, or remove it")
+        return self
+
+
+class DatasetParams(Section):
+    """The input table and what its columns mean."""
+
+    path: str = Field(min_length=1)
+    target: str = Field(min_length=1)
+    task: Literal["regression", "classification"] = "regression"
+    drop: list[str] = []
+    categorical: list[str] | None = None
+    max_categories: int = Field(default=50, ge=2)
+    derived: dict[str, str] = {}
+    split: SplitParams = SplitParams()
+
+    @model_validator(mode="after")
+    def _columns_are_consistent(self) -> Self:
+        if self.target in self.drop:
+            raise ValueError(f"the target {self.target!r} cannot also be in `drop`")
+        if self.categorical and self.target in self.categorical:
+            raise ValueError(f"the target {self.target!r} cannot also be in `categorical`")
+        both = sorted(set(self.categorical or []) & set(self.drop))
+        if both:
+            raise ValueError(f"{', '.join(both)} cannot be both in `categorical` and in `drop`")
+        if self.target in self.derived:
+            raise ValueError(f"the target {self.target!r} cannot also be a name in `derived`")
+        for name, formula in self.derived.items():
+            parse(name, formula)
+        return self
+
+
+class Range(Section):
+    """Values from `low` to `high`: whole numbers when both are whole, evenly in logarithm when `log`."""
+
+    low: int | float
+    high: int | float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError("`low` must be below `high`")
+        if self.log and self.low <= 0:
+            raise ValueError("`log` needs `low` above 0")
+        if self.log and isinstance(self.low, int) and isinstance(self.high, int):
+            raise ValueError("`log` is for fractions: write `low` or `high` with a decimal point")
+        return self
+
+
+Choices = Annotated[list[int | float | str], Field(min_length=1)]
+# The parameters of XGBoost that a search may vary, each with the least and greatest value XGBoost takes.
+SEARCHABLE: dict[str, tuple[float, float]] = {
+    "learning_rate": (0, 1),
+    "max_depth": (1, 30),
+    "max_leaves": (0, 2**16),
+    "min_child_weight": (0, float("inf")),
+    "max_delta_step": (0, float("inf")),
+    "gamma": (0, float("inf")),
+    "subsample": (0, 1),
+    "colsample_bytree": (0, 1),
+    "colsample_bylevel": (0, 1),
+    "colsample_bynode": (0, 1),
+    "reg_alpha": (0, float("inf")),
+    "reg_lambda": (0, float("inf")),
+}
+POSITIVE = {"learning_rate", "subsample", "colsample_bytree", "colsample_bylevel", "colsample_bynode"}
+WHOLE = {"max_depth", "max_leaves"}
+
+
+class SearchParams(Section):
+    """A randomised search: how many candidates, from which space, stopped how."""
+
+    n_candidates: int = Field(default=20, ge=1)
+    max_rounds: int = Field(default=800, ge=1)
+    early_stopping_rounds: int = Field(default=30, ge=1)
+    space: dict[str, Range | Choices] = Field(
+        default={"max_depth": Range(low=3, high=8), "learning_rate": Range(low=0.03, high=0.3, log=True)},
+        min_length=1,
+    )
+
+    @model_validator(mode="after")
+    def _space_is_of_xgboost(self) -> Self:
+        for name, values in self.space.items():
+            if name not in SEARCHABLE:
+                raise ValueError(f"`space.{name}` is not one of {', '.join(SEARCHABLE)}")
+            low, high = SEARCHABLE[name]
+            ends = [values.low, values.high] if isinstance(values, Range) else values
+            for end in ends:
+                if isinstance(end, str) or not low <= end <= high or (end == 0 and name in POSITIVE):
+                    least = "above 0" if name in POSITIVE else f"{low:g} or more"
+                    raise ValueError(f"`space.{name}` holds {end!r}; it takes {least}, at most {high:g}")
+                if name in WHOLE and not isinstance(end, int):
+                    raise ValueError(f"`space.{name}` holds {end!r}; it takes whole numbers")
+        return self
+
+
+class TrainParams(Section):
+    """How models are searched for, fitted and explained."""
+
+    experiment_name: Name = "housing-price-prediction"
+    seed: Seed = 42
+    n_jobs: int = Field(default=2, ge=1)
+    cv_folds: int = Field(default=5, ge=2, le=50)
+    search: SearchParams = SearchParams()
+    important_gain: float = Field(default=0.95, gt=0, le=1)
+    explain_rows: int = Field(default=1000, ge=10)
+
+
+class RegisterParams(Section):
+    """Where the winner goes."""
+
+    model_name: Name = "housing-price-production"
+    stage: Stage = "Staging"
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    dataset: DatasetParams
+    train: TrainParams = TrainParams()
+    registry: RegisterParams = Field(default=RegisterParams(), alias="register")
+
+
+def load_params(path: Path = PARAMS_PATH) -> Params:
+    """Read and check params.yaml.
+
+    Raises
+    ------
+    ParamsError
+        When the file is missing, is not YAML, or holds an unknown key or a value out of range; the message
+        names each key.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(
+            f"{path.resolve()} does not exist", "run from a folder that holds a dvc.yaml and a params.yaml"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        detail = " ".join(str(error).split())
+        raise ParamsError(f"{path} is not valid YAML: {detail}", "mend that line") from None
+    return check_params(content, str(path))
+
+
+def check_params(content: Any, source: str) -> Params:
+    """Check the content of a params file; `source` names it in messages."""
+    if not isinstance(content, dict):
+        raise ParamsError(f"{source} holds no keys", "start it with `dataset:` (README, 'Use your own table')")
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        lines = [f"{_key(problem['loc'])}: {_reason(problem)}" for problem in error.errors(include_url=False)]
+        raise ParamsError(f"{source}: " + "; ".join(dict.fromkeys(lines)), f"mend the named key in {source}") from None
+
+
+def _key(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location if part not in ("Range",) and "list[" not in str(part))
+
+
+def _reason(problem: Any) -> str:
+    if problem["type"] == "extra_forbidden":
+        return "unknown key"
+    if problem["type"] == "missing":
+        return "missing"
+    return f"{problem['msg'].removeprefix('Value error, ')} (it is {problem['input']!r})"

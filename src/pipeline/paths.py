@@ -1,0 +1,28 @@
+"""Where things are, below a pipeline folder (any folder with a dvc.yaml and a params.yaml)."""
+
+from pathlib import Path
+
+TRAIN_TABLE = Path("data/processed/train.parquet")
+TEST_TABLE = Path("data/processed/test.parquet")
+SCALER = Path("models/standard_scaler.pkl")
+EXPORTS = Path("models/production")
+
+DATA_PROFILE = Path("mlartifacts/prepare/data_profile.json")
+BEST_MODEL_INFO = Path("mlartifacts/training/best_model_info.json")
+BEST_METRICS = Path("mlartifacts/training/best_metrics.json")
+EXPERIMENTS_SUMMARY = Path("mlartifacts/training/experiments_summary.json")
+PLOTS = Path("mlartifacts/training/plots")
+REGISTERED_MODEL = Path("mlartifacts/registration/registered_model.json")
+
+
+def checkout_of(path: Path) -> Path:
+    """Return `path`, or its place in the main checkout when it lies in a temporary one of ``dvc exp run``.
+
+    ``dvc exp run --temp`` and ``--queue`` work in ``.dvc/tmp/exps/<name>/``, which DVC deletes afterwards: what
+    must outlive the experiment belongs to the checkout it was started from.
+    """
+    parts = path.resolve().parts
+    for place in range(len(parts) - 3):
+        if parts[place : place + 3] == (".dvc", "tmp", "exps"):
+            return Path(*parts[:place], *parts[place + 4 :])
+    return path.resolve()

@@ -1,0 +1,1 @@
+"""Stage 1: a raw file becomes checked, split tables."""

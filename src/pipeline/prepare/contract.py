@@ -1,0 +1,154 @@
+"""The contract an input table is held to, declared with pandera and reported in words."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from pipeline.errors import TableError
+from pipeline.features import kind_of
+from pipeline.params import DatasetParams
+
+if TYPE_CHECKING:
+    from pandera.pandas import Column
+
+# XGBoost computes in 32 bits, where a larger number is infinite.
+LARGEST = float(np.finfo(np.float32).max)
+
+
+def select_columns(table: pd.DataFrame, params: DatasetParams) -> pd.DataFrame:
+    """Return input columns, target and the column of the split, after checking that all named columns exist.
+
+    Raises
+    ------
+    TableError
+        When params.yaml names a column the table has not.
+    """
+    named = {
+        "target": [params.target],
+        "drop": params.drop,
+        "categorical": params.categorical or [],
+        "split.column": [params.split.column] if params.split.column else [],
+    }
+    for key, columns in named.items():
+        for column in columns:
+            if column not in table.columns:
+                shown = ", ".join(table.columns[:20]) + (", …" if len(table.columns) > 20 else "")
+                raise TableError(
+                    f"{params.path} has no column {column!r}, which dataset.{key} in params.yaml names",
+                    f"name one of its {len(table.columns)} columns: {shown}",
+                )
+    dropped = set(params.drop) - {params.split.column}
+    kept = table.drop(columns=[column for column in table.columns if column in dropped])
+    if kept.columns.difference([params.target, *params.drop]).empty:
+        raise TableError(f"{params.path} has no column left to predict from", "drop fewer columns in params.yaml")
+    return kept
+
+
+def check_contract(table: pd.DataFrame, params: DatasetParams) -> pd.DataFrame:
+    """Hold a table to its contract and bring every column to the type its kind has.
+
+    Parameters
+    ----------
+    table : DataFrame, shape (n_rows, n_columns)
+        From `select_columns`; row labels count from 0 in the file.
+
+    Returns
+    -------
+    DataFrame, shape (n_rows, n_columns)
+        Numbers as float64, booleans as bool, categories as text. The target is float64 in regression and text
+        in classification.
+
+    Raises
+    ------
+    TableError
+        Naming column, row (counted from 1 below the header), value and remedy of the first breach.
+    """
+    import pandera.pandas as pa
+
+    typed = pd.DataFrame({str(name): _typed(table[name], params) for name in table.columns})
+    schema = pa.DataFrameSchema({str(name): _contract_of(typed[name], params) for name in typed.columns})
+    try:
+        return schema.validate(typed, lazy=True)
+    except pa.errors.SchemaErrors as errors:
+        raise _breach(errors.failure_cases.iloc[0], typed, params) from None
+
+
+def _typed(column: pd.Series, params: DatasetParams) -> pd.Series:
+    """Bring an input column to the type of its kind; the contract then says whether it may stay."""
+    kind = kind_of(column)
+    if column.name == params.target:
+        return column if params.task == "regression" else _as_text(column)
+    if column.name in params.drop:  # kept for the split only
+        return _as_text(column) if column.dtype == object else column
+    if column.name in (params.categorical or []) or kind == "text":
+        return _as_text(column)
+    if kind == "number":
+        return column.astype("float64")
+    if kind == "boolean":
+        return _as_text(column) if column.isna().any() else column.astype("bool")
+    if column.dropna().map(lambda value: isinstance(value, bool | str | int | float)).all():
+        return _as_text(column)
+    row = int(np.flatnonzero(column.notna())[0])
+    raise TableError(
+        f"{params.path}: column {column.name!r} holds {type(column.iloc[row]).__name__} values, neither numbers nor "
+        f"text: row {row + 1} is {column.iloc[row]}",
+        "add it to dataset.drop in params.yaml, or write it as number or text",
+    )
+
+
+def _as_text(column: pd.Series) -> pd.Series:
+    """Turn values into text, whole numbers as such even where missing values made them fractions."""
+    if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
+        column = column.astype("Int64")
+    return column.astype("str").where(column.notna()).astype("str")
+
+
+def _contract_of(column: pd.Series, params: DatasetParams) -> "Column":
+    import pandera.pandas as pa
+
+    has_values = pa.Check(lambda values: values.notna().any(), name="has_values", ignore_na=False)
+    finite = pa.Check(lambda values: values.abs() <= LARGEST, name="finite")
+    few = pa.Check(lambda values: values.nunique() <= params.max_categories, name="few_categories")
+    if column.name == params.target:
+        kind, checks = ("float64", [finite, has_values]) if params.task == "regression" else ("str", [has_values])
+        return pa.Column(kind, checks, coerce=True, nullable=True)
+    if column.name in params.drop:
+        return pa.Column(nullable=True)
+    if pd.api.types.is_bool_dtype(column):
+        return pa.Column("bool")
+    if pd.api.types.is_float_dtype(column):
+        return pa.Column("float64", [has_values, finite], nullable=True)
+    return pa.Column("str", [has_values, few], nullable=True)
+
+
+def _breach(failure: pd.Series, table: pd.DataFrame, params: DatasetParams) -> TableError:
+    column = str(failure["column"])
+    where = f"{params.path}: column {column!r}"
+    if not pd.isna(failure["index"]):
+        where += f", row {int(failure['index']) + 1},"
+    check = str(failure["check"])
+    if check == "finite":
+        return TableError(
+            f"{where} holds {failure['failure_case']}, which XGBoost's 32-bit numbers take for infinite",
+            "correct the value, or leave it empty to mark it missing",
+        )
+    if check == "few_categories":
+        return _too_many_categories(table[column], where, params)
+    if check == "has_values":
+        remedy = "set dataset.target to another column" if column == params.target else "add it to dataset.drop"
+        return TableError(f"{where} holds no value at all", f"{remedy} in params.yaml")
+    return TableError(
+        f"{where} holds {failure['failure_case']!r}; the target of a regression must be a number",
+        "correct the value or leave it empty to drop the row; for labels set dataset.task: classification",
+    )
+
+
+def _too_many_categories(column: pd.Series, where: str, params: DatasetParams) -> TableError:
+    no_number = pd.to_numeric(column, errors="coerce").isna() & column.notna()
+    values = column[no_number] if no_number.mean() < 0.5 and no_number.any() else column.dropna()
+    problem = f"{where} is text with {column.nunique()} different values, more than dataset.max_categories "
+    problem += f"({params.max_categories}); row {values.index[0] + 1} is {values.iloc[0]!r}"
+    if values is not column and len(values) < len(column.dropna()):
+        return TableError(problem, f"if it is a number column, correct the {len(values)} values that are not numbers")
+    return TableError(problem, "add it to dataset.drop, or raise dataset.max_categories, in params.yaml")

@@ -1,0 +1,1 @@
+"""Stage 3: the winning run becomes a registry version and an export."""

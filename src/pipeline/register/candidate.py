@@ -1,0 +1,94 @@
+"""The run that is to be registered, looked up and checked before anything is written."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.errors import RegistryError
+from pipeline.files import read_json, sha256
+from pipeline.paths import BEST_MODEL_INFO
+from pipeline.tracking import check_run_not_moved, logged_model_of
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+TRAIN = "dvc repro -f -s model_train"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A finished run with a whole logged model.
+
+    Attributes
+    ----------
+    metrics : dict of str to float
+        Its test and cross-validation metrics.
+    tags : dict of str to str
+        Its data, code and model hashes, as far as the run knows them.
+    """
+
+    run_id: str
+    model_id: str
+    metrics: dict[str, float]
+    tags: dict[str, str]
+
+
+def find_candidate(client: "MlflowClient", folder: Path, run_id: str | None) -> Candidate:
+    """Look up the run `run_id`, or the winner that stage model_train wrote down.
+
+    Raises
+    ------
+    RegistryError
+        When the run is not in the store, is deleted, is not FINISHED, or its model is missing or changed.
+    """
+    from mlflow.exceptions import MlflowException
+
+    if run_id is None:
+        run_id = str(read_json(folder / BEST_MODEL_INFO, TRAIN)["mlflow_run_id"])
+        remedy = f"train anew: {TRAIN}"
+    else:
+        remedy = "name the run of an experiment: mlflow runs list, or the page of mlflow ui"
+    try:
+        run = client.get_run(run_id)
+    except MlflowException:
+        raise RegistryError(f"MLflow run {run_id} is not in the store", remedy) from None
+    check_run_not_moved(run)
+    if run.info.lifecycle_stage != "active":
+        raise RegistryError(
+            f"MLflow run {run_id} has been deleted", f"mlflow runs restore --run-id {run_id}, or {remedy}"
+        )
+    if run.info.status != "FINISHED":
+        raise RegistryError(f"MLflow run {run_id} is {run.info.status}, not FINISHED", remedy)
+    model_id = logged_model_of(run)
+    _check_model(model_id, run.data.tags.get("model_sha256"), remedy)
+    wanted = ("test_", "cv_", "baseline_")
+    return Candidate(
+        run_id=run_id,
+        model_id=model_id,
+        metrics={name: value for name, value in sorted(run.data.metrics.items()) if name.startswith(wanted)},
+        tags={
+            name: run.data.tags[name]
+            for name in ("data_sha256", "git_commit", "git_dirty", "model_sha256")
+            if name in run.data.tags
+        },
+    )
+
+
+def _check_model(model_id: str, expected_sha256: str | None, remedy: str) -> None:
+    import mlflow
+    from mlflow.exceptions import MlflowException
+    from mlflow.models import Model
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            logged = Path(mlflow.artifacts.download_artifacts(f"models:/{model_id}", dst_path=folder))
+            model_file = logged / str(Model.load(str(logged)).flavors["xgboost"]["data"])
+            found = sha256(model_file)
+        except (MlflowException, OSError, KeyError) as error:
+            detail = str(error).strip().split("\n")[0]
+            raise RegistryError(
+                f"the files of logged model {model_id} are not in the store: {detail}", remedy
+            ) from None
+    if expected_sha256 and found != expected_sha256:
+        raise RegistryError(f"the model file of {model_id} is not the one its run wrote (SHA-256 differs)", remedy)

@@ -1,0 +1,1 @@
+"""Stage 2: tables become MLflow runs, and one of them wins."""

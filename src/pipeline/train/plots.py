@@ -1,0 +1,175 @@
+"""The pictures of an experiment run, each a figure to save as PNG."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
+from numpy.typing import NDArray
+
+from pipeline.train.cross_validation import CrossValidation
+
+if TYPE_CHECKING:
+    from shap import Explanation
+
+DPI = 120
+SHOWN_FEATURES = 20
+LABEL_LENGTH = 32
+COMPACT = EngFormatter(sep="", places=None)
+BLUE, ORANGE, GREY = "#2b6cb0", "#dd6b20", "#718096"
+
+IMPORTANCE_TITLES = {
+    "weight": ("Splits that use a feature", "number of splits"),
+    "gain": ("Average gain of a feature's splits", "share of the sum over features"),
+    "cover": ("Average number of rows in a feature's splits", "share of the sum over features"),
+}
+
+
+def importance_plot(importance: dict[str, float], kind: str) -> Figure:
+    """Draw the most important features by `kind` (weight, gain or cover)."""
+    title, label = IMPORTANCE_TITLES[kind]
+    if kind == "weight":
+        return _bars(importance, title, label, "{:,.0f}")
+    total = sum(importance.values()) or 1.0
+    return _bars({name: value / total for name, value in importance.items()}, title, label, "{:.1%}")
+
+
+def shap_importance_plot(explanation: "Explanation", run_name: str) -> Figure:
+    """Draw each feature's mean absolute SHAP value over the explained rows."""
+    means = np.abs(explanation.values).mean(axis=0)
+    title = f"{run_name}: mean effect on a prediction, {len(explanation):,} rows"
+    values = dict(zip(explanation.feature_names, map(float, means), strict=True))
+    return _bars(values, title, "mean absolute SHAP value, in the target's unit", COMPACT)
+
+
+def _bars(values: dict[str, float], title: str, label: str, number_format: "str | EngFormatter") -> Figure:
+    """Draw the largest of `values` as horizontal bars, the largest on top."""
+    ranked = sorted(values.items(), key=lambda item: -item[1])
+    shown = ranked[:SHOWN_FEATURES][::-1]
+    figure = Figure(figsize=(8, 1.4 + 0.32 * len(shown)), layout="constrained")
+    axes = figure.subplots()
+    bars = axes.barh(range(len(shown)), [value for _, value in shown], color=BLUE)
+    axes.set_yticks(range(len(shown)), [_short(name) for name, _ in shown])
+    axes.bar_label(bars, fmt=number_format, padding=3, fontsize=8)
+    axes.margins(x=0.12)
+    if len(ranked) > len(shown):
+        title += f" (top {len(shown)} of {len(ranked)})"
+    axes.set(title=title, xlabel=label)
+    if isinstance(number_format, EngFormatter):
+        axes.xaxis.set_major_formatter(number_format)
+    _plain(axes)
+    return figure
+
+
+def predicted_vs_actual_plot(y_true: NDArray[np.float64], y_pred: NDArray[np.float64], target: str) -> Figure:
+    """Draw predictions of test rows against the truth, as density, with the line of equality."""
+    figure = Figure(figsize=(6.4, 6), layout="constrained")
+    axes = figure.subplots()
+    low, high = float(min(y_true.min(), y_pred.min())), float(max(y_true.max(), y_pred.max()))
+    axes.plot([low, high], [low, high], color=ORANGE, linewidth=1.2, label="predicted = actual")
+    axes.scatter(y_true, y_pred, s=7, alpha=_alpha(len(y_true)), color=BLUE, linewidths=0, rasterized=True)
+    axes.set(
+        title=f"Predicted and actual {_short(target)}, {len(y_true):,} test rows", xlabel="actual", ylabel="predicted"
+    )
+    axes.legend(loc="upper left", frameon=False)
+    axes.set_aspect("equal")
+    axes.xaxis.set_major_formatter(COMPACT)
+    axes.yaxis.set_major_formatter(COMPACT)
+    _plain(axes)
+    return figure
+
+
+def residuals_plot(y_true: NDArray[np.float64], y_pred: NDArray[np.float64], target: str) -> Figure:
+    """Draw residuals (actual minus predicted) of test rows against the prediction, and their distribution."""
+    residuals = y_true - y_pred
+    figure = Figure(figsize=(9, 4.6), layout="constrained")
+    scatter, histogram = figure.subplots(1, 2, width_ratios=[2.2, 1], sharey=True)
+    scatter.scatter(y_pred, residuals, s=7, alpha=_alpha(len(y_true)), color=BLUE, linewidths=0, rasterized=True)
+    scatter.axhline(0, color=ORANGE, linewidth=1.2)
+    scatter.set(title=f"Residuals of {_short(target)}", xlabel="predicted", ylabel="actual − predicted")
+    histogram.hist(residuals, bins=50, orientation="horizontal", color=BLUE)
+    histogram.axhline(0, color=ORANGE, linewidth=1.2)
+    rmse, bias = float(np.sqrt(np.mean(residuals**2))), float(residuals.mean())
+    histogram.set(title=f"RMSE {rmse:,.4g}\nmean {bias:,.4g}", xlabel="test rows")
+    scatter.xaxis.set_major_formatter(COMPACT)
+    scatter.yaxis.set_major_formatter(COMPACT)
+    _plain(scatter, histogram)
+    return figure
+
+
+def learning_curve_plot(scores: CrossValidation) -> Figure:
+    """Draw the folds' RMSE after each boosting round: mean, and one standard deviation either side."""
+    figure = Figure(figsize=(8, 4.6), layout="constrained")
+    axes = figure.subplots()
+    for curves, name, colour in ((scores.train_curves, "training", GREY), (scores.valid_curves, "validation", BLUE)):
+        values = np.array(curves)
+        mean, deviation = values.mean(axis=0), values.std(axis=0)
+        rounds = np.arange(1, len(mean) + 1)
+        axes.plot(rounds, mean, color=colour, label=f"{name} folds")
+        axes.fill_between(rounds, mean - deviation, mean + deviation, color=colour, alpha=0.25, linewidth=0)
+    axes.set(
+        title=f"Learning curve, mean of {len(scores.valid_curves)} folds ± one deviation",
+        xlabel="boosting rounds",
+        ylabel="RMSE",
+    )
+    axes.yaxis.set_major_formatter(COMPACT)
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False)
+    _plain(axes)
+    return figure
+
+
+def shap_summary_plot(explanation: "Explanation", run_name: str) -> Figure:
+    """Draw each feature's SHAP values over the explained rows, coloured by the feature's value."""
+    import matplotlib.pyplot as plt
+    import shap
+
+    figure, axes = plt.subplots()
+    shap.plots.beeswarm(explanation, max_display=SHOWN_FEATURES, show=False, ax=axes, plot_size=None)
+    plt.close(figure)
+    figure.set_size_inches(9, 1.8 + 0.36 * min(SHOWN_FEATURES, len(explanation.feature_names)))
+    axes.set_title(f"{run_name}: what moves a prediction, {len(explanation):,} rows")
+    axes.set_xlabel("SHAP value: effect on the prediction, in the target's unit", fontsize=10)
+    axes.xaxis.set_major_formatter(COMPACT)
+    axes.tick_params(labelsize=10)
+    return figure
+
+
+def explain(booster: object, X: pd.DataFrame) -> "Explanation":
+    """Compute exact SHAP values with XGBoost's own TreeSHAP.
+
+    Parameters
+    ----------
+    booster : xgboost.Booster
+    X : DataFrame of float64, shape (n_rows, n_features)
+
+    Returns
+    -------
+    shap.Explanation
+        Values and base values in the target's unit; they add up to the prediction.
+    """
+    import shap
+    from xgboost import Booster, DMatrix
+
+    assert isinstance(booster, Booster)
+    contributions = booster.predict(DMatrix(X), pred_contribs=True)
+    return shap.Explanation(
+        values=contributions[:, :-1],
+        base_values=contributions[:, -1],
+        data=X.to_numpy(),
+        feature_names=[_short(name) for name in X.columns],
+    )
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LABEL_LENGTH else name[: LABEL_LENGTH - 1] + "…"
+
+
+def _alpha(n_rows: int) -> float:
+    return float(np.clip(600 / max(n_rows, 1), 0.12, 0.8))
+
+
+def _plain(*all_axes: object) -> None:
+    for axes in all_axes:
+        axes.spines[["top", "right"]].set_visible(False)  # type: ignore[attr-defined]

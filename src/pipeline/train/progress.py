@@ -1,0 +1,27 @@
+"""Progress of a search: a bar on a terminal, plain lines elsewhere."""
+
+import sys
+from collections.abc import Iterable
+
+from pipeline.train.search import Candidate
+
+
+def best_of(candidates: Iterable[Candidate], total: int, label: str) -> Candidate:
+    """Return the candidate with the lowest mean RMSE (the first of equals), showing the best so far."""
+    from tqdm import tqdm
+
+    bar = tqdm(
+        total=total, desc=label, unit="candidate", leave=True, disable=not sys.stderr.isatty(), dynamic_ncols=True
+    )
+    best: Candidate | None = None
+    with bar:
+        for candidate in candidates:
+            if best is None or candidate.scores.rmse_mean < best.scores.rmse_mean:
+                best = candidate
+            score = f"best cv_rmse {best.scores.rmse_mean:.6g}"
+            bar.set_postfix_str(score, refresh=False)
+            bar.update()
+            if bar.disable and (candidate.number % 5 == 0 or candidate.number == total):
+                print(f"{label}: candidate {candidate.number}/{total}, {score}", flush=True)
+    assert best is not None
+    return best

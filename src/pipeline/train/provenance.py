@@ -1,0 +1,123 @@
+"""Where a run comes from: code, data, pipeline and environment."""
+
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.params import Params
+from pipeline.paths import DATA_PROFILE
+from pipeline.train.tables import Tables
+
+if TYPE_CHECKING:
+    from mlflow.data.pandas_dataset import PandasDataset
+
+REQUIREMENTS = Path(__file__).parents[3] / "requirements.txt"
+MLFLOW_DIGEST_LENGTH = 36
+
+# What stages write themselves: a difference there does not make the code or the data another.
+OUTPUTS = (":(exclude,glob)**/mlartifacts/**", ":(exclude,glob)**/dvc.lock")
+DVC_VARIABLES = ("DVC_STAGE", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Worked out once, logged into every experiment run."""
+
+    tags: dict[str, str]
+    settings: dict[str, Any]
+    datasets: dict[str, "PandasDataset"]
+    environment: dict[str, Any]
+    profile: dict[str, Any]
+
+    def log(self) -> None:
+        """Log all of it into the active MLflow run."""
+        import mlflow
+
+        mlflow.set_tags(self.tags)
+        mlflow.log_params(_flat({name: self.settings[name] for name in ("dataset", "train")}))
+        mlflow.log_dict(self.settings, "params.yaml")
+        for context, dataset in self.datasets.items():
+            mlflow.log_input(dataset, context=context, tags={"sha256": self.profile["sha256"][context]})
+        mlflow.log_dict(self.environment, "environment.json")
+        mlflow.log_dict(self.profile, DATA_PROFILE.name)
+        mlflow.log_artifact(str(REQUIREMENTS))
+
+
+def provenance_of(folder: Path, params: Params, tables: Tables) -> Provenance:
+    """Work out where a training in `folder` comes from."""
+    from mlflow.data import pandas_dataset, sources
+
+    hashes = tables.profile["sha256"]
+    # A plain path would be guessed at, with a warning. MLflow makes this class at run time, unseen by type checkers.
+    source = sources.LocalArtifactDatasetSource(params.dataset.path)  # type: ignore[attr-defined]
+    datasets = {
+        context: pandas_dataset.from_pandas(
+            table,
+            source=source,
+            targets=params.dataset.target,
+            name=f"{Path(params.dataset.path).name} ({context})",
+            digest=hashes[context][:MLFLOW_DIGEST_LENGTH],
+        )
+        for context, table in (("train", tables.train), ("test", tables.test))
+    }
+    return Provenance(
+        tags={"data_sha256": hashes["raw"], **git_tags(folder), **dvc_tags()},
+        settings=params.model_dump(by_alias=True),
+        datasets=datasets,
+        environment=environment(),
+        profile=tables.profile,
+    )
+
+
+def git_tags(folder: Path) -> dict[str, str]:
+    """Return the commit of `folder`'s repository, and whether tracked files differ from it.
+
+    Returns
+    -------
+    dict
+        git_commit (40 digits) and git_dirty ("true" or "false"); empty outside a repository with commits.
+    """
+    commit = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
+    if not commit:
+        return {}
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ":/", *OUTPUTS)
+    return {"git_commit": commit, "git_dirty": str(bool(changes)).lower()}
+
+
+def dvc_tags() -> dict[str, str]:
+    """Return dvc_stage, dvc_exp_name and dvc_exp_baseline_rev, as far as DVC runs this process."""
+    return {name.lower(): os.environ[name] for name in DVC_VARIABLES if os.environ.get(name)}
+
+
+def environment() -> dict[str, Any]:
+    """Return Python, operating system and the versions of all installed packages."""
+    packages = {package.metadata["Name"]: package.version for package in distributions()}
+    return {
+        "python": platform.python_version(),
+        "os": platform.platform(),
+        "machine": platform.machine(),
+        "packages": dict(sorted(packages.items(), key=lambda item: item[0].lower())),
+    }
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    except FileNotFoundError:  # no git on this machine
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the single values of nested settings by dotted names; what may be long stays in params.yaml."""
+    flat: dict[str, Any] = {}
+    for name, value in section.items():
+        if isinstance(value, dict) and name not in ("derived", "space"):
+            flat |= _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, int | float | str):
+            flat[f"{prefix}{name}"] = value
+    return flat

@@ -1,0 +1,19 @@
+"""Stage 1: check and split the table of dataset.path in ./params.yaml."""
+
+import argparse
+from pathlib import Path
+
+from pipeline.errors import run_script
+
+
+def main() -> None:
+    """Parse the command line and run the stage in the current folder."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    from pipeline.params import load_params
+    from pipeline.prepare.stage import prepare
+
+    prepare(load_params().dataset, Path())
+
+
+if __name__ == "__main__":
+    run_script(main)
