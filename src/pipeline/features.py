@@ -39,7 +39,8 @@ def non_features(table: pd.DataFrame, params: "DatasetParams") -> list[str]:
 
 def feature_name(*parts: str) -> str:
     """Join `parts` to a name XGBoost accepts: no ``[``, ``]``, ``<``, nor other signs that break file names."""
-    return re.sub(r"\W+", "_", "_".join(parts)).strip("_") or "feature"
+    words = (re.sub(r"\W+", "_", part).strip("_") for part in parts)
+    return "_".join(word for word in words if word) or "feature"
 
 
 @dataclass(frozen=True)

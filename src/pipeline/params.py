@@ -140,7 +140,7 @@ class TrainParams(Section):
     n_jobs: int = Field(default=2, ge=1)
     cv_folds: int = Field(default=5, ge=2, le=50)
     search: SearchParams = SearchParams()
-    important_gain: float = Field(default=0.95, gt=0, le=1)
+    important_gain: float = Field(default=0.99, gt=0, le=1)
     explain_rows: int = Field(default=1000, ge=10)
 
 

@@ -48,7 +48,7 @@ def find_candidate(client: "MlflowClient", folder: Path, run_id: str | None) -> 
         run_id = str(read_json(folder / BEST_MODEL_INFO, TRAIN)["mlflow_run_id"])
         remedy = f"train anew: {TRAIN}"
     else:
-        remedy = "name the run of an experiment: mlflow runs list, or the page of mlflow ui"
+        remedy = "name the id of an experiment run, as mlflow ui shows it"
     try:
         run = client.get_run(run_id)
     except MlflowException:
