@@ -18,11 +18,12 @@ REGISTERED_MODEL = Path("mlartifacts/registration/registered_model.json")
 def checkout_of(path: Path) -> Path:
     """Return `path`, or its place in the main checkout when it lies in a temporary one of ``dvc exp run``.
 
-    ``dvc exp run --temp`` and ``--queue`` work in ``.dvc/tmp/exps/<name>/``, which DVC deletes afterwards: what
-    must outlive the experiment belongs to the checkout it was started from.
+    ``dvc exp run --temp`` and ``--queue`` work in clones below ``.dvc/tmp/exps/``, which DVC deletes afterwards:
+    what must outlive the experiment belongs to the checkout it was started from.
     """
-    parts = path.resolve().parts
-    for place in range(len(parts) - 3):
-        if parts[place : place + 3] == (".dvc", "tmp", "exps"):
-            return Path(*parts[:place], *parts[place + 4 :])
-    return path.resolve()
+    path = path.resolve()
+    for clone in [path, *path.parents]:
+        if (clone / ".dvc").is_dir() and "/.dvc/tmp/exps/" in f"{clone.as_posix()}/":
+            main = clone.as_posix().partition("/.dvc/tmp/exps/")[0]
+            return Path(main) / path.relative_to(clone)
+    return path
