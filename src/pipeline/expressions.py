@@ -78,7 +78,7 @@ def parse(name: str, formula: str) -> ast.expr:
 
 
 def columns_of(tree: ast.expr) -> list[str]:
-    """Return the columns a parsed formula reads, each once, in order of appearance."""
+    """Return the columns a parsed formula reads, each once."""
     functions = {node.func for node in ast.walk(tree) if isinstance(node, ast.Call)}
     names = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and node not in functions]
     return list(dict.fromkeys(names))

@@ -144,8 +144,11 @@ def times(table: pd.DataFrame, params: DatasetParams) -> NDArray[np.float64]:
     if pd.api.types.is_numeric_dtype(column):
         values = column.astype("float64")
     else:
-        parsed = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
-        values = parsed.astype("int64").astype("float64").where(parsed.notna())
+        dates = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
+        values = dates.astype("int64").astype("float64").where(dates.notna())
+        if not pd.api.types.is_datetime64_any_dtype(column):
+            numbers = pd.to_numeric(column, errors="coerce").astype("float64")
+            values = numbers if numbers.notna().sum() > dates.notna().sum() else values
     if values.isna().any():
         row = int(np.flatnonzero(values.isna())[0])
         raise TableError(

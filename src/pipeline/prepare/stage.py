@@ -37,7 +37,7 @@ def prepare(params: DatasetParams, folder: Path) -> dict[str, Any]:
     """
     source = folder / params.path
     raw = read_table(source)
-    distinct = raw.drop_duplicates()
+    distinct = raw[~_duplicated(raw)]
     checked = check_contract(select_columns(distinct, params), params)
     labelled = checked.dropna(subset=[params.target])
     print(f"prepare: {params.path}, {len(raw):,} rows x {raw.shape[1]} columns")
@@ -72,6 +72,11 @@ def prepare(params: DatasetParams, folder: Path) -> dict[str, Any]:
     write_json(folder / DATA_PROFILE, profile)
     print(f"prepare: {len(train):,} training and {len(test):,} test rows in {TRAIN_TABLE.parent}")
     return profile
+
+
+def _duplicated(table: pd.DataFrame) -> "pd.Series[bool]":
+    """Return which rows equal an earlier one in every column; lists and the like are compared as text."""
+    return table.apply(lambda column: column.map(str) if column.dtype == object else column).duplicated()
 
 
 def _write_table(table: pd.DataFrame, path: Path) -> None:

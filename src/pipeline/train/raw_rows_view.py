@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from pipeline.errors import StoreError
 from pipeline.features import FeatureTransformer, Kind
 from pipeline.files import sha256
 
@@ -49,6 +50,10 @@ def add_raw_rows_view(
 
     with tempfile.TemporaryDirectory() as name:
         logged = Path(mlflow.artifacts.download_artifacts(f"models:/{model_id}", dst_path=f"{name}/logged"))
+        if not (logged / "MLmodel").exists():
+            raise StoreError(
+                f"autologging left no files of model {model_id} in the store", "see the log above, then run it again"
+            )
         model = Model.load(str(logged))
         model_file = str(model.flavors["xgboost"]["data"])
         digest = sha256(logged / model_file)

@@ -1,0 +1,145 @@
+"""Real git + DVC repositories and a real MLflow store, made small enough to test against."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.params import load_params
+from pipeline.prepare.stage import prepare
+from pipeline.train.experiments import Experiment
+from pipeline.train.stage import train
+from repositories import ROOT, change_params, commit, copy_project
+
+SMALL = {
+    "cv_folds": 3,
+    "search": {
+        "n_candidates": 2,
+        "max_rounds": 12,
+        "early_stopping_rounds": 4,
+        "space": {"max_depth": [3, 4], "learning_rate": [0.3, 0.5]},
+    },
+    "explain_rows": 50,
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run every test without what the machine or an outer pipeline says about stores and stages."""
+    for name in list(os.environ):
+        if name.startswith(("MLFLOW_", "DVC_", "GIT_DIR", "GIT_WORK_TREE")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+@pytest.fixture(scope="session")
+def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Create one empty MLflow database, to be copied: creating one takes seconds."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    code = "from pipeline.tracking import open_store; open_store()"
+    environment = os.environ | {
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
+        "PYTHONPATH": str(ROOT / "src"),
+    }
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    return folder / "mlflow.db"
+
+
+def make_table() -> pd.DataFrame:
+    """Return 150 rows with numbers, text, missing values, and names that XGBoost refuses."""
+    rng = np.random.default_rng(0)
+    size, rooms = rng.uniform(20, 200, 150), rng.integers(1, 9, 150)
+    place = rng.choice(["<1H OCEAN", "INLAND", "NEAR [BAY]"], 150)
+    price = 2000 * size + 10_000 * rooms + 50_000 * (place == "<1H OCEAN") + rng.normal(0, 5000, 150)
+    size[::17] = np.nan
+    return pd.DataFrame(
+        {"size <m2>": size, "rooms": rooms, "place": place, "garden": rng.random(150) < 0.5, "price": price.round()}
+    )
+
+
+def make_pipeline_folder(folder: Path, database: Path) -> Path:
+    """Make a git + DVC repository with the small table, a small search and an empty store."""
+    copy_project(folder)
+    make_table().to_csv(folder / "data.csv", index=False)
+    change_params(
+        folder,
+        dataset={"path": "data.csv", "target": "price", "derived": {"per_room": "`size <m2>` / rooms"}},
+        train={"experiment_name": "small", **SMALL},
+        register={"model_name": "small-model", "stage": "Staging"},
+    )
+    commit(folder, "start")
+    (folder / "mlruns").mkdir()
+    shutil.copy(database, folder / "mlruns" / "mlflow.db")
+    return folder
+
+
+def enter(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make `folder` the current folder and its store the one that is used."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlruns' / 'mlflow.db'}")
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    """Return the small table."""
+    return make_table()
+
+
+@pytest.fixture
+def pipeline_folder(tmp_path: Path, migrated_database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a small pipeline folder of this test's own, as current folder."""
+    folder = make_pipeline_folder(tmp_path / "repository", migrated_database)
+    enter(folder, monkeypatch)
+    return folder
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A small pipeline folder and the experiments that were run in it, the winner first."""
+
+    folder: Path
+    experiments: list[Experiment]
+
+
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) -> Trained:
+    """Return a trained pipeline folder, which tests share: training takes ten seconds."""
+    folder = make_pipeline_folder(tmp_path_factory.mktemp("trained") / "repository", migrated_database)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        enter(folder, monkeypatch)
+        params = load_params()
+        prepare(params.dataset, folder)
+        return Trained(folder, train(params, folder))
+
+
+@pytest.fixture
+def trained(trained_once: Trained, monkeypatch: pytest.MonkeyPatch) -> Trained:
+    """Return the trained pipeline folder as current folder; do not change what it holds."""
+    enter(trained_once.folder, monkeypatch)
+    return trained_once
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
+    """Return a function that runs a script of src/ in this process, in the current folder, and gives its exit code."""
+    import importlib
+    import signal
+
+    from pipeline.errors import run_script
+
+    def run(script: str, *arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", [f"src/{script}.py", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            run_script(importlib.import_module(script).main)
+        return int(stopped.value.code or 0)
+
+    before = signal.getsignal(signal.SIGTERM)
+    yield run
+    signal.signal(signal.SIGTERM, before)

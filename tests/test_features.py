@@ -1,0 +1,56 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.errors import PipelineError
+from pipeline.features import FeatureTransformer, feature_name
+
+
+@pytest.fixture
+def rows() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "a[b]<c>": [1.0, 2.0, np.nan],
+            "a b c": [1.0, 1.0, 1.0],
+            "yes": [True, False, True],
+            "place": ["<1H OCEAN", "INLAND", None],
+        }
+    )
+
+
+def test_features_are_numbers_with_names_xgboost_takes(rows: pd.DataFrame) -> None:
+    transformer = FeatureTransformer.fit(rows, {"ratio": "`a[b]<c>` / `a b c`"})
+    features = transformer.transform(rows)
+    assert list(features.columns) == ["a_b_c", "a_b_c_2", "yes", "ratio", "place_1H_OCEAN", "place_INLAND"]
+    assert list(features.columns) == transformer.feature_names
+    assert transformer.numeric_names == ["a_b_c", "a_b_c_2", "ratio"]
+    np.testing.assert_array_equal(features, [[1, 1, 1, 1, 1, 0], [2, 1, 0, 2, 0, 1], [np.nan, 1, 1, np.nan, 0, 0]])
+    assert set(map(str, features.dtypes)) == {"float64"}
+
+
+def test_an_unseen_or_missing_category_is_none_of_the_known(rows: pd.DataFrame) -> None:
+    transformer = FeatureTransformer.fit(rows, {})
+    new = rows.assign(place=["MOON", None, "INLAND"])[["place", "yes", "a b c", "a[b]<c>"]]
+    np.testing.assert_array_equal(
+        transformer.transform(new, only=["place_1H_OCEAN", "place_INLAND"]), [[0, 0], [0, 0], [0, 1]]
+    )
+
+
+def test_a_transformer_survives_json(rows: pd.DataFrame) -> None:
+    transformer = FeatureTransformer.fit(rows, {"ratio": "`a[b]<c>` / `a b c`"})
+    again = FeatureTransformer(**json.loads(json.dumps(transformer.to_dict())))
+    pd.testing.assert_frame_equal(again.transform(rows), transformer.transform(rows))
+
+
+def test_names_never_vanish_or_collide() -> None:
+    assert feature_name("<>", "[]") == "feature"
+    assert feature_name("größe", "€ 1") == "größe_1"
+    rows = pd.DataFrame({"x": ["<", ">", "="], "x_2": [1.0, 2.0, 3.0]})
+    assert FeatureTransformer.fit(rows, {}).feature_names == ["x_2", "x", "x_3", "x_4"]
+
+
+def test_dates_are_no_feature() -> None:
+    with pytest.raises(PipelineError, match=r"column 'day' is of type datetime64"):
+        FeatureTransformer.fit(pd.DataFrame({"day": pd.date_range("2026-01-01", periods=3)}), {})

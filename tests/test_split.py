@@ -1,0 +1,100 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.errors import TableError
+from pipeline.params import DatasetParams
+from pipeline.split import fold_rows, split_rows
+
+
+@pytest.fixture
+def rows() -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    return pd.DataFrame(
+        {
+            "day": pd.Series(pd.date_range("2026-01-01", periods=100))
+            .dt.strftime("%Y-%m-%d")
+            .sample(100, random_state=1),
+            "house": rng.integers(0, 20, 100),
+            "kind": rng.choice(["a", "b"], 100, p=[0.8, 0.2]),
+            "y": rng.lognormal(size=100),
+        }
+    ).reset_index(drop=True)
+
+
+def params(strategy: str, column: str | None = None, **values: object) -> DatasetParams:
+    split = {"strategy": strategy, "column": column, "test_size": 0.25, **values}
+    return DatasetParams.model_validate({"path": "data.csv", "target": "y", "split": split})
+
+
+@pytest.mark.parametrize(
+    ("strategy", "column"),
+    [("random", None), ("stratified", None), ("stratified", "kind"), ("group", "house"), ("time", "day")],
+)
+def test_every_row_is_on_one_side_and_validated_at_most_once(
+    rows: pd.DataFrame, strategy: str, column: str | None
+) -> None:
+    train, test = split_rows(rows, params(strategy, column))
+    assert sorted([*train, *test]) == list(range(100))
+    assert strategy == "group" or len(test) == 25
+    again, _ = split_rows(rows, params(strategy, column))
+    assert list(train) == list(again)
+
+    table = rows.iloc[train].reset_index(drop=True)
+    folds = fold_rows(table, params(strategy, column), 4, seed=1)
+    validated = np.concatenate([valid for _, valid in folds])
+    assert len(set(validated)) == len(validated)
+    assert strategy == "time" or len(validated) == len(table)
+    assert all(not set(fold) & set(valid) for fold, valid in folds)
+
+
+def test_another_seed_is_another_split(rows: pd.DataFrame) -> None:
+    assert list(split_rows(rows, params("random", seed=1))[1]) != list(split_rows(rows, params("random", seed=2))[1])
+
+
+def test_strata_keep_their_shares(rows: pd.DataFrame) -> None:
+    _, test = split_rows(rows, params("stratified", "kind"))
+    assert (rows["kind"].iloc[test] == "b").mean() == pytest.approx((rows["kind"] == "b").mean(), abs=0.03)
+    _, test = split_rows(rows, params("stratified"))
+    above = rows["y"] > rows["y"].median()
+    assert above.iloc[test].mean() == pytest.approx(0.5, abs=0.03)
+
+
+def test_groups_stay_together(rows: pd.DataFrame) -> None:
+    train, test = split_rows(rows, params("group", "house"))
+    assert not set(rows["house"].iloc[train]) & set(rows["house"].iloc[test])
+    for fold, valid in fold_rows(rows, params("group", "house"), 3, seed=1):
+        assert not set(rows["house"].iloc[fold]) & set(rows["house"].iloc[valid])
+
+
+@pytest.mark.parametrize("as_type", ["str", "datetime64[us]", "number"])
+def test_time_never_runs_backwards(rows: pd.DataFrame, as_type: str) -> None:
+    days = pd.to_datetime(rows["day"])
+    timed = rows.assign(day=days.dt.day_of_year if as_type == "number" else rows["day"].astype(as_type))
+    train, test = split_rows(timed, params("time", "day"))
+    assert days.iloc[train].max() < days.iloc[test].min()
+    assert days.iloc[train].is_monotonic_increasing
+    for fold, valid in fold_rows(timed.iloc[train], params("time", "day"), 3, seed=1):
+        assert fold.max() < valid.min()
+
+
+@pytest.mark.parametrize(
+    ("strategy", "column", "n_rows", "message"),
+    [
+        ("random", None, 7, "7 training rows are too few for 4 folds"),
+        ("group", "house", 12, "3 groups of 'house', fewer than 4 folds"),
+        ("stratified", "kind", 100, "'kind' has a value with 1 training rows .rare., fewer than 4 folds"),
+    ],
+)
+def test_too_few_rows_for_the_folds_are_named(
+    rows: pd.DataFrame, strategy: str, column: str | None, n_rows: int, message: str
+) -> None:
+    few = rows.head(n_rows).assign(house=np.arange(n_rows) % 3, kind=["rare"] + ["a"] * (n_rows - 1))
+    with pytest.raises(TableError, match=message):
+        fold_rows(few, params(strategy, column), 4, seed=1)
+
+
+def test_a_missing_time_is_named(rows: pd.DataFrame) -> None:
+    timed = rows.assign(day=pd.to_datetime(rows["day"]).where(rows.index != 7))
+    with pytest.raises(TableError, match="'day' holds no time in row 8"):
+        split_rows(timed, params("time", "day"))

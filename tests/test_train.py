@@ -1,0 +1,261 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import xgboost
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from conftest import Trained
+from pipeline.errors import PipelineError
+from pipeline.files import sha256
+from pipeline.params import Params, SearchParams, load_params
+from pipeline.prepare.stage import prepare
+from pipeline.tracking import logged_model_of, open_experiment, open_store
+from pipeline.train.cross_validation import bin_folds, cross_validate
+from pipeline.train.experiments import important_features
+from pipeline.train.provenance import git_tags
+from pipeline.train.search import sample
+from pipeline.train.stage import train
+from repositories import commit, git
+
+RUN_NAMES = ("exp1_tuned", "exp2_important_features", "exp3_tuned_selected")
+
+
+def experiment_runs(client: MlflowClient) -> list[Run]:
+    experiment = client.get_experiment_by_name("small")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], order_by=["metrics.test_rmse ASC"])
+    return [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+
+
+def read(path: str) -> dict[str, object]:
+    content: dict[str, object] = json.loads(Path(path).read_text())
+    return content
+
+
+def test_training_records_what_a_run_must_hold(trained: Trained, tmp_path: Path) -> None:
+    client = open_store()
+    runs = {run.info.run_name: run for run in experiment_runs(client)}
+    assert set(runs) == set(RUN_NAMES)
+    folds = {f"fold_{number}_rmse" for number in (1, 2, 3)}
+    metrics = {"test_rmse", "test_mae", "test_r2", "test_mape", "cv_rmse_mean", "cv_rmse_std", "baseline_rmse"}
+    for name, run in runs.items():
+        assert run.info.status == "FINISHED"
+        assert metrics | folds == set(run.data.metrics)
+        assert run.data.metrics["test_rmse"] < run.data.metrics["baseline_rmse"]
+        files = {file.path for file in client.list_artifacts(run.info.run_id)}
+        assert {
+            "feature_importance_weight.png",
+            "feature_importance_gain.png",
+            "feature_importance_cover.png",
+            f"shap_summary_{name}.png",
+            f"shap_importance_bar_{name}.png",
+            "residuals.png",
+            "predicted_vs_actual.png",
+            "learning_curve.png",
+            "model_info.json",
+            "environment.json",
+            "requirements.txt",
+            "params.yaml",
+            "data_profile.json",
+        } <= files
+        picture = Path(client.download_artifacts(run.info.run_id, f"shap_summary_{name}.png", str(tmp_path)))
+        assert picture.read_bytes().startswith(b"\x89PNG")
+
+        params = run.data.params
+        assert params["n_estimators"] == params["num_boost_round"]
+        stated = (
+            "objective",
+            "base_score",
+            "max_depth",
+            "learning_rate",
+            "gamma",
+            "max_bin",
+            "subsample",
+            "tree_method",
+        )
+        assert all(params[key] != "None" for key in stated)
+        assert (params["random_state"], params["dataset.split.seed"], params["train.seed"]) == ("42", "42", "42")
+        assert params["shap_rows"] == "30"
+        assert run.data.tags["git_commit"] == git(trained.folder, "rev-parse", "HEAD")
+        assert run.data.tags["git_dirty"] == "false"
+        assert run.data.tags["data_sha256"] == sha256(Path("data.csv"))
+        inputs = {entry.dataset.name: entry for entry in run.inputs.dataset_inputs}
+        assert set(inputs) == {"data.csv (train)", "data.csv (test)"}
+        tags = {tag.key: tag.value for tag in inputs["data.csv (train)"].tags}
+        assert tags == {"mlflow.data.context": "train", "sha256": sha256(Path("data/processed/train.parquet"))}
+        info = mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/model_info.json")
+        assert info["n_features"] == len(info["feature_names"]) > 0
+        assert info["model_type"] == "XGBRegressor"
+        environment = mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/environment.json")
+        assert {"python", "os", "machine"} < set(environment)
+        assert environment["packages"]["xgboost"] == xgboost.__version__
+
+
+def test_each_candidate_is_a_nested_run_with_every_fold(trained: Trained) -> None:
+    client = open_store()
+    for run in experiment_runs(client):
+        nested = client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
+        assert len(nested) == (0 if run.info.run_name == "exp2_important_features" else 2)
+        for candidate in nested:
+            folds = [candidate.data.metrics[f"fold_{number}_rmse"] for number in (1, 2, 3)]
+            assert candidate.info.status == "FINISHED"
+            assert candidate.data.metrics["cv_rmse_mean"] == pytest.approx(np.mean(folds))
+            assert candidate.data.metrics["cv_rmse_std"] == pytest.approx(np.std(folds))
+            assert set(candidate.data.params) == {"max_depth", "learning_rate", "n_estimators"}
+            assert candidate.outputs is None or not candidate.outputs.model_outputs
+
+
+def test_outputs_name_the_winner_by_cross_validation(trained: Trained) -> None:
+    info, metrics = read("mlartifacts/training/best_model_info.json"), read("mlartifacts/training/best_metrics.json")
+    summary = read("mlartifacts/training/experiments_summary.json")
+    best = min(trained.experiments, key=lambda experiment: experiment.metrics["cv_rmse_mean"])
+    assert info == {
+        "mlflow_run_id": best.run_id,
+        "model_uri": f"models:/{best.model_id}",
+        "model_id": best.model_id,
+        "run_name": best.run_name,
+        "experiment_name": "small",
+        "model_sha256": best.model_sha256,
+        "data_sha256": sha256(Path("data.csv")),
+        "feature_names": best.features,
+    }
+    assert metrics["cv_rmse_mean"] == pytest.approx(best.metrics["cv_rmse_mean"], rel=1e-5)
+    assert {entry["run_name"] for entry in summary["experiments"]} == set(RUN_NAMES)  # type: ignore[attr-defined]
+    models = [path for path in trained.folder.rglob("*") if path.suffix in {".ubj", ".xgb", ".onnx"}]
+    assert len(models) == 3
+    assert all(path.is_relative_to(trained.folder / "mlruns") for path in models)
+    assert best.model_sha256 in {sha256(path) for path in models}
+    curve = pd.read_csv("mlartifacts/training/plots/learning_curve.csv")
+    assert list(curve["round"]) == list(range(1, best.n_estimators + 1))
+    assert list(pd.read_csv("mlartifacts/training/plots/importance.csv")["feature"]) != []
+    assert len(pd.read_csv("mlartifacts/training/plots/predicted_vs_actual.csv")) == 30
+
+
+def test_experiments_share_parameters_and_features_as_documented(trained: Trained) -> None:
+    by_name = {experiment.run_name: experiment for experiment in trained.experiments}
+    first, second, third = (by_name[name] for name in RUN_NAMES)
+    assert (second.sampled, second.n_estimators) == (first.sampled, first.n_estimators)
+    assert second.features == third.features == important_features(first, 0.99)
+    assert set(second.features) <= set(first.features)
+
+
+def test_a_logged_model_has_a_bare_and_a_raw_rows_view(trained: Trained, table: pd.DataFrame) -> None:
+    for experiment in trained.experiments:
+        bare = mlflow.xgboost.load_model(f"runs:/{experiment.run_id}/model")
+        raw = mlflow.pyfunc.load_model(f"runs:/{experiment.run_id}/model")
+        assert type(bare).__name__ == "XGBRegressor"
+        test = pd.read_parquet("data/processed/test.parquet")
+        np.testing.assert_array_equal(raw.predict(test), experiment.y_pred)
+        assert [column.name for column in raw.metadata.signature.inputs] == ["size <m2>", "rooms", "place", "garden"]
+        assert len(raw.input_example) == 5
+        unseen = test.head(1).assign(place="MOON")
+        assert np.isfinite(raw.predict(unseen)).all()
+
+
+def test_another_folder_gives_the_same_bytes_and_records_what_is_not_committed(
+    trained: Trained, pipeline_folder: Path
+) -> None:
+    with Path("params.yaml").open("a") as file:
+        file.write("# changed\n")
+    prepare(load_params().dataset, pipeline_folder)
+    again = train(load_params(), pipeline_folder)
+    assert [one.model_sha256 for one in again] == [one.model_sha256 for one in trained.experiments]
+    committed = trained.folder / "mlartifacts"
+    for path in ("training/best_metrics.json", "training/plots/learning_curve.csv", "prepare/data_profile.json"):
+        assert (Path("mlartifacts") / path).read_bytes() == (committed / path).read_bytes()
+    assert {run.data.tags["git_dirty"] for run in experiment_runs(open_store())} == {"true"}
+
+
+def test_outputs_and_the_lock_make_no_commit_dirty(pipeline_folder: Path) -> None:
+    Path("mlartifacts").mkdir()
+    Path("mlartifacts/numbers.json").write_text("{}")
+    Path("dvc.lock").write_text("")
+    commit(pipeline_folder, "outputs")
+    Path("mlartifacts/numbers.json").unlink()
+    Path("dvc.lock").write_text("changed")
+    assert git_tags(pipeline_folder)["git_dirty"] == "false"
+    Path("dvc.yaml").write_text("changed")
+    assert git_tags(pipeline_folder)["git_dirty"] == "true"
+    assert git_tags(Path("/")) == {}
+
+
+def test_a_failing_experiment_leaves_a_failed_run_and_no_output(
+    pipeline_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = load_params()
+    prepare(params.dataset, pipeline_folder)
+    monkeypatch.setattr("pipeline.train.experiments.fit", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train(params, pipeline_folder)
+    assert [run.info.status for run in experiment_runs(open_store())] == ["FAILED"]
+    assert not Path("mlartifacts/training").exists()
+
+
+def test_missing_or_changed_tables_are_named(
+    pipeline_folder: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("model_train") == 2
+    assert "data_profile.json does not exist" in capsys.readouterr().err
+    prepare(load_params().dataset, pipeline_folder)
+    Path("data/processed/test.parquet").unlink()
+    assert call("model_train") == 2
+    assert "test.parquet does not exist" in capsys.readouterr().err
+    prepare(load_params().dataset, pipeline_folder)
+    pd.read_parquet("data/processed/train.parquet").head(99).to_parquet("data/processed/train.parquet")
+    assert call("model_train") == 2
+    assert "is not the table that" in capsys.readouterr().err
+
+
+def test_classification_is_refused_by_name(pipeline_folder: Path) -> None:
+    dataset = {"path": "data.csv", "target": "place", "task": "classification"}
+    params = Params.model_validate({"dataset": dataset})
+    assert prepare(params.dataset, pipeline_folder)["rows"]["train"] == 120
+    with pytest.raises(PipelineError, match="takes regressions only"):
+        train(params, pipeline_folder)
+
+
+def test_a_sample_is_drawn_from_the_space_and_the_seed() -> None:
+    space = {
+        "max_depth": {"low": 2, "high": 4},
+        "gamma": {"low": 0, "high": 1.5},
+        "learning_rate": {"low": 0.01, "high": 0.1, "log": True},
+        "subsample": [0.5, 1.0],
+    }
+    search = SearchParams.model_validate({"n_candidates": 60, "space": space})
+    drawn = sample(search, seed=1)
+    assert drawn == sample(search, seed=1) != sample(search, seed=2)
+    assert {one["max_depth"] for one in drawn} == {2, 3, 4}
+    assert {type(one["max_depth"]) for one in drawn} == {int}
+    assert all(0 <= one["gamma"] <= 1.5 and 0.01 <= one["learning_rate"] <= 0.1 for one in drawn)
+    assert sorted(one["learning_rate"] for one in drawn)[30] < 0.05
+    few = SearchParams.model_validate({"n_candidates": 60, "space": {"subsample": [0.5, 1.0], "max_depth": [1, 2, 3]}})
+    assert len(sample(few, seed=1)) == 6
+
+
+def test_early_stopping_scores_the_best_round_of_each_fold() -> None:
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"a": rng.normal(size=200), "b": rng.normal(size=200)})
+    y = (X["a"] + rng.normal(size=200)).to_numpy()
+    rows = [(np.arange(100), np.arange(100, 200)), (np.arange(100, 200), np.arange(100))]
+    folds = bin_folds(X, y, rows, n_jobs=1)
+    stopped = cross_validate({"max_depth": 3, "seed": 1}, folds, rounds=200, patience=5)
+    for curve, rmse, used in zip(stopped.valid_curves, stopped.fold_rmse, stopped.fold_rounds, strict=True):
+        assert rmse == min(curve) == curve[used - 1]
+        assert len(curve) == used + 5
+    assert stopped.n_estimators == round(np.mean(stopped.fold_rounds))
+    fixed = cross_validate({"max_depth": 3, "seed": 1}, folds, rounds=9, curves=True)
+    assert fixed.fold_rmse == [curve[8] for curve in stopped.valid_curves]
+    assert [len(curve) for curve in fixed.train_curves] == [9, 9]
+
+
+def test_logged_model_of_a_run_without_one_is_an_error(trained: Trained) -> None:
+    client = open_store()
+    run = client.create_run(open_experiment(client, "other"))
+    with pytest.raises(PipelineError, match="has no logged model"):
+        logged_model_of(run)
