@@ -1,4 +1,3 @@
-import multiprocessing
 import os
 import shutil
 import signal
@@ -18,15 +17,18 @@ from pipeline.tracking import open_experiment, open_store, store_uri
 from repositories import ROOT
 
 
-def open_new_store(uri: str) -> str:
-    os.environ["MLFLOW_TRACKING_URI"] = uri
-    return open_experiment(open_store(), "first")
-
-
 def test_four_processes_open_a_new_store_at_once(tmp_path: Path) -> None:
-    uri = f"sqlite:///{tmp_path / 'new' / 'mlflow.db'}"
-    with multiprocessing.get_context("spawn").Pool(4) as pool:
-        experiment_ids = pool.map(open_new_store, [uri] * 4, chunksize=1)
+    code = "from pipeline.tracking import *; print(open_experiment(open_store(), 'first'))"
+    environment = os.environ | {
+        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'new' / 'mlflow.db'}",
+        "PYTHONPATH": str(ROOT / "src"),
+    }
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    experiment_ids = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4
     assert len(set(experiment_ids)) == 1
 
 

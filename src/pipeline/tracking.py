@@ -2,6 +2,8 @@
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -59,18 +61,16 @@ def open_store() -> "MlflowClient":
     uri = store_uri()
     database = _database_of(uri)
     mlflow.set_tracking_uri(uri)
-    client = mlflow.MlflowClient()
     try:
-        if database is None:
+        with _lock(database):
+            client = mlflow.MlflowClient()
             client.search_experiments(max_results=1)
-        else:
-            _open_database(client, database)
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        detail = str(error).strip().split("\n")[0]
+        detail = _without_password(str(error).strip().split("\n")[0], uri)
         remedy = "check MLFLOW_TRACKING_URI and that the server runs"
         if database is not None:
             remedy = f"make {database.parent} writable, free disk space, or move a broken {database.name} away"
-        raise StoreError(f"the MLflow store {_without_password(uri)} cannot be used: {detail}", remedy) from None
+        raise StoreError(f"the MLflow store {_without_password(uri, uri)} cannot be used: {detail}", remedy) from None
     return client
 
 
@@ -142,15 +142,19 @@ def _database_of(uri: str) -> Path | None:
     return Path(uri.removeprefix(SQLITE)).absolute() if uri.startswith(SQLITE) else None
 
 
-def _open_database(client: "MlflowClient", database: Path) -> None:
-    """Create or migrate the database, one process at a time: two at once would leave it broken for good."""
+@contextmanager
+def _lock(database: Path | None) -> Iterator[None]:
+    """Let one process at a time create or migrate a database: two at once would leave it broken for good."""
     from filelock import FileLock
 
+    if database is None:
+        yield
+        return
     database.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(database.with_suffix(".lock")):
-        client.search_experiments(max_results=1)
+        yield
 
 
-def _without_password(uri: str) -> str:
-    parts = urlsplit(uri)
-    return uri.replace(f":{parts.password}@", ":***@") if parts.password else uri
+def _without_password(text: str, uri: str) -> str:
+    password = urlsplit(uri).password
+    return text.replace(f":{password}@", ":***@") if password else text

@@ -76,7 +76,8 @@ def prepare(params: DatasetParams, folder: Path) -> dict[str, Any]:
 
 def _duplicated(table: pd.DataFrame) -> "pd.Series[bool]":
     """Return which rows equal an earlier one in every column; lists and the like are compared as text."""
-    return table.apply(lambda column: column.map(str) if column.dtype == object else column).duplicated()
+    comparable = {name: column.map(str) if column.dtype == object else column for name, column in table.items()}
+    return pd.DataFrame(comparable).duplicated()
 
 
 def _write_table(table: pd.DataFrame, path: Path) -> None:
