@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -24,6 +26,9 @@ from pipeline.tracking import open_store
 from repositories import commit, git, shell
 
 OUTPUTS = (
+    "data/processed/train.parquet",
+    "data/processed/test.parquet",
+    "models/standard_scaler.pkl",
     "mlartifacts/prepare/data_profile.json",
     "mlartifacts/training/best_model_info.json",
     "mlartifacts/training/best_metrics.json",
@@ -50,12 +55,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path
 
 
 def test_repro_leaves_what_the_stages_promise_and_then_does_nothing(repository: Path) -> None:
-    for output in (
-        *OUTPUTS,
-        "data/processed/train.parquet",
-        "data/processed/test.parquet",
-        "models/standard_scaler.pkl",
-    ):
+    for output in OUTPUTS:
         assert (repository / output).exists()
     assert git(repository, "status", "--porcelain") == ""
     tracked = git(repository, "ls-files").split()
@@ -87,8 +87,7 @@ def test_experiments_of_every_kind_keep_their_runs_and_the_metrics_can_be_compar
     runs = experiment_runs(repository)
     assert len(runs) == 12
     assert {status for _, status in runs.values()} == {"FINISHED"}
-    exported = {Path(path.parent).name for path in (repository / "mlruns" / "small").rglob("residuals.png")}
-    assert len(list((repository / "mlruns" / "small").glob("*/artifacts/residuals.png"))) == 12, exported
+    assert len(list(repository.glob("mlruns/small/*/artifacts/residuals.png"))) == 12
     shown = shell(repository, "dvc", "exp", "show", "--csv")
     assert shown.count("branch_") == 3
 
@@ -127,7 +126,8 @@ def test_register_names_the_command_that_repairs_a_lost_run(repository: Path) ->
 def served(trained: Trained, tmp_path: Path) -> Iterator[str]:
     """Serve the winner as an operator would, and return the address that takes rows."""
     register(RegisterParams(model_name="served-model"), trained.folder, "Production")
-    port = 5057
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
     command = ["mlflow", "models", "serve", "-m", "models:/served-model/Production", "-p", str(port)]
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     log = (tmp_path / "serve.log").open("w")
@@ -151,7 +151,7 @@ def served(trained: Trained, tmp_path: Path) -> Iterator[str]:
         assert time.monotonic() < deadline, (tmp_path / "serve.log").read_text()
         time.sleep(0.2)
     yield f"{address}/invocations"
-    os.killpg(server.pid, 15)
+    os.killpg(server.pid, signal.SIGTERM)
     server.wait(timeout=30)
     log.close()
     (trained.folder / "models/production/latest").unlink()
@@ -168,7 +168,7 @@ def test_a_served_model_answers_raw_rows(served: str, trained: Trained) -> None:
     assert any(row["size <m2>"] is None for row in rows)
     np.testing.assert_array_equal(ask(rows).json()["predictions"], trained.experiments[0].y_pred)
 
-    row = {"size <m2>": 80, "rooms": 3, "place": "INLAND", "garden": True}
+    row = {"size <m2>": 80, "rooms": 3, "place": "<1H OCEAN", "garden": True}
     model = mlflow.pyfunc.load_model("models:/served-model@production")
     expected = model.predict(pd.DataFrame([{**row, "size <m2>": 80.0, "rooms": 3.0}]))
     np.testing.assert_array_equal(ask([row]).json()["predictions"], expected)
