@@ -1,5 +1,6 @@
 """The pictures of an experiment run, each a figure to save as PNG."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 DPI = 120
 SHOWN_FEATURES = 20
 LABEL_LENGTH = 32
-COMPACT = EngFormatter(sep="", places=None)
 BLUE, ORANGE, GREY = "#2b6cb0", "#dd6b20", "#718096"
 
 IMPORTANCE_TITLES = {
@@ -30,9 +30,9 @@ def importance_plot(importance: dict[str, float], kind: str) -> Figure:
     """Draw the most important features by `kind` (weight, gain or cover)."""
     title, label = IMPORTANCE_TITLES[kind]
     if kind == "weight":
-        return _bars(importance, title, label, "{:,.0f}")
+        return _bars(importance, title, label, "{:,.0f}".format)
     total = sum(importance.values()) or 1.0
-    return _bars({name: value / total for name, value in importance.items()}, title, label, "{:.1%}")
+    return _bars({name: value / total for name, value in importance.items()}, title, label, "{:.1%}".format)
 
 
 def shap_importance_plot(explanation: "Explanation", run_name: str) -> Figure:
@@ -40,10 +40,10 @@ def shap_importance_plot(explanation: "Explanation", run_name: str) -> Figure:
     means = np.abs(explanation.values).mean(axis=0)
     title = f"{run_name}: mean effect on a prediction, {len(explanation):,} rows"
     values = dict(zip(explanation.feature_names, map(float, means), strict=True))
-    return _bars(values, title, "mean absolute SHAP value, in the target's unit", COMPACT)
+    return _bars(values, title, "mean absolute SHAP value, in the target's unit", _number)
 
 
-def _bars(values: dict[str, float], title: str, label: str, number_format: "str | EngFormatter") -> Figure:
+def _bars(values: dict[str, float], title: str, label: str, number_format: Callable[[float], str]) -> Figure:
     """Draw the largest of `values` as horizontal bars, the largest on top."""
     ranked = sorted(values.items(), key=lambda item: -item[1])
     shown = ranked[:SHOWN_FEATURES][::-1]
@@ -56,8 +56,8 @@ def _bars(values: dict[str, float], title: str, label: str, number_format: "str 
     if len(ranked) > len(shown):
         title += f" (top {len(shown)} of {len(ranked)})"
     axes.set(title=title, xlabel=label)
-    if isinstance(number_format, EngFormatter):
-        axes.xaxis.set_major_formatter(number_format)
+    if number_format is _number:
+        axes.xaxis.set_major_formatter(_tick)
     _plain(axes)
     return figure
 
@@ -74,8 +74,8 @@ def predicted_vs_actual_plot(y_true: NDArray[np.float64], y_pred: NDArray[np.flo
     )
     axes.legend(loc="upper left", frameon=False)
     axes.set_aspect("equal")
-    axes.xaxis.set_major_formatter(COMPACT)
-    axes.yaxis.set_major_formatter(COMPACT)
+    axes.xaxis.set_major_formatter(_tick)
+    axes.yaxis.set_major_formatter(_tick)
     _plain(axes)
     return figure
 
@@ -91,9 +91,9 @@ def residuals_plot(y_true: NDArray[np.float64], y_pred: NDArray[np.float64], tar
     histogram.hist(residuals, bins=50, orientation="horizontal", color=BLUE)
     histogram.axhline(0, color=ORANGE, linewidth=1.2)
     rmse, bias = float(np.sqrt(np.mean(residuals**2))), float(residuals.mean())
-    histogram.set(title=f"RMSE {rmse:,.4g}\nmean {bias:,.4g}", xlabel="test rows")
-    scatter.xaxis.set_major_formatter(COMPACT)
-    scatter.yaxis.set_major_formatter(COMPACT)
+    histogram.set(title=f"RMSE {_number(rmse)}\nmean {_number(bias)}", xlabel="test rows")
+    scatter.xaxis.set_major_formatter(_tick)
+    scatter.yaxis.set_major_formatter(_tick)
     _plain(scatter, histogram)
     return figure
 
@@ -113,7 +113,7 @@ def learning_curve_plot(scores: CrossValidation) -> Figure:
         xlabel="boosting rounds",
         ylabel="RMSE",
     )
-    axes.yaxis.set_major_formatter(COMPACT)
+    axes.yaxis.set_major_formatter(_tick)
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False)
     _plain(axes)
@@ -131,7 +131,7 @@ def shap_summary_plot(explanation: "Explanation", run_name: str) -> Figure:
     figure.set_size_inches(9, 1.8 + 0.36 * min(SHOWN_FEATURES, len(explanation.feature_names)))
     axes.set_title(f"{run_name}: what moves a prediction, {len(explanation):,} rows")
     axes.set_xlabel("SHAP value: effect on the prediction, in the target's unit", fontsize=10)
-    axes.xaxis.set_major_formatter(COMPACT)
+    axes.xaxis.set_major_formatter(_tick)
     axes.tick_params(labelsize=10)
     return figure
 
@@ -168,6 +168,15 @@ def _short(name: str) -> str:
 
 def _alpha(n_rows: int) -> float:
     return float(np.clip(600 / max(n_rows, 1), 0.12, 0.8))
+
+
+def _number(value: float) -> str:
+    """Write a number with three digits or so, thousands as k, millions as M."""
+    return str(EngFormatter(sep="", places=1)(value)) if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _tick(value: float, _: object) -> str:
+    return str(EngFormatter(sep="")(value)) if abs(value) >= 1000 else f"{value:g}"
 
 
 def _plain(*all_axes: object) -> None:

@@ -1,0 +1,64 @@
+"""What must hold in a clone after `dvc repro` with the project's own params: run by .ci/run, in that clone."""
+
+import json
+import sqlite3
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.datasets.simulated_housing import best_rmse, simulate
+from pipeline.files import sha256
+from pipeline.params import load_params
+from pipeline.tracking import open_store
+from repositories import shell
+
+NAME = "housing-price-production"
+# Reached by the default search on the real table, in dollars, with room for another random split.
+REAL_RMSE = 47_000
+
+
+@pytest.fixture(autouse=True)
+def _store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{Path.cwd() / 'mlruns' / 'mlflow.db'}")
+    open_store()
+
+
+def test_the_model_is_as_good_as_it_should_be() -> None:
+    metrics = json.loads(Path("mlartifacts/training/best_metrics.json").read_text())
+    simulated = load_params().dataset.path == "data/raw/housing.csv"
+    bound = 1.12 * best_rmse(simulate().price) if simulated else REAL_RMSE
+    assert metrics["test_rmse"] < bound
+    assert metrics["cv_rmse_mean"] < bound
+
+
+def test_every_candidate_of_the_default_search_is_a_finished_run() -> None:
+    with sqlite3.connect("file:mlruns/mlflow.db?mode=ro", uri=True) as database:
+        runs = database.execute("select name, status from runs").fetchall()
+    assert {status for _, status in runs} == {"FINISHED"}
+    for experiment in ("exp1_tuned", "exp3_tuned_selected"):
+        assert len([name for name, _ in runs if name.startswith(f"{experiment}_candidate")]) == 20
+
+
+def test_a_second_repro_does_nothing() -> None:
+    assert "Running stage" not in shell(Path.cwd(), "dvc", "repro")
+
+
+def test_the_operators_command_puts_the_winner_into_production() -> None:
+    shell(Path.cwd(), "python", "src/model_register.py", "--stage", "Production")
+    info = json.loads(Path("mlartifacts/training/best_model_info.json").read_text())
+    model = mlflow.pyfunc.load_model(f"models:/{NAME}@production")
+    export = Path("models/production/latest")
+    metadata = json.loads((export / "metadata.json").read_text())
+    assert metadata["run_id"] == info["mlflow_run_id"]
+    assert all(sha256(export / name) == digest for name, digest in metadata["files"].items())
+    assert sha256(export / "model" / "model.ubj") == info["model_sha256"]
+
+    rows = pd.read_parquet("data/processed/test.parquet").drop(columns="median_house_value")
+    strange = rows.assign(ocean_proximity="MOON", total_bedrooms=np.nan)
+    for table in (rows, strange):
+        exported = mlflow.pyfunc.load_model(str(export / "model")).predict(table)
+        np.testing.assert_array_equal(exported, model.predict(table))
+        assert np.isfinite(exported).all()
