@@ -140,6 +140,7 @@ def call(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
             run_script(importlib.import_module(script).main)
         return int(stopped.value.code or 0)
 
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield run
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)

@@ -1,20 +1,20 @@
 import os
+import random
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from conftest import Trained
+from conftest import SMALL
 from pipeline.errors import StoreError
 from pipeline.paths import checkout_of
 from pipeline.tracking import open_experiment, open_store, store_uri
-from repositories import ROOT
+from repositories import ROOT, change_params
 
 
 def test_four_processes_open_a_new_store_at_once(tmp_path: Path) -> None:
@@ -82,27 +82,30 @@ def test_a_store_that_cannot_be_used_is_one_clear_error(
     assert "secret" not in str(raised.value)
 
 
-def test_sigterm_ends_the_run_as_failed(pipeline_folder: Path) -> None:
+def test_a_signal_ends_the_run_as_failed(pipeline_folder: Path) -> None:
+    long = {**SMALL, "search": {"n_candidates": 9999, "max_rounds": 5, "space": {"gamma": {"low": 0.0, "high": 1.0}}}}
+    change_params(pipeline_folder, train={"experiment_name": "small", **long})
     subprocess.run([sys.executable, "src/prepare.py"], check=True, capture_output=True)
-    params = Path("params.yaml").read_text().replace("n_candidates: 2", "n_candidates: 999")
-    Path("params.yaml").write_text(params.replace("- 3\n", "- 3\n      - 5\n").replace("- 0.3\n", LEARNING_RATES))
-    training = subprocess.Popen([sys.executable, "src/model_train.py"], stdout=subprocess.PIPE)
+    rng = random.Random(0)
     database = sqlite3.connect("file:mlruns/mlflow.db?mode=ro", uri=True)
-    deadline = time.monotonic() + 60
-    while not database.execute("select 1 from runs where name like '%candidate_003'").fetchall():
-        assert training.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    training.send_signal(signal.SIGTERM)
-    training.communicate(timeout=60)
-    assert training.returncode == 143
-    status = dict(database.execute("select name, status from runs where name like 'exp1_tuned%'").fetchall())
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+        before = database.execute("select count(*) from runs").fetchone()[0]
+        training = subprocess.Popen(
+            [sys.executable, "src/model_train.py"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        deadline = time.monotonic() + 120
+        while database.execute("select count(*) from runs").fetchone()[0] < before + 5:
+            assert training.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(rng.random() / 5)
+        training.send_signal(number)
+        _, printed = training.communicate(timeout=120)
+        assert (training.returncode, printed) == (128 + number, "stopped\n")
+    status = database.execute("select status from runs where name = 'exp1_tuned'").fetchall()
     database.close()
-    assert status["exp1_tuned"] == "FAILED"
+    assert status == [("FAILED",)] * 3
     assert not Path("mlartifacts/training").exists()
-
-
-LEARNING_RATES = "".join(f"- {rate / 1000}\n      " for rate in range(1, 400)).rstrip() + "\n"
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -114,11 +117,3 @@ def test_help_imports_nothing_heavy() -> None:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert "usage:" in done.stdout
-
-
-def test_an_interrupt_ends_quietly(trained: Trained, call: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("pipeline.params.load_params", interrupt)
-    assert call("prepare") == 130

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
+DATABASE_MODULES = ("sqlalchemy", "mlflow.store")
+
 
 class PipelineError(Exception):
     """What is wrong, where, and the edit or command that mends it.
@@ -47,20 +49,32 @@ class RegistryError(PipelineError):
 def run_script(main: Callable[[], object]) -> NoReturn:
     """Run a script's `main` and exit as a command should.
 
-    A `PipelineError` becomes one message on standard error and exit code 2. SIGTERM unwinds the stack
-    like Ctrl-C does, so that open MLflow runs end as FAILED and temporary files are removed.
+    A `PipelineError` becomes one message on standard error and exit code 2. SIGTERM and Ctrl-C unwind the stack,
+    so that open MLflow runs end as FAILED and temporary files are removed.
     """
-    signal.signal(signal.SIGTERM, _exit_on_signal)
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
     try:
         main()
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
     sys.exit(0)
 
 
-def _exit_on_signal(signum: int, frame: FrameType | None) -> None:
+def _stop(signum: int, frame: FrameType | None) -> None:
+    """Leave the program as soon as it is not within a database call.
+
+    A statement interrupted there keeps the database locked as long as its traceback lives, and the run's end could
+    not be written. So look again in a twentieth of a second.
+    """
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).startswith(DATABASE_MODULES):
+            signal.signal(signal.SIGALRM, lambda _, later: _stop(signum, later))
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            return
+        frame = frame.f_back
+    for further in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
+        signal.signal(further, signal.SIG_IGN)
+    print("stopped", file=sys.stderr)
     sys.exit(128 + signum)

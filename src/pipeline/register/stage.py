@@ -1,5 +1,6 @@
 """Stage 3, model_register: a run becomes a version of the registered model, with a stage; Production is exported."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,8 @@ def register(
     Raises
     ------
     PipelineError
-        When the run cannot be registered; registry and exports are then as they were.
+        When the run cannot be registered; registry and exports are then as they were. When the export fails, the
+        version is registered but has no new stage.
     """
     client = open_store()
     candidate = find_candidate(client, folder, run_id)
@@ -71,5 +73,5 @@ def register(
     write_json(folder / REGISTERED_MODEL, registered)
     print(f"model_register: {version.name} version {version.version} has stage {wanted}")
     if export:
-        print(f"model_register: exported to {export}; latest points there")
+        print(f"model_register: exported to {os.path.relpath(export, folder)}; latest points there")
     return registered
