@@ -25,8 +25,8 @@ def test_a_dataset_is_all_that_is_needed() -> None:
         (None, "params.yaml holds no keys"),
         ({}, "dataset: missing"),
         ({"dataset": {"path": "x.csv"}}, "dataset.target: missing"),
-        ({"dataset": DATASET, "trian": {}}, "trian: unknown key"),
-        ({"dataset": DATASET | {"tagret": "y"}}, "dataset.tagret: unknown key"),
+        ({"dataset": DATASET, "trian": {}}, "trian: unknown key; known are dataset, train, register"),
+        ({"dataset": DATASET | {"tagret": "y"}}, "dataset.tagret: unknown key; known are path, target"),
         ({"dataset": DATASET | {"task": "ranking"}}, "dataset.task: .*'regression' or 'classification'.*'ranking'"),
         ({"dataset": DATASET | {"drop": "y"}}, "dataset.drop: .*list"),
         ({"dataset": DATASET | {"drop": ["y"]}}, "dataset: the target 'y' cannot also be in `drop`"),
@@ -44,8 +44,15 @@ def test_a_dataset_is_all_that_is_needed() -> None:
         ({"dataset": DATASET, "train": {"search": {"space": {"subsample": [0]}}}}, "`space.subsample` holds 0"),
         ({"dataset": DATASET, "train": {"search": {"space": {"max_depth": [2.5]}}}}, "takes whole numbers"),
         ({"dataset": DATASET, "train": {"search": {"space": {"gamma": ["x"]}}}}, "`space.gamma` holds 'x'"),
-        ({"dataset": DATASET, "train": {"search": {"space": {"gamma": []}}}}, "train.search.space.gamma"),
-        ({"dataset": DATASET, "train": {"search": {"space": {"gamma": {"low": 2, "high": 1}}}}}, "`low` must be below"),
+        ({"dataset": DATASET, "train": {"search": {"space": {"gamma": []}}}}, "train.search.space.gamma: .*at least 1"),
+        (
+            {"dataset": DATASET, "train": {"search": {"space": {"gamma": {"lo": 1}}}}},
+            "gamma.lo: unknown .* low, high, log",
+        ),
+        (
+            {"dataset": DATASET, "train": {"search": {"space": {"gamma": {"low": 2, "high": 1}}}}},
+            "train.search.space.gamma: `low` must be below",
+        ),
         (
             {"dataset": DATASET, "train": {"search": {"space": {"gamma": {"low": 0, "high": 1.5, "log": True}}}}},
             "`log` needs `low` above 0",

@@ -108,12 +108,16 @@ ROWS = "".join(f"{row},{row % 3},{row * 10}\n" for row in range(1, 21))
         ("a,b,price\n1,2,\n3,4,\n", {}, "column 'price' holds no value at all"),
         ("a,b,price\n,1,1\n,2,2\n", {}, "column 'a' holds no value at all"),
         ("a,b,price\n" + ROWS, {"categorical": ["a"], "max_categories": 5}, "'a' is text with 20 different values"),
-        ("a,b,price\n" + ROWS + "n/k,0,1\n", {"max_categories": 5}, "row 21 is 'n/k'.*\n.*correct the 1 values"),
+        (
+            "a,b,price\n" + ROWS + "n/k,0,1\n",
+            {"max_categories": 5},
+            "row 21 is 'n/k'.*\n.*correct what is no number in it .1 rows",
+        ),
         ("a,b,price\n1,2,3\n", {}, "1 usable rows"),
         ("a,b,price\n" + ROWS, {"derived": {"c": "a / z"}}, "derived.c uses 'z', which is not an input column"),
         ("a,b,price\n" + ROWS, {"derived": {"c": "a / price"}}, "derived.c uses 'price', which is not an input"),
         ("a,b,price\n" + ROWS, {"derived": {"b": "a / 2"}}, "derived.b has the name of a column"),
-        ("a,b,price\n" + ROWS, {"categorical": ["b"], "derived": {"c": "a / b"}}, "'b', which holds text"),
+        ("a,b,price\n" + ROWS, {"categorical": ["b"], "derived": {"c": "a / b"}}, "'b', which holds categories"),
         ("a,b,price\n" + ROWS, {"split": {"strategy": "time", "column": "c"}}, "no column 'c', which dataset.split"),
         ("a,b,price\n" + ROWS, {"split": {"strategy": "stratified", "column": "price"}}, "cannot be split by 'price'"),
         (
@@ -123,7 +127,7 @@ ROWS = "".join(f"{row},{row % 3},{row * 10}\n" for row in range(1, 21))
         ),
         (
             "a,b,price\n" + ROWS + "x,1,2\n",
-            {"drop": ["a"], "split": {"strategy": "time", "column": "a"}},
+            {"split": {"strategy": "time", "column": "a"}},
             "column 'a' holds no time in row 21: 'x'",
         ),
     ],

@@ -137,6 +137,17 @@ def test_exporting_again_replaces_a_damaged_export(trained: Trained, params: Reg
     assert sha256(EXPORTS / "latest" / "model.pkl") == metadata["files"]["model.pkl"]
 
 
+def test_an_export_of_an_earlier_store_is_not_replaced(trained: Trained, params: RegisterParams) -> None:
+    first, second = (experiment.run_id for experiment in trained.experiments[:2])
+    register(params, trained.folder, "Production", first)
+    before = (EXPORTS / "v001" / "metadata.json").read_bytes()
+    other = params.model_copy(update={"model_name": f"{params.model_name}-other"})
+    with pytest.raises(RegistryError, match=f"is the export of another run, {first}"):
+        register(other, trained.folder, "Production", second)
+    assert (EXPORTS / "v001" / "metadata.json").read_bytes() == before
+    assert state(open_store(), other.model_name) == {1: ("None", [])}
+
+
 def test_a_run_that_cannot_be_registered_leaves_the_registry_as_it_was(
     trained: Trained, params: RegisterParams, tmp_path: Path
 ) -> None:

@@ -34,7 +34,7 @@ def kind_of(column: pd.Series) -> Kind | None:
 
 def non_features(table: pd.DataFrame, params: "DatasetParams") -> list[str]:
     """Return the columns of a prepared table that are no input: the target, and what is kept for the split only."""
-    return [name for name in table.columns if name == params.target or name in params.drop]
+    return [name for name in table.columns if name == params.target or name in params.no_inputs]
 
 
 def feature_name(*parts: str) -> str:
@@ -157,7 +157,7 @@ def _check_derived(name: str, formula: str, kinds: dict[str, Kind]) -> None:
             )
         if kinds[column] == "text":
             raise PipelineError(
-                f"dataset.derived.{name} uses {column!r}, which holds text", "use number columns in formulas"
+                f"dataset.derived.{name} uses {column!r}, which holds categories", "use number columns in formulas"
             )
 
 

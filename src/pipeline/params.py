@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from pipeline.errors import ParamsError
 from pipeline.expressions import parse
@@ -51,6 +51,12 @@ class DatasetParams(Section):
     derived: dict[str, str] = {}
     split: SplitParams = SplitParams()
 
+    @property
+    def no_inputs(self) -> set[str]:
+        """The columns no model may see: dropped ones, and the column rows are grouped or ordered by."""
+        by = {self.split.column} if self.split.column and self.split.strategy in ("group", "time") else set()
+        return {*self.drop, *by}
+
     @model_validator(mode="after")
     def _columns_are_consistent(self) -> Self:
         if self.target in self.drop:
@@ -86,6 +92,10 @@ class Range(Section):
 
 
 Choices = Annotated[list[int | float | str], Field(min_length=1)]
+RangeOrChoices = Annotated[
+    Annotated[Range, Tag("range")] | Annotated[Choices, Tag("choices")],
+    Discriminator(lambda values: "range" if isinstance(values, dict | Range) else "choices"),
+]
 # The parameters of XGBoost that a search may vary, each with the least and greatest value XGBoost takes.
 SEARCHABLE: dict[str, tuple[float, float]] = {
     "learning_rate": (0, 1),
@@ -111,7 +121,7 @@ class SearchParams(Section):
     n_candidates: int = Field(default=20, ge=1)
     max_rounds: int = Field(default=800, ge=1)
     early_stopping_rounds: int = Field(default=30, ge=1)
-    space: dict[str, Range | Choices] = Field(
+    space: dict[str, RangeOrChoices] = Field(
         default={"max_depth": Range(low=3, high=8), "learning_rate": Range(low=0.03, high=0.3, log=True)},
         min_length=1,
     )
@@ -192,12 +202,27 @@ def check_params(content: Any, source: str) -> Params:
 
 
 def _key(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location if part not in ("Range",) and "list[" not in str(part))
+    return ".".join(str(part) for part in location if part not in ("range", "choices"))
 
 
 def _reason(problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
-        return "unknown key"
+        return f"unknown key; known are {', '.join(_known_keys(problem['loc'][:-1]))}"
     if problem["type"] == "missing":
         return "missing"
-    return f"{problem['msg'].removeprefix('Value error, ')} (it is {problem['input']!r})"
+    reason = problem["msg"].removeprefix("Value error, ")
+    return reason if isinstance(problem["input"], dict) else f"{reason} (it is {problem['input']!r})"
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    """Return the keys of the section at `location`."""
+    section: type[BaseModel] = Params
+    for part in location:
+        fields = {field.alias or name: field for name, field in section.model_fields.items()}
+        if part == "space":  # holds ranges, by the names of parameters
+            section = Range
+            break
+        annotation = fields[str(part)].annotation
+        assert isinstance(annotation, type)
+        section = annotation
+    return [field.alias or name for name, field in section.model_fields.items()]

@@ -37,6 +37,12 @@ def store_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{repository / 'mlruns' / 'mlflow.db'}"
 
 
+def with_store(command: str) -> str:
+    """Return an mlflow command that uses the store of `store_uri`, for messages."""
+    uri = store_uri()
+    return f"MLFLOW_TRACKING_URI={_without_password(uri, uri)} {command}"
+
+
 def open_store() -> "MlflowClient":
     """Open the MLflow store of `store_uri`, creating it on first use.
 
@@ -96,7 +102,7 @@ def open_experiment(client: "MlflowClient", name: str) -> str:
     if experiment.lifecycle_stage != "active":
         raise StoreError(
             f"the MLflow experiment {name!r} has been deleted",
-            f"restore it: mlflow experiments restore --experiment-id {experiment.experiment_id}; "
+            f"restore it: {with_store('mlflow experiments restore')} --experiment-id {experiment.experiment_id}; "
             "or change train.experiment_name in params.yaml",
         )
     _check_not_moved(experiment.artifact_location, database)

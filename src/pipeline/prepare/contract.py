@@ -40,7 +40,7 @@ def select_columns(table: pd.DataFrame, params: DatasetParams) -> pd.DataFrame:
                 )
     dropped = set(params.drop) - {params.split.column}
     kept = table.drop(columns=[column for column in table.columns if column in dropped])
-    if kept.columns.difference([params.target, *params.drop]).empty:
+    if kept.columns.difference([params.target, *params.no_inputs]).empty:
         raise TableError(f"{params.path} has no column left to predict from", "drop fewer columns in params.yaml")
     return kept
 
@@ -79,7 +79,7 @@ def _typed(column: pd.Series, params: DatasetParams) -> pd.Series:
     kind = kind_of(column)
     if column.name == params.target:
         return column if params.task == "regression" else _as_text(column)
-    if column.name in params.drop:  # kept for the split only
+    if column.name in params.no_inputs:  # kept for the split only
         return _as_text(column) if column.dtype == object else column
     if column.name in (params.categorical or []) or kind == "text":
         return _as_text(column)
@@ -113,7 +113,7 @@ def _contract_of(column: pd.Series, params: DatasetParams) -> "Column":
     if column.name == params.target:
         kind, checks = ("float64", [finite, has_values]) if params.task == "regression" else ("str", [has_values])
         return pa.Column(kind, checks, coerce=True, nullable=True)
-    if column.name in params.drop:
+    if column.name in params.no_inputs:
         return pa.Column(nullable=True)
     if pd.api.types.is_bool_dtype(column):
         return pa.Column("bool")
@@ -150,5 +150,5 @@ def _too_many_categories(column: pd.Series, where: str, params: DatasetParams) -
     problem = f"{where} is text with {column.nunique()} different values, more than dataset.max_categories "
     problem += f"({params.max_categories}); row {values.index[0] + 1} is {values.iloc[0]!r}"
     if values is not column and len(values) < len(column.dropna()):
-        return TableError(problem, f"if it is a number column, correct the {len(values)} values that are not numbers")
+        return TableError(problem, f"if it is a number column, correct what is no number in it ({len(values):,} rows)")
     return TableError(problem, "add it to dataset.drop, or raise dataset.max_categories, in params.yaml")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import RegistryError
 from pipeline.files import read_json, sha256
 from pipeline.paths import BEST_MODEL_INFO
-from pipeline.tracking import check_run_not_moved, logged_model_of
+from pipeline.tracking import check_run_not_moved, logged_model_of, with_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -56,7 +56,8 @@ def find_candidate(client: "MlflowClient", folder: Path, run_id: str | None) -> 
     check_run_not_moved(run)
     if run.info.lifecycle_stage != "active":
         raise RegistryError(
-            f"MLflow run {run_id} has been deleted", f"mlflow runs restore --run-id {run_id}, or {remedy}"
+            f"MLflow run {run_id} has been deleted",
+            f"{with_store('mlflow runs restore')} --run-id {run_id}, or {remedy}",
         )
     if run.info.status != "FINISHED":
         raise RegistryError(f"MLflow run {run_id} is {run.info.status}, not FINISHED", remedy)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.errors import RegistryError
-from pipeline.files import sha256, write_json
+from pipeline.files import read_json, sha256, write_json
 from pipeline.paths import EXPORTS, checkout_of
 from pipeline.register.candidate import Candidate
 
@@ -38,7 +38,8 @@ def export_version(version: "ModelVersion", candidate: Candidate, stage: str, fo
     Raises
     ------
     RegistryError
-        When the exported model does not predict the stored input example as the store's model does.
+        When the exported model does not predict the stored input example as the store's model does, or the place
+        holds the export of another store's run.
     """
     import joblib
     import mlflow
@@ -47,6 +48,7 @@ def export_version(version: "ModelVersion", candidate: Candidate, stage: str, fo
     uri = f"models:/{version.name}/{version.version}"
     exports = checkout_of(folder) / EXPORTS
     target = exports / f"v{int(version.version):03d}"
+    _check_same_run(target, candidate.run_id)
     exports.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=exports, prefix=f".{target.name}.") as name:
         beside = Path(name) / target.name
@@ -68,6 +70,18 @@ def point_latest_at(export: Path) -> None:
         link = Path(name) / "latest"
         link.symlink_to(export.name)
         link.replace(export.parent / "latest")
+
+
+def _check_same_run(export: Path, run_id: str) -> None:
+    """Refuse to replace what an earlier store exported under the same number."""
+    if not (export / "metadata.json").exists():
+        return
+    exported = read_json(export / "metadata.json", "python src/model_register.py --stage Production")
+    if exported["run_id"] != run_id:
+        raise RegistryError(
+            f"{export} is the export of another run, {exported['run_id']}, from an earlier store",
+            f"keep it elsewhere first: mv {export.parent} {export.parent}.old",
+        )
 
 
 def _check_same_predictions(uri: str, exported: Path, model: "Model") -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, PercentFormatter
 from numpy.typing import NDArray
 
 from pipeline.train.cross_validation import CrossValidation
@@ -17,22 +17,24 @@ if TYPE_CHECKING:
 DPI = 120
 SHOWN_FEATURES = 20
 LABEL_LENGTH = 32
-BLUE, ORANGE, GREY = "#2b6cb0", "#dd6b20", "#718096"
+BLUE, ORANGE = "#2b6cb0", "#dd6b20"
 
 IMPORTANCE_TITLES = {
-    "weight": ("Splits that use a feature", "number of splits"),
-    "gain": ("Average gain of a feature's splits", "share of the sum over features"),
-    "cover": ("Average number of rows in a feature's splits", "share of the sum over features"),
+    "weight": ("splits that use a feature", "number of splits"),
+    "gain": ("average gain of a feature's splits", "share of the sum over features"),
+    "cover": ("average number of rows in a feature's splits", "share of the sum over features"),
+    "total_gain": ("gain of all of a feature's splits", "share of the sum over features"),
 }
 
 
-def importance_plot(importance: dict[str, float], kind: str) -> Figure:
-    """Draw the most important features by `kind` (weight, gain or cover)."""
+def importance_plot(importance: dict[str, float], kind: str, run_name: str) -> Figure:
+    """Draw the most important features by `kind`, one of XGBoost's measures."""
     title, label = IMPORTANCE_TITLES[kind]
+    title = f"{run_name}: {title}"
     if kind == "weight":
         return _bars(importance, title, label, "{:,.0f}".format)
     total = sum(importance.values()) or 1.0
-    return _bars({name: value / total for name, value in importance.items()}, title, label, "{:.1%}".format)
+    return _bars({name: value / total for name, value in importance.items()}, title, label, _percent)
 
 
 def shap_importance_plot(explanation: "Explanation", run_name: str) -> Figure:
@@ -56,22 +58,21 @@ def _bars(values: dict[str, float], title: str, label: str, number_format: Calla
     if len(ranked) > len(shown):
         title += f" (top {len(shown)} of {len(ranked)})"
     axes.set(title=title, xlabel=label)
-    if number_format is _number:
-        axes.xaxis.set_major_formatter(_tick)
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0) if number_format is _percent else _tick)
     _plain(axes)
     return figure
 
 
-def predicted_vs_actual_plot(y_true: NDArray[np.float64], y_pred: NDArray[np.float64], target: str) -> Figure:
+def predicted_vs_actual_plot(
+    y_true: NDArray[np.float64], y_pred: NDArray[np.float64], target: str, run_name: str
+) -> Figure:
     """Draw predictions of test rows against the truth, as density, with the line of equality."""
     figure = Figure(figsize=(6.4, 6), layout="constrained")
     axes = figure.subplots()
     low, high = float(min(y_true.min(), y_pred.min())), float(max(y_true.max(), y_pred.max()))
     axes.plot([low, high], [low, high], color=ORANGE, linewidth=1.2, label="predicted = actual")
     axes.scatter(y_true, y_pred, s=7, alpha=_alpha(len(y_true)), color=BLUE, linewidths=0, rasterized=True)
-    axes.set(
-        title=f"Predicted and actual {_short(target)}, {len(y_true):,} test rows", xlabel="actual", ylabel="predicted"
-    )
+    axes.set(title=f"{run_name}: {_short(target)} of {len(y_true):,} test rows", xlabel="actual", ylabel="predicted")
     axes.legend(loc="upper left", frameon=False)
     axes.set_aspect("equal")
     axes.xaxis.set_major_formatter(_tick)
@@ -80,14 +81,18 @@ def predicted_vs_actual_plot(y_true: NDArray[np.float64], y_pred: NDArray[np.flo
     return figure
 
 
-def residuals_plot(y_true: NDArray[np.float64], y_pred: NDArray[np.float64], target: str) -> Figure:
+def residuals_plot(y_true: NDArray[np.float64], y_pred: NDArray[np.float64], target: str, run_name: str) -> Figure:
     """Draw residuals (actual minus predicted) of test rows against the prediction, and their distribution."""
     residuals = y_true - y_pred
     figure = Figure(figsize=(9, 4.6), layout="constrained")
     scatter, histogram = figure.subplots(1, 2, width_ratios=[2.2, 1], sharey=True)
     scatter.scatter(y_pred, residuals, s=7, alpha=_alpha(len(y_true)), color=BLUE, linewidths=0, rasterized=True)
     scatter.axhline(0, color=ORANGE, linewidth=1.2)
-    scatter.set(title=f"Residuals of {_short(target)}", xlabel="predicted", ylabel="actual − predicted")
+    scatter.set(
+        title=f"{run_name}: residuals of {len(y_true):,} test rows",
+        xlabel="predicted",
+        ylabel=f"{_short(target)}: actual − predicted",
+    )
     histogram.hist(residuals, bins=50, orientation="horizontal", color=BLUE)
     histogram.axhline(0, color=ORANGE, linewidth=1.2)
     rmse, bias = float(np.sqrt(np.mean(residuals**2))), float(residuals.mean())
@@ -98,23 +103,25 @@ def residuals_plot(y_true: NDArray[np.float64], y_pred: NDArray[np.float64], tar
     return figure
 
 
-def learning_curve_plot(scores: CrossValidation) -> Figure:
+def learning_curve_plot(scores: CrossValidation, run_name: str) -> Figure:
     """Draw the folds' RMSE after each boosting round: mean, and one standard deviation either side."""
     figure = Figure(figsize=(8, 4.6), layout="constrained")
     axes = figure.subplots()
-    for curves, name, colour in ((scores.train_curves, "training", GREY), (scores.valid_curves, "validation", BLUE)):
+    for curves, name, colour in ((scores.train_curves, "training", ORANGE), (scores.valid_curves, "validation", BLUE)):
         values = np.array(curves)
         mean, deviation = values.mean(axis=0), values.std(axis=0)
         rounds = np.arange(1, len(mean) + 1)
         axes.plot(rounds, mean, color=colour, label=f"{name} folds")
         axes.fill_between(rounds, mean - deviation, mean + deviation, color=colour, alpha=0.25, linewidth=0)
     axes.set(
-        title=f"Learning curve, mean of {len(scores.valid_curves)} folds ± one deviation",
+        title=f"{run_name}: learning curve, mean of {len(scores.valid_curves)} folds ± one deviation",
         xlabel="boosting rounds",
         ylabel="RMSE",
     )
     axes.yaxis.set_major_formatter(_tick)
-    axes.set_ylim(bottom=0)
+    # The first rounds fall from the deviation of the target; what matters is where the curves part.
+    last, lowest = np.mean(scores.valid_curves, axis=0)[-1], np.min(np.mean(scores.train_curves, axis=0))
+    axes.set_ylim(0.9 * lowest, min(2 * last, axes.get_ylim()[1]))
     axes.legend(frameon=False)
     _plain(axes)
     return figure
@@ -167,16 +174,20 @@ def _short(name: str) -> str:
 
 
 def _alpha(n_rows: int) -> float:
-    return float(np.clip(600 / max(n_rows, 1), 0.12, 0.8))
+    return float(np.clip(1200 / max(n_rows, 1), 0.25, 0.8))
 
 
 def _number(value: float) -> str:
     """Write a number with three digits or so, thousands as k, millions as M."""
-    return str(EngFormatter(sep="", places=1)(value)) if abs(value) >= 1000 else f"{value:.3g}"
+    return str(EngFormatter(sep="", places=1)(value)) if abs(value) >= 1000 else f"{value:.3g}".replace("-", "−")
+
+
+def _percent(value: float) -> str:
+    return f"{value:.1%}"
 
 
 def _tick(value: float, _: object) -> str:
-    return str(EngFormatter(sep="")(value)) if abs(value) >= 1000 else f"{value:g}"
+    return str(EngFormatter(sep="")(value)) if abs(value) >= 1000 else f"{value:g}".replace("-", "−")
 
 
 def _plain(*all_axes: object) -> None:

@@ -14,6 +14,8 @@ def best_of(candidates: Iterable[Candidate], total: int, label: str) -> Candidat
         total=total, desc=label, unit="candidate", leave=True, disable=not sys.stderr.isatty(), dynamic_ncols=True
     )
     best: Candidate | None = None
+    if bar.disable:
+        print(f"{label}: searching {total} candidates", flush=True)
     with bar:
         for candidate in candidates:
             if best is None or candidate.scores.rmse_mean < best.scores.rmse_mean:
@@ -21,7 +23,7 @@ def best_of(candidates: Iterable[Candidate], total: int, label: str) -> Candidat
             score = f"best cv_rmse {best.scores.rmse_mean:.6g}"
             bar.set_postfix_str(score, refresh=False)
             bar.update()
-            if bar.disable and (candidate.number % 5 == 0 or candidate.number == total):
+            if bar.disable and (candidate.number % max(1, total // 4) == 0 or candidate.number == total):
                 print(f"{label}: candidate {candidate.number}/{total}, {score}", flush=True)
     assert best is not None
     return best

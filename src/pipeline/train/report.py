@@ -12,7 +12,7 @@ from pipeline.train.tables import Tables
 if TYPE_CHECKING:
     from xgboost import Booster
 
-IMPORTANCE_KINDS = ("weight", "gain", "cover")
+IMPORTANCE_KINDS = ("weight", "gain", "cover", "total_gain")
 
 
 def log_report(
@@ -47,14 +47,14 @@ def log_report(
 
     features = feature_names(booster)
     figures = {
-        "learning_curve.png": plots.learning_curve_plot(scores),
-        "residuals.png": plots.residuals_plot(tables.y_test, y_pred, target),
-        "predicted_vs_actual.png": plots.predicted_vs_actual_plot(tables.y_test, y_pred, target),
+        "learning_curve.png": plots.learning_curve_plot(scores, run_name),
+        "residuals.png": plots.residuals_plot(tables.y_test, y_pred, target, run_name),
+        "predicted_vs_actual.png": plots.predicted_vs_actual_plot(tables.y_test, y_pred, target, run_name),
     }
     for kind in IMPORTANCE_KINDS:
         values = importance(booster, kind)
         mlflow.log_dict(values, f"feature_importance_{kind}.json")
-        figures[f"feature_importance_{kind}.png"] = plots.importance_plot(values, kind)
+        figures[f"feature_importance_{kind}.png"] = plots.importance_plot(values, kind, run_name)
     rows = tables.X_test[features]
     if len(rows) > explain_rows:
         rows = rows.sample(explain_rows, random_state=seed)

@@ -97,9 +97,10 @@ def write_outputs(ranked: list[Experiment], tables: Tables, params: Params, fold
 
 def _shown(experiment: Experiment) -> Experiment:
     metrics = experiment.metrics
+    deviation = float(f"{metrics['cv_rmse_std']:.3g}")
     print(
         f"{experiment.run_name}: {len(experiment.features)} features, {experiment.n_estimators} rounds, "
-        f"cv_rmse {metrics['cv_rmse_mean']:.6g} ± {metrics['cv_rmse_std']:.3g}, test_rmse {metrics['test_rmse']:.6g} "
+        f"cv_rmse {metrics['cv_rmse_mean']:.6g} ± {deviation:g}, test_rmse {metrics['test_rmse']:.6g} "
         f"(baseline {metrics['baseline_rmse']:.6g})",
         flush=True,
     )
