@@ -16,6 +16,7 @@ COLUMNS = {"a": np.array([1.0, 4.0, np.nan]), "b": np.array([2.0, 0.0, 1.0]), "o
         ("log1p(a - 1)", [0.0, np.log(4.0), np.nan]),
         ("`odd name <x>` / (a + b)", [3.0, 2.25, np.nan]),
         ("sqrt(0 - b)", [np.nan, 0.0, np.nan]),
+        ("b * 1e39", [np.nan, 0.0, np.nan]),
         ("1e308 * a * 1e308", [np.nan, np.nan, np.nan]),
     ],
 )
@@ -56,6 +57,8 @@ def test_columns_are_listed_once_and_functions_are_none_of_them() -> None:
         "(" * 300 + "a" + ")" * 300,
         "a + " * 500 + "a",
         "f'{a}'",
+        "__column0 + `a`",
+        "a*1if b else 3",
         "a\x00",
     ],
 )

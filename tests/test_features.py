@@ -38,6 +38,23 @@ def test_an_unseen_or_missing_category_is_none_of_the_known(rows: pd.DataFrame) 
     )
 
 
+def test_codes_are_the_same_text_however_they_come() -> None:
+    transformer = FeatureTransformer.fit(pd.DataFrame({"zip": ["00501", "10001", None]}), {})
+    for zips in (["10001", None], [10001, None], [10001.0, None], ["10001.0", "x"]):
+        features = transformer.transform(pd.DataFrame({"zip": zips}))
+        np.testing.assert_array_equal(features, [[0, 1], [0, 0]])
+    np.testing.assert_array_equal(transformer.transform(pd.DataFrame({"zip": ["00501"]})), [[1, 0]])
+
+
+def test_booleans_of_a_request_are_understood_or_refused() -> None:
+    transformer = FeatureTransformer.fit(pd.DataFrame({"yes": [True, False]}), {})
+    sent = pd.DataFrame({"yes": [True, "False", "true", 0, None]}, dtype=object)
+    np.testing.assert_array_equal(transformer.transform(sent)["yes"], [1, 0, 1, 0, np.nan])
+    np.testing.assert_array_equal(transformer.transform(pd.DataFrame({"yes": ["true", "0"]}))["yes"], [1, 0])
+    with pytest.raises(ValueError, match="'yes' holds 'perhaps'"):
+        transformer.transform(pd.DataFrame({"yes": ["perhaps", None]}, dtype=object))
+
+
 def test_a_transformer_survives_json(rows: pd.DataFrame) -> None:
     transformer = FeatureTransformer.fit(rows, {"ratio": "`a[b]<c>` / `a b c`"})
     again = FeatureTransformer(**json.loads(json.dumps(transformer.to_dict())))

@@ -77,7 +77,13 @@ def test_a_formula_that_is_none_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("text", "named"),
-    [(b"dataset: [", "not valid YAML"), (b"dataset:\n  path: \xff", "not valid YAML"), (None, "does not exist")],
+    [
+        (b"dataset:\n  path: a\n  path: b\n", "key 'path' stands twice"),
+        (b"dataset:\n  drop: [2020-13-45]\n", "not valid YAML"),
+        (b"dataset: [", "not valid YAML"),
+        (b"dataset:\n  path: \xff", "not valid YAML"),
+        (None, "does not exist"),
+    ],
 )
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, text: bytes | None, named: str) -> None:
     path = tmp_path / "params.yaml"

@@ -175,6 +175,10 @@ def test_a_served_model_answers_raw_rows(served: str, trained: Trained) -> None:
     unseen, missing_text = ask([row | {"place": "MOON"}]), ask([row | {"place": None}])
     assert unseen.json()["predictions"] == missing_text.json()["predictions"] != ask([row]).json()["predictions"]
 
+    assert ask([row | {"garden": None}]).ok
+    assert ask([row | {"garden": "true"}]).json() == ask([row]).json()
+    assert ask([row | {"garden": "perhaps"}]).status_code == 400
+
     for name in row:
         answer = ask([{key: value for key, value in row.items() if key != name}])
         assert answer.status_code == 400

@@ -74,6 +74,12 @@ def test_column_kinds_are_declared_or_inferred(pipeline_folder: Path, table: pd.
     assert "byte_order" not in train.columns
 
 
+def test_codes_keep_their_leading_zeros(pipeline_folder: Path) -> None:
+    write("zip,price\n" + "".join(f"{'00501' if row % 2 else '10001'},{row}\n" for row in range(20)))
+    prepare(dataset(categorical=["zip"]), pipeline_folder)
+    assert set(pd.read_parquet("data/processed/train.parquet")["zip"]) == {"00501", "10001"}
+
+
 def write(text: str | bytes, name: str = "data.csv") -> None:
     Path(name).write_bytes(text if isinstance(text, bytes) else text.encode())
 
@@ -120,6 +126,13 @@ ROWS = "".join(f"{row},{row % 3},{row * 10}\n" for row in range(1, 21))
         ("a,b,price\n" + ROWS, {"categorical": ["b"], "derived": {"c": "a / b"}}, "'b', which holds categories"),
         ("a,b,price\n" + ROWS, {"split": {"strategy": "time", "column": "c"}}, "no column 'c', which dataset.split"),
         ("a,b,price\n" + ROWS, {"split": {"strategy": "stratified", "column": "price"}}, "cannot be split by 'price'"),
+        ("a,b,price\n" + ROWS, {"derived": {"c": "1 / (a - a)"}}, "'c' has no value in any of the 16 training rows"),
+        ("a,b,price\n" + ROWS + "1,1,1e20\n", {}, r"column 'price', row 21, holds 1e\+20"),
+        (
+            "a,b,price\n" + ROWS,
+            {"split": {"strategy": "group", "column": "b", "test_size": 0.9}},
+            "cannot be split by 'b'",
+        ),
         (
             "a,b,price\n" + ROWS.replace(",1,", ",2,").replace(",0,", ",2,"),
             {"split": {"strategy": "group", "column": "b"}},
@@ -150,6 +163,9 @@ def test_a_broken_table_stops_with_one_clear_message_and_writes_nothing(
         ("data.csv.gz", b"a,b,price\n1,2,3\n", "not a whole gzip file"),
         ("data.csv.gz", gzip.compress(b"a,b,price\n" + ROWS.encode() * 99)[:-40], "not a whole gzip file"),
         ("data.parquet", b"a,b,price\n1,2,3\n", "not a Parquet file"),
+        ("data.csv", gzip.compress(b"a,b,price\n1,2,3\n"), "is compressed with gzip"),
+        ("data.csv", "a,b,price\n1,2,3\n".encode("utf-16"), "is UTF-16 text"),
+        ("data.csv", b"PK\x03\x04\xff\xff", "is a zip archive"),
         ("data.xlsx", b"a,b,price\n1,2,3\n", "not a kind of file this reads"),
         ("folder.csv", None, "is a folder"),
     ],

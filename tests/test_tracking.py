@@ -105,7 +105,7 @@ def test_a_signal_ends_the_run_as_failed(pipeline_folder: Path) -> None:
     status = database.execute("select status from runs where name = 'exp1_tuned'").fetchall()
     database.close()
     assert status == [("FAILED",)] * 3
-    assert not Path("mlartifacts/training").exists()
+    assert not Path("mlartifacts/training/best_model_info.json").exists()
 
 
 def test_help_imports_nothing_heavy() -> None:

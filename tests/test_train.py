@@ -21,7 +21,7 @@ from pipeline.train.experiments import important_features
 from pipeline.train.provenance import git_tags
 from pipeline.train.search import sample
 from pipeline.train.stage import train
-from repositories import commit, git
+from repositories import change_params, commit, git
 
 RUN_NAMES = ("exp1_tuned", "exp2_important_features", "exp3_tuned_selected")
 
@@ -195,7 +195,7 @@ def test_a_failing_experiment_leaves_a_failed_run_and_no_output(
     with pytest.raises(ZeroDivisionError):
         train(params, pipeline_folder)
     assert [run.info.status for run in experiment_runs(open_store())] == ["FAILED"]
-    assert not Path("mlartifacts/training").exists()
+    assert not Path("mlartifacts/training/best_model_info.json").exists()
 
 
 def test_missing_or_changed_tables_are_named(
@@ -211,6 +211,23 @@ def test_missing_or_changed_tables_are_named(
     pd.read_parquet("data/processed/train.parquet").head(99).to_parquet("data/processed/train.parquet")
     assert call("model_train") == 2
     assert "is not the table that" in capsys.readouterr().err
+
+
+def test_tables_of_other_params_are_not_trained_on(pipeline_folder: Path, call: Callable[..., int]) -> None:
+    prepare(load_params().dataset, pipeline_folder)
+    change_params(pipeline_folder, dataset={"path": "data.csv", "target": "rooms"})
+    with pytest.raises(PipelineError, match="prepared with another dataset section"):
+        train(load_params(), pipeline_folder)
+
+
+def test_a_place_that_cannot_be_written_is_one_message(
+    pipeline_folder: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare(load_params().dataset, pipeline_folder)
+    Path("mlartifacts/training").write_text("no folder")
+    assert call("model_train") == 2
+    assert capsys.readouterr().err.startswith("error: mlartifacts/training")
+    assert not open_store().search_experiments(filter_string="name = 'small'")
 
 
 def test_classification_is_refused_by_name(pipeline_folder: Path) -> None:

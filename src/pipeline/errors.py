@@ -6,6 +6,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 DATABASE_MODULES = ("sqlalchemy", "mlflow.store")
 
 
@@ -49,15 +50,20 @@ class RegistryError(PipelineError):
 def run_script(main: Callable[[], object]) -> NoReturn:
     """Run a script's `main` and exit as a command should.
 
-    A `PipelineError` becomes one message on standard error and exit code 2. SIGTERM and Ctrl-C unwind the stack,
-    so that open MLflow runs end as FAILED and temporary files are removed.
+    A `PipelineError`, or a file that cannot be read or written, becomes one message on standard error and exit code
+    2. SIGTERM, Ctrl-C and a closed terminal unwind the stack, so that open MLflow runs end as FAILED and temporary
+    files are removed.
     """
-    signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGINT, _stop)
+    for number in STOPPING:
+        signal.signal(number, _stop)
     try:
         main()
     except PipelineError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        remedy = "check that its folder is one, that you may write there, and that the disk has space"
+        print(f"error: {error.filename or 'a file'}: {error.strerror or error}\n  -> {remedy}", file=sys.stderr)
         sys.exit(2)
     sys.exit(0)
 
@@ -74,7 +80,7 @@ def _stop(signum: int, frame: FrameType | None) -> None:
             signal.setitimer(signal.ITIMER_REAL, 0.05)
             return
         frame = frame.f_back
-    for further in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
+    for further in (*STOPPING, signal.SIGALRM):
         signal.signal(further, signal.SIG_IGN)
     print("stopped", file=sys.stderr)
     sys.exit(128 + signum)

@@ -3,6 +3,7 @@
 import ast
 import operator
 import re
+import warnings
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -27,6 +28,9 @@ FUNCTIONS: dict[str, Callable[[Column], Column]] = {
     "sin": np.sin,
     "cos": np.cos,
 }
+# XGBoost computes in 32 bits, where a larger number is infinite.
+LARGEST = float(np.finfo(np.float32).max)
+PLACEHOLDER = "__column"
 ALLOWED = f"use column names (`in backticks` unless plain), numbers, + - * / ** ( ) and {', '.join(FUNCTIONS)}"
 MAX_LENGTH = 1000
 
@@ -54,24 +58,28 @@ def parse(name: str, formula: str) -> ast.expr:
         When the formula is not arithmetic over columns.
     """
     where = f"dataset.derived.{name} in params.yaml"
+    if PLACEHOLDER in formula:
+        raise FormulaError(f"{where} holds the reserved name {PLACEHOLDER}", "rename that column")
     if len(formula) > MAX_LENGTH:
         raise FormulaError(f"{where} is longer than {MAX_LENGTH} characters", "split it into several derived columns")
     quoted: list[str] = []
 
     def placeholder(match: re.Match[str]) -> str:
         quoted.append(match[1])
-        return f" __column{len(quoted) - 1} "
+        return f" {PLACEHOLDER}{len(quoted) - 1} "
 
     try:
-        tree = ast.parse(re.sub(r"`([^`]+)`", placeholder, formula).strip(), mode="eval").body
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)
+            tree = ast.parse(re.sub(r"`([^`]+)`", placeholder, formula).strip(), mode="eval").body
         _check(tree, where)
     except (SyntaxError, ValueError, OverflowError):
         raise FormulaError(f"{where} is not a formula: {formula!r}", ALLOWED) from None
     except (RecursionError, MemoryError):
         raise FormulaError(f"{where} is nested too deeply", "split it into several derived columns") from None
     for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and node.id.startswith("__column"):
-            node.id = quoted[int(node.id.removeprefix("__column"))]
+        if isinstance(node, ast.Name) and node.id.startswith(PLACEHOLDER):
+            node.id = quoted[int(node.id.removeprefix(PLACEHOLDER))]
     if not columns_of(tree):
         raise FormulaError(f"{where} uses no column: {formula!r}", "name at least one column")
     return tree
@@ -97,11 +105,11 @@ def compute(tree: ast.expr, columns: Mapping[str, Column]) -> Column:
     Returns
     -------
     array of float64, shape (n_rows,)
-        Missing (NaN) where an input is missing or the result is not a finite number (such as 1 / 0).
+        Missing (NaN) where an input is missing or the result is no number of 32 bits (such as 1 / 0).
     """
     with np.errstate(all="ignore"):
         values = np.asarray(_value(tree, columns), dtype=np.float64)
-    return np.where(np.isfinite(values), values, np.nan)
+        return np.where(np.abs(values) <= LARGEST, values, np.nan)
 
 
 def _check(node: ast.expr, where: str) -> None:

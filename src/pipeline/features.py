@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
 from pipeline.expressions import columns_of, compute, parse
@@ -35,6 +36,33 @@ def kind_of(column: pd.Series) -> Kind | None:
 def non_features(table: pd.DataFrame, params: "DatasetParams") -> list[str]:
     """Return the columns of a prepared table that are no input: the target, and what is kept for the split only."""
     return [name for name in table.columns if name == params.target or name in params.no_inputs]
+
+
+def as_text(column: pd.Series) -> pd.Series:
+    """Turn values into text one by one, whole numbers without a decimal point, however pandas happened to read them.
+
+    Returns
+    -------
+    Series of str
+        Missing where the value is missing.
+    """
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(object)
+    return column if column.dtype == "str" else column.map(_text, na_action="ignore").astype("str")
+
+
+def _as_numbers(column: pd.Series, kind: Kind) -> NDArray[np.float64]:
+    if kind == "boolean" and not pd.api.types.is_numeric_dtype(column):  # from a request: JSON's true, or its text
+        known = as_text(column).str.lower().map({"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0})
+        wrong = column[known.isna() & column.notna()]
+        if len(wrong):
+            raise ValueError(f"column {column.name!r} holds {wrong.iloc[0]!r}, which is neither true nor false")
+        column = known
+    return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
+
+
+def _text(value: object) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def feature_name(*parts: str) -> str:
@@ -90,9 +118,7 @@ class FeatureTransformer:
         for name, formula in derived.items():
             _check_derived(name, formula, kinds)
         categories = {
-            name: sorted({str(value) for value in rows[name].dropna().unique()})
-            for name, kind in kinds.items()
-            if kind == "text"
+            name: sorted(as_text(rows[name]).dropna().unique()) for name, kind in kinds.items() if kind == "text"
         }
         return cls(kinds, categories, dict(derived))
 
@@ -128,16 +154,14 @@ class FeatureTransformer:
         DataFrame of float64, shape (n_rows, n_features)
             Missing numbers stay missing (NaN), which XGBoost handles itself.
         """
-        numbers = {
-            name: rows[name].to_numpy(dtype=np.float64, na_value=np.nan)
-            for name, kind in self.kinds.items()
-            if kind != "text"
-        }
+        numbers = {name: _as_numbers(rows[name], kind) for name, kind in self.kinds.items() if kind != "text"}
         columns = list(numbers.values())
         columns += [compute(parse(name, formula), numbers) for name, formula in self.derived.items()]
         for name, values in self.categories.items():
-            texts = rows[name].astype("str")
-            columns += [(texts == category).to_numpy(dtype=np.float64) for category in values]
+            texts = as_text(rows[name])
+            # A server that met a missing value beside whole numbers sends 10001 as the text 10001.0.
+            texts = texts.where(texts.isin(values), texts.str.removesuffix(".0"))
+            columns += [np.asarray(texts == category, dtype=np.float64) for category in values]
         features = dict(zip(self.feature_names, columns, strict=True))
         return pd.DataFrame({name: features[name] for name in only or features}, index=rows.index)
 

@@ -42,13 +42,13 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
         beside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path, written_by: str) -> dict[str, Any]:
+def read_json(path: Path, written_by: str, *keys: str) -> dict[str, Any]:
     """Read a JSON object that a stage wrote.
 
     Raises
     ------
     PipelineError
-        When the file is missing or broken; `written_by` is the command that writes it.
+        When the file is missing, broken or lacks one of `keys`; `written_by` is the command that writes it.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
@@ -56,6 +56,6 @@ def read_json(path: Path, written_by: str) -> dict[str, Any]:
         raise PipelineError(f"{path} does not exist", f"write it with: {written_by}") from None
     except ValueError as error:
         raise PipelineError(f"{path} is not valid JSON ({error})", f"write it anew with: {written_by}") from None
-    if not isinstance(value, dict):
-        raise PipelineError(f"{path} does not hold a JSON object", f"write it anew with: {written_by}")
+    if not isinstance(value, dict) or not value.keys() >= set(keys):
+        raise PipelineError(f"{path} does not hold {', '.join(keys)}", f"write it anew with: {written_by}")
     return value

@@ -98,20 +98,20 @@ RangeOrChoices = Annotated[
 ]
 # The parameters of XGBoost that a search may vary, each with the least and greatest value XGBoost takes.
 SEARCHABLE: dict[str, tuple[float, float]] = {
-    "learning_rate": (0, 1),
+    "learning_rate": (1e-6, 1),
     "max_depth": (1, 30),
     "max_leaves": (0, 2**16),
-    "min_child_weight": (0, float("inf")),
-    "max_delta_step": (0, float("inf")),
-    "gamma": (0, float("inf")),
+    "min_child_weight": (0, 1e9),
+    "max_delta_step": (0, 1e9),
+    "gamma": (0, 1e9),
     "subsample": (0, 1),
     "colsample_bytree": (0, 1),
     "colsample_bylevel": (0, 1),
     "colsample_bynode": (0, 1),
-    "reg_alpha": (0, float("inf")),
-    "reg_lambda": (0, float("inf")),
+    "reg_alpha": (0, 1e9),
+    "reg_lambda": (0, 1e9),
 }
-POSITIVE = {"learning_rate", "subsample", "colsample_bytree", "colsample_bylevel", "colsample_bynode"}
+POSITIVE = {"subsample", "colsample_bytree", "colsample_bylevel", "colsample_bynode"}
 WHOLE = {"max_depth", "max_leaves"}
 
 
@@ -147,7 +147,7 @@ class TrainParams(Section):
 
     experiment_name: Name = "housing-price-prediction"
     seed: Seed = 42
-    n_jobs: int = Field(default=2, ge=1)
+    n_jobs: int = Field(default=2, ge=1, le=1024)
     cv_folds: int = Field(default=5, ge=2, le=50)
     search: SearchParams = SearchParams()
     important_gain: float = Field(default=0.99, gt=0, le=1)
@@ -179,15 +179,26 @@ def load_params(path: Path = PARAMS_PATH) -> Params:
         names each key.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (it is a SafeLoader)
     except FileNotFoundError:
         raise ParamsError(
             f"{path.resolve()} does not exist", "run from a folder that holds a dvc.yaml and a params.yaml"
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as error:
         detail = " ".join(str(error).split())
         raise ParamsError(f"{path} is not valid YAML: {detail}", "mend that line") from None
     return check_params(content, str(path))
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key stands once: otherwise the last one would win without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def check_params(content: Any, source: str) -> Params:

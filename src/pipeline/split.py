@@ -50,7 +50,17 @@ def split_rows(table: pd.DataFrame, params: DatasetParams) -> tuple[Rows, Rows]:
                 f"{params.path}: column {split.column!r} holds one group only", "split by a column with two or more"
             )
         splitter = GroupShuffleSplit(n_splits=1, test_size=split.test_size, random_state=split.seed)
-        train, test = next(splitter.split(positions, groups=groups))
+        try:
+            train, test = next(splitter.split(positions, groups=groups))
+        except ValueError as error:
+            raise TableError(
+                f"{params.path} cannot be split by {split.column!r}: {error}", "change dataset.split.test_size"
+            ) from None
+        if min(len(train), len(test)) < 2:
+            raise TableError(
+                f"{params.path}: the groups of {split.column!r} leave {len(train)} training and {len(test)} test rows",
+                "change dataset.split.test_size or its seed, or split by a column with more groups",
+            )
     else:
         strata = strata_of(table, params) if split.strategy == "stratified" else None
         try:

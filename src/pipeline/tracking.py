@@ -71,7 +71,7 @@ def open_store() -> "MlflowClient":
         with _lock(database):
             client = mlflow.MlflowClient()
             client.search_experiments(max_results=1)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+    except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         detail = _without_password(str(error).strip().split("\n")[0], uri)
         remedy = "check MLFLOW_TRACKING_URI and that the server runs"
         if database is not None:

@@ -6,14 +6,15 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import TableError
-from pipeline.features import kind_of
+from pipeline.expressions import LARGEST
+from pipeline.features import as_text, kind_of
 from pipeline.params import DatasetParams
 
 if TYPE_CHECKING:
     from pandera.pandas import Column
 
-# XGBoost computes in 32 bits, where a larger number is infinite.
-LARGEST = float(np.finfo(np.float32).max)
+# Of a target, whose squared errors must stay finite in XGBoost's 32 bits.
+LARGEST_TARGET = 1e18
 
 
 def select_columns(table: pd.DataFrame, params: DatasetParams) -> pd.DataFrame:
@@ -78,17 +79,17 @@ def _typed(column: pd.Series, params: DatasetParams) -> pd.Series:
     """Bring an input column to the type of its kind; the contract then says whether it may stay."""
     kind = kind_of(column)
     if column.name == params.target:
-        return column if params.task == "regression" else _as_text(column)
+        return column if params.task == "regression" else as_text(column)
     if column.name in params.no_inputs:  # kept for the split only
-        return _as_text(column) if column.dtype == object else column
+        return as_text(column) if column.dtype == object else column
     if column.name in (params.categorical or []) or kind == "text":
-        return _as_text(column)
+        return as_text(column)
     if kind == "number":
         return column.astype("float64")
     if kind == "boolean":
-        return _as_text(column) if column.isna().any() else column.astype("bool")
+        return as_text(column) if column.isna().any() else column.astype("bool")
     if column.dropna().map(lambda value: isinstance(value, bool | str | int | float)).all():
-        return _as_text(column)
+        return as_text(column)
     row = int(np.flatnonzero(column.notna())[0])
     raise TableError(
         f"{params.path}: column {column.name!r} holds {type(column.iloc[row]).__name__} values, neither numbers nor "
@@ -97,18 +98,12 @@ def _typed(column: pd.Series, params: DatasetParams) -> pd.Series:
     )
 
 
-def _as_text(column: pd.Series) -> pd.Series:
-    """Turn values into text, whole numbers as such even where missing values made them fractions."""
-    if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
-        column = column.astype("Int64")
-    return column.astype("str").where(column.notna()).astype("str")
-
-
 def _contract_of(column: pd.Series, params: DatasetParams) -> "Column":
     import pandera.pandas as pa
 
     has_values = pa.Check(lambda values: values.notna().any(), name="has_values", ignore_na=False)
-    finite = pa.Check(lambda values: values.abs() <= LARGEST, name="finite")
+    largest = LARGEST_TARGET if column.name == params.target else LARGEST
+    finite = pa.Check(lambda values: values.abs() <= largest, name="finite")
     few = pa.Check(lambda values: values.nunique() <= params.max_categories, name="few_categories")
     if column.name == params.target:
         kind, checks = ("float64", [finite, has_values]) if params.task == "regression" else ("str", [has_values])
@@ -130,7 +125,7 @@ def _breach(failure: pd.Series, table: pd.DataFrame, params: DatasetParams) -> T
     check = str(failure["check"])
     if check == "finite":
         return TableError(
-            f"{where} holds {failure['failure_case']}, which XGBoost's 32-bit numbers take for infinite",
+            f"{where} holds {failure['failure_case']}, which is infinite to XGBoost, whose numbers have 32 bits",
             "correct the value, or leave it empty to mark it missing",
         )
     if check == "few_categories":

@@ -5,6 +5,7 @@ import gzip
 import io
 import warnings
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, cast
 
@@ -17,13 +18,15 @@ PARQUET_SUFFIXES = (".parquet", ".pq")
 OTHER_SEPARATORS = ";\t|"
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path, text_columns: Sequence[str] = ()) -> pd.DataFrame:
     """Read a CSV (plain or gzip) or Parquet file.
 
     Parameters
     ----------
     path : Path
         The file; the ending says which kind it is.
+    text_columns : sequence of str
+        Columns of a CSV to read as they stand, such as codes with leading zeros.
 
     Returns
     -------
@@ -45,7 +48,7 @@ def read_table(path: Path) -> pd.DataFrame:
     if name.endswith(PARQUET_SUFFIXES):
         table = _read_parquet(path)
     elif name.endswith(CSV_SUFFIXES):
-        table = _read_csv(path)
+        table = _read_csv(path, text_columns)
     else:
         raise TableError(
             f"{path} is not a kind of file this reads",
@@ -71,15 +74,17 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     return table
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def _read_csv(path: Path, text_columns: Sequence[str]) -> pd.DataFrame:
     try:
         _check_header(_first_row(path), path)
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            return pd.read_csv(path, encoding="utf-8-sig", low_memory=False, index_col=False)
+            as_they_stand = dict.fromkeys(text_columns, "str")
+            return pd.read_csv(path, encoding="utf-8-sig", low_memory=False, index_col=False, dtype=as_they_stand)
     except (gzip.BadGzipFile, EOFError, zlib.error):
         raise TableError(f"{path} is not a whole gzip file", "compress it again: gzip -k FILE.csv") from None
     except UnicodeDecodeError:
+        _check_first_bytes(path)
         line, byte = _first_undecodable(path)
         raise TableError(
             f"{path} is not UTF-8 text: byte 0x{byte:02x} in line {line}",
@@ -89,6 +94,16 @@ def _read_csv(path: Path) -> pd.DataFrame:
         raise TableError(
             f"{path} is not a table: {_first_line(error)}", "give every line as many values as the header has names"
         ) from None
+
+
+def _check_first_bytes(path: Path) -> None:
+    start = path.read_bytes()[:2]
+    if start == b"\x1f\x8b":
+        raise TableError(f"{path} is compressed with gzip", f"say so in its name: mv {path} {path}.gz")
+    if start == b"PK":
+        raise TableError(f"{path} is a zip archive or a spreadsheet", "unpack it, or save the table as CSV")
+    if start in (b"\xff\xfe", b"\xfe\xff"):
+        raise TableError(f"{path} is UTF-16 text", f"convert it: iconv -f UTF-16 -t UTF-8 {path} > utf8.csv")
 
 
 def _open(path: Path) -> IO[bytes]:
@@ -121,16 +136,16 @@ def _check_header(header: list[str], path: Path) -> None:
         raise TableError(
             f"{path} is separated by {separator!r}, not by commas", "save it with commas between the values"
         )
-    unnamed = [str(place) for place, name in enumerate(header, start=1) if not name.strip()]
+    _check_names(header, path)
+
+
+def _check_names(names: list[str], path: Path) -> None:
+    unnamed = [str(place) for place, name in enumerate(names, start=1) if not name.strip()]
     if unnamed:
         raise TableError(
             f"{path} has no name for column {', '.join(unnamed)}",
             "name it in the first line, or remove it (an unnamed first column is often a row number)",
         )
-    _check_names(header, path)
-
-
-def _check_names(names: list[str], path: Path) -> None:
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         places = [str(place) for place, name in enumerate(names, start=1) if name == repeated[0]]

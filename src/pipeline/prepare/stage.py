@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.errors import TableError
 from pipeline.features import FeatureTransformer, non_features
 from pipeline.files import replacing, sha256, write_json
 from pipeline.params import DatasetParams
@@ -36,7 +37,7 @@ def prepare(params: DatasetParams, folder: Path) -> dict[str, Any]:
         When the table breaks its contract; nothing is written then.
     """
     source = folder / params.path
-    raw = read_table(source)
+    raw = read_table(source, params.categorical or [])
     distinct = raw[~_duplicated(raw)]
     checked = check_contract(select_columns(distinct, params), params)
     labelled = checked.dropna(subset=[params.target])
@@ -50,11 +51,14 @@ def prepare(params: DatasetParams, folder: Path) -> dict[str, Any]:
     inputs = train.drop(columns=non_features(train, params))
     transformer = FeatureTransformer.fit(inputs, params.derived)
 
+    numbers = transformer.transform(inputs, only=transformer.numeric_names)
+    _check_some_values(numbers, params)
+
     _write_table(train, folder / TRAIN_TABLE)
     _write_table(test, folder / TEST_TABLE)
-    _write_scaler(transformer, inputs, folder / SCALER)
+    _write_scaler(numbers, folder / SCALER)
     profile = {
-        "path": params.path,
+        "dataset": params.model_dump(),
         "rows": {
             "raw": len(raw),
             "duplicates_dropped": len(raw) - len(distinct),
@@ -85,11 +89,20 @@ def _write_table(table: pd.DataFrame, path: Path) -> None:
         table.to_parquet(beside, index=False)
 
 
-def _write_scaler(transformer: FeatureTransformer, inputs: pd.DataFrame, path: Path) -> None:
+def _check_some_values(numbers: pd.DataFrame, params: DatasetParams) -> None:
+    missing = numbers.columns[numbers.isna().all()]
+    if len(missing):
+        raise TableError(
+            f"{params.path}: {missing[0]!r} has no value in any of the {len(numbers):,} training rows",
+            "add the column to dataset.drop, or mend or remove its formula in dataset.derived, in params.yaml",
+        )
+
+
+def _write_scaler(numbers: pd.DataFrame, path: Path) -> None:
     import joblib
     from sklearn.preprocessing import StandardScaler
 
-    scaler = StandardScaler().fit(transformer.transform(inputs, only=transformer.numeric_names))
+    scaler = StandardScaler().fit(numbers)
     with replacing(path) as beside:
         joblib.dump(scaler, beside)
 

@@ -45,7 +45,7 @@ def find_candidate(client: "MlflowClient", folder: Path, run_id: str | None) -> 
     from mlflow.exceptions import MlflowException
 
     if run_id is None:
-        run_id = str(read_json(folder / BEST_MODEL_INFO, TRAIN)["mlflow_run_id"])
+        run_id = str(read_json(folder / BEST_MODEL_INFO, TRAIN, "mlflow_run_id")["mlflow_run_id"])
         remedy = f"train anew: {TRAIN}"
     else:
         remedy = "name the id of an experiment run, as mlflow ui shows it"
@@ -61,6 +61,8 @@ def find_candidate(client: "MlflowClient", folder: Path, run_id: str | None) -> 
         )
     if run.info.status != "FINISHED":
         raise RegistryError(f"MLflow run {run_id} is {run.info.status}, not FINISHED", remedy)
+    if "mlflow.parentRunId" in run.data.tags:
+        raise RegistryError(f"MLflow run {run_id} is a candidate of a search, which has no model", remedy)
     model_id = logged_model_of(run)
     _check_model(model_id, run.data.tags.get("model_sha256"), remedy)
     wanted = ("test_", "cv_", "baseline_")

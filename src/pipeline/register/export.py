@@ -76,7 +76,7 @@ def _check_same_run(export: Path, run_id: str) -> None:
     """Refuse to replace what an earlier store exported under the same number."""
     if not (export / "metadata.json").exists():
         return
-    exported = read_json(export / "metadata.json", "python src/model_register.py --stage Production")
+    exported = read_json(export / "metadata.json", "python src/model_register.py --stage Production", "run_id")
     if exported["run_id"] != run_id:
         raise RegistryError(
             f"{export} is the export of another run, {exported['run_id']}, from an earlier store",

@@ -9,7 +9,7 @@ from pipeline.params import RegisterParams, Stage
 from pipeline.paths import REGISTERED_MODEL
 from pipeline.register.candidate import find_candidate
 from pipeline.register.export import export_version, point_latest_at
-from pipeline.register.versions import EXCLUSIVE, set_stage, tag_version, version_of
+from pipeline.register.versions import EXCLUSIVE, remove_version, set_stage, tag_version, version_of
 from pipeline.tracking import open_store
 
 
@@ -38,8 +38,7 @@ def register(
     Raises
     ------
     PipelineError
-        When the run cannot be registered; registry and exports are then as they were. When the export fails, the
-        version is registered but has no new stage.
+        When the run cannot be registered or exported; registry and exports are then as they were.
     """
     client = open_store()
     candidate = find_candidate(client, folder, run_id)
@@ -55,7 +54,12 @@ def register(
     else:
         wanted = stage or params.stage
 
-    export = export_version(version, candidate, wanted, folder) if wanted == "Production" else None
+    try:
+        export = export_version(version, candidate, wanted, folder) if wanted == "Production" else None
+    except BaseException:
+        if created:
+            remove_version(client, version)
+        raise
     set_stage(client, version, wanted)
     if export:
         point_latest_at(export)

@@ -35,6 +35,13 @@ def version_of(client: "MlflowClient", name: str, candidate: Candidate) -> tuple
     return version, True
 
 
+def remove_version(client: "MlflowClient", version: "ModelVersion") -> None:
+    """Take a registration back, and the registered model with it when this was its only version."""
+    client.delete_model_version(version.name, str(version.version))
+    if not client.search_model_versions(f"name = '{version.name}'"):
+        client.delete_registered_model(version.name)
+
+
 def tag_version(client: "MlflowClient", version: "ModelVersion", candidate: Candidate) -> None:
     """Tag version and run with each other, and the version with hashes and metrics."""
     tags = {"run_id": candidate.run_id, **candidate.tags}

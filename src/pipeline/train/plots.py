@@ -170,7 +170,9 @@ def explain(booster: object, X: pd.DataFrame) -> "Explanation":
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= LABEL_LENGTH else name[: LABEL_LENGTH - 1] + "…"
+    """Shorten a name for a label, with no sign that starts a formula."""
+    short = name if len(name) <= LABEL_LENGTH else name[: LABEL_LENGTH - 1] + "…"
+    return short.replace("$", r"\$")
 
 
 def _alpha(n_rows: int) -> float:

@@ -20,7 +20,6 @@ SOURCES = Path(__file__).parents[1]
 LOADER = "pipeline.serve.raw_rows"
 # The modules the loader needs, which travel with the model.
 CODE = ("__init__.py", "errors.py", "expressions.py", "features.py", "serve/__init__.py", "serve/raw_rows.py")
-MLFLOW_TYPES: dict[Kind, str] = {"number": "double", "boolean": "boolean", "text": "string"}
 
 
 def add_raw_rows_view(
@@ -80,10 +79,14 @@ def add_raw_rows_view(
 def signature_of(transformer: FeatureTransformer) -> "ModelSignature":
     """Return the signature of raw rows: every input column is required, though its value may be missing."""
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema, TensorSpec
+    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+    from mlflow.types.schema import AnyType
+
+    # MLflow would take the text "False" and a missing value for true and false: the loader converts booleans itself.
+    types: dict[Kind, DataType | AnyType] = {"number": DataType.double, "text": DataType.string, "boolean": AnyType()}  # type: ignore[no-untyped-call]
 
     inputs: list[ColSpec | TensorSpec] = [
-        ColSpec(MLFLOW_TYPES[kind], name, required=True) for name, kind in transformer.kinds.items()
+        ColSpec(types[kind], name, required=True) for name, kind in transformer.kinds.items()
     ]
     return ModelSignature(inputs=Schema(inputs), outputs=Schema([ColSpec("double")]))
 

@@ -42,6 +42,7 @@ def train(params: Params, folder: Path) -> list[Experiment]:
             "model_train takes regressions only, and dataset.task in params.yaml is classification",
             "choose a numeric target and set dataset.task: regression",
         )
+    (folder / PLOTS).mkdir(parents=True, exist_ok=True)  # now, not after an hour of training
     tables = load_tables(folder, params)
     client = open_store()
     experiment_id = open_experiment(client, params.train.experiment_name)

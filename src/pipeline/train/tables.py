@@ -59,12 +59,12 @@ def load_tables(folder: Path, params: Params) -> Tables:
     PipelineError
         When a table is missing or is not the one that was prepared.
     """
-    profile = read_json(folder / DATA_PROFILE, PREPARE)
+    profile = read_json(folder / DATA_PROFILE, PREPARE, "dataset", "sha256")
+    if profile["dataset"] != params.dataset.model_dump():
+        raise PipelineError("the tables were prepared with another dataset section of params.yaml", f"run: {PREPARE}")
     train = _read(folder / TRAIN_TABLE, profile["sha256"]["train"])
     test = _read(folder / TEST_TABLE, profile["sha256"]["test"])
     target = params.dataset.target
-    if target not in train.columns:
-        raise PipelineError(f"{TRAIN_TABLE} has no column {target!r}, the target in params.yaml", f"run: {PREPARE}")
     unused = non_features(train, params.dataset)
     inputs = [name for name in train.columns if name not in unused]
     transformer = FeatureTransformer.fit(train[inputs], params.dataset.derived)
