@@ -95,6 +95,7 @@ ROWS = "".join(f"{row},{row % 3},{row * 10}\n" for row in range(1, 21))
         ("\n\n", {}, "data.csv is empty"),
         ("a,b,price\n", {}, "header but no rows"),
         ("a,b,price\n1,2,3\n4,5,6,7\n", {}, "is not a table: .*Expected 3 fields in line 3, saw 4"),
+        ("a,b,price\n1,2,3\n\n4,5,6\n7,8\n", {}, "line 5 has 2 values for 3 names"),
         ("a,price\n1,2,3\n4,5,6\n", {}, "is not a table"),
         ("<html><body>\nno\n</body></html>\n", {}, "is not a table: it starts with '<html><body>'"),
         ('[{"a": 1}]\n', {}, "is not a table"),

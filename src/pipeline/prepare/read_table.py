@@ -76,11 +76,15 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 def _read_csv(path: Path, text_columns: Sequence[str]) -> pd.DataFrame:
     try:
-        _check_header(_first_row(path), path)
+        header = _first_row(path)
+        _check_header(header, path)
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             as_they_stand = dict.fromkeys(text_columns, "str")
-            return pd.read_csv(path, encoding="utf-8-sig", low_memory=False, index_col=False, dtype=as_they_stand)
+            table = pd.read_csv(path, encoding="utf-8-sig", low_memory=False, index_col=False, dtype=as_they_stand)
+        if table.iloc[:, -1].isna().any():
+            _check_row_lengths(path, len(header))
+        return table
     except (gzip.BadGzipFile, EOFError, zlib.error):
         raise TableError(f"{path} is not a whole gzip file", "compress it again: gzip -k FILE.csv") from None
     except UnicodeDecodeError:
@@ -114,6 +118,18 @@ def _first_row(path: Path) -> list[str]:
     with _open(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
         return next((row for row in csv.reader(text) if row), [])
+
+
+def _check_row_lengths(path: Path, length: int) -> None:
+    """Refuse rows with fewer values than the header has names, which pandas fills up without a word."""
+    with _open(path) as file:
+        reader = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
+        for row in reader:
+            if 0 < len(row) < length:
+                raise TableError(
+                    f"{path} is not a table: line {reader.line_num} has {len(row)} values for {length} names",
+                    "complete that line (is the file whole?)",
+                )
 
 
 def _first_undecodable(path: Path) -> tuple[int, int]:

@@ -39,12 +39,16 @@ class NestedRuns:
             "candidate": str(candidate.number),
         }
         run_id = self.client.create_run(self.experiment_id, start_time=self.started, tags=tags).info.run_id
-        self.client.log_batch(
-            run_id,
-            metrics=[Metric(name, value, now, 0) for name, value in metrics.items()],
-            params=[Param(name, str(value)) for name, value in params.items()],
-        )
-        self.client.set_terminated(run_id, end_time=now)
+        status = "FAILED"
+        try:
+            self.client.log_batch(
+                run_id,
+                metrics=[Metric(name, value, now, 0) for name, value in metrics.items()],
+                params=[Param(name, str(value)) for name, value in params.items()],
+            )
+            status = "FINISHED"
+        finally:
+            self.client.set_terminated(run_id, status=status, end_time=now)
         self.started = now
 
 

@@ -1,5 +1,6 @@
 """The pictures and tables by which a person judges an experiment run."""
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,10 +61,12 @@ def log_report(
         rows = rows.sample(explain_rows, random_state=seed)
     mlflow.log_param("shap_rows", len(rows))
     explanation = plots.explain(booster, rows)
-    figures[f"shap_summary_{run_name}.png"] = plots.shap_summary_plot(explanation, run_name)
-    figures[f"shap_importance_bar_{run_name}.png"] = plots.shap_importance_plot(explanation, run_name)
-    for name, figure in figures.items():
-        mlflow.log_figure(figure, name, save_kwargs={"dpi": plots.DPI, "bbox_inches": "tight"})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # a script matplotlib's font lacks shows as boxes
+        figures[f"shap_summary_{run_name}.png"] = plots.shap_summary_plot(explanation, run_name)
+        figures[f"shap_importance_bar_{run_name}.png"] = plots.shap_importance_plot(explanation, run_name)
+        for name, figure in figures.items():
+            mlflow.log_figure(figure, name, save_kwargs={"dpi": plots.DPI, "bbox_inches": "tight"})
 
 
 def feature_names(booster: "Booster") -> list[str]:
