@@ -170,6 +170,12 @@ def test_another_folder_gives_the_same_bytes_and_records_what_is_not_committed(
     committed = trained.folder / "mlartifacts"
     for path in ("training/best_metrics.json", "training/plots/learning_curve.csv", "prepare/data_profile.json"):
         assert (Path("mlartifacts") / path).read_bytes() == (committed / path).read_bytes()
+    for one, other in zip(again, trained.experiments, strict=True):
+        pictures = sorted(Path(f"mlruns/small/{one.run_id}/artifacts").glob("*.png"))
+        assert len(pictures) == 9
+        for picture in pictures:
+            twin = trained.folder / "mlruns" / "small" / other.run_id / "artifacts" / picture.name
+            assert picture.read_bytes() == twin.read_bytes()
     assert {run.data.tags["git_dirty"] for run in experiment_runs(open_store())} == {"true"}
 
 

@@ -133,7 +133,10 @@ def shap_summary_plot(explanation: "Explanation", run_name: str) -> Figure:
     import shap
 
     figure, axes = plt.subplots()
+    before = np.random.get_state()
+    np.random.seed(0)  # shap scatters the points by NumPy's global generator
     shap.plots.beeswarm(explanation, max_display=SHOWN_FEATURES, show=False, ax=axes, plot_size=None)
+    np.random.set_state(before)
     plt.close(figure)
     figure.set_size_inches(9, 1.8 + 0.36 * min(SHOWN_FEATURES, len(explanation.feature_names)))
     axes.set_title(f"{run_name}: what moves a prediction, {len(explanation):,} rows")
