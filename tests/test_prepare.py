@@ -164,6 +164,7 @@ def test_a_broken_table_stops_with_one_clear_message_and_writes_nothing(
         ("data.csv.gz", b"a,b,price\n1,2,3\n", "not a whole gzip file"),
         ("data.csv.gz", gzip.compress(b"a,b,price\n" + ROWS.encode() * 99)[:-40], "not a whole gzip file"),
         ("data.parquet", b"a,b,price\n1,2,3\n", "not a Parquet file"),
+        ("data.csv.gz", gzip.compress("a,price\né,1\n".encode("latin-1")), "not UTF-8 text: byte 0xe9 in line 2"),
         ("data.csv", gzip.compress(b"a,b,price\n1,2,3\n"), "is compressed with gzip"),
         ("data.csv", "a,b,price\n1,2,3\n".encode("utf-16"), "is UTF-16 text"),
         ("data.csv", b"PK\x03\x04\xff\xff", "is a zip archive"),

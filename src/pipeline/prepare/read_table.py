@@ -101,7 +101,8 @@ def _read_csv(path: Path, text_columns: Sequence[str]) -> pd.DataFrame:
 
 
 def _check_first_bytes(path: Path) -> None:
-    start = path.read_bytes()[:2]
+    with _open(path) as file:
+        start = file.read(2)
     if start == b"\x1f\x8b":
         raise TableError(f"{path} is compressed with gzip", f"say so in its name: mv {path} {path}.gz")
     if start == b"PK":

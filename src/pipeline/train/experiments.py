@@ -95,8 +95,9 @@ def run_experiment(
             sampled, n_estimators = like.sampled, like.n_estimators
         else:
             nested = NestedRuns(client, setup.experiment_id, run_id, run_name)
-            candidates = try_candidates(params.search, search_seed, fixed_params(params), folds, nested.record)
-            best = best_of(candidates, len(sample(params.search, search_seed)), run_name)
+            drawn = sample(params.search, search_seed)
+            candidates = try_candidates(drawn, params.search, fixed_params(params), folds, nested.record)
+            best = best_of(candidates, len(drawn), run_name)
             sampled, n_estimators = best.sampled, best.scores.n_estimators
 
         native = {**fixed_params(params), **sampled}

@@ -56,8 +56,8 @@ def sample(search: SearchParams, seed: int) -> list[XGBoostParams]:
 
 
 def try_candidates(
+    drawn: Sequence[XGBoostParams],
     search: SearchParams,
-    seed: int,
     fixed: XGBoostParams,
     folds: Sequence[Fold],
     record: Callable[[Candidate], None],
@@ -66,16 +66,16 @@ def try_candidates(
 
     Parameters
     ----------
+    drawn : sequence of dict
+        From `sample`.
     search : SearchParams
-    seed : int
-        Of the sampling.
     fixed : dict
         Parameters all candidates share.
     folds : sequence of Fold
     record : callable
         Called with each candidate once it is scored.
     """
-    for number, sampled in enumerate(sample(search, seed), start=1):
+    for number, sampled in enumerate(drawn, start=1):
         scores = cross_validate({**fixed, **sampled}, folds, search.max_rounds, search.early_stopping_rounds)
         candidate = Candidate(number, sampled, scores)
         record(candidate)
