@@ -1,12 +1,13 @@
 """The feature transformer: raw rows in, the numeric columns a model is fitted on out.
 
-It is fitted on training rows, holds nothing but names and categories, and is stored as JSON beside the model,
-so that training and serving compute the same features from the same code.
+It is fitted on training rows, holds names, categories and, where asked for, the rows among which neighbours are
+found, and is stored as JSON and plain arrays beside the model, so that training and serving compute the same features
+from the same code.
 """
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -15,10 +16,12 @@ from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
 from pipeline.expressions import columns_of, compute, parse
+from pipeline.neighbors import Neighborhood, Neighbors
 
 if TYPE_CHECKING:
-    from pipeline.params import DatasetParams
+    from pipeline.params import DatasetParams, NeighborsParams
 
+FEATURES_FILE = "features.json"  # in a logged model
 Kind = Literal["number", "boolean", "text"]
 
 
@@ -84,11 +87,14 @@ class FeatureTransformer:
         them, like a missing one, is 0 in all.
     derived : dict of str to str
         Name and formula of each derived column.
+    neighbors : Neighbors, optional
+        The training rows among which those near a row are found.
     """
 
     kinds: dict[str, Kind]
     categories: dict[str, list[str]]
     derived: dict[str, str]
+    neighbors: Neighbors | None = None
 
     @classmethod
     def fit(cls, rows: pd.DataFrame, derived: dict[str, str]) -> Self:
@@ -124,11 +130,16 @@ class FeatureTransformer:
 
     @property
     def feature_names(self) -> list[str]:
-        """Names of the features, in order: numbers, derived, one per category; distinct."""
+        """Names of the features, in order: numbers, derived, one per category, neighbours; distinct."""
         names = [feature_name(name) for name, kind in self.kinds.items() if kind != "text"]
         names += [feature_name(name) for name in self.derived]
         names += [feature_name(name, category) for name, values in self.categories.items() for category in values]
-        return _distinct(names)
+        return _distinct(names + (self.neighbors.names if self.neighbors else []))
+
+    @property
+    def neighbor_names(self) -> list[str]:
+        """The features that neighbours give."""
+        return self.feature_names[-len(self.neighbors.names) :] if self.neighbors else []
 
     @property
     def numeric_names(self) -> list[str]:
@@ -138,6 +149,32 @@ class FeatureTransformer:
             place for place, kind in enumerate(k for k in self.kinds.values() if k != "text") if kind == "boolean"
         }
         return [name for place, name in enumerate(self.feature_names[:count]) if place not in booleans]
+
+    def neighborhood(self, params: "NeighborsParams", target: str) -> Neighborhood:
+        """Name the features of ``features.neighbors``, after checking its columns.
+
+        Raises
+        ------
+        PipelineError
+            When it names a column that is neither a number column nor a derived one.
+        """
+        numbers = [name for name, kind in self.kinds.items() if kind == "number"]
+        columns = [name for name, kind in self.kinds.items() if kind != "text"] + list(self.derived)
+        features = dict(zip(columns, self.feature_names, strict=False))
+        for key, named in (("by", params.by), ("means", params.means)):
+            for column in named:
+                if column not in [*numbers, *self.derived]:
+                    raise PipelineError(
+                        f"features.neighbors.{key} uses {column!r}, which is no number among the inputs",
+                        f"use some of {', '.join([*numbers, *self.derived])}",
+                    )
+        by, means = [features[name] for name in params.by], [features[name] for name in params.means]
+        names = ["neighbors_" + feature_name(name) for name in (target, *means, "distance")]
+        return Neighborhood(params.k, by, means, names)
+
+    def with_neighbors(self, X: pd.DataFrame, y: NDArray[np.float64], what: Neighborhood) -> Self:
+        """Return this transformer with the rows of `X`, its own features of the training rows, as neighbours."""
+        return replace(self, neighbors=Neighbors.fit(X, y, what))
 
     def transform(self, rows: pd.DataFrame, only: Sequence[str] | None = None) -> pd.DataFrame:
         """Compute the features of raw rows.
@@ -151,23 +188,26 @@ class FeatureTransformer:
 
         Returns
         -------
-        DataFrame of float64, shape (n_rows, n_features)
-            Missing numbers stay missing (NaN), which XGBoost handles itself.
+        DataFrame of float32, shape (n_rows, n_features)
+            As XGBoost computes. Missing numbers stay missing (NaN), which it handles itself.
         """
         numbers = {name: _as_numbers(rows[name], kind) for name, kind in self.kinds.items() if kind != "text"}
-        columns = list(numbers.values())
-        columns += [compute(parse(name, formula), numbers) for name, formula in self.derived.items()]
+        columns = [values.astype(np.float32) for values in numbers.values()]
+        columns += [compute(parse(name, formula), numbers).astype(np.float32) for name, formula in self.derived.items()]
         for name, values in self.categories.items():
             texts = as_text(rows[name])
             # A server that met a missing value beside whole numbers sends 10001 as the text 10001.0.
             texts = texts.where(texts.isin(values), texts.str.removesuffix(".0"))
-            columns += [np.asarray(texts == category, dtype=np.float64) for category in values]
-        features = dict(zip(self.feature_names, columns, strict=True))
-        return pd.DataFrame({name: features[name] for name in only or features}, index=rows.index)
+            columns += [np.asarray(texts == category, dtype=np.float32) for category in values]
+        names = self.feature_names
+        features = pd.DataFrame(dict(zip(names, columns, strict=False)), index=rows.index, copy=False)
+        if self.neighbors and (only is None or set(only) & set(self.neighbor_names)):
+            features[self.neighbor_names] = self.neighbors.transform(features)
+        return features if only is None else features[list(only)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all that was fitted, as plain values for JSON."""
-        return asdict(self)
+        """Return all that was fitted, as plain values for JSON; neighbours are stored as arrays of their own."""
+        return {"kinds": self.kinds, "categories": self.categories, "derived": self.derived}
 
 
 def _check_derived(name: str, formula: str, kinds: dict[str, Kind]) -> None:

@@ -116,11 +116,14 @@ WHOLE = {"max_depth", "max_leaves"}
 
 
 class SearchParams(Section):
-    """A randomised search: how many candidates, from which space, stopped how."""
+    """A search: which sampler, how many candidates, from which space, on how many rows, stopped how."""
 
+    sampler: Literal["tpe", "random"] = "tpe"
     n_candidates: int = Field(default=20, ge=1)
-    max_rounds: int = Field(default=800, ge=1)
+    max_rounds: int = Field(default=500, ge=1)
     early_stopping_rounds: int = Field(default=30, ge=1)
+    max_rows: int = Field(default=50_000, ge=100)
+    time_budget: float | None = Field(default=None, gt=0)
     space: dict[str, RangeOrChoices] = Field(
         default={"max_depth": Range(low=3, high=8), "learning_rate": Range(low=0.03, high=0.3, log=True)},
         min_length=1,
@@ -140,6 +143,27 @@ class SearchParams(Section):
                 if name in WHOLE and not isinstance(end, int):
                     raise ValueError(f"`space.{name}` holds {end!r}; it takes whole numbers")
         return self
+
+
+class NeighborsParams(Section):
+    """Features of a row's surroundings: the nearest training rows by some columns."""
+
+    k: int = Field(ge=1, le=1000)
+    by: list[str] = Field(min_length=1, max_length=10)
+    means: list[str] = []
+
+    @model_validator(mode="after")
+    def _columns_stand_once(self) -> Self:
+        for key, columns in (("by", self.by), ("means", self.means)):
+            if len(set(columns)) < len(columns):
+                raise ValueError(f"`{key}` names a column twice")
+        return self
+
+
+class FeaturesParams(Section):
+    """Features that are learnt from the training rows."""
+
+    neighbors: NeighborsParams | None = None
 
 
 class TrainParams(Section):
@@ -165,6 +189,7 @@ class Params(Section):
     """All of params.yaml."""
 
     dataset: DatasetParams
+    features: FeaturesParams = FeaturesParams()
     train: TrainParams = TrainParams()
     registry: RegisterParams = Field(default=RegisterParams(), alias="register")
 

@@ -12,9 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.features import FeatureTransformer
-
-FEATURES_FILE = "features.json"
+from pipeline.features import FEATURES_FILE, FeatureTransformer
+from pipeline.neighbors import NEIGHBORS_FILE, Neighbors
 
 
 class RawRowsModel:
@@ -25,7 +24,10 @@ class RawRowsModel:
         from xgboost import XGBRegressor
 
         stored = json.loads((folder / FEATURES_FILE).read_text(encoding="utf-8"))
-        self.transformer = FeatureTransformer(**stored["transformer"])
+        near = folder / NEIGHBORS_FILE
+        self.transformer = FeatureTransformer(
+            **stored["transformer"], neighbors=Neighbors.load(near) if near.exists() else None
+        )
         self.regressor = XGBRegressor()
         self.regressor.load_model(folder / stored["model_file"])
         self.feature_names: list[str] = stored["feature_names"]

@@ -1,7 +1,7 @@
 """Cross-validation of XGBoost parameters on folds that are binned once and shared by all candidates."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from xgboost import QuantileDMatrix
 
 XGBoostParams = dict[str, Any]
+FoldTables = tuple[pd.DataFrame, NDArray[np.float64], pd.DataFrame, NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -20,26 +21,31 @@ class Fold:
 
     train: "QuantileDMatrix"
     valid: "QuantileDMatrix"
+    y_valid: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """What one set of parameters scored.
+    """What one set of parameters scored, round by round.
 
     Attributes
     ----------
-    fold_rmse : list of float
-        RMSE on each fold's validation rows, in the target's unit, at `fold_rounds`.
-    fold_rounds : list of int
-        Boosting rounds used in each fold.
     train_curves, valid_curves : list of list of float
-        RMSE after each round, one list per fold; `train_curves` is empty unless asked for.
+        RMSE in the target's unit after each boosting round, one list per fold, all of one length.
     """
 
-    fold_rmse: list[float]
-    fold_rounds: list[int]
+    train_curves: list[list[float]]
     valid_curves: list[list[float]]
-    train_curves: list[list[float]] = field(default_factory=list)
+
+    @property
+    def n_rounds(self) -> int:
+        """Boosting rounds at which the folds are scored: the last."""
+        return len(self.valid_curves[0])
+
+    @property
+    def fold_rmse(self) -> list[float]:
+        """RMSE on each fold's validation rows."""
+        return [curve[-1] for curve in self.valid_curves]
 
     @property
     def rmse_mean(self) -> float:
@@ -51,44 +57,41 @@ class CrossValidation:
         """Standard deviation of the folds' RMSE."""
         return float(np.std(self.fold_rmse))
 
-    @property
-    def by_fold(self) -> dict[str, float]:
-        """Each fold's RMSE by the name it is logged under."""
-        return {f"fold_{number}_rmse": value for number, value in enumerate(self.fold_rmse, start=1)}
-
-    @property
-    def n_estimators(self) -> int:
-        """Rounds to fit on all training rows: the mean over the folds."""
-        return max(1, round(float(np.mean(self.fold_rounds))))
+    def at_best_round(self) -> "CrossValidation":
+        """Return the scores at the round with the lowest mean RMSE over the folds."""
+        best = int(np.argmin(np.mean(self.valid_curves, axis=0))) + 1
+        return CrossValidation(
+            [curve[:best] for curve in self.train_curves], [curve[:best] for curve in self.valid_curves]
+        )
 
 
-def bin_folds(
-    X: pd.DataFrame, y: NDArray[np.float64], rows: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]], n_jobs: int
-) -> list[Fold]:
+def by_fold(fold_rmse: Sequence[float]) -> dict[str, float]:
+    """Return each fold's RMSE by the name it is logged under."""
+    return {f"fold_{number}_rmse": value for number, value in enumerate(fold_rmse, start=1)}
+
+
+def bin_folds(tables: Iterable[FoldTables], n_jobs: int) -> list[Fold]:
     """Bin the features of every fold; validation rows are binned by their training rows' bins.
 
     Parameters
     ----------
-    X : DataFrame of float64, shape (n_rows, n_features)
-    y : array of float64, shape (n_rows,)
-    rows : sequence of (train, valid)
-        Positions in `X`.
+    tables : iterable of (X_train, y_train, X_valid, y_valid)
+        Features, shapes (n_rows, n_features), and targets, shapes (n_rows,), of each fold.
     n_jobs : int
         Threads.
     """
     from xgboost import QuantileDMatrix
 
     folds = []
-    for train, valid in rows:
-        binned = QuantileDMatrix(X.iloc[train], label=y[train], nthread=n_jobs)
-        folds.append(Fold(binned, QuantileDMatrix(X.iloc[valid], label=y[valid], ref=binned, nthread=n_jobs)))
+    for X_train, y_train, X_valid, y_valid in tables:
+        binned = QuantileDMatrix(X_train, label=y_train, nthread=n_jobs)
+        valid = QuantileDMatrix(X_valid, label=y_valid, ref=binned, nthread=n_jobs)
+        folds.append(Fold(binned, valid, y_valid))
     return folds
 
 
-def cross_validate(
-    params: XGBoostParams, folds: Sequence[Fold], rounds: int, patience: int | None = None, curves: bool = False
-) -> CrossValidation:
-    """Fit `params` on each fold and score them on its validation rows.
+def cross_validate(params: XGBoostParams, folds: Sequence[Fold], rounds: int) -> CrossValidation:
+    """Fit `params` on each fold for exactly `rounds` and score training and validation rows after each round.
 
     Parameters
     ----------
@@ -97,33 +100,46 @@ def cross_validate(
     folds : sequence of Fold
         From `bin_folds`.
     rounds : int
-        Boosting rounds; with `patience`, the most of them.
-    patience : int, optional
-        Stop a fold after this many rounds without a better validation score, and score it at its best round.
-        Without it, every fold is scored at exactly `rounds`.
-    curves : bool
-        Also record the score on the training rows after each round.
+        Boosting rounds.
     """
     import xgboost as xgb
 
-    scores, used, valid_curves, train_curves = [], [], [], []
+    train_curves, valid_curves = [], []
     for fold in folds:
         history: dict[str, dict[str, list[float]]] = {}
-        watched = ([(fold.train, "train")] if curves else []) + [(fold.valid, "valid")]
-        booster = xgb.train(
-            params,
-            fold.train,
-            num_boost_round=rounds,
-            evals=watched,
-            evals_result=history,
-            early_stopping_rounds=patience,
-            verbose_eval=False,
-        )
-        curve = history["valid"]["rmse"]
-        best = booster.best_iteration if patience else rounds - 1
-        scores.append(curve[best])
-        used.append(best + 1)
-        valid_curves.append(curve)
-        if curves:
-            train_curves.append(history["train"]["rmse"])
-    return CrossValidation(scores, used, valid_curves, train_curves)
+        watched = [(fold.train, "train"), (fold.valid, "valid")]
+        xgb.train(params, fold.train, rounds, evals=watched, evals_result=history, verbose_eval=False)
+        train_curves.append(history["train"]["rmse"])
+        valid_curves.append(history["valid"]["rmse"])
+    return CrossValidation(train_curves, valid_curves)
+
+
+def early_stopped_curve(params: XGBoostParams, fold: Fold, max_rounds: int, patience: int) -> list[float]:
+    """Fit `params` on a fold until `patience` rounds bring no better validation score.
+
+    Returns
+    -------
+    list of float
+        RMSE on the validation rows after each round, those of the patience included.
+    """
+    import xgboost as xgb
+
+    history: dict[str, dict[str, list[float]]] = {}
+    xgb.train(
+        params,
+        fold.train,
+        max_rounds,
+        evals=[(fold.valid, "valid")],
+        evals_result=history,
+        early_stopping_rounds=patience,
+        verbose_eval=False,
+    )
+    return history["valid"]["rmse"]
+
+
+def squared_errors(params: XGBoostParams, fold: Fold, rounds: int) -> NDArray[np.float64]:
+    """Fit `params` on a fold for exactly `rounds`, and return each validation row's squared error."""
+    import xgboost as xgb
+
+    booster = xgb.train(params, fold.train, rounds)
+    return np.square(np.asarray(booster.predict(fold.valid), dtype=np.float64) - fold.y_valid)

@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 from pipeline.metrics import regression_metrics
 from pipeline.params import Params
 from pipeline.tracking import logged_model_of
-from pipeline.train.cross_validation import CrossValidation, XGBoostParams, bin_folds, cross_validate
+from pipeline.train.cross_validation import CrossValidation, XGBoostParams, bin_folds, by_fold, cross_validate
 from pipeline.train.fit import effective_params, fit, fixed_params
 from pipeline.train.nested_runs import NestedRuns
 from pipeline.train.progress import best_of
 from pipeline.train.provenance import Provenance
 from pipeline.train.raw_rows_view import add_raw_rows_view
 from pipeline.train.report import importance, log_report
-from pipeline.train.search import sample, try_candidates
+from pipeline.train.search import final_parameters, search
+from pipeline.train.search_space import n_candidates
 from pipeline.train.tables import Tables
 
 if TYPE_CHECKING:
@@ -86,29 +87,37 @@ def run_experiment(
 
     client, params, tables = setup.client, setup.params.train, setup.tables
     target = setup.params.dataset.target
-    folds = bin_folds(tables.X_train[features], tables.y_train, tables.folds, params.n_jobs)
+    folds = bin_folds(tables.fold_tables(features), params.n_jobs)
     with mlflow.start_run(experiment_id=setup.experiment_id, run_name=run_name) as run:
         run_id = run.info.run_id
         setup.provenance.log()
-        mlflow.log_params({"n_features": len(features), "search_seed": None if like else search_seed})
+        mlflow.log_params(
+            {
+                "n_features": len(features),
+                "search_seed": None if like else search_seed,
+                "search_rows": tables.n_search_rows,
+            }
+        )
         if like:
-            sampled, n_estimators = like.sampled, like.n_estimators
+            sampled, rounds = like.sampled, like.n_estimators
         else:
             nested = NestedRuns(client, setup.experiment_id, run_id, run_name)
-            drawn = sample(params.search, search_seed)
-            candidates = try_candidates(drawn, params.search, fixed_params(params), folds, nested.record)
-            best = best_of(candidates, len(drawn), run_name)
-            sampled, n_estimators = best.sampled, best.scores.n_estimators
+            candidates = search(params.search, fixed_params(params), folds, search_seed, nested.record)
+            best = best_of(candidates, n_candidates(params.search), run_name)
+            sampled, rounds = final_parameters(params.search, best)
 
         native = {**fixed_params(params), **sampled}
-        scores = cross_validate(native, folds, n_estimators, curves=True)
+        scores = cross_validate(native, folds, rounds)
+        if not like:
+            scores = scores.at_best_round()
+        n_estimators = scores.n_rounds
         effective = effective_params(native, folds[0])
         model = fit(tables.X_train[features], tables.y_train, effective, n_estimators, params)
 
         y_pred = np.asarray(model.predict(tables.X_test[features]), dtype=np.float64)
         metrics = regression_metrics(tables.y_test, y_pred, float(tables.y_train.mean()))
         metrics |= {"cv_rmse_mean": scores.rmse_mean, "cv_rmse_std": scores.rmse_std}
-        mlflow.log_metrics({**metrics, **scores.by_fold})
+        mlflow.log_metrics({**metrics, **by_fold(scores.fold_rmse)})
         mlflow.log_param("n_estimators", n_estimators)
         mlflow.log_dict(
             {"feature_names": features, "n_features": len(features), "model_type": type(model).__name__},

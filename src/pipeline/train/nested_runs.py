@@ -3,7 +3,10 @@
 import time
 from typing import TYPE_CHECKING
 
-from pipeline.train.search import Candidate
+import numpy as np
+
+from pipeline.train.cross_validation import by_fold
+from pipeline.train.scoring import Candidate
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -27,16 +30,18 @@ class NestedRuns:
         self.started = _now()
 
     def record(self, candidate: Candidate) -> None:
-        """Write a candidate's parameters, the metric of every fold, and their mean and deviation."""
+        """Write a candidate's parameters and the metric of every fold; their mean too, unless it was dropped before."""
         from mlflow.entities import Metric, Param
 
-        scores, now = candidate.scores, _now()
-        metrics = {**scores.by_fold, "cv_rmse_mean": scores.rmse_mean, "cv_rmse_std": scores.rmse_std}
-        params = {**candidate.sampled, "n_estimators": scores.n_estimators}
+        now, metrics = _now(), by_fold(candidate.fold_rmse)
+        if not candidate.dropped:
+            metrics |= {"cv_rmse_mean": candidate.rmse_mean, "cv_rmse_std": float(np.std(candidate.fold_rmse))}
+        params = {**candidate.sampled, "n_estimators": max(1, round(float(np.mean(candidate.fold_rounds))))}
         tags = {
             "mlflow.parentRunId": self.parent_id,
             "mlflow.runName": f"{self.run_name}_candidate_{candidate.number:03d}",
             "candidate": str(candidate.number),
+            "dropped": str(candidate.dropped).lower(),
         }
         run_id = self.client.create_run(self.experiment_id, start_time=self.started, tags=tags).info.run_id
         status = "FAILED"

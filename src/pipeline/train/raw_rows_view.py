@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipeline.errors import StoreError
-from pipeline.features import FeatureTransformer, Kind
+from pipeline.features import FEATURES_FILE, FeatureTransformer, Kind
 from pipeline.files import sha256
+from pipeline.neighbors import NEIGHBORS_FILE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -19,7 +20,15 @@ if TYPE_CHECKING:
 SOURCES = Path(__file__).parents[1]
 LOADER = "pipeline.serve.raw_rows"
 # The modules the loader needs, which travel with the model.
-CODE = ("__init__.py", "errors.py", "expressions.py", "features.py", "serve/__init__.py", "serve/raw_rows.py")
+CODE = (
+    "__init__.py",
+    "errors.py",
+    "expressions.py",
+    "features.py",
+    "neighbors.py",
+    "serve/__init__.py",
+    "serve/raw_rows.py",
+)
 
 
 def add_raw_rows_view(
@@ -63,7 +72,9 @@ def add_raw_rows_view(
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(SOURCES / module, target)
         stored = {"transformer": transformer.to_dict(), "model_file": model_file, "feature_names": features}
-        _write_json(view / "features.json", stored)
+        _write_json(view / FEATURES_FILE, stored)
+        if transformer.neighbors and set(transformer.neighbor_names) & set(features):
+            transformer.neighbors.save(view / NEIGHBORS_FILE)
         split = json.loads(example.to_json(orient="split", index=False, double_precision=15))
         _write_json(view / "input_example.json", split)
         _write_json(view / "serving_input_example.json", {"dataframe_split": split})

@@ -1,82 +1,85 @@
-"""Randomised search for XGBoost parameters, each candidate cross-validated and recorded as a nested run."""
+"""The search for XGBoost parameters: candidates one after the other, and what the best of them becomes.
+
+`tpe` chooses the shape of the trees at a high learning rate and few rounds, drops a candidate as soon as its
+errors are worse than the best one's, and trades the learning rate of the winner for more rounds. `random` draws
+blindly and scores every candidate on all folds.
+"""
 
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pipeline.params import Range, SearchParams
-from pipeline.train.cross_validation import CrossValidation, Fold, XGBoostParams, cross_validate
+from pipeline.train.cross_validation import Fold, XGBoostParams
+from pipeline.train.scoring import Candidate, EarlyStopping, Race
+from pipeline.train.search_space import distributions, n_candidates, shape_learning_rate, study_of
+
+# With `tpe` the final model is given so many times the rounds at which shapes are compared, in inverse proportion to
+# its learning rate; its best round, which cross-validation finds, is below that.
+SLACK = 2
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """Sampled parameters and their cross-validation.
-
-    Attributes
-    ----------
-    number : int
-        From 1, in the order they were tried.
-    sampled : dict
-        The parameters that the search varies.
-    scores : CrossValidation
-    """
-
-    number: int
-    sampled: XGBoostParams
-    scores: CrossValidation
-
-
-def sample(search: SearchParams, seed: int) -> list[XGBoostParams]:
-    """Draw the candidates of a search, distinct where all parameters are choices.
-
-    Returns
-    -------
-    list of dict
-        ``n_candidates`` of them, or all there are when the choices have fewer combinations.
-    """
-    from scipy import stats
-    from sklearn.model_selection import ParameterSampler
-
-    def distribution(values: Range | list[int | float | str]) -> Any:
-        if not isinstance(values, Range):
-            return values
-        low, high = values.low, values.high
-        if isinstance(low, int) and isinstance(high, int):
-            return stats.randint(low, high + 1)
-        return stats.loguniform(low, high) if values.log else stats.uniform(low, high - low)
-
-    n_candidates = search.n_candidates
-    choices = [len(values) for values in search.space.values() if isinstance(values, list)]
-    if len(choices) == len(search.space):
-        n_candidates = min(n_candidates, math.prod(choices))
-    space = {name: distribution(values) for name, values in sorted(search.space.items())}
-    drawn = ParameterSampler(space, n_candidates, random_state=seed)
-    return [{name: value.item() if hasattr(value, "item") else value for name, value in one.items()} for one in drawn]
-
-
-def try_candidates(
-    drawn: Sequence[XGBoostParams],
-    search: SearchParams,
+def search(
+    params: SearchParams,
     fixed: XGBoostParams,
     folds: Sequence[Fold],
+    seed: int,
     record: Callable[[Candidate], None],
 ) -> Iterator[Candidate]:
-    """Cross-validate each candidate in turn, with early stopping on its validation folds.
+    """Try candidates one after the other.
 
     Parameters
     ----------
-    drawn : sequence of dict
-        From `sample`.
-    search : SearchParams
+    params : SearchParams
     fixed : dict
         Parameters all candidates share.
     folds : sequence of Fold
+    seed : int
+        Of the sampler. The same seed gives the same candidates and scores on any machine, unless
+        ``time_budget`` ends the search.
     record : callable
         Called with each candidate once it is scored.
+
+    Yields
+    ------
+    Candidate
+        At most ``n_candidates``, all different.
     """
-    for number, sampled in enumerate(drawn, start=1):
-        scores = cross_validate({**fixed, **sampled}, folds, search.max_rounds, search.early_stopping_rounds)
-        candidate = Candidate(number, sampled, scores)
-        record(candidate)
-        yield candidate
+    study, space = study_of(params, seed), distributions(params)
+    scoring = (Race if params.sampler == "tpe" else EarlyStopping)(params, fixed, folds)
+    told, asked, started = dict[tuple[Any, ...], float](), 0, time.monotonic()
+    total = n_candidates(params)
+    while len(told) < total and asked < 10 * total:
+        if told and params.time_budget is not None and time.monotonic() - started > params.time_budget:
+            return
+        trial = study.ask(space)
+        asked += 1
+        key = tuple(sorted(trial.params.items()))
+        if key not in told:
+            candidate, told[key] = scoring.score(len(told) + 1, dict(trial.params))
+            record(candidate)
+            yield candidate
+        study.tell(trial, told[key])
+
+
+def final_parameters(params: SearchParams, best: Candidate) -> tuple[XGBoostParams, int]:
+    """Return the parameters the best candidate stands for, and the rounds among which its best one is.
+
+    With the sampler `tpe` the learning rate is lowered as far as the space and ``max_rounds`` allow: many small
+    steps give a better model than few large ones.
+    """
+    rounds = max(best.fold_rounds)
+    if params.sampler == "random":
+        return best.sampled, rounds
+    rounds *= SLACK
+    values, high = params.space.get("learning_rate"), shape_learning_rate(params)
+    if values is None:
+        return best.sampled, min(params.max_rounds, rounds)
+    lowest = high * rounds / params.max_rounds
+    if isinstance(values, Range):
+        learning_rate = min(max(lowest, values.low), high)
+    else:
+        learning_rate = min((float(value) for value in values if lowest <= float(value) <= high), default=high)
+    rounds = min(params.max_rounds, math.ceil(rounds * high / learning_rate))
+    return {**best.sampled, "learning_rate": learning_rate}, rounds

@@ -1,6 +1,6 @@
 """The prepared tables, as raw inputs and as features."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,27 @@ from pipeline.files import read_json, sha256
 from pipeline.params import Params
 from pipeline.paths import DATA_PROFILE, TEST_TABLE, TRAIN_TABLE
 from pipeline.split import Rows, fold_rows
+from pipeline.train.cross_validation import FoldTables
+from pipeline.train.neighbor_learner import NeighborLearner
 
 PREPARE = "dvc repro -f -s prepare"
+
+
+@dataclass(frozen=True)
+class SearchFold:
+    """A division of the rows that the search and cross-validation see.
+
+    Attributes
+    ----------
+    train, valid : arrays of int
+        Positions in the training rows.
+    near : (DataFrame, DataFrame), optional
+        The neighbour features of those rows, learnt from `train` alone.
+    """
+
+    train: Rows
+    valid: Rows
+    near: tuple[pd.DataFrame, pd.DataFrame] | None
 
 
 @dataclass(frozen=True)
@@ -29,10 +48,11 @@ class Tables:
         Rows as prepared, with the target.
     inputs : list of str
         The raw input columns.
-    X_train, X_test : DataFrames of float64, shapes (n_train, n_features) and (n_test, n_features)
+    X_train, X_test : DataFrames of float32, shapes (n_train, n_features) and (n_test, n_features)
+        Neighbours of a training row are of other folds than its own.
     y_train, y_test : arrays of float64, shapes (n_train,) and (n_test,)
-    folds : sequence of (train, valid)
-        Positions in the training rows.
+    folds : sequence of SearchFold
+        Over all training rows, or over ``search.max_rows`` of them.
     transformer : FeatureTransformer
         Fitted on the training rows.
     profile : dict
@@ -46,9 +66,23 @@ class Tables:
     X_test: pd.DataFrame
     y_train: NDArray[np.float64]
     y_test: NDArray[np.float64]
-    folds: Sequence[tuple[Rows, Rows]]
+    folds: Sequence[SearchFold]
     transformer: FeatureTransformer
     profile: dict[str, Any]
+
+    @property
+    def n_search_rows(self) -> int:
+        """How many training rows the search and cross-validation see."""
+        return len(np.unique(np.concatenate([np.concatenate([fold.train, fold.valid]) for fold in self.folds])))
+
+    def fold_tables(self, features: list[str]) -> Iterator[FoldTables]:
+        """Yield the features and targets of each fold, one fold at a time."""
+        for fold in self.folds:
+            parts = [self.X_train.iloc[fold.train][features], self.X_train.iloc[fold.valid][features]]
+            for part, near in zip(parts, fold.near or (), strict=False):
+                learnt = [name for name in features if name in near]
+                part[learnt] = near[learnt].to_numpy()
+            yield parts[0], self.y_train[fold.train], parts[1], self.y_train[fold.valid]
 
 
 def load_tables(folder: Path, params: Params) -> Tables:
@@ -64,22 +98,41 @@ def load_tables(folder: Path, params: Params) -> Tables:
         raise PipelineError("the tables were prepared with another dataset section of params.yaml", f"run: {PREPARE}")
     train = _read(folder / TRAIN_TABLE, profile["sha256"]["train"])
     test = _read(folder / TEST_TABLE, profile["sha256"]["test"])
-    target = params.dataset.target
-    unused = non_features(train, params.dataset)
+    dataset, target = params.dataset, params.dataset.target
+    unused = non_features(train, dataset)
     inputs = [name for name in train.columns if name not in unused]
-    transformer = FeatureTransformer.fit(train[inputs], params.dataset.derived)
+    transformer = FeatureTransformer.fit(train[inputs], dataset.derived)
+    X_train, y_train = transformer.transform(train), train[target].to_numpy(np.float64)
+    rows = _search_rows(len(train), params.train.search.max_rows, params.train.seed)
+    divisions = [
+        (rows[fold], rows[valid])
+        for fold, valid in fold_rows(train.iloc[rows], dataset, params.train.cv_folds, params.train.seed)
+    ]
+    near: list[tuple[pd.DataFrame, pd.DataFrame] | None] = [None] * len(divisions)
+    if params.features.neighbors:
+        learner = NeighborLearner(params, transformer, train, X_train, y_train)
+        near = [learner.of_fold(*division) for division in divisions]
+        transformer = learner.transformer
+        X_train = pd.concat([X_train, learner.of_training_rows()], axis=1)
     return Tables(
         train=train,
         test=test,
         inputs=inputs,
-        X_train=transformer.transform(train),
+        X_train=X_train,
         X_test=transformer.transform(test),
-        y_train=train[target].to_numpy(np.float64),
+        y_train=y_train,
         y_test=test[target].to_numpy(np.float64),
-        folds=fold_rows(train, params.dataset, params.train.cv_folds, params.train.seed),
+        folds=[SearchFold(*division, learnt) for division, learnt in zip(divisions, near, strict=True)],
         transformer=transformer,
         profile=profile,
     )
+
+
+def _search_rows(n_rows: int, max_rows: int, seed: int) -> Rows:
+    """Return the positions of the training rows that the search sees, in order."""
+    if n_rows <= max_rows:
+        return np.arange(n_rows)
+    return np.sort(np.random.default_rng(seed).choice(n_rows, max_rows, replace=False))
 
 
 def _read(path: Path, expected_sha256: str) -> pd.DataFrame:
