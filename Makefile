@@ -1,5 +1,5 @@
 # make repro   a fresh clone to a registered model       make test   the tests
-# make lint    style and types                           make lock   requirements.lock from requirements.txt
+# make lint    style and types                           make lock   requirements.lock and uv.lock
 
 PYTHON ?= python3.11
 BIN := $(CURDIR)/.venv/bin
@@ -21,6 +21,7 @@ lint: .venv/installed
 lock: .venv/installed
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command "make lock" requirements.txt --output-file requirements.lock
+	uv lock --quiet
 
 .venv/installed: requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed: make PYTHON=…")'

@@ -71,6 +71,7 @@ def make_pipeline_folder(folder: Path, database: Path) -> Path:
     change_params(
         folder,
         dataset={"path": "data.csv", "target": "price", "derived": {"per_room": "`size <m2>` / rooms"}},
+        features={"neighbors": {"k": 5, "by": ["size <m2>", "rooms"], "means": ["per_room"]}},
         train={"experiment_name": "small", **SMALL},
         register={"model_name": "small-model", "stage": "Staging"},
     )

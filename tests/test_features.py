@@ -27,7 +27,7 @@ def test_features_are_numbers_with_names_xgboost_takes(rows: pd.DataFrame) -> No
     assert list(features.columns) == transformer.feature_names
     assert transformer.numeric_names == ["a_b_c", "a_b_c_2", "ratio"]
     np.testing.assert_array_equal(features, [[1, 1, 1, 1, 1, 0], [2, 1, 0, 2, 0, 1], [np.nan, 1, 1, np.nan, 0, 0]])
-    assert set(map(str, features.dtypes)) == {"float64"}
+    assert set(map(str, features.dtypes)) == {"float32"}
 
 
 def test_an_unseen_or_missing_category_is_none_of_the_known(rows: pd.DataFrame) -> None:

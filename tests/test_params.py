@@ -25,7 +25,7 @@ def test_a_dataset_is_all_that_is_needed() -> None:
         (None, "params.yaml holds no keys"),
         ({}, "dataset: missing"),
         ({"dataset": {"path": "x.csv"}}, "dataset.target: missing"),
-        ({"dataset": DATASET, "trian": {}}, "trian: unknown key; known are dataset, train, register"),
+        ({"dataset": DATASET, "trian": {}}, "trian: unknown key; known are dataset, features, train, register"),
         ({"dataset": DATASET | {"tagret": "y"}}, "dataset.tagret: unknown key; known are path, target"),
         ({"dataset": DATASET | {"task": "ranking"}}, "dataset.task: .*'regression' or 'classification'.*'ranking'"),
         ({"dataset": DATASET | {"drop": "y"}}, "dataset.drop: .*list"),
@@ -60,6 +60,14 @@ def test_a_dataset_is_all_that_is_needed() -> None:
         (
             {"dataset": DATASET, "train": {"search": {"space": {"gamma": {"low": 1, "high": 9, "log": True}}}}},
             "with a decimal point",
+        ),
+        ({"dataset": DATASET, "train": {"search": {"sampler": "grid"}}}, "search.sampler: .*'tpe' or 'random'"),
+        ({"dataset": DATASET, "train": {"search": {"time_budget": 0}}}, "search.time_budget: .*greater than 0"),
+        ({"dataset": DATASET, "features": {"neighbors": {"k": 0, "by": ["a"]}}}, "features.neighbors.k: "),
+        ({"dataset": DATASET, "features": {"neighbors": {"k": 1, "by": ["a", "a"]}}}, "`by` names a column twice"),
+        (
+            {"dataset": DATASET, "features": {"neighbors": {"n": 1, "k": 1, "by": ["a"]}}},
+            "features.neighbors.n: unknown key; known are k, by, means",
         ),
         ({"dataset": DATASET, "register": {"stage": "production"}}, "register.stage: .*'Production'"),
         ({"dataset": DATASET, "register": {"model_name": "a/b"}}, "register.model_name: .*pattern"),

@@ -1,7 +1,7 @@
 """params.yaml, read and checked: the pipeline's one configuration."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
@@ -120,7 +120,7 @@ class SearchParams(Section):
 
     sampler: Literal["tpe", "random"] = "tpe"
     n_candidates: int = Field(default=20, ge=1)
-    max_rounds: int = Field(default=500, ge=1)
+    max_rounds: int = Field(default=400, ge=1)
     early_stopping_rounds: int = Field(default=30, ge=1)
     max_rows: int = Field(default=50_000, ge=100)
     time_budget: float | None = Field(default=None, gt=0)
@@ -259,6 +259,5 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
             section = Range
             break
         annotation = fields[str(part)].annotation
-        assert isinstance(annotation, type)
-        section = annotation
+        section = next(kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type))
     return [field.alias or name for name, field in section.model_fields.items()]

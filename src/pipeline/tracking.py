@@ -27,6 +27,8 @@ QUIET_LOGGERS = {
     "mlflow.models.model": logging.ERROR,
     "mlflow.tracking._model_registry.client": logging.WARNING,
     "mlflow.store.model_registry.abstract_store": logging.WARNING,
+    "mlflow.utils.uv_utils": logging.WARNING,
+    "mlflow.utils.environment": logging.WARNING,
     "alembic": logging.WARNING,
 }
 
@@ -34,7 +36,9 @@ QUIET_LOGGERS = {
 def store_uri() -> str:
     """Return the tracking URI: MLFLOW_TRACKING_URI, or the database in this repository's ``mlruns/``."""
     repository = checkout_of(Path(__file__).parents[2])
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{repository / 'mlruns' / 'mlflow.db'}"
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{repository / 'mlruns' / 'mlflow.db'}"
+    database = _database_of(uri)
+    return uri if database is None else f"{SQLITE}{database}"  # whatever the current folder will be
 
 
 def with_store(command: str) -> str:

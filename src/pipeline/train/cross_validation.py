@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from xgboost import QuantileDMatrix
 
 XGBoostParams = dict[str, Any]
+SCORED_ROUNDS = 100  # of a cross-validation: scoring takes as long as a third of a round
 FoldTables = tuple[pd.DataFrame, NDArray[np.float64], pd.DataFrame, NDArray[np.float64]]
 
 
@@ -26,21 +27,24 @@ class Fold:
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """What one set of parameters scored, round by round.
+    """What one set of parameters scored along its boosting rounds.
 
     Attributes
     ----------
+    rounds : list of int
+        The rounds, from 1, after which the folds were scored.
     train_curves, valid_curves : list of list of float
-        RMSE in the target's unit after each boosting round, one list per fold, all of one length.
+        RMSE in the target's unit after these rounds, one list per fold.
     """
 
+    rounds: list[int]
     train_curves: list[list[float]]
     valid_curves: list[list[float]]
 
     @property
     def n_rounds(self) -> int:
-        """Boosting rounds at which the folds are scored: the last."""
-        return len(self.valid_curves[0])
+        """Boosting rounds behind `fold_rmse`: the last."""
+        return self.rounds[-1]
 
     @property
     def fold_rmse(self) -> list[float]:
@@ -61,7 +65,9 @@ class CrossValidation:
         """Return the scores at the round with the lowest mean RMSE over the folds."""
         best = int(np.argmin(np.mean(self.valid_curves, axis=0))) + 1
         return CrossValidation(
-            [curve[:best] for curve in self.train_curves], [curve[:best] for curve in self.valid_curves]
+            self.rounds[:best],
+            [curve[:best] for curve in self.train_curves],
+            [curve[:best] for curve in self.valid_curves],
         )
 
 
@@ -91,7 +97,7 @@ def bin_folds(tables: Iterable[FoldTables], n_jobs: int) -> list[Fold]:
 
 
 def cross_validate(params: XGBoostParams, folds: Sequence[Fold], rounds: int) -> CrossValidation:
-    """Fit `params` on each fold for exactly `rounds` and score training and validation rows after each round.
+    """Fit `params` on each fold for exactly `rounds`, and score it on the way, about `SCORED_ROUNDS` times.
 
     Parameters
     ----------
@@ -102,20 +108,26 @@ def cross_validate(params: XGBoostParams, folds: Sequence[Fold], rounds: int) ->
     rounds : int
         Boosting rounds.
     """
-    import xgboost as xgb
+    from xgboost import Booster
 
+    step = max(1, rounds // SCORED_ROUNDS)
+    scored = [number for number in range(1, rounds + 1) if number % step == 0 or number in (1, rounds)]
     train_curves, valid_curves = [], []
     for fold in folds:
-        history: dict[str, dict[str, list[float]]] = {}
-        watched = [(fold.train, "train"), (fold.valid, "valid")]
-        xgb.train(params, fold.train, rounds, evals=watched, evals_result=history, verbose_eval=False)
-        train_curves.append(history["train"]["rmse"])
-        valid_curves.append(history["valid"]["rmse"])
-    return CrossValidation(train_curves, valid_curves)
+        booster, points = Booster(params, [fold.train, fold.valid]), []
+        for number in range(1, rounds + 1):
+            booster.update(fold.train, number - 1)
+            if number in scored:
+                # "[9]\ttrain-rmse:0.5\tvalid-rmse:0.6"
+                line = booster.eval_set([(fold.train, "train"), (fold.valid, "valid")])
+                points.append([float(part.rpartition(":")[2]) for part in line.split("\t")[1:]])
+        train_curves.append([train for train, _ in points])
+        valid_curves.append([valid for _, valid in points])
+    return CrossValidation(scored, train_curves, valid_curves)
 
 
-def early_stopped_curve(params: XGBoostParams, fold: Fold, max_rounds: int, patience: int) -> list[float]:
-    """Fit `params` on a fold until `patience` rounds bring no better validation score.
+def score_curve(params: XGBoostParams, fold: Fold, max_rounds: int, patience: int | None = None) -> list[float]:
+    """Fit `params` on a fold for `max_rounds`, or until `patience` rounds bring no better validation score.
 
     Returns
     -------

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.params import TrainParams
 from pipeline.train.cross_validation import Fold, XGBoostParams
+from pipeline.train.locked import locked_requirements
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,7 +73,7 @@ def fit(
         random_state=params.seed,
         n_jobs=params.n_jobs,
     )
-    with _autologging():
+    with _autologging(), locked_requirements():
         model.fit(X, y)
     return model
 

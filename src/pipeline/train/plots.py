@@ -110,9 +110,8 @@ def learning_curve_plot(scores: CrossValidation, run_name: str) -> Figure:
     for curves, name, colour in ((scores.train_curves, "training", ORANGE), (scores.valid_curves, "validation", BLUE)):
         values = np.array(curves)
         mean, deviation = values.mean(axis=0), values.std(axis=0)
-        rounds = np.arange(1, len(mean) + 1)
-        axes.plot(rounds, mean, color=colour, label=f"{name} folds")
-        axes.fill_between(rounds, mean - deviation, mean + deviation, color=colour, alpha=0.25, linewidth=0)
+        axes.plot(scores.rounds, mean, color=colour, label=f"{name} folds")
+        axes.fill_between(scores.rounds, mean - deviation, mean + deviation, color=colour, alpha=0.25, linewidth=0)
     axes.set(
         title=f"{run_name}: learning curve, mean of {len(scores.valid_curves)} folds ± one deviation",
         xlabel="boosting rounds",

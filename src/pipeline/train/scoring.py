@@ -8,14 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.params import SearchParams
-from pipeline.train.cross_validation import Fold, XGBoostParams, early_stopped_curve, squared_errors
+from pipeline.train.cross_validation import Fold, XGBoostParams, score_curve, squared_errors
 from pipeline.train.search_space import shape_learning_rate
 
-# Shapes are compared at the round from which the first candidate gains less than this on its best score: fewer
-# rounds flatter deep trees, and more cost time and tell overfitting apart, not shapes.
-FLAT = 1.005
+# Shapes are compared at the round from which the first candidate is within 2 % of its best score: fewer rounds flatter
+# deep trees, and more cost time and tell overfitting apart, not shapes.
+FLAT = 1.02
+FLAT_WITHIN = 100
+# Shapes are compared on so many folds at most; cross-validation of the winner takes all.
+RACE_FOLDS = 2
 # A candidate is dropped when its mean squared error is so many standard errors above the best one's.
-WORSE = 1.0
+WORSE = 0.5
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Race:
     def __init__(self, params: SearchParams, fixed: XGBoostParams, folds: Sequence[Fold]) -> None:
         self.params = params
         self.fixed = fixed
-        self.folds = folds
+        self.folds = folds[:RACE_FOLDS]
         self.learning_rate = shape_learning_rate(params)
         self.rounds = 0
         self.best: Candidate | None = None
@@ -65,7 +68,7 @@ class Race:
         sampled = {**sampled, "learning_rate": self.learning_rate}
         native = {**self.fixed, **sampled}
         if self.best is None:
-            self.rounds = self._flat_round(native)
+            self.rounds = self._rounds_to_compare_at(native)
         errors: list[NDArray[np.float64]] = []
         for fold in self.folds:
             errors.append(squared_errors(native, fold, self.rounds))
@@ -84,9 +87,10 @@ class Race:
             self.best, self.best_errors = candidate, errors
         return candidate, told
 
-    def _flat_round(self, native: XGBoostParams) -> int:
-        curve = early_stopped_curve(native, self.folds[0], self.params.max_rounds, self.params.early_stopping_rounds)
-        return int(np.argmax(np.asarray(curve) <= FLAT * min(curve))) + 1
+    def _rounds_to_compare_at(self, native: XGBoostParams) -> int:
+        rounds = min(self.params.max_rounds, FLAT_WITHIN)
+        mean = np.mean([score_curve(native, fold, rounds) for fold in self.folds], axis=0)
+        return int(np.argmax(mean <= FLAT * mean.min())) + 1
 
 
 class EarlyStopping:
@@ -100,9 +104,7 @@ class EarlyStopping:
     def score(self, number: int, sampled: XGBoostParams) -> tuple[Candidate, float]:
         """Return a candidate, and what to tell the sampler: its score."""
         native, params = {**self.fixed, **sampled}, self.params
-        curves = [
-            early_stopped_curve(native, fold, params.max_rounds, params.early_stopping_rounds) for fold in self.folds
-        ]
+        curves = [score_curve(native, fold, params.max_rounds, params.early_stopping_rounds) for fold in self.folds]
         best_rounds = [int(np.argmin(curve)) + 1 for curve in curves]
         candidate = Candidate(number, sampled, [min(curve) for curve in curves], best_rounds)
         return candidate, candidate.rmse_mean

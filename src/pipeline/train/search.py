@@ -17,7 +17,7 @@ from pipeline.train.search_space import distributions, n_candidates, shape_learn
 
 # With `tpe` the final model is given so many times the rounds at which shapes are compared, in inverse proportion to
 # its learning rate; its best round, which cross-validation finds, is below that.
-SLACK = 2
+SLACK = 3
 
 
 def search(

@@ -78,7 +78,7 @@ def write_outputs(ranked: list[Experiment], tables: Tables, params: Params, fold
         folder / PLOTS / "learning_curve.csv",
         ["round", "train_rmse", "valid_rmse"],
         zip(
-            range(1, winner.n_estimators + 1),
+            winner.scores.rounds,
             _mean_curve(winner.scores.train_curves),
             _mean_curve(winner.scores.valid_curves),
             strict=True,

@@ -1,0 +1,92 @@
+"""What the benchmarks share: their arguments, alternating repetitions in child processes, medians and ratios."""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).parents[1]
+SOURCES = PROJECT / "src"
+PACKAGES = ("xgboost", "scikit-learn", "optuna", "mlflow", "dvc", "pandas", "numpy")
+Numbers = dict[str, float]
+
+
+def arguments(description: str, repeats: int, data: bool = False) -> argparse.ArgumentParser:
+    """Return the parser of a benchmark's command line."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=repeats, metavar="N", help="repetitions of each side")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there too")
+    if data:
+        parser.add_argument(
+            "--data",
+            type=Path,
+            default=PROJECT / "data/raw/california.csv",
+            metavar="CSV",
+            help="the California housing table; src/fetch_dataset.py california downloads it",
+        )
+    return parser
+
+
+def in_child(function: Callable[..., Numbers], *args: Any) -> Numbers:
+    """Call a function of a module in a new process, so that no side inherits the other's caches and threads."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(function, *args).result()
+
+
+def alternate(sides: Mapping[str, Callable[[int], Numbers]], repeats: int) -> dict[str, list[Numbers]]:
+    """Run all sides once, then all again, `repeats` times; each is given the number of the repetition, from 0."""
+    results: dict[str, list[Numbers]] = {name: [] for name in sides}
+    for number in range(repeats):
+        for name, side in sides.items():
+            results[name].append(side(number))
+            shown = ", ".join(f"{key} {value:.5g}" for key, value in results[name][-1].items())
+            print(f"  {number + 1}/{repeats} {name}: {shown}", file=sys.stderr, flush=True)
+    return results
+
+
+def median(runs: Iterable[Numbers], key: str) -> float:
+    """Return the median of one number over repetitions."""
+    return statistics.median(run[key] for run in runs)
+
+
+def mean(runs: Iterable[Numbers], key: str) -> float:
+    """Return the mean of one number over repetitions."""
+    return statistics.fmean(run[key] for run in runs)
+
+
+def spread(runs: Iterable[Numbers], key: str) -> str:
+    """Return the least and greatest of one number over repetitions."""
+    values = [run[key] for run in runs]
+    return f"{min(values):.4g} - {max(values):.4g}"
+
+
+def show(title: str, header: list[str], rows: list[list[Any]]) -> None:
+    """Print a table."""
+    cells = [header, *([f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[place]) for row in cells) for place in range(len(header))]
+    print(f"\n{title}")
+    for number, row in enumerate(cells):
+        first, *others = (
+            cell.ljust(width) if not place else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        print("  ".join([first, *others]).rstrip())
+        if number == 0:
+            print("  ".join("-" * width for width in widths))
+
+
+def write(path: Path | None, numbers: Numbers) -> None:
+    """Write flat numbers as JSON, with the machine and the versions they were measured with."""
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    print(f"\n{machine}; {versions}")
+    if path:
+        path.write_text(json.dumps({**numbers, "machine": machine, "versions": versions}, indent=1) + "\n")

@@ -1,0 +1,241 @@
+"""Time of the search to a given cross-validated RMSE, and held-out RMSE at equal time, against common alternatives."""
+
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from harness import SOURCES, Numbers, alternate, arguments, in_child, mean, median, show, spread, write
+
+sys.path.insert(0, str(SOURCES))
+
+N_JOBS = 2
+FOLDS = 5
+CANDIDATES = 20
+MAX_ROUNDS = 800
+TARGET = "median_house_value"
+UNIT = 100_000  # dollars
+SPACE = {
+    "learning_rate": (0.01, 0.3, "log"),
+    "max_depth": (3, 9, "whole"),
+    "min_child_weight": (1.0, 20.0, "log"),
+    "subsample": (0.6, 1.0, "even"),
+    "colsample_bytree": (0.5, 1.0, "even"),
+    "reg_lambda": (0.1, 10.0, "log"),
+}
+
+
+def main() -> None:
+    """Compare and print."""
+    options = arguments(__doc__, repeats=5, data=True).parse_args()
+    times: dict[int, Numbers] = {}
+
+    def theirs(number: int) -> Numbers:
+        times[number] = in_child(randomized_search, options.data, number)
+        return times[number]
+
+    def ours(number: int) -> Numbers:
+        result = in_child(our_search, options.data, number, times[number]["cv_rmse"])
+        times[number]["budget"] = result["seconds"]
+        return result
+
+    sides = {
+        "RandomizedSearchCV": theirs,
+        "ours": ours,
+        "FLAML": lambda number: in_child(flaml_search, options.data, number, times[number]["budget"]),
+        "HistGradientBoosting": lambda number: in_child(hgb_search, options.data, number, times[number]["budget"]),
+    }
+    results = alternate(sides, options.repeats)
+    rows, numbers = [], {}
+    for name, runs in results.items():
+        rows.append(
+            [
+                name,
+                *(median(runs, "seconds"), spread(runs, "seconds")),
+                mean(runs, "cv_rmse"),
+                mean(runs, "test_rmse"),
+                spread(runs, "test_rmse"),
+            ]
+        )
+        key = name.lower()
+        numbers |= {
+            f"{key}_seconds": median(runs, "seconds"),
+            f"{key}_cv_rmse": mean(runs, "cv_rmse"),
+            f"{key}_test_rmse": mean(runs, "test_rmse"),
+        }
+    show(
+        f"{CANDIDATES} x {FOLDS} on {options.data.name}, medians of {options.repeats} (RMSE: means), in {UNIT:,} dollars",
+        ["search", "seconds", "least - most", "cv RMSE", "test RMSE", "least - most"],
+        rows,
+    )
+    ratios = [
+        {"ratio": our["seconds"] / their["seconds"]}
+        for our, their in zip(results["ours"], results["RandomizedSearchCV"], strict=True)
+    ]
+    numbers["time_ratio"] = median(ratios, "ratio")
+    for name in ("RandomizedSearchCV", "FLAML", "HistGradientBoosting"):
+        numbers[f"test_rmse_ratio_{name.lower()}"] = numbers["ours_test_rmse"] / numbers[f"{name.lower()}_test_rmse"]
+    show(
+        "ratios, ours over theirs",
+        ["what", "ratio"],
+        [[name, value] for name, value in numbers.items() if "ratio" in name],
+    )
+    write(options.json, numbers)
+
+
+def load(path: Path, seed: int) -> tuple[Any, Any, Any, Any, Any]:
+    """Return X_train, X_test, y_train, y_test and five folds, of raw columns with categories as 0 and 1."""
+    import pandas as pd
+    from sklearn.model_selection import KFold, train_test_split
+
+    from pipeline.features import FeatureTransformer
+
+    table = pd.read_csv(path)
+    y = table.pop(TARGET).to_numpy(np.float64) / UNIT
+    X = FeatureTransformer.fit(table, {}).transform(table)
+    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.2, random_state=seed)
+    return X_train, X_test, y_train, y_test, list(KFold(FOLDS, shuffle=True, random_state=seed).split(X_train))
+
+
+def rmse(y_true: Any, y_pred: Any) -> float:
+    """Return the root mean squared error."""
+    return float(np.sqrt(np.mean(np.square(y_true - y_pred))))
+
+
+def scipy_space(names: list[str]) -> dict[str, Any]:
+    """Return part of the space as distributions of SciPy."""
+    from scipy.stats import loguniform, randint, uniform
+
+    kinds = {
+        "log": loguniform,
+        "whole": lambda low, high: randint(low, high + 1),
+        "even": lambda low, high: uniform(low, high - low),
+    }
+    return {name: kinds[SPACE[name][2]](*SPACE[name][:2]) for name in names}
+
+
+def randomized_search(path: Path, seed: int) -> Numbers:
+    """Time scikit-learn's search; one thread a fit and one fit a core is its fastest way on two cores."""
+    from scipy.stats import randint
+    from sklearn.model_selection import RandomizedSearchCV
+    from xgboost import XGBRegressor
+
+    X_train, X_test, y_train, y_test, folds = load(path, seed)
+    started = time.perf_counter()
+    search = RandomizedSearchCV(
+        XGBRegressor(n_jobs=1, random_state=seed),
+        {**scipy_space(list(SPACE)), "n_estimators": randint(100, MAX_ROUNDS + 1)},
+        n_iter=CANDIDATES,
+        cv=folds,
+        scoring="neg_root_mean_squared_error",
+        random_state=seed,
+        n_jobs=N_JOBS,
+        refit=False,
+    ).fit(X_train, y_train)
+    seconds = time.perf_counter() - started
+    model = XGBRegressor(n_jobs=N_JOBS, random_state=seed, **search.best_params_).fit(X_train, y_train)
+    return {"seconds": seconds, "cv_rmse": float(-search.best_score_), "test_rmse": rmse(y_test, model.predict(X_test))}
+
+
+def our_search(path: Path, seed: int, wanted: float) -> Numbers:
+    """Time this project's search until its cross-validated RMSE is at most `wanted`: searching again if it is not."""
+    import xgboost
+
+    from pipeline.params import SearchParams, TrainParams
+    from pipeline.train.cross_validation import bin_folds, cross_validate
+    from pipeline.train.fit import fixed_params
+    from pipeline.train.search import final_parameters, search
+
+    X_train, X_test, y_train, y_test, rows = load(path, seed)
+    space = {name: {"low": low, "high": high, "log": kind == "log"} for name, (low, high, kind) in SPACE.items()}
+    params = SearchParams.model_validate(
+        {"n_candidates": CANDIDATES, "max_rounds": SearchParams().max_rounds, "space": space}
+    )
+    fixed = fixed_params(TrainParams(seed=seed, n_jobs=N_JOBS))
+    best, best_rmse, searches = None, float("inf"), 0
+    started = time.perf_counter()
+    folds = bin_folds(
+        ((X_train.iloc[train], y_train[train], X_train.iloc[valid], y_train[valid]) for train, valid in rows), N_JOBS
+    )
+    while best_rmse > wanted and searches < 10:
+        candidates = list(search(params, fixed, folds, seed + 1000 * searches, lambda _: None))
+        winner = min((one for one in candidates if not one.dropped), key=lambda one: one.rmse_mean)
+        sampled, rounds = final_parameters(params, winner)
+        scores = cross_validate({**fixed, **sampled}, folds, rounds).at_best_round()
+        searches += 1
+        if scores.rmse_mean < best_rmse:
+            best, best_rmse = (sampled, scores.n_rounds), scores.rmse_mean
+    seconds = time.perf_counter() - started
+    assert best is not None
+    model = xgboost.XGBRegressor(n_jobs=N_JOBS, random_state=seed, n_estimators=best[1], **best[0]).fit(
+        X_train, y_train
+    )
+    return {
+        "seconds": seconds,
+        "cv_rmse": best_rmse,
+        "test_rmse": rmse(y_test, model.predict(X_test)),
+        "searches": searches,
+    }
+
+
+def flaml_search(path: Path, seed: int, budget: float) -> Numbers:
+    """Let FLAML search XGBoost's parameters for as long as ours took."""
+    import logging
+
+    from flaml import AutoML
+
+    logging.getLogger("flaml").setLevel(logging.ERROR)
+    X_train, X_test, y_train, y_test, _ = load(path, seed)
+    started = time.perf_counter()
+    automl = AutoML()
+    automl.fit(
+        X_train,
+        y_train,
+        task="regression",
+        metric="rmse",
+        estimator_list=["xgboost", "xgb_limitdepth"],
+        time_budget=budget,
+        n_jobs=N_JOBS,
+        seed=seed,
+        verbose=0,
+        n_splits=FOLDS,
+    )
+    seconds = time.perf_counter() - started
+    return {"seconds": seconds, "cv_rmse": float(automl.best_loss), "test_rmse": rmse(y_test, automl.predict(X_test))}
+
+
+def hgb_search(path: Path, seed: int, budget: float) -> Numbers:
+    """Search scikit-learn's HistGradientBoostingRegressor at random for as long as ours took."""
+    from scipy.stats import loguniform, randint, uniform
+    from sklearn.ensemble import HistGradientBoostingRegressor
+    from sklearn.model_selection import ParameterSampler, cross_val_score
+
+    X_train, X_test, y_train, y_test, folds = load(path, seed)
+    space = {
+        "learning_rate": loguniform(0.01, 0.3),
+        "max_leaf_nodes": randint(8, 128),
+        "min_samples_leaf": randint(5, 50),
+        "l2_regularization": loguniform(0.1, 10),
+        "max_features": uniform(0.5, 0.5),
+    }
+    make = partial(HistGradientBoostingRegressor, max_iter=MAX_ROUNDS, early_stopping=True, random_state=seed)
+    best, best_rmse = None, float("inf")
+    started = time.perf_counter()
+    for drawn in ParameterSampler(space, 1000, random_state=seed):
+        scores = cross_val_score(
+            make(**drawn), X_train, y_train, cv=folds, scoring="neg_root_mean_squared_error", n_jobs=1
+        )
+        if -scores.mean() < best_rmse:
+            best, best_rmse = drawn, float(-scores.mean())
+        if time.perf_counter() - started > budget:
+            break
+    seconds = time.perf_counter() - started
+    assert best is not None
+    model = make(**best).fit(X_train, y_train)
+    return {"seconds": seconds, "cv_rmse": best_rmse, "test_rmse": rmse(y_test, model.predict(X_test))}
+
+
+if __name__ == "__main__":
+    main()
