@@ -66,7 +66,7 @@ def main() -> None:
             f"{key}_test_rmse": mean(runs, "test_rmse"),
         }
     show(
-        f"{CANDIDATES} x {FOLDS} on {options.data.name}, medians of {options.repeats} (RMSE: means), in {UNIT:,} dollars",
+        f"{CANDIDATES} x {FOLDS} on {options.data.name}, medians of {options.repeats} (RMSE: means)",
         ["search", "seconds", "least - most", "cv RMSE", "test RMSE", "least - most"],
         rows,
     )

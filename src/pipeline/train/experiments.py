@@ -86,7 +86,6 @@ def run_experiment(
     import mlflow
 
     client, params, tables = setup.client, setup.params.train, setup.tables
-    target = setup.params.dataset.target
     folds = bin_folds(tables.fold_tables(features), params.n_jobs)
     with mlflow.start_run(experiment_id=setup.experiment_id, run_name=run_name) as run:
         run_id = run.info.run_id
@@ -128,7 +127,7 @@ def run_experiment(
         digest = add_raw_rows_view(client, model_id, tables.transformer, features, example)
         mlflow.set_tag("model_sha256", digest)
         booster = model.get_booster()
-        log_report(run_name, booster, scores, tables, y_pred, target, params.explain_rows, params.seed)
+        log_report(run_name, booster, scores, tables, y_pred, setup.params)
     gain = importance(booster, "total_gain")
     return Experiment(
         run_id, run_name, model_id, digest, features, sampled, n_estimators, metrics, scores, gain, y_pred

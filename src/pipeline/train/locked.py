@@ -19,7 +19,7 @@ DETECT, COPY = "MLFLOW_UV_AUTO_DETECT", "MLFLOW_LOG_UV_FILES"
 
 @contextmanager
 def locked_requirements() -> Iterator[None]:
-    """Let MLflow take the requirements of models logged within the block from uv.lock, if the lock is what is installed.
+    """Let MLflow take the requirements of models logged within the block from uv.lock, if that is what is installed.
 
     MLflow looks for the lock in the current folder, which is the project's within the block.
     """

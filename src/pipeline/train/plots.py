@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from shap import Explanation
 
 DPI = 120
+DRAWN_ROWS = 5000  # at most so many points in a picture
 SHOWN_FEATURES = 20
 LABEL_LENGTH = 32
 BLUE, ORANGE = "#2b6cb0", "#dd6b20"
@@ -71,8 +72,9 @@ def predicted_vs_actual_plot(
     axes = figure.subplots()
     low, high = float(min(y_true.min(), y_pred.min())), float(max(y_true.max(), y_pred.max()))
     axes.plot([low, high], [low, high], color=ORANGE, linewidth=1.2, label="predicted = actual")
-    axes.scatter(y_true, y_pred, s=7, alpha=_alpha(len(y_true)), color=BLUE, linewidths=0, rasterized=True)
-    axes.set(title=f"{run_name}: {_short(target)} of {len(y_true):,} test rows", xlabel="actual", ylabel="predicted")
+    drawn = _drawn(len(y_true))
+    axes.scatter(y_true[drawn], y_pred[drawn], s=7, alpha=_alpha(len(drawn)), color=BLUE, linewidths=0, rasterized=True)
+    axes.set(title=f"{run_name}: {_short(target)} of {len(drawn):,} test rows", xlabel="actual", ylabel="predicted")
     axes.legend(loc="upper left", frameon=False)
     axes.set_aspect("equal")
     axes.xaxis.set_major_formatter(_tick)
@@ -86,17 +88,20 @@ def residuals_plot(y_true: NDArray[np.float64], y_pred: NDArray[np.float64], tar
     residuals = y_true - y_pred
     figure = Figure(figsize=(9, 4.6), layout="constrained")
     scatter, histogram = figure.subplots(1, 2, width_ratios=[2.2, 1], sharey=True)
-    scatter.scatter(y_pred, residuals, s=7, alpha=_alpha(len(y_true)), color=BLUE, linewidths=0, rasterized=True)
+    drawn = _drawn(len(y_true))
+    scatter.scatter(
+        y_pred[drawn], residuals[drawn], s=7, alpha=_alpha(len(drawn)), color=BLUE, linewidths=0, rasterized=True
+    )
     scatter.axhline(0, color=ORANGE, linewidth=1.2)
     scatter.set(
-        title=f"{run_name}: residuals of {len(y_true):,} test rows",
+        title=f"{run_name}: residuals of {len(drawn):,} test rows",
         xlabel="predicted",
         ylabel=f"{_short(target)}: actual − predicted",
     )
     histogram.hist(residuals, bins=50, orientation="horizontal", color=BLUE)
     histogram.axhline(0, color=ORANGE, linewidth=1.2)
     rmse, bias = float(np.sqrt(np.mean(residuals**2))), float(residuals.mean())
-    histogram.set(title=f"RMSE {_number(rmse)}\nmean {_number(bias)}", xlabel="test rows")
+    histogram.set(title=f"RMSE {_number(rmse)}\nmean {_number(bias)}", xlabel=f"all {len(y_true):,} test rows")
     scatter.xaxis.set_major_formatter(_tick)
     scatter.yaxis.set_major_formatter(_tick)
     _plain(scatter, histogram)
@@ -151,7 +156,7 @@ def explain(booster: object, X: pd.DataFrame) -> "Explanation":
     Parameters
     ----------
     booster : xgboost.Booster
-    X : DataFrame of float64, shape (n_rows, n_features)
+    X : DataFrame of float32, shape (n_rows, n_features)
 
     Returns
     -------
@@ -175,6 +180,11 @@ def _short(name: str) -> str:
     """Shorten a name for a label, with no sign that starts a formula."""
     short = name if len(name) <= LABEL_LENGTH else name[: LABEL_LENGTH - 1] + "…"
     return short.replace("$", r"\$")
+
+
+def _drawn(n_rows: int) -> NDArray[np.intp]:
+    """Return the positions of the rows that are drawn, evenly spread."""
+    return np.linspace(0, n_rows - 1, min(n_rows, DRAWN_ROWS)).astype(np.intp)
 
 
 def _alpha(n_rows: int) -> float:
