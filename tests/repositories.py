@@ -11,7 +11,17 @@ import yaml
 ROOT = Path(__file__).parents[1]
 REAL_TABLE = ROOT.parent / "shared" / "data" / "california_housing.csv"
 # What a clone of the project holds, as far as the pipeline needs it.
-PROJECT_FILES = ("src", "dvc.yaml", "params.yaml", "requirements.txt", ".gitignore", ".dvcignore", ".dvc/config")
+PROJECT_FILES = (
+    "src",
+    "dvc.yaml",
+    "params.yaml",
+    "requirements.txt",
+    "pyproject.toml",
+    "uv.lock",
+    ".gitignore",
+    ".dvcignore",
+    ".dvc/config",
+)
 
 
 def copy_project(folder: Path) -> None:

@@ -86,9 +86,7 @@ def test_production_is_exported_and_loads_every_documented_way(trained: Trained,
     assert export.resolve() == (EXPORTS / "v001").resolve()
     pickled = joblib.load(export / "model.pkl")
     assert type(pickled) is type(bare)
-    X_test = FeatureTransformer(
-        **json.loads((export / "model" / "features.json").read_text())["transformer"]
-    ).transform(test, only=features)
+    X_test = FeatureTransformer.load(export / "model").transform(test, only=features)
     np.testing.assert_array_equal(pickled.predict(X_test), bare.predict(X_test))
     np.testing.assert_array_equal(mlflow.pyfunc.load_model(str(export / "model")).predict(test), winner.y_pred)
     metadata: dict[str, Any] = json.loads((export / "metadata.json").read_text())

@@ -5,9 +5,11 @@ found, and is stored as JSON and plain arrays beside the model, so that training
 from the same code.
 """
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
 from pipeline.expressions import columns_of, compute, parse
-from pipeline.neighbors import Neighborhood, Neighbors
+from pipeline.neighbors import NEIGHBORS_FILE, Neighborhood, Neighbors
 
 if TYPE_CHECKING:
     from pipeline.params import DatasetParams, NeighborsParams
@@ -204,6 +206,13 @@ class FeatureTransformer:
         if self.neighbors and (only is None or set(only) & set(self.neighbor_names)):
             features[self.neighbor_names] = self.neighbors.transform(features)
         return features if only is None else features[list(only)]
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read the transformer of a logged model from the model's folder."""
+        stored = json.loads((folder / FEATURES_FILE).read_text(encoding="utf-8"))["transformer"]
+        near = folder / NEIGHBORS_FILE
+        return cls(**stored, neighbors=Neighbors.load(near) if near.exists() else None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all that was fitted, as plain values for JSON; neighbours are stored as arrays of their own."""

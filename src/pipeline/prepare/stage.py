@@ -51,7 +51,9 @@ def prepare(params: DatasetParams, folder: Path) -> dict[str, Any]:
     inputs = train.drop(columns=non_features(train, params))
     transformer = FeatureTransformer.fit(inputs, params.derived)
 
-    numbers = transformer.transform(inputs, only=transformer.numeric_names)
+    numbers = transformer.transform(
+        inputs, only=transformer.numeric_names or None
+    )  # or the categories, if all there is
     _check_some_values(numbers, params)
 
     _write_table(train, folder / TRAIN_TABLE)

@@ -13,7 +13,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.features import FEATURES_FILE, FeatureTransformer
-from pipeline.neighbors import NEIGHBORS_FILE, Neighbors
 
 
 class RawRowsModel:
@@ -24,10 +23,7 @@ class RawRowsModel:
         from xgboost import XGBRegressor
 
         stored = json.loads((folder / FEATURES_FILE).read_text(encoding="utf-8"))
-        near = folder / NEIGHBORS_FILE
-        self.transformer = FeatureTransformer(
-            **stored["transformer"], neighbors=Neighbors.load(near) if near.exists() else None
-        )
+        self.transformer = FeatureTransformer.load(folder)
         self.regressor = XGBRegressor()
         self.regressor.load_model(folder / stored["model_file"])
         self.feature_names: list[str] = stored["feature_names"]

@@ -1,0 +1,151 @@
+"""Held-out RMSE of XGBoost tuned on the raw columns, and of this project with its default features."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import yaml
+from harness import PROJECT, SOURCES, Numbers, alternate, arguments, in_child, mean, show, spread, write
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+sys.path.insert(0, str(SOURCES))
+
+N_JOBS = 2
+TRIALS = 50
+MAX_ROUNDS, PATIENCE = 2000, 50
+UNIT = 100_000  # dollars
+
+
+def main() -> None:
+    """Compare and print."""
+    options = arguments(__doc__, repeats=5, data=True).parse_args()
+    sides = {
+        "XGBoost, raw columns, 50 trials": lambda number: in_child(tuned_on_raw_columns, options.data, number),
+        "this project": lambda number: in_child(project, options.data, number, True),
+        "this project, no neighbours": lambda number: in_child(project, options.data, number, False),
+    }
+    results = alternate(sides, options.repeats)
+    raw = mean(results["XGBoost, raw columns, 50 trials"], "test_rmse")
+    rows = [
+        [name, mean(runs, "test_rmse"), spread(runs, "test_rmse"), mean(runs, "test_rmse") / raw]
+        for name, runs in results.items()
+    ]
+    show(
+        f"test RMSE in {UNIT:,} dollars, means of {options.repeats} seeds of a 64/16/20 split",
+        ["model", "mean", "least - most", "ratio"],
+        rows,
+    )
+    numbers = {
+        "raw_test_rmse": raw,
+        "project_test_rmse": mean(results["this project"], "test_rmse"),
+        "no_neighbors_test_rmse": mean(results["this project, no neighbours"], "test_rmse"),
+    }
+    numbers["rmse_ratio"] = numbers["project_test_rmse"] / raw
+    numbers["no_neighbors_ratio"] = numbers["no_neighbors_test_rmse"] / raw
+    write(options.json, numbers)
+
+
+def three_parts(path: Path, seed: int) -> "tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]":
+    """Return 64 % of the rows to train on, 16 % to choose by, 20 % to test on."""
+    import pandas as pd
+    from sklearn.model_selection import train_test_split
+
+    table = pd.read_csv(path)
+    table["median_house_value"] /= UNIT
+    rest, test = train_test_split(table, test_size=0.2, random_state=seed)
+    train, valid = train_test_split(rest, test_size=0.2, random_state=seed)
+    return train, valid, test
+
+
+def rmse(y_true: "pd.Series", y_pred: object) -> float:
+    """Return the root mean squared error."""
+    return float(np.sqrt(np.mean(np.square(y_true.to_numpy() - np.asarray(y_pred)))))
+
+
+def tuned_on_raw_columns(path: Path, seed: int) -> Numbers:
+    """Tune XGBoost with Optuna, early stopping on the 16 %, as tabular benchmarks do."""
+    import optuna
+    import xgboost as xgb
+
+    from pipeline.features import FeatureTransformer
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    parts = three_parts(path, seed)
+    inputs = [part.drop(columns="median_house_value") for part in parts]
+    transformer = FeatureTransformer.fit(inputs[0], {})
+    train, valid, test = (
+        xgb.DMatrix(transformer.transform(rows), part["median_house_value"], nthread=N_JOBS)
+        for rows, part in zip(inputs, parts, strict=True)
+    )
+    best: dict[str, float] = {"valid": np.inf}
+
+    def objective(trial: optuna.Trial) -> float:
+        params = {
+            "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.3, log=True),
+            "max_depth": trial.suggest_int("max_depth", 3, 10),
+            "min_child_weight": trial.suggest_float("min_child_weight", 1, 100, log=True),
+            "subsample": trial.suggest_float("subsample", 0.5, 1),
+            "colsample_bytree": trial.suggest_float("colsample_bytree", 0.5, 1),
+            "reg_lambda": trial.suggest_float("reg_lambda", 0.1, 10, log=True),
+            "gamma": trial.suggest_float("gamma", 0.001, 10, log=True),
+        }
+        booster = xgb.train(
+            {**params, "tree_method": "hist", "nthread": N_JOBS, "seed": seed},
+            train,
+            MAX_ROUNDS,
+            evals=[(valid, "valid")],
+            early_stopping_rounds=PATIENCE,
+            verbose_eval=False,
+        )
+        if booster.best_score < best["valid"]:
+            predicted = booster.predict(test, iteration_range=(0, booster.best_iteration + 1))
+            best.update(valid=booster.best_score, test=rmse(parts[2]["median_house_value"], predicted))
+        return float(booster.best_score)
+
+    optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed)).optimize(objective, n_trials=TRIALS)
+    return {"valid_rmse": best["valid"], "test_rmse": best["test"]}
+
+
+def project(path: Path, seed: int, neighbors: bool) -> Numbers:
+    """Search and fit with the project's own parameters: features learnt from the 64 %, chosen by the 16 %."""
+    import pandas as pd
+    from xgboost import DMatrix, train
+
+    from pipeline.features import FeatureTransformer
+    from pipeline.params import check_params
+    from pipeline.train.cross_validation import bin_folds, cross_validate
+    from pipeline.train.fit import fixed_params
+    from pipeline.train.neighbor_learner import NeighborLearner
+    from pipeline.train.search import final_parameters, search
+
+    content = yaml.safe_load((PROJECT / "params.yaml").read_text())
+    content["train"] |= {"seed": seed, "n_jobs": N_JOBS}
+    if not neighbors:
+        content["features"] = {}
+    params = check_params(content, "params.yaml")
+    dataset, target = params.dataset, params.dataset.target
+    parts = three_parts(path, seed)
+    train_rows = parts[0].reset_index(drop=True)
+    y = train_rows[target].to_numpy()
+    transformer = FeatureTransformer.fit(train_rows.drop(columns=target), dataset.derived)
+    X = transformer.transform(train_rows)
+    if params.features.neighbors:
+        learner = NeighborLearner(params, transformer, train_rows, X, y)
+        transformer = learner.transformer
+        X = pd.concat([X, learner.of_training_rows()], axis=1)
+    X_valid, X_test = (transformer.transform(part) for part in parts[1:])
+    folds = bin_folds([(X, y, X_valid, parts[1][target].to_numpy())], N_JOBS)
+    fixed = fixed_params(params.train)
+    candidates = list(search(params.train.search, fixed, folds, seed, lambda _: None))
+    winner = min((one for one in candidates if not one.dropped), key=lambda one: one.rmse_mean)
+    sampled, rounds = final_parameters(params.train.search, winner)
+    scores = cross_validate({**fixed, **sampled}, folds, rounds).at_best_round()
+    booster = train({**fixed, **sampled}, DMatrix(X, y), scores.n_rounds)
+    return {"valid_rmse": scores.rmse_mean, "test_rmse": rmse(parts[2][target], booster.predict(DMatrix(X_test)))}
+
+
+if __name__ == "__main__":
+    main()

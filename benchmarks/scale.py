@@ -1,0 +1,100 @@
+"""Wall time and peak memory of each stage on 20 thousand, 200 thousand and 2 million simulated rows."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+from harness import PROJECT, SOURCES, Numbers, arguments, in_child, median, show, spread, write
+
+sys.path.insert(0, str(SOURCES))
+
+STAGES = ("prepare", "model_train")
+BASE_ROWS = 1000  # whose memory is that of the imports
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = arguments(__doc__, repeats=1)
+    parser.add_argument("--rows", type=int, nargs="+", default=[20_000, 200_000, 2_000_000], help="table sizes")
+    options = parser.parse_args()
+    sizes = [BASE_ROWS, *options.rows]
+    runs: dict[int, list[Numbers]] = {size: [] for size in sizes}
+    with tempfile.TemporaryDirectory() as name:
+        folders = {size: Path(name) / str(size) for size in sizes}
+        for size, folder in folders.items():
+            in_child(pipeline_folder, folder, size)  # this process stays small: children start with its memory
+        for number in range(options.repeats):
+            for size, folder in folders.items():
+                runs[size].append({key: value for stage in STAGES for key, value in run(folder, stage).items()})
+                shown = ", ".join(f"{key} {value:.4g}" for key, value in runs[size][-1].items())
+                print(f"  {number + 1}/{options.repeats} {size:,} rows: {shown}", file=sys.stderr, flush=True)
+        matrix = {size: matrix_megabytes(folder) for size, folder in folders.items()}
+    numbers: Numbers = {}
+    rows = []
+    for stage in STAGES:
+        base = median(runs[BASE_ROWS], f"{stage}_mb")
+        before: tuple[int, float] | None = None
+        for size in options.rows:
+            seconds, peak = median(runs[size], f"{stage}_seconds"), median(runs[size], f"{stage}_mb")
+            exponent = math.log(seconds / before[1]) / math.log(size / before[0]) if before else math.nan
+            share = (peak - base) / matrix[size]
+            rows.append([stage, f"{size:,}", seconds, spread(runs[size], f"{stage}_seconds"), exponent, peak, share])
+            numbers |= {
+                f"{stage}_{size}_seconds": seconds,
+                f"{stage}_{size}_mb": peak,
+                f"{stage}_{size}_matrices": share,
+            }
+            if before:
+                numbers[f"{stage}_{size}_exponent"] = exponent
+            before = size, seconds
+    show(
+        f"stages by rows; memory also in float32 training matrices, above that of {BASE_ROWS:,} rows",
+        ["stage", "rows", "seconds", "least - most", "growth exponent", "peak MB", "matrices"],
+        rows,
+    )
+    write(options.json, numbers)
+
+
+def pipeline_folder(folder: Path, n_rows: int) -> Numbers:
+    """Make a pipeline folder with a Parquet table of simulated rows, and the project's own parameters."""
+    from pipeline.datasets.simulated_housing import simulate
+
+    folder.mkdir()
+    simulate(n_rows, seed=0).table.to_parquet(folder / "housing.parquet", index=False)
+    params = yaml.safe_load((PROJECT / "params.yaml").read_text())
+    params["dataset"]["path"] = "housing.parquet"
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    return {}
+
+
+def run(folder: Path, stage: str) -> Numbers:
+    """Run a stage as a process, and return its wall time and the most memory it held."""
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, str(SOURCES / f"{stage}.py")],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        env=os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlruns/mlflow.db"},
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{stage} failed in {folder}")
+    return {f"{stage}_seconds": time.perf_counter() - started, f"{stage}_mb": usage.ru_maxrss / 1024}
+
+
+def matrix_megabytes(folder: Path) -> float:
+    """Return the size of the training features in 32-bit floats."""
+    summary = json.loads((folder / "mlartifacts/training/experiments_summary.json").read_text())
+    profile = json.loads((folder / "mlartifacts/prepare/data_profile.json").read_text())
+    n_features = max(experiment["n_features"] for experiment in summary["experiments"])
+    return 4 * int(profile["rows"]["train"]) * int(n_features) / 2**20
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""model_train with all tracking on, against the same searches, fits, explanations and pictures with tracking off."""
+
+import io
+import os
+import shutil
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from harness import PROJECT, SOURCES, Numbers, alternate, arguments, in_child, median, show, spread, write
+
+sys.path.insert(0, str(SOURCES))
+
+MLFLOW_WRITES = (
+    "start_run",
+    "log_params",
+    "log_param",
+    "log_metrics",
+    "log_dict",
+    "log_artifact",
+    "log_input",
+    "set_tags",
+    "set_tag",
+)
+
+
+def main() -> None:
+    """Compare and print."""
+    options = arguments(__doc__, repeats=5).parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlruns/mlflow.db"  # of the children too
+        in_child(prepared, folder)
+        sides = {
+            "tracking off": lambda _: in_child(untracked, folder),
+            "tracking on": lambda _: in_child(tracked, folder),
+        }
+        results = alternate(sides, options.repeats)
+    off, on = results["tracking off"], results["tracking on"]
+    without = [{"seconds": run["seconds"] - run["models"]} for run in on]
+    ratios = [{"ratio": one["seconds"] / other["seconds"]} for one, other in zip(without, off, strict=True)]
+    numbers = {
+        "off_seconds": median(off, "seconds"),
+        "on_seconds": median(on, "seconds"),
+        "logged_models_seconds": median(on, "models"),
+        "ratio_without_models": median(ratios, "ratio"),
+    }
+    rows = [
+        [name, median(runs, "seconds"), spread(runs, "seconds")]
+        for name, runs in (*results.items(), ("tracking on, without logging the three models", without))
+    ]
+    show(f"model_train on the default table, medians of {options.repeats}", ["side", "seconds", "least - most"], rows)
+    show(
+        "ratios",
+        ["what", "ratio"],
+        [["tracking on without the three models, over off", numbers["ratio_without_models"]]],
+    )
+    write(options.json, numbers)
+
+
+def prepared(folder: Path) -> Numbers:
+    """Prepare the default table below `folder`, and create the store, which is done once in a repository's life."""
+    from pipeline.params import load_params
+    from pipeline.prepare.stage import prepare
+    from pipeline.tracking import open_store
+
+    table = folder / "data/raw/housing.csv"
+    table.parent.mkdir(parents=True)
+    shutil.copy(PROJECT / "data/raw/housing.csv", table)
+    prepare(load_params(PROJECT / "params.yaml").dataset, folder)
+    open_store()
+    return {}
+
+
+def tracked(folder: Path) -> Numbers:
+    """Time the stage as it is, and what MLflow takes to log its three models."""
+    import mlflow.xgboost
+
+    from pipeline.tracking import open_store
+
+    open_store()
+    spent, log_model = [], mlflow.xgboost.log_model
+
+    def timed(*args: Any, **kwargs: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return log_model(*args, **kwargs)
+        finally:
+            spent.append(time.perf_counter() - started)
+
+    with patch("mlflow.xgboost.log_model", timed):
+        seconds = timed_training(folder)
+    assert len(spent) == 3, spent
+    return {"seconds": seconds, "models": sum(spent)}
+
+
+def untracked(folder: Path) -> Numbers:
+    """Time the stage with every call that writes to MLflow replaced by one that does nothing."""
+    import mlflow.xgboost
+
+    def draw(figure: Any, _: str, save_kwargs: dict[str, Any]) -> None:
+        figure.savefig(io.BytesIO(), **save_kwargs)
+
+    with ExitStack() as stack:
+        for name in MLFLOW_WRITES:
+            stack.enter_context(patch.object(mlflow, name))
+        stack.enter_context(patch.object(mlflow, "log_figure", draw))
+        stack.enter_context(patch.object(mlflow.xgboost, "autolog"))
+        for name in ("open_store", "open_experiment", "provenance_of"):
+            stack.enter_context(patch(f"pipeline.train.stage.{name}"))
+        for name in ("logged_model_of", "add_raw_rows_view"):
+            stack.enter_context(patch(f"pipeline.train.experiments.{name}", return_value="none"))
+        mlflow.start_run.return_value.__enter__.return_value.info.run_id = "none"  # type: ignore[attr-defined]
+        return {"seconds": timed_training(folder)}
+
+
+def timed_training(folder: Path) -> float:
+    """Return the wall time of stage model_train, without imports."""
+    import matplotlib.figure  # noqa: F401
+    import optuna  # noqa: F401
+    import shap  # noqa: F401
+    import xgboost  # noqa: F401
+
+    from pipeline.params import load_params
+    from pipeline.train.stage import train
+
+    params = load_params(PROJECT / "params.yaml")
+    started = time.perf_counter()
+    with open(os.devnull, "w") as nowhere, patch("sys.stdout", nowhere):
+        train(params, folder)
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    main()

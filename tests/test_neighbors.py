@@ -1,0 +1,114 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.errors import PipelineError
+from pipeline.features import FeatureTransformer
+from pipeline.neighbors import Neighborhood, Neighbors, out_of_fold
+from pipeline.params import NeighborsParams, Params
+from pipeline.prepare.stage import prepare
+from pipeline.train.tables import load_tables
+
+NAMES = ["near_y", "near_v", "near_distance"]
+X = pd.DataFrame({"a": [0.0, 1.0, 2.0, 10.0, np.nan], "v": [1.0, np.nan, 3.0, np.nan, 5.0]}).astype("float32")
+Y = np.array([10.0, 20.0, 60.0, 100.0, 1000.0])
+
+
+def hood(k: int) -> Neighborhood:
+    return Neighborhood(k, ["a"], ["v"], NAMES)
+
+
+def test_means_are_over_the_nearest_rows_that_are_known() -> None:
+    near = Neighbors.fit(X, Y, hood(2))
+    unit = np.std([0, 1, 2, 10])
+    found = near.transform(pd.DataFrame({"a": [0.9, 9.0, 100.0, np.nan]}).astype("float32"))
+    expected = [
+        [15, 1, 0.9 / unit],  # rows 0 and 1, of which the second has no v
+        [80, 3, 7 / unit],
+        [80, 3, 98 / unit],
+        [np.nan, np.nan, np.nan],  # nowhere
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    alone = Neighbors.fit(X.iloc[[1]], Y[[1]], hood(5)).transform(X.iloc[:1])
+    np.testing.assert_allclose(alone, [[20, np.nan, 1]])
+    nobody = Neighbors.fit(X.iloc[[4]], Y[[4]], hood(5)).transform(X)
+    assert np.isnan(nobody).all()
+
+
+def test_no_training_row_sees_its_own_target_or_one_of_its_fold() -> None:
+    folds = [(np.array([2, 3]), np.array([0, 1])), (np.array([0, 1]), np.array([2]))]
+    found = out_of_fold(X, Y, folds, hood(1))
+    np.testing.assert_array_equal(found[:3, 0], [60, 60, 20])
+    assert np.isnan(found[3:]).all()  # rows of no fold
+
+
+def test_neighbours_are_stored_and_read_back(tmp_path: Path) -> None:
+    near = Neighbors.fit(X, Y, hood(2))
+    for name in ("one.npz", "two.npz"):
+        near.save(tmp_path / name)
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
+    again = Neighbors.load(tmp_path / "one.npz")
+    assert (again.k, again.by, again.names) == (near.k, near.by, near.names)
+    np.testing.assert_array_equal(again.transform(X), near.transform(X))
+
+
+def test_a_transformer_names_and_computes_them_or_refuses_the_columns() -> None:
+    rows = pd.DataFrame({"a": [0.0, 1, 2, 3], "b": [1.0, 2, 3, 4], "t": list("xyxy")})
+    transformer = FeatureTransformer.fit(rows, {"sum": "a + b"})
+    features = transformer.transform(rows)
+    what = transformer.neighborhood(NeighborsParams(k=1, by=["a", "sum"], means=["b"]), "the price")
+    fitted = transformer.with_neighbors(features, np.arange(4.0), what)
+    names = ["neighbors_the_price", "neighbors_b", "neighbors_distance"]
+    assert fitted.feature_names == [*transformer.feature_names, *names]
+    computed = fitted.transform(rows)
+    np.testing.assert_array_equal(computed[names], [[0, 1, 0], [1, 2, 0], [2, 3, 0], [3, 4, 0]])
+    pd.testing.assert_frame_equal(fitted.transform(rows, only=["a"]), features[["a"]])
+    for wrong in ({"by": ["t"]}, {"by": ["a"], "means": ["c"]}):
+        with pytest.raises(PipelineError, match="is no number among the inputs"):
+            transformer.neighborhood(NeighborsParams.model_validate({"k": 1, **wrong}), "price")
+
+
+@pytest.mark.parametrize("strategy", ["random", "stratified", "group", "time"])
+def test_a_fold_learns_from_its_own_training_rows(strategy: str, pipeline_folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"x": rng.normal(size=100), "g": rng.integers(0, 20, 100), "y": np.arange(100.0)})
+    table.to_csv("data.csv", index=False)
+    split = {"strategy": strategy} | ({} if strategy in ("random", "stratified") else {"column": "g"})
+    params = Params.model_validate(
+        {
+            "dataset": {"path": "data.csv", "target": "y", "split": split},
+            "features": {"neighbors": {"k": 1, "by": ["x"]}},
+            "train": {"cv_folds": 3, "search": {"max_rows": 100}},
+        }
+    )
+    prepare(params.dataset, pipeline_folder)
+    tables = load_tables(pipeline_folder, params)
+    for fold in tables.folds:
+        assert fold.near is not None
+        for rows, near in zip((fold.train, fold.valid), fold.near, strict=True):
+            seen = near["neighbors_y"].to_numpy()
+            known = ~np.isnan(seen)
+            assert known.any()
+            assert set(seen[known]) <= set(tables.y_train[fold.train])  # y is different in every row
+            assert not (seen == tables.y_train[rows]).any()
+        X_train, y_train, X_valid, y_valid = next(iter(tables.fold_tables(["neighbors_y", "x"])))
+        assert list(X_train.columns) == list(X_valid.columns) == ["neighbors_y", "x"]
+        assert (len(X_train), len(X_valid)) == (len(y_train), len(y_valid))
+    assert not (tables.X_train["neighbors_y"] == tables.y_train).any()
+    assert set(tables.X_test["neighbors_y"]) <= set(tables.y_train)
+
+
+def test_a_large_table_is_searched_on_a_sample(pipeline_folder: Path) -> None:
+    params = Params.model_validate(
+        {"dataset": {"path": "data.csv", "target": "price"}, "train": {"cv_folds": 4, "search": {"max_rows": 100}}}
+    )
+    prepare(params.dataset, pipeline_folder)
+    tables = load_tables(pipeline_folder, params)
+    again = load_tables(pipeline_folder, params)
+    assert (len(tables.y_train), tables.n_search_rows) == (120, 100)
+    for one, other in zip(tables.folds, again.folds, strict=True):
+        np.testing.assert_array_equal(one.train, other.train)
+        assert not set(one.train) & set(one.valid)
+    assert len(set(np.concatenate([fold.valid for fold in tables.folds]))) == 100
