@@ -195,3 +195,17 @@ def test_the_script_ends_with_one_message_and_exit_code_2(
     change_params(pipeline_folder, dataset={"path": "none.csv", "target": "price"})
     assert call("prepare") == 2
     assert capsys.readouterr().err.startswith("error: none.csv does not exist\n  -> set dataset.path")
+
+
+def test_scaler_and_duplicates_are_the_same_in_parts(pipeline_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [f"{number % 7},{'' if number < 90 else number},{number}\n" for number in range(200)]
+    write("a,late,price\n" + "".join(rows) + rows[3] + rows[150] + "-0.0,1,5\n0.0,1,5\n")
+    profile = prepare(dataset(), pipeline_folder)
+    assert profile["rows"]["duplicates_dropped"] == 3
+    whole = joblib.load("models/standard_scaler.pkl")
+    for size in (1, 60):
+        monkeypatch.setattr("pipeline.prepare.stage.CHUNK", size)
+        prepare(dataset(), pipeline_folder)
+        parts = joblib.load("models/standard_scaler.pkl")
+        np.testing.assert_allclose(parts.mean_, whole.mean_)
+        np.testing.assert_allclose(parts.scale_, whole.scale_)

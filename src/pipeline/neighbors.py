@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Rows = NDArray[np.intp]
 Matrix = NDArray[np.float32]
 NEIGHBORS_FILE = "neighbors.npz"  # in a logged model
+CHUNK = 50_000  # rows at a time: k numbers a row would be many
 MANY_ROWS = 10_000  # from which the search for neighbours is worth several threads
 
 
@@ -94,18 +95,19 @@ class Neighbors:
         array of float32, shape (n_rows, n_values + 1)
             The means, and the distance to the farthest of the neighbours; NaN for rows that lack a column of `by`.
         """
-        places = X[self.by].to_numpy(np.float32)
-        known = np.flatnonzero(~np.isnan(places).any(axis=1))
         out = np.full((len(X), self.values.shape[1] + 1), np.nan, dtype=np.float32)
-        k = min(self.k, len(self.places))
-        if len(known) and k:
-            distances, found = self._tree.query(
-                places[known] / self._scale, k=np.arange(1, k + 1), workers=-1 if len(known) >= MANY_ROWS else 1
-            )
-            for place, column in enumerate(self.values.T):
-                out[known, place] = _mean_of_known(column[found])
-            out[known, -1] = distances[:, -1]
+        for start in range(0, len(X), CHUNK):
+            places = X[self.by].iloc[start : start + CHUNK].to_numpy(np.float32)
+            known = np.flatnonzero(~np.isnan(places).any(axis=1))
+            if len(known) and len(self.places):
+                out[start + known] = self._of_places(places[known])
         return out
+
+    def _of_places(self, places: Matrix) -> Matrix:
+        k = np.arange(1, min(self.k, len(self.places)) + 1)
+        distances, found = self._tree.query(places / self._scale, k=k, workers=-1 if len(places) >= MANY_ROWS else 1)
+        means = [_mean_of_known(column[found]) for column in self.values.T]
+        return np.column_stack([*means, distances[:, -1].astype(np.float32)])
 
     @cached_property
     def _scale(self) -> NDArray[np.float64]:

@@ -67,10 +67,10 @@ def check_contract(table: pd.DataFrame, params: DatasetParams) -> pd.DataFrame:
     """
     import pandera.pandas as pa
 
-    typed = pd.DataFrame({str(name): _typed(table[name], params) for name in table.columns})
+    typed = pd.DataFrame({str(name): _typed(table[name], params) for name in table.columns}, copy=False)
     schema = pa.DataFrameSchema({str(name): _contract_of(typed[name], params) for name in typed.columns})
     try:
-        return schema.validate(typed, lazy=True)
+        return schema.validate(typed, lazy=True, inplace=True)
     except pa.errors.SchemaErrors as errors:
         raise _breach(errors.failure_cases.iloc[0], typed, params) from None
 

@@ -1,9 +1,11 @@
 """Stage 1, prepare: a raw file becomes checked, split tables, a scaler and a profile."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pipeline.errors import TableError
 from pipeline.features import FeatureTransformer, non_features
@@ -11,8 +13,14 @@ from pipeline.files import replacing, sha256, write_json
 from pipeline.params import DatasetParams
 from pipeline.paths import DATA_PROFILE, SCALER, TEST_TABLE, TRAIN_TABLE
 from pipeline.prepare.contract import check_contract, select_columns
+from pipeline.prepare.duplicates import duplicated
 from pipeline.prepare.read_table import read_table
 from pipeline.split import split_rows
+
+if TYPE_CHECKING:
+    from sklearn.preprocessing import StandardScaler
+
+CHUNK = 100_000  # rows the scaler is fitted to at a time
 
 
 def prepare(params: DatasetParams, folder: Path) -> dict[str, Any]:
@@ -37,38 +45,39 @@ def prepare(params: DatasetParams, folder: Path) -> dict[str, Any]:
         When the table breaks its contract; nothing is written then.
     """
     source = folder / params.path
-    raw = read_table(source, params.categorical or [])
-    distinct = raw[~_duplicated(raw)]
-    checked = check_contract(select_columns(distinct, params), params)
-    labelled = checked.dropna(subset=[params.target])
-    print(f"prepare: {params.path}, {len(raw):,} rows x {raw.shape[1]} columns")
+    table = read_table(source, params.categorical or [])
+    n_raw, n_columns = table.shape
+    # One table at a time is held, and no copy is made of one that stays as it is.
+    table = _without(table, duplicated(table))
+    n_distinct = len(table)
+    table = check_contract(select_columns(table, params), params)
+    table = _without(table, table[params.target].isna().to_numpy())
+    print(f"prepare: {params.path}, {n_raw:,} rows x {n_columns} columns")
     print(
-        f"prepare: dropped {len(raw) - len(distinct):,} exact duplicates and {len(checked) - len(labelled):,} rows "
+        f"prepare: dropped {n_raw - n_distinct:,} exact duplicates and {n_distinct - len(table):,} rows "
         f"without {params.target}"
     )
-    train_rows, test_rows = split_rows(labelled, params)
-    train, test = labelled.iloc[train_rows], labelled.iloc[test_rows]
+    train_rows, test_rows = split_rows(table, params)
+    described = {str(name): _describe(table[name]) for name in table.columns}
+    train, test = table.iloc[train_rows], table.iloc[test_rows]
+    del table
     inputs = train.drop(columns=non_features(train, params))
     transformer = FeatureTransformer.fit(inputs, params.derived)
-
-    numbers = transformer.transform(
-        inputs, only=transformer.numeric_names or None
-    )  # or the categories, if all there is
-    _check_some_values(numbers, params)
+    scaler = _fit_scaler(transformer, inputs, params)
 
     _write_table(train, folder / TRAIN_TABLE)
     _write_table(test, folder / TEST_TABLE)
-    _write_scaler(numbers, folder / SCALER)
+    _write_scaler(scaler, folder / SCALER)
     profile = {
         "dataset": params.model_dump(),
         "rows": {
-            "raw": len(raw),
-            "duplicates_dropped": len(raw) - len(distinct),
-            "without_target_dropped": len(checked) - len(labelled),
+            "raw": n_raw,
+            "duplicates_dropped": n_raw - n_distinct,
+            "without_target_dropped": n_distinct - len(train) - len(test),
             "train": len(train),
             "test": len(test),
         },
-        "columns": {str(name): _describe(labelled[name]) for name in labelled.columns},
+        "columns": described,
         "sha256": {
             "raw": sha256(source),
             "train": sha256(folder / TRAIN_TABLE),
@@ -80,10 +89,8 @@ def prepare(params: DatasetParams, folder: Path) -> dict[str, Any]:
     return profile
 
 
-def _duplicated(table: pd.DataFrame) -> "pd.Series[bool]":
-    """Return which rows equal an earlier one in every column; lists and the like are compared as text."""
-    comparable = {name: column.map(str) if column.dtype == object else column for name, column in table.items()}
-    return pd.DataFrame(comparable).duplicated()
+def _without(table: pd.DataFrame, rows: NDArray[np.bool_]) -> pd.DataFrame:
+    return table[~rows] if rows.any() else table
 
 
 def _write_table(table: pd.DataFrame, path: Path) -> None:
@@ -91,20 +98,32 @@ def _write_table(table: pd.DataFrame, path: Path) -> None:
         table.to_parquet(beside, index=False)
 
 
-def _check_some_values(numbers: pd.DataFrame, params: DatasetParams) -> None:
+def _fit_scaler(transformer: FeatureTransformer, inputs: pd.DataFrame, params: DatasetParams) -> "StandardScaler":
+    """Fit a scaler to the numbers, raw and derived; to the categories where there are none."""
+    from sklearn.preprocessing import StandardScaler
+
+    scaler, names = StandardScaler(), transformer.numeric_names or None
+    for start in range(0, len(inputs), CHUNK):
+        numbers = transformer.transform(inputs.iloc[start : start + CHUNK], only=names)
+        if numbers.isna().all().any():  # a column without a value would spoil the mean of all that follow
+            return StandardScaler().fit(_with_values(transformer.transform(inputs, only=names), params))
+        scaler.partial_fit(numbers)
+    return scaler
+
+
+def _with_values(numbers: pd.DataFrame, params: DatasetParams) -> pd.DataFrame:
     missing = numbers.columns[numbers.isna().all()]
     if len(missing):
         raise TableError(
             f"{params.path}: {missing[0]!r} has no value in any of the {len(numbers):,} training rows",
             "add the column to dataset.drop, or mend or remove its formula in dataset.derived, in params.yaml",
         )
+    return numbers
 
 
-def _write_scaler(numbers: pd.DataFrame, path: Path) -> None:
+def _write_scaler(scaler: "StandardScaler", path: Path) -> None:
     import joblib
-    from sklearn.preprocessing import StandardScaler
 
-    scaler = StandardScaler().fit(numbers)
     with replacing(path) as beside:
         joblib.dump(scaler, beside)
 
