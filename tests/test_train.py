@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -10,15 +11,18 @@ import xgboost
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from conftest import Trained
+from conftest import SMALL, Trained
 from pipeline.errors import PipelineError
 from pipeline.files import sha256
 from pipeline.params import Params, load_params
 from pipeline.prepare.stage import prepare
 from pipeline.tracking import logged_model_of, open_experiment, open_store
+from pipeline.train.cross_validation import bin_folds, cross_validate
 from pipeline.train.experiments import important_features
 from pipeline.train.provenance import git_tags
+from pipeline.train.report import affordable_rows
 from pipeline.train.stage import train
+from pipeline.train.tables import SearchFold, load_tables
 from repositories import change_params, commit, git
 
 RUN_NAMES = ("exp1_tuned", "exp2_important_features", "exp3_tuned_selected")
@@ -79,7 +83,8 @@ def test_training_records_what_a_run_must_hold(trained: Trained, tmp_path: Path)
         )
         assert all(params[key] != "None" for key in stated)
         assert (params["random_state"], params["dataset.split.seed"], params["train.seed"]) == ("42", "42", "42")
-        assert params["shap_rows"] == "30"
+        assert (params["shap_rows"], params["search_rows"]) == ("30", "120")
+        assert run.data.tags["reproducible"] == "true"
         assert run.data.tags["git_commit"] == git(trained.folder, "rev-parse", "HEAD")
         assert run.data.tags["git_dirty"] == "false"
         assert run.data.tags["data_sha256"] == sha256(Path("data.csv"))
@@ -197,6 +202,38 @@ def test_outputs_and_the_lock_make_no_commit_dirty(pipeline_folder: Path) -> Non
     Path("dvc.yaml").write_text("changed")
     assert git_tags(pipeline_folder)["git_dirty"] == "true"
     assert git_tags(Path("/")) == {}
+
+
+def test_a_sample_of_rows_and_a_time_budget_are_said_and_recorded(
+    pipeline_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search = {**SMALL["search"], "max_rows": 100, "time_budget": 0.001, "n_candidates": 50}  # type: ignore[dict-item]
+    change_params(pipeline_folder, train={"experiment_name": "small", **SMALL, "search": search})
+    prepare(load_params().dataset, pipeline_folder)
+    train(load_params(), pipeline_folder)
+    said = capsys.readouterr().out
+    assert "searching on 100 of 120 training rows" in said
+    assert "the same seed may give another model" in said
+    for run in experiment_runs(open_store()):
+        assert run.data.tags["reproducible"] == "false"
+        assert run.data.params["search_rows"] == "100"
+
+
+def test_explanations_take_no_more_than_their_share(trained: Trained) -> None:
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(3000, 6)).astype("float32"), columns=list("abcdef"))
+    y = rng.normal(size=3000)
+    tables = load_tables(trained.folder, load_params())
+    rows = np.arange(3000)
+    folds = [SearchFold(rows[rows % 3 != part], rows[rows % 3 == part], None) for part in range(3)]
+    tables = replace(tables, X_train=X, y_train=y, folds=folds)
+    allowed = []
+    for depth in (3, 8):
+        native = {"max_depth": depth, "nthread": 2}
+        booster = xgboost.train(native, xgboost.DMatrix(X, y), 40)
+        scores = cross_validate(native, bin_folds(tables.fold_tables(list("abcdef")), 2), 40)
+        allowed.append(affordable_rows(booster, scores, tables))
+    assert 10 < allowed[1] < allowed[0]  # deep trees have more leaves to walk through for each row
 
 
 def test_a_failing_experiment_leaves_a_failed_run_and_no_output(

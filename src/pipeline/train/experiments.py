@@ -90,6 +90,7 @@ def run_experiment(
     with mlflow.start_run(experiment_id=setup.experiment_id, run_name=run_name) as run:
         run_id = run.info.run_id
         setup.provenance.log()
+        mlflow.set_tag("reproducible", str(params.search.time_budget is None).lower())
         mlflow.log_params(
             {
                 "n_features": len(features),

@@ -44,6 +44,11 @@ def train(params: Params, folder: Path) -> list[Experiment]:
         )
     (folder / PLOTS).mkdir(parents=True, exist_ok=True)  # now, not after an hour of training
     tables = load_tables(folder, params)
+    n_rows, search = len(tables.y_train), params.train.search
+    if tables.n_search_rows < n_rows:
+        print(f"model_train: searching on {tables.n_search_rows:,} of {n_rows:,} training rows (search.max_rows)")
+    if search.time_budget is not None:
+        print(f"model_train: searching for {search.time_budget:g} seconds: the same seed may give another model")
     client = open_store()
     experiment_id = open_experiment(client, params.train.experiment_name)
     setup = Setup(client, experiment_id, params, tables, provenance_of(folder, params, tables))

@@ -1,7 +1,7 @@
 """The prepared tables, as raw inputs and as features."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,10 +97,10 @@ def load_tables(folder: Path, params: Params) -> Tables:
     if profile["dataset"] != params.dataset.model_dump():
         raise PipelineError("the tables were prepared with another dataset section of params.yaml", f"run: {PREPARE}")
     train = _read(folder / TRAIN_TABLE, profile["sha256"]["train"])
-    test = _read(folder / TEST_TABLE, profile["sha256"]["test"])
     dataset, target = params.dataset, params.dataset.target
     unused = non_features(train, dataset)
-    inputs = [name for name in train.columns if name not in unused]
+    inputs = [str(name) for name in train.columns if name not in unused]
+    test = _read(folder / TEST_TABLE, profile["sha256"]["test"], [*inputs, target])
     transformer = FeatureTransformer.fit(train[inputs], dataset.derived)
     X_train, y_train = transformer.transform(train), train[target].to_numpy(np.float64)
     rows = _search_rows(len(train), params.train.search.max_rows, params.train.seed)
@@ -113,13 +113,16 @@ def load_tables(folder: Path, params: Params) -> Tables:
         learner = NeighborLearner(params, transformer, train, X_train, y_train)
         near = [learner.of_fold(*division) for division in divisions]
         transformer = learner.transformer
-        X_train = pd.concat([X_train, learner.of_training_rows()], axis=1)
+        X_train[transformer.neighbor_names] = learner.of_training_rows()
+    X_test = transformer.transform(test)
+    if transformer.neighbors:  # without the tree that was grown to look up the test rows
+        transformer = replace(transformer, neighbors=replace(transformer.neighbors))
     return Tables(
         train=train,
         test=test,
         inputs=inputs,
         X_train=X_train,
-        X_test=transformer.transform(test),
+        X_test=X_test,
         y_train=y_train,
         y_test=test[target].to_numpy(np.float64),
         folds=[SearchFold(*division, learnt) for division, learnt in zip(divisions, near, strict=True)],
@@ -135,9 +138,9 @@ def _search_rows(n_rows: int, max_rows: int, seed: int) -> Rows:
     return np.sort(np.random.default_rng(seed).choice(n_rows, max_rows, replace=False))
 
 
-def _read(path: Path, expected_sha256: str) -> pd.DataFrame:
+def _read(path: Path, expected_sha256: str, columns: list[str] | None = None) -> pd.DataFrame:
     if not path.exists():
         raise PipelineError(f"{path} does not exist", f"run: {PREPARE}")
     if sha256(path) != expected_sha256:
         raise PipelineError(f"{path} is not the table that {DATA_PROFILE} describes", f"run: {PREPARE}")
-    return pd.read_parquet(path)
+    return pd.read_parquet(path, columns=columns)
