@@ -1,4 +1,3 @@
-import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -109,10 +108,8 @@ def test_few_choices_are_each_tried_once(sampler: str, folds: list[Fold]) -> Non
 
 
 def test_a_time_budget_ends_the_search_after_a_candidate(folds: list[Fold]) -> None:
-    started = time.monotonic()
     candidates = tried(params(n_candidates=100_000, time_budget=0.2), folds)
     assert 1 <= len(candidates) < 1000
-    assert time.monotonic() - started < 30
     assert tried(params(time_budget=1e-9), folds)[0].number == 1
 
 

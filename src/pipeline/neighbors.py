@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Rows = NDArray[np.intp]
 Matrix = NDArray[np.float32]
 NEIGHBORS_FILE = "neighbors.npz"  # in a logged model
+LEAF_ROWS = 50  # of the tree: fewer make more nodes, which take memory, and no faster search
 CHUNK = 50_000  # rows at a time: k numbers a row would be many
 MANY_ROWS = 10_000  # from which the search for neighbours is worth several threads
 
@@ -118,7 +119,7 @@ class Neighbors:
     def _tree(self) -> "KDTree":
         from scipy.spatial import KDTree
 
-        return KDTree(self.places / self._scale)
+        return KDTree(self.places / self._scale, leafsize=LEAF_ROWS)
 
     def save(self, path: Path) -> None:
         """Write all that was fitted, as plain arrays."""

@@ -23,8 +23,6 @@ from pipeline.train.tables import Tables
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-EXAMPLE_ROWS = 5
-
 
 @dataclass(frozen=True)
 class Setup:
@@ -124,8 +122,7 @@ def run_experiment(
             "model_info.json",
         )
         model_id = logged_model_of(client.get_run(run_id))
-        example = tables.train[tables.inputs].head(EXAMPLE_ROWS)
-        digest = add_raw_rows_view(client, model_id, tables.transformer, features, example)
+        digest = add_raw_rows_view(client, model_id, tables.transformer, features, tables.example)
         mlflow.set_tag("model_sha256", digest)
         booster = model.get_booster()
         log_report(run_name, booster, scores, tables, y_pred, setup.params)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.params import Params
-from pipeline.paths import DATA_PROFILE
+from pipeline.paths import DATA_PROFILE, TEST_TABLE, TRAIN_TABLE
 from pipeline.train.tables import Tables
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Provenance:
 
     tags: dict[str, str]
     settings: dict[str, Any]
-    datasets: dict[str, "PandasDataset"]
+    folder: Path
     environment: dict[str, Any]
     profile: dict[str, Any]
 
@@ -40,34 +40,37 @@ class Provenance:
         mlflow.set_tags(self.tags)
         mlflow.log_params(_flat({name: self.settings[name] for name in ("dataset", "train")}))
         mlflow.log_dict(self.settings, "params.yaml")
-        for context, dataset in self.datasets.items():
-            mlflow.log_input(dataset, context=context, tags={"sha256": self.profile["sha256"][context]})
+        for context, table in (("train", TRAIN_TABLE), ("test", TEST_TABLE)):
+            digest = self.profile["sha256"][context]
+            mlflow.log_input(self._dataset(context, table, digest), context=context, tags={"sha256": digest})
         mlflow.log_dict(self.environment, "environment.json")
         mlflow.log_dict(self.profile, DATA_PROFILE.name)
         mlflow.log_artifact(str(REQUIREMENTS))
 
+    def _dataset(self, context: str, table: Path, digest: str) -> "PandasDataset":
+        """Describe a prepared table to MLflow. It is read anew, so as not to be held beside its features."""
+        import pandas as pd
+        from mlflow.data import pandas_dataset, sources
+
+        dataset = self.settings["dataset"]
+        # A plain path would be guessed at, with a warning. MLflow makes this class at run time: type checkers miss it.
+        source = sources.LocalArtifactDatasetSource(dataset["path"])  # type: ignore[attr-defined]
+        return pandas_dataset.from_pandas(
+            pd.read_parquet(self.folder / table),
+            source=source,
+            targets=dataset["target"],
+            name=f"{Path(dataset['path']).name} ({context})",
+            digest=digest[:MLFLOW_DIGEST_LENGTH],
+        )
+
 
 def provenance_of(folder: Path, params: Params, tables: Tables) -> Provenance:
     """Work out where a training in `folder` comes from."""
-    from mlflow.data import pandas_dataset, sources
-
     hashes = tables.profile["sha256"]
-    # A plain path would be guessed at, with a warning. MLflow makes this class at run time, unseen by type checkers.
-    source = sources.LocalArtifactDatasetSource(params.dataset.path)  # type: ignore[attr-defined]
-    datasets = {
-        context: pandas_dataset.from_pandas(
-            table,
-            source=source,
-            targets=params.dataset.target,
-            name=f"{Path(params.dataset.path).name} ({context})",
-            digest=hashes[context][:MLFLOW_DIGEST_LENGTH],
-        )
-        for context, table in (("train", tables.train), ("test", tables.test))
-    }
     return Provenance(
         tags={"data_sha256": hashes["raw"], **git_tags(folder), **dvc_tags()},
         settings=params.model_dump(by_alias=True),
-        datasets=datasets,
+        folder=folder,
         environment=environment(),
         profile=tables.profile,
     )

@@ -18,6 +18,7 @@ from pipeline.split import Rows, fold_rows
 from pipeline.train.cross_validation import FoldTables
 from pipeline.train.neighbor_learner import NeighborLearner
 
+EXAMPLE_ROWS = 5
 PREPARE = "dvc repro -f -s prepare"
 
 
@@ -44,10 +45,8 @@ class Tables:
 
     Attributes
     ----------
-    train, test : DataFrames, shapes (n_train, n_columns) and (n_test, n_columns)
-        Rows as prepared, with the target.
-    inputs : list of str
-        The raw input columns.
+    example : DataFrame, shape (5, n_inputs)
+        The first training rows as prepared: raw input columns only.
     X_train, X_test : DataFrames of float32, shapes (n_train, n_features) and (n_test, n_features)
         Neighbours of a training row are of other folds than its own.
     y_train, y_test : arrays of float64, shapes (n_train,) and (n_test,)
@@ -59,9 +58,7 @@ class Tables:
         What stage prepare recorded of them.
     """
 
-    train: pd.DataFrame
-    test: pd.DataFrame
-    inputs: list[str]
+    example: pd.DataFrame
     X_train: pd.DataFrame
     X_test: pd.DataFrame
     y_train: NDArray[np.float64]
@@ -118,9 +115,7 @@ def load_tables(folder: Path, params: Params) -> Tables:
     if transformer.neighbors:  # without the tree that was grown to look up the test rows
         transformer = replace(transformer, neighbors=replace(transformer.neighbors))
     return Tables(
-        train=train,
-        test=test,
-        inputs=inputs,
+        example=train[inputs].head(EXAMPLE_ROWS).copy(),
         X_train=X_train,
         X_test=X_test,
         y_train=y_train,
