@@ -13,7 +13,7 @@ from repositories import ROOT
 
 
 def pins(text: str) -> dict[str, str]:
-    return dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^ ;]+)", text, re.MULTILINE))
+    return dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;]+)", text, re.MULTILINE))
 
 
 def test_the_lock_of_models_pins_what_the_requirements_pin() -> None:

@@ -112,10 +112,10 @@ def test_each_candidate_is_a_nested_run_with_the_folds_it_was_tried_on(trained: 
             assert set(candidate.data.params) == {"max_depth", "learning_rate", "n_estimators"}
             assert candidate.outputs is None or not candidate.outputs.model_outputs
             if candidate.data.tags["dropped"] == "true":
-                assert len(folds) == 1
+                assert len(folds) < 3
                 assert "cv_rmse_mean" not in metrics
             else:
-                assert len(folds) == 2
+                assert len(folds) == 3
                 assert metrics["cv_rmse_mean"] == pytest.approx(np.mean(folds))
                 assert metrics["cv_rmse_std"] == pytest.approx(np.std(folds))
         assert run.info.run_name == "exp2_important_features" or {one.data.tags["dropped"] for one in nested} >= {

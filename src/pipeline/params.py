@@ -119,7 +119,7 @@ class SearchParams(Section):
     """A search: which sampler, how many candidates, from which space, on how many rows, stopped how."""
 
     sampler: Literal["tpe", "random"] = "tpe"
-    n_candidates: int = Field(default=20, ge=1)
+    n_candidates: int = Field(default=16, ge=1)
     max_rounds: int = Field(default=400, ge=1)
     early_stopping_rounds: int = Field(default=30, ge=1)
     max_rows: int = Field(default=50_000, ge=100)

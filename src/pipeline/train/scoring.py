@@ -16,7 +16,7 @@ from pipeline.train.search_space import shape_learning_rate
 FLAT = 1.02
 FLAT_WITHIN = 100
 # Shapes are compared on so many folds at most; cross-validation of the winner takes all.
-RACE_FOLDS = 2
+RACE_FOLDS = 3
 # A candidate is dropped when its mean squared error is so many standard errors above the best one's.
 WORSE = 0.5
 

@@ -16,8 +16,8 @@ from pipeline.train.scoring import Candidate, EarlyStopping, Race
 from pipeline.train.search_space import distributions, n_candidates, shape_learning_rate, study_of
 
 # With `tpe` the final model is given so many times the rounds at which shapes are compared, in inverse proportion to
-# its learning rate; its best round, which cross-validation finds, is below that.
-SLACK = 3
+# its learning rate: about where its best round is. Fewer rounds at a higher rate, or more of both, score worse.
+SLACK = 2
 
 
 def search(
