@@ -107,6 +107,16 @@ def test_few_choices_are_each_tried_once(sampler: str, folds: list[Fold]) -> Non
     assert sorted(tries) == [(0.5, 1), (0.5, 2), (1.0, 1), (1.0, 2)]
 
 
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_a_target_that_never_varies_is_searched_without_complaint(sampler: str) -> None:
+    X = pd.DataFrame({"a": np.arange(40, dtype=np.float32)})
+    y, rows = np.full(40, 7.0), np.arange(40)
+    folds = bin_folds(
+        [(X.iloc[a], y[a], X.iloc[b], y[b]) for a, b in ((rows[:20], rows[20:]), (rows[20:], rows[:20]))], 1
+    )
+    assert len(tried(params(sampler=sampler, n_candidates=4), folds)) == 4
+
+
 def test_a_time_budget_ends_the_search_after_a_candidate(folds: list[Fold]) -> None:
     candidates = tried(params(n_candidates=100_000, time_budget=0.2), folds)
     assert 1 <= len(candidates) < 1000

@@ -125,7 +125,9 @@ def learning_curve_plot(scores: CrossValidation, run_name: str) -> Figure:
     axes.yaxis.set_major_formatter(_tick)
     # The first rounds fall from the deviation of the target; what matters is where the curves part.
     last, lowest = np.mean(scores.valid_curves, axis=0)[-1], np.min(np.mean(scores.train_curves, axis=0))
-    axes.set_ylim(0.9 * lowest, min(2 * last, axes.get_ylim()[1]))
+    bottom, top = 0.9 * lowest, min(2 * last, axes.get_ylim()[1])
+    if bottom < top:  # not where the target never varies
+        axes.set_ylim(bottom, top)
     axes.legend(frameon=False)
     _plain(axes)
     return figure

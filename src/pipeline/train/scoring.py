@@ -81,8 +81,8 @@ class Race:
             self.best, self.best_errors = candidate, errors
             return candidate, candidate.rmse_mean
         # Folds differ in difficulty: what it would score on all is told by how it compares on those it was tried on.
-        relative = candidate.rmse_mean / float(np.mean(self.best.fold_rmse[: len(errors)]))
-        told = relative * self.best.rmse_mean
+        on_the_same = float(np.mean(self.best.fold_rmse[: len(errors)]))
+        told = self.best.rmse_mean * (candidate.rmse_mean / on_the_same if on_the_same else 1.0)
         if not dropped and candidate.rmse_mean < self.best.rmse_mean:
             self.best, self.best_errors = candidate, errors
         return candidate, told
