@@ -38,8 +38,9 @@ def test_every_candidate_of_the_default_search_is_a_finished_run() -> None:
     with sqlite3.connect("file:mlruns/mlflow.db?mode=ro", uri=True) as database:
         runs = database.execute("select name, status from runs").fetchall()
     assert {status for _, status in runs} == {"FINISHED"}
+    candidates = load_params().train.search.n_candidates
     for experiment in ("exp1_tuned", "exp3_tuned_selected"):
-        assert len([name for name, _ in runs if name.startswith(f"{experiment}_candidate")]) == 20
+        assert len([name for name, _ in runs if name.startswith(f"{experiment}_candidate")]) == candidates
 
 
 def test_a_second_repro_does_nothing() -> None:
