@@ -8,6 +8,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.files import release_parquet_memory
 from pipeline.params import Params
 from pipeline.paths import DATA_PROFILE, TEST_TABLE, TRAIN_TABLE
 from pipeline.train.tables import Tables
@@ -43,6 +44,7 @@ class Provenance:
         for context, table in (("train", TRAIN_TABLE), ("test", TEST_TABLE)):
             digest = self.profile["sha256"][context]
             mlflow.log_input(self._dataset(context, table, digest), context=context, tags={"sha256": digest})
+        release_parquet_memory()
         mlflow.log_dict(self.environment, "environment.json")
         mlflow.log_dict(self.profile, DATA_PROFILE.name)
         mlflow.log_artifact(str(REQUIREMENTS))

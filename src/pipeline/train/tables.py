@@ -99,7 +99,8 @@ def load_tables(folder: Path, params: Params) -> Tables:
     inputs = [str(name) for name in train.columns if name not in unused]
     test = _read(folder / TEST_TABLE, profile["sha256"]["test"], [*inputs, target])
     transformer = FeatureTransformer.fit(train[inputs], dataset.derived)
-    X_train, y_train = transformer.transform(train), train[target].to_numpy(np.float64)
+    X_train = transformer.transform(train)
+    y_train = train[target].to_numpy(np.float64, copy=True)  # a view would keep the whole table
     rows = _search_rows(len(train), params.train.search.max_rows, params.train.seed)
     divisions = [
         (rows[fold], rows[valid])
@@ -119,7 +120,7 @@ def load_tables(folder: Path, params: Params) -> Tables:
         X_train=X_train,
         X_test=X_test,
         y_train=y_train,
-        y_test=test[target].to_numpy(np.float64),
+        y_test=test[target].to_numpy(np.float64, copy=True),
         folds=[SearchFold(*division, learnt) for division, learnt in zip(divisions, near, strict=True)],
         transformer=transformer,
         profile=profile,
