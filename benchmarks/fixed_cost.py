@@ -82,7 +82,7 @@ def small_repository(folder: Path) -> Path:
     params["train"]["search"]["n_candidates"] = CANDIDATES
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     for command in (["git", "init", "--quiet"], ["git", "add", "--all"], ["dvc", "repro", "--quiet"]):
-        subprocess.run(command, cwd=folder, check=True, env=environment())
+        subprocess.run(command, cwd=folder, check=True, env=environment(), stdout=subprocess.DEVNULL)
     return folder
 
 
