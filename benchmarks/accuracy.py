@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import yaml
-from harness import PROJECT, SOURCES, Numbers, alternate, arguments, in_child, mean, show, spread, write
+from harness import PROJECT, SOURCES, Numbers, alternate, arguments, in_child, mean, show, spread, tuned, write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,10 +116,9 @@ def project(path: Path, seed: int, neighbors: bool) -> Numbers:
 
     from pipeline.features import FeatureTransformer
     from pipeline.params import check_params
-    from pipeline.train.cross_validation import bin_folds, cross_validate
+    from pipeline.train.cross_validation import bin_folds
     from pipeline.train.fit import fixed_params
     from pipeline.train.neighbor_learner import NeighborLearner
-    from pipeline.train.search import final_parameters, search
 
     content = yaml.safe_load((PROJECT / "params.yaml").read_text())
     content["train"] |= {"seed": seed, "n_jobs": N_JOBS}
@@ -139,10 +138,7 @@ def project(path: Path, seed: int, neighbors: bool) -> Numbers:
     X_valid, X_test = (transformer.transform(part) for part in parts[1:])
     folds = bin_folds([(X, y, X_valid, parts[1][target].to_numpy())], N_JOBS)
     fixed = fixed_params(params.train)
-    candidates = list(search(params.train.search, fixed, folds, seed, lambda _: None))
-    winner = min((one for one in candidates if not one.dropped), key=lambda one: one.rmse_mean)
-    sampled, rounds = final_parameters(params.train.search, winner)
-    scores = cross_validate({**fixed, **sampled}, folds, rounds).at_best_round()
+    sampled, scores = tuned(params.train.search, fixed, folds, seed)
     booster = train({**fixed, **sampled}, DMatrix(X, y), scores.n_rounds)
     return {"valid_rmse": scores.rmse_mean, "test_rmse": rmse(parts[2][target], booster.predict(DMatrix(X_test)))}
 

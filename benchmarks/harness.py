@@ -68,6 +68,17 @@ def spread(runs: Iterable[Numbers], key: str) -> str:
     return f"{min(values):.4g} - {max(values):.4g}"
 
 
+def tuned(params: Any, fixed: dict[str, Any], folds: list[Any], seed: int) -> tuple[dict[str, Any], Any]:
+    """Search as an experiment does, without recording it: the parameters found, and their scores at the best round."""
+    from pipeline.train.cross_validation import cross_validate
+    from pipeline.train.search import final_parameters, search
+
+    candidates = list(search(params, fixed, folds, seed, lambda _: None))
+    winner = min((one for one in candidates if not one.dropped), key=lambda one: one.rmse_mean)
+    sampled, rounds = final_parameters(params, winner)
+    return sampled, cross_validate({**fixed, **sampled}, folds, rounds).at_best_round()
+
+
 def show(title: str, header: list[str], rows: list[list[Any]]) -> None:
     """Print a table."""
     cells = [header, *([f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows)]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import SOURCES, Numbers, alternate, arguments, in_child, mean, median, show, spread, write
+from harness import SOURCES, Numbers, alternate, arguments, in_child, mean, median, show, spread, tuned, write
 
 sys.path.insert(0, str(SOURCES))
 
@@ -149,9 +149,8 @@ def our_search(path: Path, seed: int, wanted: float) -> Numbers:
     import xgboost
 
     from pipeline.params import SearchParams, TrainParams
-    from pipeline.train.cross_validation import bin_folds, cross_validate
+    from pipeline.train.cross_validation import bin_folds
     from pipeline.train.fit import fixed_params
-    from pipeline.train.search import final_parameters, search
 
     X_train, X_test, y_train, y_test, rows = load(path, seed)
     space = {name: {"low": low, "high": high, "log": kind == "log"} for name, (low, high, kind) in SPACE.items()}
@@ -164,10 +163,7 @@ def our_search(path: Path, seed: int, wanted: float) -> Numbers:
     while best_rmse > wanted and searches < 10:
         rounds = MAX_ROUNDS if searches else SearchParams().max_rounds
         params = SearchParams.model_validate({"max_rounds": rounds, "space": space})
-        candidates = list(search(params, fixed, folds, seed + 1000 * searches, lambda _: None))
-        winner = min((one for one in candidates if not one.dropped), key=lambda one: one.rmse_mean)
-        sampled, rounds = final_parameters(params, winner)
-        scores = cross_validate({**fixed, **sampled}, folds, rounds).at_best_round()
+        sampled, scores = tuned(params, fixed, folds, seed + 1000 * searches)
         searches += 1
         if scores.rmse_mean < best_rmse:
             best, best_rmse = (sampled, scores.n_rounds), scores.rmse_mean
