@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.train.side_by_side import side_by_side
+
 if TYPE_CHECKING:
     from xgboost import QuantileDMatrix
 
@@ -102,28 +104,36 @@ def cross_validate(params: XGBoostParams, folds: Sequence[Fold], rounds: int) ->
     Parameters
     ----------
     params : dict
-        Parameters of XGBoost's native interface.
+        Parameters of XGBoost's native interface, with ``nthread``: threads in all.
     folds : sequence of Fold
         From `bin_folds`.
     rounds : int
         Boosting rounds.
     """
+    step = max(1, rounds // SCORED_ROUNDS)
+    scored = sorted({1, *range(step, rounds, step), rounds})
+
+    def curves(n_threads: int, fold: Fold) -> tuple[list[float], list[float]]:
+        return _curves({**params, "nthread": n_threads}, fold, scored)
+
+    train_curves, valid_curves = zip(*side_by_side(curves, folds, params["nthread"]), strict=True)
+    return CrossValidation(scored, list(train_curves), list(valid_curves))
+
+
+def _curves(params: XGBoostParams, fold: Fold, scored: Sequence[int]) -> tuple[list[float], list[float]]:
     from xgboost import Booster
 
-    step = max(1, rounds // SCORED_ROUNDS)
-    scored = [number for number in range(1, rounds + 1) if number % step == 0 or number in (1, rounds)]
-    train_curves, valid_curves = [], []
-    for fold in folds:
-        booster, points = Booster(params, [fold.train, fold.valid]), []
-        for number in range(1, rounds + 1):
-            booster.update(fold.train, number - 1)
-            if number in scored:
-                # "[9]\ttrain-rmse:0.5\tvalid-rmse:0.6"
-                line = booster.eval_set([(fold.train, "train"), (fold.valid, "valid")])
-                points.append([float(part.rpartition(":")[2]) for part in line.split("\t")[1:]])
-        train_curves.append([train for train, _ in points])
-        valid_curves.append([valid for _, valid in points])
-    return CrossValidation(scored, train_curves, valid_curves)
+    booster, done = Booster(params, [fold.train, fold.valid]), 0
+    train, valid = list[float](), list[float]()
+    for rounds in scored:
+        for number in range(done, rounds):
+            booster.update(fold.train, number)
+        done = rounds
+        # "[9]\ttrain-rmse:0.5\tvalid-rmse:0.6"
+        line = booster.eval_set([(fold.train, "train"), (fold.valid, "valid")])
+        for curve, part in zip((train, valid), line.split("\t")[1:], strict=True):
+            curve.append(float(part.rpartition(":")[2]))
+    return train, valid
 
 
 def score_curve(params: XGBoostParams, fold: Fold, max_rounds: int, patience: int | None = None) -> list[float]:

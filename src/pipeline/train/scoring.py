@@ -1,7 +1,7 @@
 """Two ways to score a candidate of a search: a race against the best one, or every fold with early stopping."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pipeline.params import SearchParams
 from pipeline.train.cross_validation import Fold, XGBoostParams, score_curve, squared_errors
 from pipeline.train.search_space import shape_learning_rate
+from pipeline.train.side_by_side import side_by_side
 
 # Shapes are compared at the round from which the first candidate is within 2 % of its best score: fewer rounds flatter
 # deep trees, and more cost time and tell overfitting apart, not shapes.
@@ -36,7 +37,7 @@ class Candidate:
     fold_rounds : list of int
         Boosting rounds behind each of them.
     dropped : bool
-        Whether it was given up before the last fold.
+        Whether it was given up after the first fold.
     """
 
     number: int
@@ -52,7 +53,7 @@ class Candidate:
 
 
 class Race:
-    """Scores candidates at a high learning rate, fold after fold, for as long as they keep up with the best one."""
+    """Scores candidates at a high learning rate; those that fall behind the best one on the first fold are dropped."""
 
     def __init__(self, params: SearchParams, fixed: XGBoostParams, folds: Sequence[Fold]) -> None:
         self.params = params
@@ -61,35 +62,51 @@ class Race:
         self.learning_rate = shape_learning_rate(params)
         self.rounds = 0
         self.best: Candidate | None = None
-        self.best_errors: list[NDArray[np.float64]] = []
+        self.first_errors = np.empty(0)  # of the best candidate, on the first fold
 
-    def score(self, number: int, sampled: XGBoostParams) -> tuple[Candidate, float]:
-        """Return a candidate, and what to tell the sampler: its score on all folds, or the one it would have."""
-        sampled = {**sampled, "learning_rate": self.learning_rate}
-        native = {**self.fixed, **sampled}
-        if self.best is None:
-            self.rounds = self._rounds_to_compare_at(native)
-        errors: list[NDArray[np.float64]] = []
-        for fold in self.folds:
-            errors.append(squared_errors(native, fold, self.rounds))
-            if self.best and _worse(errors, self.best_errors):
-                break
-        fold_rmse = [math.sqrt(float(one.mean())) for one in errors]
-        dropped = len(errors) < len(self.folds)
-        candidate = Candidate(number, sampled, fold_rmse, [self.rounds] * len(errors), dropped)
-        if self.best is None:
-            self.best, self.best_errors = candidate, errors
-            return candidate, candidate.rmse_mean
-        # Folds differ in difficulty: what it would score on all is told by how it compares on those it was tried on.
-        on_the_same = float(np.mean(self.best.fold_rmse[: len(errors)]))
-        told = self.best.rmse_mean * (candidate.rmse_mean / on_the_same if on_the_same else 1.0)
-        if not dropped and candidate.rmse_mean < self.best.rmse_mean:
-            self.best, self.best_errors = candidate, errors
-        return candidate, told
+    def score(self, batch: Mapping[int, XGBoostParams]) -> list[tuple[Candidate, float]]:
+        """Return candidates, and what to tell the sampler: the score on all folds, or the one it would have.
 
-    def _rounds_to_compare_at(self, native: XGBoostParams) -> int:
+        Parameters
+        ----------
+        batch : dict of int to dict
+            The sampled parameters, by the candidates' numbers.
+        """
+        at_high_rate = {number: {**one, "learning_rate": self.learning_rate} for number, one in batch.items()}
+        if self.best is None:
+            number = next(iter(at_high_rate))
+            self.rounds = self._rounds_to_compare_at(at_high_rate[number])
+            return [*self._against_best({number: at_high_rate.pop(number)}), *self._against_best(at_high_rate)]
+        return self._against_best(at_high_rate)
+
+    def _against_best(self, batch: Mapping[int, XGBoostParams]) -> list[tuple[Candidate, float]]:
+        best, (first, *others) = self.best, self.folds
+        first_errors = dict(zip(batch, self._errors([(one, first) for one in batch.values()]), strict=True))
+        kept = [number for number in batch if not (best and _worse(first_errors[number], self.first_errors))]
+        more = iter(self._errors([(batch[number], fold) for number in kept for fold in others]))
+        scored = []
+        for number, sampled in batch.items():
+            errors = [first_errors[number], *([next(more) for _ in others] if number in kept else [])]
+            fold_rmse = [math.sqrt(float(one.mean())) for one in errors]
+            candidate = Candidate(number, sampled, fold_rmse, [self.rounds] * len(errors), number not in kept)
+            scored.append((candidate, _expected(candidate, best or candidate)))
+            if self.best is None or (not candidate.dropped and candidate.rmse_mean < self.best.rmse_mean):
+                self.best, self.first_errors = candidate, errors[0]
+        return scored
+
+    def _errors(self, fits: Sequence[tuple[XGBoostParams, Fold]]) -> list[NDArray[np.float64]]:
+        def errors(n_threads: int, fit: tuple[XGBoostParams, Fold]) -> NDArray[np.float64]:
+            return squared_errors({**self.fixed, **fit[0], "nthread": n_threads}, fit[1], self.rounds)
+
+        return side_by_side(errors, fits, self.fixed["nthread"])
+
+    def _rounds_to_compare_at(self, sampled: XGBoostParams) -> int:
         rounds = min(self.params.max_rounds, FLAT_WITHIN)
-        mean = np.mean([score_curve(native, fold, rounds) for fold in self.folds], axis=0)
+
+        def curve(n_threads: int, fold: Fold) -> list[float]:
+            return score_curve({**self.fixed, **sampled, "nthread": n_threads}, fold, rounds)
+
+        mean = np.mean(side_by_side(curve, self.folds, self.fixed["nthread"]), axis=0)
         return int(np.argmax(mean <= FLAT * mean.min())) + 1
 
 
@@ -101,16 +118,37 @@ class EarlyStopping:
         self.fixed = fixed
         self.folds = folds
 
-    def score(self, number: int, sampled: XGBoostParams) -> tuple[Candidate, float]:
-        """Return a candidate, and what to tell the sampler: its score."""
-        native, params = {**self.fixed, **sampled}, self.params
-        curves = [score_curve(native, fold, params.max_rounds, params.early_stopping_rounds) for fold in self.folds]
-        best_rounds = [int(np.argmin(curve)) + 1 for curve in curves]
-        candidate = Candidate(number, sampled, [min(curve) for curve in curves], best_rounds)
-        return candidate, candidate.rmse_mean
+    def score(self, batch: Mapping[int, XGBoostParams]) -> list[tuple[Candidate, float]]:
+        """Return candidates, and what to tell the sampler: the score.
+
+        Parameters
+        ----------
+        batch : dict of int to dict
+            The sampled parameters, by the candidates' numbers.
+        """
+
+        def curve(n_threads: int, fit: tuple[XGBoostParams, Fold]) -> list[float]:
+            native = {**self.fixed, **fit[0], "nthread": n_threads}
+            return score_curve(native, fit[1], self.params.max_rounds, self.params.early_stopping_rounds)
+
+        fits = [(sampled, fold) for sampled in batch.values() for fold in self.folds]
+        curves = iter(side_by_side(curve, fits, self.fixed["nthread"]))
+        scored = []
+        for number, sampled in batch.items():
+            of_folds = [next(curves) for _ in self.folds]
+            best_rounds = [int(np.argmin(curve)) + 1 for curve in of_folds]
+            candidate = Candidate(number, sampled, [min(curve) for curve in of_folds], best_rounds)
+            scored.append((candidate, candidate.rmse_mean))
+        return scored
 
 
-def _worse(errors: Sequence[NDArray[np.float64]], best: Sequence[NDArray[np.float64]]) -> bool:
+def _worse(errors: NDArray[np.float64], best: NDArray[np.float64]) -> bool:
     """Tell whether squared errors are above those of the best candidate on the same rows, by a paired test."""
-    difference = np.concatenate(errors) - np.concatenate(best[: len(errors)])
+    difference = errors - best
     return bool(difference.mean() > WORSE * difference.std() / math.sqrt(len(difference)))
+
+
+def _expected(candidate: Candidate, best: Candidate) -> float:
+    """Return what a candidate would score on all folds, told by how it compares on those it was tried on."""
+    on_the_same = float(np.mean(best.fold_rmse[: len(candidate.fold_rmse)]))
+    return best.rmse_mean * (candidate.rmse_mean / on_the_same if on_the_same else 1.0)
