@@ -64,7 +64,7 @@ def main() -> None:
 
 def prepared(folder: Path) -> Numbers:
     """Prepare the default table below `folder`, and create the store, which is done once in a repository's life."""
-    from pipeline.params import load_params
+    from pipeline.params_file import load_params
     from pipeline.prepare.stage import prepare
     from pipeline.tracking import open_store
 
@@ -125,7 +125,7 @@ def timed_training(folder: Path) -> float:
     import shap  # noqa: F401
     import xgboost  # noqa: F401
 
-    from pipeline.params import load_params
+    from pipeline.params_file import load_params
     from pipeline.train.stage import train
 
     params = load_params(PROJECT / "params.yaml")

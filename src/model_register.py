@@ -14,7 +14,7 @@ def main() -> None:
     parser.add_argument("--stage", choices=STAGES, help="the stage to give; register.stage of params.yaml when absent")
     parser.add_argument("--run-id", metavar="ID", help="the MLflow run to register; the winner of training when absent")
     arguments = parser.parse_args()
-    from pipeline.params import load_params
+    from pipeline.params_file import load_params
     from pipeline.register.stage import register
 
     register(load_params().registry, Path(), arguments.stage, arguments.run_id)

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.datasets.simulated_housing import best_rmse, simulate
 from pipeline.files import sha256
-from pipeline.params import load_params
+from pipeline.params_file import load_params
 from pipeline.tracking import open_store
 from repositories import shell
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.params import load_params
+from pipeline.params_file import load_params
 from pipeline.prepare.stage import prepare
 from pipeline.train.experiments import Experiment
 from pipeline.train.stage import train

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import FormulaError, ParamsError
-from pipeline.params import check_params, load_params
+from pipeline.params_file import check_params, load_params
 from repositories import ROOT
 
 DATASET = {"path": "data.csv", "target": "y"}

@@ -10,7 +10,8 @@ import pytest
 
 from pipeline.errors import PipelineError
 from pipeline.files import sha256
-from pipeline.params import DatasetParams, load_params
+from pipeline.params import DatasetParams
+from pipeline.params_file import load_params
 from pipeline.prepare.stage import prepare
 from repositories import change_params
 

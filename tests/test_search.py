@@ -1,3 +1,4 @@
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,7 @@ from pipeline.train.cross_validation import Fold, bin_folds, cross_validate, sco
 from pipeline.train.scoring import Candidate
 from pipeline.train.search import final_parameters, search
 from pipeline.train.search_space import n_candidates, shape_learning_rate
+from pipeline.train.side_by_side import side_by_side
 
 FIXED = {"seed": 1, "nthread": 1, "objective": "reg:squarederror"}
 SPACE = {
@@ -32,9 +34,9 @@ def params(**changes: object) -> SearchParams:
     return SearchParams.model_validate({"n_candidates": 12, "max_rounds": 200, "space": SPACE, **changes})
 
 
-def tried(search_params: SearchParams, folds: Sequence[Fold], seed: int = 1) -> list[Candidate]:
+def tried(search_params: SearchParams, folds: Sequence[Fold], seed: int = 1, n_threads: int = 1) -> list[Candidate]:
     recorded: list[Candidate] = []
-    candidates = list(search(search_params, FIXED, folds, seed, recorded.append))
+    candidates = list(search(search_params, {**FIXED, "nthread": n_threads}, folds, seed, recorded.append))
     assert candidates == recorded
     assert [candidate.number for candidate in candidates] == list(range(1, len(candidates) + 1))
     return candidates
@@ -47,6 +49,28 @@ def test_the_same_seed_gives_the_same_candidates(sampler: str, folds: list[Fold]
     assert [one.sampled for one in first] != [one.sampled for one in other]
     assert len(first) == 12
     assert all(1 <= one.sampled["max_depth"] <= 6 and 1 <= one.sampled["min_child_weight"] <= 50 for one in first)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_the_number_of_threads_changes_nothing(sampler: str, folds: list[Fold]) -> None:
+    one, three = (tried(params(sampler=sampler, n_candidates=7), folds, n_threads=number) for number in (1, 3))
+    assert one == three
+    native = {**FIXED, "max_depth": 4}
+    assert cross_validate(native, folds, 30) == cross_validate({**native, "nthread": 3}, folds, 30)
+
+
+def test_tasks_run_side_by_side_and_one_that_is_left_over_gets_all_threads() -> None:
+    def threads(n_threads: int, task: str) -> tuple[str, int]:
+        return task, n_threads
+
+    assert side_by_side(threads, "abcde", 2) == [("a", 1), ("b", 1), ("c", 1), ("d", 1), ("e", 2)]
+    assert side_by_side(threads, "abc", 4) == [("a", 1), ("b", 1), ("c", 1)]
+    assert side_by_side(threads, "ab", 1) == [("a", 1), ("b", 1)]
+    assert side_by_side(threads, "", 2) == []
+
+    together = threading.Barrier(3)  # broken, and an error, unless three are there at the same time
+    places = side_by_side(lambda _, task: together.wait(timeout=30), range(3), 3)
+    assert sorted(places) == [0, 1, 2]
 
 
 def test_tpe_compares_shapes_at_one_learning_rate_and_drops_the_hopeless(folds: list[Fold]) -> None:
@@ -70,14 +94,14 @@ def test_the_winner_of_tpe_gets_more_rounds_at_a_lower_learning_rate(folds: list
     best = Candidate(1, {"max_depth": 3, "learning_rate": 0.2}, [1.0], [40])
     assert final_parameters(params(), best) == ({"max_depth": 3, "learning_rate": 0.08}, 200)
     low_enough = params(space={**SPACE, "learning_rate": {"low": 0.16, "high": 0.4}})
-    assert final_parameters(low_enough, best) == ({"max_depth": 3, "learning_rate": 0.16}, 100)
+    assert final_parameters(low_enough, best) == ({"max_depth": 3, "learning_rate": 0.16}, 200)
     choices = params(space={**SPACE, "learning_rate": [0.05, 0.1, 0.2, 0.3]})
-    assert final_parameters(choices, best) == ({"max_depth": 3, "learning_rate": 0.1}, 160)
+    assert final_parameters(choices, best) == ({"max_depth": 3, "learning_rate": 0.1}, 200)
     assert shape_learning_rate(choices) == 0.2
     assert shape_learning_rate(params(space={**SPACE, "learning_rate": [0.3, 0.5]})) == 0.3
     none = params(space={"max_depth": {"low": 1, "high": 6}})
     unlowered = Candidate(1, {"max_depth": 3, "learning_rate": 0.3}, [1.0], [40])
-    assert final_parameters(none, unlowered) == (unlowered.sampled, 80)
+    assert final_parameters(none, unlowered) == (unlowered.sampled, 200)
 
     candidates = tried(params(), folds)
     winner = min((one for one in candidates if not one.dropped), key=lambda one: one.rmse_mean)

@@ -14,7 +14,8 @@ from mlflow.entities import Run
 from conftest import SMALL, Trained
 from pipeline.errors import PipelineError
 from pipeline.files import sha256
-from pipeline.params import Params, load_params
+from pipeline.params import Params
+from pipeline.params_file import load_params
 from pipeline.prepare.stage import prepare
 from pipeline.tracking import logged_model_of, open_experiment, open_store
 from pipeline.train.cross_validation import bin_folds, cross_validate

@@ -69,7 +69,7 @@ class Neighbors:
     values: Matrix
 
     @classmethod
-    def fit(cls, X: pd.DataFrame, y: NDArray[np.float64], what: "Neighborhood") -> Self:
+    def fit(cls, X: pd.DataFrame, y: NDArray[np.float64], what: Neighborhood) -> Self:
         """Remember the training rows.
 
         Parameters

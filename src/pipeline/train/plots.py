@@ -19,6 +19,7 @@ DRAWN_ROWS = 5000  # at most so many points in a picture
 SHOWN_FEATURES = 20
 LABEL_LENGTH = 32
 BLUE, ORANGE = "#2b6cb0", "#dd6b20"
+ONE_DIGIT, SHORTEST = EngFormatter(sep="", places=1), EngFormatter(sep="")  # thousands as k, millions as M
 
 IMPORTANCE_TITLES = {
     "weight": ("splits that use a feature", "number of splits"),
@@ -195,7 +196,7 @@ def _alpha(n_rows: int) -> float:
 
 def _number(value: float) -> str:
     """Write a number with three digits or so, thousands as k, millions as M."""
-    return str(EngFormatter(sep="", places=1)(value)) if abs(value) >= 1000 else f"{value:.3g}".replace("-", "−")
+    return str(ONE_DIGIT(value)) if abs(value) >= 1000 else f"{value:.3g}".replace("-", "−")
 
 
 def _percent(value: float) -> str:
@@ -203,7 +204,7 @@ def _percent(value: float) -> str:
 
 
 def _tick(value: float, _: object) -> str:
-    return str(EngFormatter(sep="")(value)) if abs(value) >= 1000 else f"{value:g}".replace("-", "−")
+    return str(SHORTEST(value)) if abs(value) >= 1000 else f"{value:g}".replace("-", "−")
 
 
 def _plain(*all_axes: object) -> None:

@@ -5,7 +5,6 @@ first fold are worse than the best one's, and trades the learning rate of the wi
 blindly and scores every candidate on all folds.
 """
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -15,8 +14,8 @@ from pipeline.train.cross_validation import Fold, XGBoostParams
 from pipeline.train.scoring import Candidate, EarlyStopping, Race
 from pipeline.train.search_space import distributions, n_candidates, shape_learning_rate, study_of
 
-# With `tpe` the final model is given so many times the rounds at which shapes are compared, in inverse proportion to
-# its learning rate: about where its best round is. Fewer rounds at a higher rate, or more of both, score worse.
+# With `tpe` the winner's learning rate is lowered until so many times the rounds at which shapes are compared, in
+# inverse proportion to the rate, fill `max_rounds`: about where its best round is.
 SLACK = 2
 # Candidates are drawn and scored so many at a time, on any number of threads.
 BATCH = 4
@@ -75,17 +74,14 @@ def final_parameters(params: SearchParams, best: Candidate) -> tuple[XGBoostPara
     With the sampler `tpe` the learning rate is lowered as far as the space and ``max_rounds`` allow: many small
     steps give a better model than few large ones.
     """
-    rounds = max(best.fold_rounds)
     if params.sampler == "random":
-        return best.sampled, rounds
-    rounds *= SLACK
+        return best.sampled, max(best.fold_rounds)
     values, high = params.space.get("learning_rate"), shape_learning_rate(params)
     if values is None:
-        return best.sampled, min(params.max_rounds, rounds)
-    lowest = high * rounds / params.max_rounds
+        return best.sampled, params.max_rounds
+    lowest = high * SLACK * max(best.fold_rounds) / params.max_rounds
     if isinstance(values, Range):
         learning_rate = min(max(lowest, values.low), high)
     else:
         learning_rate = min((float(value) for value in values if lowest <= float(value) <= high), default=high)
-    rounds = min(params.max_rounds, math.ceil(rounds * high / learning_rate))
-    return {**best.sampled, "learning_rate": learning_rate}, rounds
+    return {**best.sampled, "learning_rate": learning_rate}, params.max_rounds
