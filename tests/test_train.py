@@ -19,6 +19,7 @@ from pipeline.params_file import load_params
 from pipeline.prepare.stage import prepare
 from pipeline.tracking import logged_model_of, open_experiment, open_store
 from pipeline.train.cross_validation import bin_folds, cross_validate
+from pipeline.train.dataset_input import dataset_input
 from pipeline.train.experiments import important_features
 from pipeline.train.provenance import git_tags
 from pipeline.train.report import affordable_rows
@@ -294,3 +295,26 @@ def test_logged_model_of_a_run_without_one_is_an_error(trained: Trained) -> None
     run = client.create_run(open_experiment(client, "other"))
     with pytest.raises(PipelineError, match="has no logged model"):
         logged_model_of(run)
+
+
+def test_a_table_is_described_as_mlflow_would_from_all_its_rows(pipeline_folder: Path) -> None:
+    params = load_params().dataset
+    table = pd.DataFrame(
+        {
+            "late_gap": [1.0, 2.0, np.nan, 4.0],
+            "late_value": [np.nan, np.nan, np.nan, 4.0],
+            "text": ["a", "b", "c", None],
+            "flag": [True, False, True, False],
+            params.target: [1.0, 2.0, 3.0, 4.0],
+        }
+    )
+    whole = mlflow.data.pandas_dataset.from_pandas(
+        table,
+        source=mlflow.data.sources.LocalArtifactDatasetSource(params.path),
+        targets=params.target,
+        name=f"{Path(params.path).name} (train)",
+        digest="d" * 36,
+    )
+    described = dataset_input(table, "train", "d" * 64, params)
+    assert dict(described.dataset) == whole.to_dict()
+    assert {tag.key: tag.value for tag in described.tags} == {"mlflow.data.context": "train", "sha256": "d" * 64}

@@ -87,7 +87,7 @@ def run_experiment(
     folds = bin_folds(tables.fold_tables(features), params.n_jobs)
     with mlflow.start_run(experiment_id=setup.experiment_id, run_name=run_name) as run:
         run_id = run.info.run_id
-        setup.provenance.log()
+        setup.provenance.log(client, run_id)
         mlflow.set_tag("reproducible", str(params.search.time_budget is None).lower())
         mlflow.log_params(
             {

@@ -3,21 +3,21 @@
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.files import release_parquet_memory
 from pipeline.params import Params
-from pipeline.paths import DATA_PROFILE, TEST_TABLE, TRAIN_TABLE
+from pipeline.paths import DATA_PROFILE
 from pipeline.train.tables import Tables
 
 if TYPE_CHECKING:
-    from mlflow.data.pandas_dataset import PandasDataset
+    from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput
 
 REQUIREMENTS = Path(__file__).parents[3] / "requirements.txt"
-MLFLOW_DIGEST_LENGTH = 36
 
 # What stages write themselves: a difference there does not make the code or the data another.
 OUTPUTS = (":(exclude,glob)**/mlartifacts/**", ":(exclude,glob)**/dvc.lock")
@@ -30,40 +30,21 @@ class Provenance:
 
     tags: dict[str, str]
     settings: dict[str, Any]
-    folder: Path
+    inputs: Sequence["DatasetInput"]
     environment: dict[str, Any]
     profile: dict[str, Any]
 
-    def log(self) -> None:
+    def log(self, client: "MlflowClient", run_id: str) -> None:
         """Log all of it into the active MLflow run."""
         import mlflow
 
         mlflow.set_tags(self.tags)
         mlflow.log_params(_flat({name: self.settings[name] for name in ("dataset", "train")}))
         mlflow.log_dict(self.settings, "params.yaml")
-        for context, table in (("train", TRAIN_TABLE), ("test", TEST_TABLE)):
-            digest = self.profile["sha256"][context]
-            mlflow.log_input(self._dataset(context, table, digest), context=context, tags={"sha256": digest})
-        release_parquet_memory()
+        client.log_inputs(run_id, datasets=list(self.inputs))
         mlflow.log_dict(self.environment, "environment.json")
         mlflow.log_dict(self.profile, DATA_PROFILE.name)
         mlflow.log_artifact(str(REQUIREMENTS))
-
-    def _dataset(self, context: str, table: Path, digest: str) -> "PandasDataset":
-        """Describe a prepared table to MLflow. It is read anew, so as not to be held beside its features."""
-        import pandas as pd
-        from mlflow.data import pandas_dataset, sources
-
-        dataset = self.settings["dataset"]
-        # A plain path would be guessed at, with a warning. MLflow makes this class at run time: type checkers miss it.
-        source = sources.LocalArtifactDatasetSource(dataset["path"])  # type: ignore[attr-defined]
-        return pandas_dataset.from_pandas(
-            pd.read_parquet(self.folder / table),
-            source=source,
-            targets=dataset["target"],
-            name=f"{Path(dataset['path']).name} ({context})",
-            digest=digest[:MLFLOW_DIGEST_LENGTH],
-        )
 
 
 def provenance_of(folder: Path, params: Params, tables: Tables) -> Provenance:
@@ -72,7 +53,7 @@ def provenance_of(folder: Path, params: Params, tables: Tables) -> Provenance:
     return Provenance(
         tags={"data_sha256": hashes["raw"], **git_tags(folder), **dvc_tags()},
         settings=params.model_dump(by_alias=True),
-        folder=folder,
+        inputs=tables.inputs,
         environment=environment(),
         profile=tables.profile,
     )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,11 @@ from pipeline.params import Params
 from pipeline.paths import DATA_PROFILE, TEST_TABLE, TRAIN_TABLE
 from pipeline.split import Rows, fold_rows
 from pipeline.train.cross_validation import FoldTables
+from pipeline.train.dataset_input import dataset_input
 from pipeline.train.neighbor_learner import NeighborLearner
+
+if TYPE_CHECKING:
+    from mlflow.entities import DatasetInput
 
 EXAMPLE_ROWS = 5
 PREPARE = "dvc repro -f -s prepare"
@@ -56,6 +60,8 @@ class Tables:
         Fitted on the training rows.
     profile : dict
         What stage prepare recorded of them.
+    inputs : sequence of DatasetInput
+        What MLflow is told of them.
     """
 
     example: pd.DataFrame
@@ -66,6 +72,7 @@ class Tables:
     folds: Sequence[SearchFold]
     transformer: FeatureTransformer
     profile: dict[str, Any]
+    inputs: Sequence["DatasetInput"]
 
     @property
     def n_search_rows(self) -> int:
@@ -98,6 +105,10 @@ def load_tables(folder: Path, params: Params) -> Tables:
     unused = non_features(train, dataset)
     inputs = [str(name) for name in train.columns if name not in unused]
     test = _read(folder / TEST_TABLE, profile["sha256"]["test"], [*inputs, target])
+    described = [
+        dataset_input(table, context, profile["sha256"][context], dataset)
+        for context, table in (("train", train), ("test", test))
+    ]
     transformer = FeatureTransformer.fit(train[inputs], dataset.derived)
     X_train = transformer.transform(train)
     y_train = train[target].to_numpy(np.float64, copy=True)  # a view would keep the whole table
@@ -124,6 +135,7 @@ def load_tables(folder: Path, params: Params) -> Tables:
         folds=[SearchFold(*division, learnt) for division, learnt in zip(divisions, near, strict=True)],
         transformer=transformer,
         profile=profile,
+        inputs=described,
     )
 
 
