@@ -59,10 +59,3 @@ def read_json(path: Path, written_by: str, *keys: str) -> dict[str, Any]:
     if not isinstance(value, dict) or not value.keys() >= set(keys):
         raise PipelineError(f"{path} does not hold {', '.join(keys)}", f"write it anew with: {written_by}")
     return value
-
-
-def release_parquet_memory() -> None:
-    """Give back to the system what reading Parquet took and nothing uses any more: Arrow would keep it."""
-    import pyarrow
-
-    pyarrow.default_memory_pool().release_unused()

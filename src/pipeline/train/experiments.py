@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.memory import release_memory
 from pipeline.metrics import regression_metrics
 from pipeline.params import Params
 from pipeline.tracking import logged_model_of
@@ -18,7 +19,7 @@ from pipeline.train.raw_rows_view import add_raw_rows_view
 from pipeline.train.report import importance, log_report
 from pipeline.train.search import final_parameters, search
 from pipeline.train.search_space import n_candidates
-from pipeline.train.tables import Tables
+from pipeline.train.tables import Tables, columns_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -110,9 +111,10 @@ def run_experiment(
             scores = scores.at_best_round()
         n_estimators = scores.n_rounds
         effective = effective_params(native, folds[0])
-        model = fit(tables.X_train[features], tables.y_train, effective, n_estimators, params)
+        release_memory()  # the search's, before what takes most
+        model = fit(columns_of(tables.X_train, features), tables.y_train, effective, n_estimators, params)
 
-        y_pred = np.asarray(model.predict(tables.X_test[features]), dtype=np.float64)
+        y_pred = np.asarray(model.predict(columns_of(tables.X_test, features)), dtype=np.float64)
         metrics = regression_metrics(tables.y_test, y_pred, float(tables.y_train.mean()))
         metrics |= {"cv_rmse_mean": scores.rmse_mean, "cv_rmse_std": scores.rmse_std}
         mlflow.log_metrics({**metrics, **by_fold(scores.fold_rmse)})

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipeline.params import Params
 from pipeline.train import plots
 from pipeline.train.cross_validation import CrossValidation
-from pipeline.train.tables import Tables
+from pipeline.train.tables import Tables, columns_of
 
 if TYPE_CHECKING:
     from xgboost import Booster
@@ -51,7 +51,7 @@ def log_report(
         values = importance(booster, kind)
         mlflow.log_dict(values, f"feature_importance_{kind}.json")
         figures[f"feature_importance_{kind}.png"] = plots.importance_plot(values, kind, run_name)
-    rows = tables.X_test[features]
+    rows = columns_of(tables.X_test, features)
     n_rows = min(params.train.explain_rows, affordable_rows(booster, scores, tables))
     if len(rows) > n_rows:
         rows = rows.sample(n_rows, random_state=params.train.seed)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import PipelineError
-from pipeline.files import release_parquet_memory, replacing, write_json
+from pipeline.files import replacing, write_json
+from pipeline.memory import release_memory
 from pipeline.metrics import rounded
 from pipeline.params import Params
 from pipeline.paths import BEST_METRICS, BEST_MODEL_INFO, EXPERIMENTS_SUMMARY, PLOTS
@@ -44,7 +45,7 @@ def train(params: Params, folder: Path) -> list[Experiment]:
         )
     (folder / PLOTS).mkdir(parents=True, exist_ok=True)  # now, not after an hour of training
     tables = load_tables(folder, params)
-    release_parquet_memory()
+    release_memory()
     n_rows, search = len(tables.y_train), params.train.search
     if tables.n_search_rows < n_rows:
         print(f"model_train: searching on {tables.n_search_rows:,} of {n_rows:,} training rows (search.max_rows)")

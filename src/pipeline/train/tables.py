@@ -139,6 +139,11 @@ def load_tables(folder: Path, params: Params) -> Tables:
     )
 
 
+def columns_of(X: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Return some columns of a table as views; selecting them with ``X[names]`` would copy them."""
+    return pd.DataFrame({name: X[name] for name in names}, copy=False)
+
+
 def _search_rows(n_rows: int, max_rows: int, seed: int) -> Rows:
     """Return the positions of the training rows that the search sees, in order."""
     if n_rows <= max_rows:
