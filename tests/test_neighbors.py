@@ -100,6 +100,19 @@ def test_a_fold_learns_from_its_own_training_rows(strategy: str, pipeline_folder
     assert set(tables.X_test["neighbors_y"]) <= set(tables.y_train)
 
 
+def test_too_few_groups_for_folds_within_folds_are_named(pipeline_folder: Path) -> None:
+    table = pd.DataFrame({"x": np.arange(90.0), "g": np.arange(90) // 30, "y": np.arange(90.0)})
+    table.to_csv("data.csv", index=False)
+    split = {"strategy": "group", "column": "g", "test_size": 0.3}
+    neighbors = {"k": 1, "by": ["x"]}
+    content = {"dataset": {"path": "data.csv", "target": "y", "split": split}, "train": {"cv_folds": 2}}
+    params = Params.model_validate({**content, "features": {"neighbors": neighbors}})
+    prepare(params.dataset, pipeline_folder)
+    with pytest.raises(PipelineError, match=r"features.neighbors divides .* 1 groups of 'g', fewer than 2 folds"):
+        load_tables(pipeline_folder, params)
+    load_tables(pipeline_folder, Params.model_validate(content))
+
+
 def test_a_large_table_is_searched_on_a_sample(pipeline_folder: Path) -> None:
     params = Params.model_validate(
         {"dataset": {"path": "data.csv", "target": "price"}, "train": {"cv_folds": 4, "search": {"max_rows": 100}}}

@@ -63,6 +63,11 @@ def test_a_dataset_is_all_that_is_needed() -> None:
         ),
         ({"dataset": DATASET, "train": {"search": {"sampler": "grid"}}}, "search.sampler: .*'tpe' or 'random'"),
         ({"dataset": DATASET, "train": {"search": {"time_budget": 0}}}, "search.time_budget: .*greater than 0"),
+        ({"dataset": DATASET, "train": {"search": {"time_budget": float("inf")}}}, "search.time_budget: .*finite"),
+        (
+            {"dataset": DATASET, "train": {"search": {"max_rounds": 10**30}}},
+            "max_rounds: .*less than or equal",
+        ),
         ({"dataset": DATASET, "features": {"neighbors": {"k": 0, "by": ["a"]}}}, "features.neighbors.k: "),
         ({"dataset": DATASET, "features": {"neighbors": {"k": 1, "by": ["a", "a"]}}}, "`by` names a column twice"),
         (

@@ -127,6 +127,7 @@ def test_random_scores_every_candidate_on_all_folds_with_early_stopping(folds: l
 def test_few_choices_are_each_tried_once(sampler: str, folds: list[Fold]) -> None:
     few = params(sampler=sampler, space={"subsample": [0.5, 1.0], "max_depth": [1, 2]})
     assert n_candidates(few) == 4
+    assert n_candidates(params(sampler=sampler, space={"max_depth": [3], "gamma": [1, 1.0, 1]})) == 1
     tries = [(one.sampled["subsample"], one.sampled["max_depth"]) for one in tried(few, folds)]
     assert sorted(tries) == [(0.5, 1), (0.5, 2), (1.0, 1), (1.0, 2)]
 

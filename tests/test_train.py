@@ -305,6 +305,7 @@ def test_a_table_is_described_as_mlflow_would_from_all_its_rows(pipeline_folder:
             "late_value": [np.nan, np.nan, np.nan, 4.0],
             "text": ["a", "b", "c", None],
             "flag": [True, False, True, False],
+            "group": [1, 1, 2, 2],
             params.target: [1.0, 2.0, 3.0, 4.0],
         }
     )
@@ -316,5 +317,6 @@ def test_a_table_is_described_as_mlflow_would_from_all_its_rows(pipeline_folder:
         digest="d" * 36,
     )
     described = dataset_input(table, "train", "d" * 64, params)
-    assert dict(described.dataset) == whole.to_dict()
+    with pytest.warns(UserWarning, match="integer column"):
+        assert dict(described.dataset) == whole.to_dict()
     assert {tag.key: tag.value for tag in described.tags} == {"mlflow.data.context": "train", "sha256": "d" * 64}

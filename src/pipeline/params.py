@@ -14,7 +14,7 @@ Stage = Literal["None", "Staging", "Production", "Archived"]
 class Section(BaseModel):
     """Base of every section: unknown keys are errors, numbers are not made from text."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class SplitParams(Section):
@@ -115,7 +115,7 @@ class SearchParams(Section):
 
     sampler: Literal["tpe", "random"] = "tpe"
     n_candidates: int = Field(default=16, ge=1)
-    max_rounds: int = Field(default=400, ge=1)
+    max_rounds: int = Field(default=400, ge=1, le=100_000)
     early_stopping_rounds: int = Field(default=30, ge=1)
     max_rows: int = Field(default=50_000, ge=100)
     time_budget: float | None = Field(default=None, gt=0)

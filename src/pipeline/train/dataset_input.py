@@ -1,6 +1,7 @@
 """What MLflow is told of a prepared table: name, hash, columns and size, never the rows."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,14 +36,17 @@ def dataset_input(table: pd.DataFrame, context: str, sha256: str, params: Datase
     from mlflow.entities import Dataset, DatasetInput, InputTag
     from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
-    described = pandas_dataset.from_pandas(
-        table.iloc[_telling_rows(table)],
-        # A plain path would be guessed at, with a warning. MLflow makes this class at run time: type checkers miss it.
-        source=sources.LocalArtifactDatasetSource(params.path),  # type: ignore[attr-defined]
-        targets=params.target,
-        name=f"{Path(params.path).name} ({context})",
-        digest=sha256[:MLFLOW_DIGEST_LENGTH],
-    ).to_dict()
+    with warnings.catch_warnings():
+        # Of columns rows are grouped or ordered by; features are 32-bit floats.
+        warnings.filterwarnings("ignore", message="(?s).*integer column")
+        described = pandas_dataset.from_pandas(
+            table.iloc[_telling_rows(table)],
+            # A plain path would be guessed at, with a warning. MLflow makes this class at run time.
+            source=sources.LocalArtifactDatasetSource(params.path),  # type: ignore[attr-defined]
+            targets=params.target,
+            name=f"{Path(params.path).name} ({context})",
+            digest=sha256[:MLFLOW_DIGEST_LENGTH],
+        ).to_dict()
     described["profile"] = json.dumps({"num_rows": len(table), "num_elements": table.size})
     return DatasetInput(Dataset(**described), [InputTag(MLFLOW_DATASET_CONTEXT, context), InputTag("sha256", sha256)])
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.errors import TableError
 from pipeline.features import FeatureTransformer
 from pipeline.neighbors import Neighbors, out_of_fold
 from pipeline.params import Params, SplitParams
@@ -50,7 +51,13 @@ class NeighborLearner:
     def _out_of_fold(self, rows: Rows) -> pd.DataFrame:
         # One fold less than over all rows: a fold's own training rows may be too few, or of too few groups, for more.
         n_folds = max(2, self.params.train.cv_folds - 1)
-        folds = fold_rows(self.train.iloc[rows], self.dataset, n_folds, self.params.train.seed)
+        try:
+            folds = fold_rows(self.train.iloc[rows], self.dataset, n_folds, self.params.train.seed)
+        except TableError as error:
+            raise TableError(
+                f"features.neighbors divides the training rows of a fold into folds again: {error.problem}",
+                "remove features.neighbors from params.yaml, or add rows",
+            ) from None
         return self._table(out_of_fold(self.X.iloc[rows], self.y[rows], folds, self.what), rows)
 
     def _table(self, values: NDArray[np.float32], rows: Rows) -> pd.DataFrame:

@@ -105,6 +105,7 @@ def residuals_plot(y_true: NDArray[np.float64], y_pred: NDArray[np.float64], tar
     histogram.set(title=f"RMSE {_number(rmse)}\nmean {_number(bias)}", xlabel=f"all {len(y_true):,} test rows")
     scatter.xaxis.set_major_formatter(_tick)
     scatter.yaxis.set_major_formatter(_tick)
+    histogram.xaxis.set_major_formatter(_tick)
     _plain(scatter, histogram)
     return figure
 

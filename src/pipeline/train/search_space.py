@@ -20,7 +20,7 @@ STARTUP_CANDIDATES = 8
 def n_candidates(params: SearchParams) -> int:
     """Return how many candidates a search tries: as many as there are, where choices have fewer combinations."""
     space = distributions(params)
-    choices = [len(values) for name, values in params.space.items() if isinstance(values, list) and name in space]
+    choices = [len(set(values)) for name, values in params.space.items() if isinstance(values, list) and name in space]
     if len(choices) < len(space):
         return params.n_candidates
     return min(params.n_candidates, math.prod(choices))
