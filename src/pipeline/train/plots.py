@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DPI = 120
 DRAWN_ROWS = 5000  # at most so many points in a picture
 SHOWN_FEATURES = 20
-LABEL_LENGTH = 32
+LABEL_LENGTH = 36
 BLUE, ORANGE = "#2b6cb0", "#dd6b20"
 ONE_DIGIT, SHORTEST = EngFormatter(sep="", places=1), EngFormatter(sep="")  # thousands as k, millions as M
 
