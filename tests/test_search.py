@@ -60,16 +60,16 @@ def test_the_number_of_threads_changes_nothing(sampler: str, folds: list[Fold]) 
 
 
 def test_tasks_run_side_by_side_and_one_that_is_left_over_gets_all_threads() -> None:
-    def threads(n_threads: int, task: str) -> tuple[str, int]:
-        return task, n_threads
+    def threads(tasks: str, n_jobs: int) -> list[tuple[str, int]]:
+        return side_by_side(lambda params, task: (task, params["nthread"]), [({"nthread": n_jobs}, t) for t in tasks])
 
-    assert side_by_side(threads, "abcde", 2) == [("a", 1), ("b", 1), ("c", 1), ("d", 1), ("e", 2)]
-    assert side_by_side(threads, "abc", 4) == [("a", 1), ("b", 1), ("c", 1)]
-    assert side_by_side(threads, "ab", 1) == [("a", 1), ("b", 1)]
-    assert side_by_side(threads, "", 2) == []
+    assert threads("abcde", 2) == [("a", 1), ("b", 1), ("c", 1), ("d", 1), ("e", 2)]
+    assert threads("abc", 4) == [("a", 1), ("b", 1), ("c", 1)]
+    assert threads("ab", 1) == [("a", 1), ("b", 1)]
+    assert threads("", 2) == []
 
     together = threading.Barrier(3)  # broken, and an error, unless three are there at the same time
-    places = side_by_side(lambda _, task: together.wait(timeout=30), range(3), 3)
+    places = side_by_side(lambda _, task: together.wait(timeout=30), [({"nthread": 3}, task) for task in range(3)])
     assert sorted(places) == [0, 1, 2]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -113,11 +114,8 @@ def cross_validate(params: XGBoostParams, folds: Sequence[Fold], rounds: int) ->
     step = max(1, rounds // SCORED_ROUNDS)
     scored = sorted({1, *range(step, rounds, step), rounds})
 
-    def curves(n_threads: int, fold: Fold) -> tuple[list[float], list[float]]:
-        return _curves({**params, "nthread": n_threads}, fold, scored)
-
-    train_curves, valid_curves = zip(*side_by_side(curves, folds, params["nthread"]), strict=True)
-    return CrossValidation(scored, list(train_curves), list(valid_curves))
+    curves = side_by_side(partial(_curves, scored=scored), [(params, fold) for fold in folds])
+    return CrossValidation(scored, [train for train, _ in curves], [valid for _, valid in curves])
 
 
 def _curves(params: XGBoostParams, fold: Fold, scored: Sequence[int]) -> tuple[list[float], list[float]]:

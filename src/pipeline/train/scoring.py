@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,18 +96,13 @@ class Race:
         return scored
 
     def _errors(self, fits: Sequence[tuple[XGBoostParams, Fold]]) -> list[NDArray[np.float64]]:
-        def errors(n_threads: int, fit: tuple[XGBoostParams, Fold]) -> NDArray[np.float64]:
-            return squared_errors({**self.fixed, **fit[0], "nthread": n_threads}, fit[1], self.rounds)
-
-        return side_by_side(errors, fits, self.fixed["nthread"])
+        native = [({**self.fixed, **sampled}, fold) for sampled, fold in fits]
+        return side_by_side(partial(squared_errors, rounds=self.rounds), native)
 
     def _rounds_to_compare_at(self, sampled: XGBoostParams) -> int:
         rounds = min(self.params.max_rounds, FLAT_WITHIN)
-
-        def curve(n_threads: int, fold: Fold) -> list[float]:
-            return score_curve({**self.fixed, **sampled, "nthread": n_threads}, fold, rounds)
-
-        mean = np.mean(side_by_side(curve, self.folds, self.fixed["nthread"]), axis=0)
+        fits = [({**self.fixed, **sampled}, fold) for fold in self.folds]
+        mean = np.mean(side_by_side(partial(score_curve, max_rounds=rounds), fits), axis=0)
         return int(np.argmax(mean <= FLAT * mean.min())) + 1
 
 
@@ -126,13 +122,10 @@ class EarlyStopping:
         batch : dict of int to dict
             The sampled parameters, by the candidates' numbers.
         """
-
-        def curve(n_threads: int, fit: tuple[XGBoostParams, Fold]) -> list[float]:
-            native = {**self.fixed, **fit[0], "nthread": n_threads}
-            return score_curve(native, fit[1], self.params.max_rounds, self.params.early_stopping_rounds)
-
-        fits = [(sampled, fold) for sampled in batch.values() for fold in self.folds]
-        curves = iter(side_by_side(curve, fits, self.fixed["nthread"]))
+        params = self.params
+        curve = partial(score_curve, max_rounds=params.max_rounds, patience=params.early_stopping_rounds)
+        fits = [({**self.fixed, **sampled}, fold) for sampled in batch.values() for fold in self.folds]
+        curves = iter(side_by_side(curve, fits))
         scored = []
         for number, sampled in batch.items():
             of_folds = [next(curves) for _ in self.folds]

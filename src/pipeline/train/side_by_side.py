@@ -1,34 +1,38 @@
 """Fits side by side, one thread each: on tables of thousands of rows a fit gains little from a second thread."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-def side_by_side(function: Callable[[int, Task], Result], tasks: Sequence[Task], n_jobs: int) -> list[Result]:
-    """Call a function on every task, `n_jobs` of them at a time.
+def side_by_side(
+    function: Callable[[dict[str, Any], Task], Result], fits: Sequence[tuple[dict[str, Any], Task]]
+) -> list[Result]:
+    """Call a function on every fit, as many at a time as there are threads.
 
     Parameters
     ----------
     function : callable
-        Called with how many threads it may use, and a task.
-    tasks : sequence
-    n_jobs : int
-        Threads in all.
+        Called with a fit's parameters, in which ``nthread`` is how many threads it may use, and its data.
+    fits : sequence of (params, data)
+        ``nthread`` of their parameters is the threads in all, the same in each.
 
     Returns
     -------
     list
-        In the order of the tasks.
+        In the order of the fits.
     """
     from joblib import Parallel, delayed
 
+    if not fits:
+        return []
+    n_jobs = fits[0][0]["nthread"]
     # A last one that would run alone may use all threads.
-    together = len(tasks) - (len(tasks) % n_jobs == 1)
+    together = len(fits) - (len(fits) % n_jobs == 1)
     results: list[Result] = []
     if together:
         pool = Parallel(n_jobs=min(n_jobs, together), prefer="threads", batch_size=1)
-        results += pool(delayed(function)(1, task) for task in tasks[:together])
-    return results + [function(n_jobs, task) for task in tasks[together:]]
+        results += pool(delayed(function)({**params, "nthread": 1}, data) for params, data in fits[:together])
+    return results + [function(params, data) for params, data in fits[together:]]
