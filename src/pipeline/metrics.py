@@ -1,14 +1,54 @@
-"""Regression metrics, by the names they are logged under."""
+"""The metrics of regressions and classifications, by the names they are logged under."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
+Classes = NDArray[np.integer[Any]]
+
+# Whether more is better.
+DIRECTIONS = {
+    **dict.fromkeys(("rmse", "mae", "mape", "log_loss"), False),
+    **dict.fromkeys(("r2", "accuracy", "precision", "recall", "f1", "roc_auc", "average_precision"), True),
+}
+NAME = re.compile(
+    rf"(?:test_|baseline_|cv_|fold_\d+_)?(?:(?P<metric>{'|'.join(DIRECTIONS)})"
+    r"|(?P<at>precision|recall|f1)_at_[\d.e-]+)(?P<end>_mean|_std)?"
+)
 
 
 def rmse(y_true: Values, y_pred: Values) -> float:
     """Root mean squared error, in the target's unit."""
     return float(np.sqrt(np.mean((y_true - y_pred) ** 2)))
+
+
+def regression_scores(y_true: Values, y_pred: Values) -> dict[str, float]:
+    """Compute the metrics of predictions.
+
+    Parameters
+    ----------
+    y_true, y_pred : arrays of float, shape (n_rows,)
+        In the target's unit.
+
+    Returns
+    -------
+    dict of str to float
+        rmse and mae in the target's unit; r2, unless there is but one row; mape as a fraction, over the rows whose
+        target is not 0, if there are any.
+    """
+    from sklearn.metrics import mean_absolute_error, mean_absolute_percentage_error, r2_score
+
+    scores = {"rmse": rmse(y_true, y_pred), "mae": float(mean_absolute_error(y_true, y_pred))}
+    if len(y_true) > 1:
+        scores["r2"] = float(r2_score(y_true, y_pred))
+    nonzero = y_true != 0
+    if nonzero.any():
+        scores["mape"] = float(mean_absolute_percentage_error(y_true[nonzero], y_pred[nonzero]))
+    return scores
 
 
 def regression_metrics(y_true: Values, y_pred: Values, y_train_mean: float) -> dict[str, float]:
@@ -24,23 +64,124 @@ def regression_metrics(y_true: Values, y_pred: Values, y_train_mean: float) -> d
     Returns
     -------
     dict of str to float
-        test_rmse, test_mae and baseline_rmse in the target's unit; test_r2; test_mape as a fraction, over the
-        rows whose target is not 0.
+        Those of `regression_scores` with the prefix ``test_``, and baseline_rmse in the target's unit.
     """
-    from sklearn.metrics import mean_absolute_error, mean_absolute_percentage_error, r2_score
+    scores = {f"test_{name}": value for name, value in regression_scores(y_true, y_pred).items()}
+    return {**scores, "baseline_rmse": rmse(y_true, np.full_like(y_true, y_train_mean))}
 
-    nonzero = y_true != 0
+
+def classification_metrics(
+    y_true: Classes,
+    y_proba: NDArray[np.floating[Any]],
+    thresholds: Sequence[float] = (),
+    *,
+    most_frequent: int | None = None,
+    train_shares: Sequence[float] | Values | None = None,
+) -> dict[str, float]:
+    """Compute the metrics of predicted probabilities.
+
+    Parameters
+    ----------
+    y_true : array of int, shape (n_rows,)
+        Classes from 0; of two, class 1 is the positive one.
+    y_proba : array of float, shape (n_rows, n_classes)
+    thresholds : sequence of float
+        Of two classes: from which probability of the positive class a row counts as positive.
+    most_frequent : int, optional
+        The most frequent class of the training rows: what the accuracy's baseline predicts for every row.
+    train_shares : sequence of float, shape (n_classes,), optional
+        Each class's share of the training rows: what the log loss's baseline predicts for every row.
+
+    Returns
+    -------
+    dict of str to float
+        accuracy, precision, recall, f1, roc_auc, average_precision and log_loss; baseline_accuracy and
+        baseline_log_loss where their parameters are given; of two classes precision_at_0.3, recall_at_0.3 and f1_at_0.3
+        for a threshold of 0.3. Precision, recall and F1 are those of the positive class, of more than two classes
+        the mean over all of them; what is divided by 0 is 0. roc_auc and average_precision are those of the positive
+        class, of more than two the mean of each class against the rest. A class that has none of the rows, or all,
+        is left out of that mean, and both are left out of the result when no class remains.
+    """
+    from sklearn.metrics import accuracy_score, average_precision_score, roc_auc_score
+
+    n_classes = y_proba.shape[1]
+    y_pred = predicted_classes(y_proba)
     metrics = {
-        "test_rmse": rmse(y_true, y_pred),
-        "test_mae": float(mean_absolute_error(y_true, y_pred)),
-        "test_r2": float(r2_score(y_true, y_pred)),
-        "baseline_rmse": rmse(y_true, np.full_like(y_true, y_train_mean)),
+        "accuracy": float(accuracy_score(y_true, y_pred)),
+        **_precision_recall_f1(y_true, y_pred, n_classes),
+        **_mean_over_classes("roc_auc", roc_auc_score, y_true, y_proba),
+        **_mean_over_classes("average_precision", average_precision_score, y_true, y_proba),
+        "log_loss": float(per_row_log_loss(y_true, y_proba).mean()),
     }
-    if nonzero.any():
-        metrics["test_mape"] = float(mean_absolute_percentage_error(y_true[nonzero], y_pred[nonzero]))
+    if most_frequent is not None:
+        metrics["baseline_accuracy"] = float(np.mean(y_true == most_frequent))
+    if train_shares is not None:
+        shares = np.broadcast_to(np.asarray(train_shares, dtype=np.float64), y_proba.shape)
+        metrics["baseline_log_loss"] = float(per_row_log_loss(y_true, shares).mean())
+    for threshold in thresholds if n_classes == 2 else ():
+        scores = _precision_recall_f1(y_true, (y_proba[:, 1] >= threshold).astype(np.intp), n_classes)
+        metrics |= {f"{name}_at_{threshold:g}": value for name, value in scores.items()}
     return metrics
+
+
+def predicted_classes(y_proba: NDArray[np.floating[Any]]) -> NDArray[np.intp]:
+    """Return each row's most probable class, the lower of equal ones."""
+    return np.asarray(np.argmax(y_proba, axis=1))
+
+
+def judged_classes(y_true: Classes, n_classes: int) -> list[int]:
+    """Return the classes that can be told from the rest: of two the positive one, and none without rows or with all."""
+    counts = np.bincount(y_true, minlength=n_classes)
+    return [k for k in range(1 if n_classes == 2 else 0, n_classes) if 0 < counts[k] < len(y_true)]
+
+
+def per_row_log_loss(y_true: Classes, y_proba: NDArray[np.floating[Any]]) -> Values:
+    """Return each row's log loss; their mean is scikit-learn's `log_loss` of normalized float64 probabilities.
+
+    Parameters
+    ----------
+    y_true : array of int, shape (n_rows,)
+    y_proba : array of float, shape (n_rows, n_classes)
+
+    Returns
+    -------
+    array of float64, shape (n_rows,)
+        In nats. Probabilities are normalized and kept one float64 epsilon away from 0 and 1, so none is above 36.05.
+    """
+    epsilon = np.finfo(np.float64).eps
+    of_truth = np.asarray(y_proba[np.arange(len(y_true)), y_true], dtype=np.float64)
+    of_truth /= y_proba.sum(axis=1, dtype=np.float64)
+    return np.asarray(-np.log(np.clip(of_truth, epsilon, 1 - epsilon)))
+
+
+def better(name: str) -> bool | None:
+    """Tell whether a metric is better when greater (True) or smaller (False); None if its name is unknown.
+
+    Names may say where it was measured (test_rmse, cv_f1_mean, fold_2_log_loss, baseline_accuracy) and at which
+    threshold (f1_at_0.3). A deviation over folds (cv_f1_std) is better when smaller.
+    """
+    match = NAME.fullmatch(name)
+    if not match:
+        return None
+    return match["end"] != "_std" and DIRECTIONS[match["metric"] or match["at"]]
 
 
 def rounded(value: float) -> float:
     """Round to six significant digits: what is committed must not hang on the last bit of a sum."""
     return float(f"{value:.6g}")
+
+
+def _precision_recall_f1(y_true: Classes, y_pred: Classes, n_classes: int) -> dict[str, float]:
+    from sklearn.metrics import precision_recall_fscore_support
+
+    # The mean over the positive class alone is that class's score.
+    labels = [1] if n_classes == 2 else range(n_classes)
+    scores = precision_recall_fscore_support(y_true, y_pred, labels=labels, average="macro", zero_division=0)
+    return {name: float(value) for name, value in zip(("precision", "recall", "f1"), scores, strict=False)}
+
+
+def _mean_over_classes(
+    name: str, score: Callable[..., float], y_true: Classes, y_proba: NDArray[np.floating[Any]]
+) -> dict[str, float]:
+    scores = [score(y_true == k, y_proba[:, k]) for k in judged_classes(y_true, y_proba.shape[1])]
+    return {name: float(np.mean(scores))} if scores else {}
