@@ -93,7 +93,9 @@ def test_odd_labels_are_drawn(draw):
 def test_no_label_is_missing_from_a_legend():
     y_true, y_proba = probabilities(200, len(ODD_LABELS))
     for draw in CURVES:
-        named = " ".join(legend_of(draw(y_true, y_proba, ODD_LABELS, "exp1_tuned")))
+        texts = legend_of(draw(y_true, y_proba, ODD_LABELS, "exp1_tuned"))
+        assert len(texts) - (draw is not calibration_plot) == len(ODD_LABELS)  # the others have a line of chance
+        named = " ".join(texts)
         for text in ("_private", r"5 \$ to 10 \$", r"\$x_1\$", "Größe ≥ 3 °C", "two lines", "xxx…xxx"):
             assert text in named
 

@@ -152,7 +152,8 @@ def calibration_plot(y_true: Classes, y_proba: Probabilities, labels: Sequence[s
     for k, style, name in _styles(present, counts, labels):
         proba = np.clip(np.asarray(y_proba[:, k], dtype=np.float64), 0, 1)
         actual, predicted = calibration_curve(y_true == k, proba, pos_label=True, n_bins=n_bins, strategy="quantile")
-        curves.plot(predicted, actual, marker="o", markersize=3.5, label=name and f"n = {counts[k]:,}: {name}", **style)
+        label = None if name is None else f"n = {counts[k]:,}: {name}"
+        curves.plot(predicted, actual, marker="o", markersize=3.5, label=label, **style)
         heights, edges = np.histogram(proba, bins=50 if n_classes == 2 else 20, range=(0, 1))
         histogram.stairs(heights, edges, fill=n_classes == 2, **style)
         end = max(end, actual.max(), predicted.max())
@@ -188,7 +189,7 @@ def _draw_curves(
     for k, style, name in _styles(judged_classes(y_true, len(labels)), counts, labels):
         x, y, number = curve(y_true == k, y_proba[:, k])
         drawn = _drawn(len(x))
-        label = name and f"{number:.3f}: {name}"
+        label = None if name is None else f"{number:.3f}: {name}"
         axes.plot(x[drawn], y[drawn], drawstyle=drawstyle, label=label, **style)
         numbers.append(number)
     return numbers
