@@ -37,6 +37,38 @@ def test_means_are_over_the_nearest_rows_that_are_known() -> None:
     assert np.isnan(nobody).all()
 
 
+@pytest.mark.parametrize("step", [1.0, 0.1, 1e-6])
+def test_the_order_of_training_rows_changes_nothing(step: float) -> None:
+    """On a grid most rows have several neighbours as near as the k-th; with the coarse ones, a place has many rows."""
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame(rng.normal(size=(3000, 3)), columns=["a", "b", "v"]).astype("float32")
+    rows[["a", "b"]] = (rows[["a", "b"]] / step).round() * np.float32(step)
+    rows.loc[rng.random(len(rows)) < 0.1, "v"] = np.nan
+    y = rng.normal(size=len(rows))
+    what = Neighborhood(7, ["a", "b"], ["v"], NAMES)
+    found = Neighbors.fit(rows, y, what).transform(rows)
+    for _ in range(3):
+        order = rng.permutation(len(rows))
+        np.testing.assert_array_equal(Neighbors.fit(rows.iloc[order], y[order], what).transform(rows), found)
+
+    places = rows[["a", "b"]].to_numpy(np.float64)
+    distances = np.linalg.norm((places[:200, None] - places[None]) / places.std(axis=0), axis=2)
+    kth = np.sort(distances, axis=1)[:, 6]
+    near = distances <= kth[:, None] * (1 + 1e-9)
+    assert (near.sum(axis=1) > 7).any() == (step > 1e-6)
+    values = np.array(
+        [[y[row].mean(), rows["v"].to_numpy()[row].astype(float)[~np.isnan(rows["v"][row])].mean()] for row in near]
+    )
+    np.testing.assert_allclose(found[:200], np.column_stack([values, kth]), rtol=1e-5, atol=1e-6)
+
+
+def test_many_places_at_the_same_distance_are_all_neighbours() -> None:
+    circle = [(3, 4), (4, 3), (5, 0), (0, 5), (-3, 4), (4, -3), (-5, 0), (0, -5), (-3, -4), (-4, -3), (3, -4), (-4, 3)]
+    rows = pd.DataFrame(circle, columns=["a", "b"]).astype("float32")
+    near = Neighbors.fit(rows, np.arange(12.0), Neighborhood(1, ["a", "b"], [], ["near_y", "near_distance"]))
+    np.testing.assert_allclose(near.transform(rows[:1] * 0), [[5.5, 5 / rows["a"].std(ddof=0)]], rtol=1e-6)
+
+
 def test_no_training_row_sees_its_own_target_or_one_of_its_fold() -> None:
     folds = [(np.array([2, 3]), np.array([0, 1])), (np.array([0, 1]), np.array([2]))]
     found = out_of_fold(X, Y, folds, hood(1))
@@ -58,7 +90,7 @@ def test_a_transformer_names_and_computes_them_or_refuses_the_columns() -> None:
     rows = pd.DataFrame({"a": [0.0, 1, 2, 3], "b": [1.0, 2, 3, 4], "t": list("xyxy")})
     transformer = FeatureTransformer.fit(rows, {"sum": "a + b"})
     features = transformer.transform(rows)
-    what = transformer.neighborhood(NeighborsParams(k=1, by=["a", "sum"], means=["b"]), "the price")
+    what = transformer.neighborhood(NeighborsParams(k=1, by=["a", "sum"], means=["b"]), ["the price"])
     fitted = transformer.with_neighbors(features, np.arange(4.0), what)
     names = ["neighbors_the_price", "neighbors_b", "neighbors_distance"]
     assert fitted.feature_names == [*transformer.feature_names, *names]
@@ -67,7 +99,7 @@ def test_a_transformer_names_and_computes_them_or_refuses_the_columns() -> None:
     pd.testing.assert_frame_equal(fitted.transform(rows, only=["a"]), features[["a"]])
     for wrong in ({"by": ["t"]}, {"by": ["a"], "means": ["c"]}):
         with pytest.raises(PipelineError, match="is no number among the inputs"):
-            transformer.neighborhood(NeighborsParams.model_validate({"k": 1, **wrong}), "price")
+            transformer.neighborhood(NeighborsParams.model_validate({"k": 1, **wrong}), ["price"])
 
 
 @pytest.mark.parametrize("strategy", ["random", "stratified", "group", "time"])

@@ -1,6 +1,10 @@
 """Features of a row's surroundings: the target's mean, and means of other features, over the nearest training rows.
 
 Where prices of neighbours say more than any column, as on a map, this is what lets trees see them.
+
+A row's neighbours are the k nearest training rows and all that are as near as the k-th, so that the features do not
+hang on the order of the rows: places on a map repeat, and a search tree would choose among equals as it happens to be
+built.
 """
 
 from collections.abc import Sequence
@@ -20,7 +24,10 @@ Rows = NDArray[np.intp]
 Matrix = NDArray[np.float32]
 NEIGHBORS_FILE = "neighbors.npz"  # in a logged model
 LEAF_ROWS = 50  # of the tree: fewer make more nodes, which take memory, and no faster search
-CHUNK = 50_000  # rows at a time: k numbers a row would be many
+CHUNK = 50_000  # rows at a time
+MANY_NUMBERS = 1_000_000  # neighbours found at a time, of all rows together
+SPARE = 2  # neighbours asked for beyond k, to see that the k-th is the only one at its distance
+AS_NEAR = 1 + 1e-9  # times the distance of the k-th: sums of squares are rounded, at 1e-16
 MANY_ROWS = 10_000  # from which the search for neighbours is worth several threads
 
 
@@ -45,17 +52,39 @@ class Neighborhood:
 
 
 @dataclass(frozen=True)
+class Places:
+    """Training rows, those at the same place together.
+
+    Attributes
+    ----------
+    places : array of float32, shape (n_places, len(by))
+        Each once.
+    rows : array of int, shape (n_places,)
+        How many rows are there.
+    totals : array of float64, shape (n_values, n_places)
+        Sums of what is averaged, without missing values.
+    known : array of int32, shape (n_values, n_places)
+        How many values were added.
+    """
+
+    places: Matrix
+    rows: NDArray[np.intp]
+    totals: NDArray[np.float64]
+    known: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
 class Neighbors:
     """The training rows among which a row's neighbours are looked for.
 
     Attributes
     ----------
     k : int
-        How many neighbours; all there are when they are fewer.
+        How many neighbours, with those that are as near as the k-th; all there are when they are fewer.
     by : list of str
         Features that span the distance, each divided by its standard deviation over the training rows.
     places : array of float32, shape (n_rows, len(by))
-        The training rows that lack none of them.
+        The training rows that lack none of them, sorted.
     values : array of float32, shape (n_rows, n_values)
         What is averaged: the target, then other features; missing values are left out of the mean.
     names : list of str, length n_values + 1
@@ -75,13 +104,14 @@ class Neighbors:
         Parameters
         ----------
         X : DataFrame of float32, shape (n_rows, n_features)
-        y : array of float64, shape (n_rows,)
+        y : array of float64, shape (n_rows,) or (n_rows, n_targets)
         what : Neighborhood
         """
-        places = X[what.by].to_numpy(np.float32)
-        known = ~np.isnan(places).any(axis=1)
+        places = X[what.by].to_numpy(np.float32) + np.float32(0)  # no -0
         values = np.column_stack([y.astype(np.float32), X[what.means].to_numpy(np.float32)])
-        return cls(what.k, what.by, what.names, places[known], values[known])
+        order = np.lexsort(np.column_stack([values, places]).T)
+        order = order[~np.isnan(places[order]).any(axis=1)]
+        return cls(what.k, what.by, what.names, places[order], values[order])
 
     def transform(self, X: pd.DataFrame) -> Matrix:
         """Compute the features of rows that are not among the training rows.
@@ -105,21 +135,52 @@ class Neighbors:
         return out
 
     def _of_places(self, places: Matrix) -> Matrix:
-        k = np.arange(1, min(self.k, len(self.places)) + 1)
-        distances, found = self._tree.query(places / self._scale, k=k, workers=-1 if len(places) >= MANY_ROWS else 1)
-        means = [_mean_of_known(column[found]) for column in self.values.T]
-        return np.column_stack([*means, distances[:, -1].astype(np.float32)])
+        near = self.distinct
+        k, asked = min(self.k, len(self.places)), min(self.k + SPARE, len(near.rows))
+        out = np.empty((len(places), self.values.shape[1] + 1), dtype=np.float32)
+        left = np.arange(len(places))
+        while len(left):
+            unsure = []
+            for rows in np.array_split(left, -(-len(left) * asked // MANY_NUMBERS)):
+                workers = -1 if len(rows) >= MANY_ROWS else 1
+                distances, found = self._tree.query(
+                    places[rows] / self.scale, k=np.arange(1, asked + 1), workers=workers
+                )
+                kth = (np.cumsum(near.rows[found], axis=1) >= k).argmax(axis=1)
+                radius = distances[np.arange(len(rows)), kth]
+                within = distances <= radius[:, None] * AS_NEAR
+                means = [
+                    _mean(np.where(within, total[found], 0), np.where(within, known[found], 0))
+                    for total, known in zip(near.totals, near.known, strict=True)
+                ]
+                out[rows] = np.column_stack([*means, radius.astype(np.float32)])
+                unsure.append(rows[within[:, -1]])
+            left = np.concatenate(unsure) if asked < len(near.rows) else np.empty(0, dtype=np.intp)
+            asked = min(2 * asked, len(near.rows))
+        return out
 
     @cached_property
-    def _scale(self) -> NDArray[np.float64]:
+    def scale(self) -> NDArray[np.float64]:
+        """What each of `by` is divided by."""
         deviation = self.places.std(axis=0, dtype=np.float64) if len(self.places) else np.ones(len(self.by))
         return np.where(deviation > 0, deviation, 1.0)
+
+    @cached_property
+    def distinct(self) -> "Places":
+        """The training rows by place."""
+        first = np.ones(len(self.places), dtype=bool)
+        first[1:] = (self.places[1:] != self.places[:-1]).any(axis=1)
+        starts = np.flatnonzero(first)
+        known = ~np.isnan(self.values.T)
+        totals = np.add.reduceat(np.where(known, self.values.T, np.float32(0)), starts, axis=1, dtype=np.float64)
+        counts = np.add.reduceat(known, starts, axis=1, dtype=np.int32)
+        return Places(self.places[starts], np.diff(starts, append=len(self.places)), totals, counts)
 
     @cached_property
     def _tree(self) -> "KDTree":
         from scipy.spatial import KDTree
 
-        return KDTree(self.places / self._scale, leafsize=LEAF_ROWS)
+        return KDTree(self.distinct.places / self.scale, leafsize=LEAF_ROWS)
 
     def save(self, path: Path) -> None:
         """Write all that was fitted, as plain arrays."""
@@ -158,11 +219,9 @@ def out_of_fold(
     return out
 
 
-def _mean_of_known(values: Matrix) -> Matrix:
-    """Return each row's mean without its missing values; NaN where all are missing."""
-    known = ~np.isnan(values)
-    count = known.sum(axis=1)
-    total = np.where(known, values, 0).sum(axis=1, dtype=np.float64)
-    mean: Matrix = np.full(len(values), np.nan, dtype=np.float32)
+def _mean(totals: NDArray[np.float64], counts: NDArray[np.int32]) -> Matrix:
+    """Return each row's sum of totals by its sum of counts; NaN where nothing is counted."""
+    total, count = totals.sum(axis=1), counts.sum(axis=1)
+    mean: Matrix = np.full(len(total), np.nan, dtype=np.float32)
     np.divide(total, count, out=mean, where=count > 0, casting="same_kind")
     return mean
