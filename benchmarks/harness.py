@@ -70,8 +70,8 @@ def spread(runs: Iterable[Numbers], key: str) -> str:
 
 def tuned(params: Any, fixed: dict[str, Any], folds: list[Any], seed: int) -> tuple[dict[str, Any], Any]:
     """Search as an experiment does, without recording it: the parameters found, and their scores at the best round."""
-    from pipeline.train.cross_validation import cross_validate
-    from pipeline.train.search import final_parameters, search
+    from pipeline.learn.cross_validation import cross_validate
+    from pipeline.learn.search import final_parameters, search
 
     candidates = list(search(params, fixed, folds, seed, lambda _: None))
     winner = min((one for one in candidates if not one.dropped), key=lambda one: one.rmse_mean)

@@ -156,7 +156,7 @@ def our_search(path: Path, seed: int, wanted: float) -> Numbers:
     import xgboost
 
     from pipeline.params import SearchParams, TrainParams
-    from pipeline.train.cross_validation import bin_folds
+    from pipeline.learn.cross_validation import bin_folds
     from pipeline.train.fit import fixed_params
 
     X_train, X_test, y_train, y_test, rows = load(path, seed)

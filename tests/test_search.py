@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 
 from pipeline.params import SearchParams
-from pipeline.train.cross_validation import Fold, bin_folds, cross_validate, score_curve, squared_errors
-from pipeline.train.scoring import Candidate
-from pipeline.train.search import final_parameters, search
-from pipeline.train.search_space import n_candidates, shape_learning_rate
-from pipeline.train.side_by_side import side_by_side
+from pipeline.learn.cross_validation import Fold, bin_folds, cross_validate, score_curve, squared_errors
+from pipeline.learn.scoring import Candidate
+from pipeline.learn.search import final_parameters, search
+from pipeline.learn.search_space import n_candidates, shape_learning_rate
+from pipeline.learn.side_by_side import side_by_side
 
 FIXED = {"seed": 1, "nthread": 1, "objective": "reg:squarederror"}
 SPACE = {

@@ -18,7 +18,7 @@ from pipeline.params import Params
 from pipeline.params_file import load_params
 from pipeline.prepare.stage import prepare
 from pipeline.tracking import logged_model_of, open_experiment, open_store
-from pipeline.train.cross_validation import bin_folds, cross_validate
+from pipeline.learn.cross_validation import bin_folds, cross_validate
 from pipeline.train.dataset_input import dataset_input
 from pipeline.train.experiments import important_features
 from pipeline.train.provenance import git_tags

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
 from pipeline.expressions import columns_of, compute, parse
+from pipeline.flux import FLUX_FEATURES, flux_columns, flux_features
 from pipeline.neighbors import NEIGHBORS_FILE, Neighborhood, Neighbors
 
 if TYPE_CHECKING:
@@ -89,6 +91,8 @@ class FeatureTransformer:
         them, like a missing one, is 0 in all.
     derived : dict of str to str
         Name and formula of each derived column.
+    flux : bool
+        Whether the columns of a light curve become statistics and periodogram features instead of features each.
     neighbors : Neighbors, optional
         The training rows among which those near a row are found.
     """
@@ -96,10 +100,11 @@ class FeatureTransformer:
     kinds: dict[str, Kind]
     categories: dict[str, list[str]]
     derived: dict[str, str]
+    flux: bool = False
     neighbors: Neighbors | None = None
 
     @classmethod
-    def fit(cls, rows: pd.DataFrame, derived: dict[str, str]) -> Self:
+    def fit(cls, rows: pd.DataFrame, derived: dict[str, str], flux: bool = False) -> Self:
         """Learn columns and categories from training rows.
 
         Parameters
@@ -108,11 +113,14 @@ class FeatureTransformer:
             Input columns only: neither target nor dropped columns.
         derived : dict of str to str
             Formulas over number columns.
+        flux : bool
+            Whether to turn the columns FLUX.1, FLUX.2, … into features of light curves.
 
         Raises
         ------
         PipelineError
-            When a formula names a column that is missing or not numeric, or a derived name is taken.
+            When a formula names a column that is missing or not numeric, or a derived name is taken; when there are
+            no number columns of flux though they are asked for.
         """
         kinds: dict[str, Kind] = {}
         for name in rows.columns:
@@ -128,13 +136,35 @@ class FeatureTransformer:
         categories = {
             name: sorted(as_text(rows[name]).dropna().unique()) for name, kind in kinds.items() if kind == "text"
         }
-        return cls(kinds, categories, dict(derived))
+        transformer = cls(kinds, categories, dict(derived), flux)
+        if flux and len(transformer.flux_columns) < 2:
+            raise PipelineError(
+                "features.flux in params.yaml is true, and the table has no number columns FLUX.1, FLUX.2, …",
+                "name the columns of the light curve so, in the order of time, or set features.flux: false",
+            )
+        return transformer
+
+    @cached_property
+    def flux_columns(self) -> list[str]:
+        """The columns of the light curve, in the order of time; none unless `flux`."""
+        return flux_columns([name for name, kind in self.kinds.items() if kind == "number"]) if self.flux else []
 
     @property
+    def n_flux_features(self) -> int:
+        """How many features are made of the light curve."""
+        return len(FLUX_FEATURES) if self.flux else 0
+
+    @property
+    def numbers(self) -> list[str]:
+        """The number and boolean columns that are features each."""
+        curve = set(self.flux_columns)
+        return [name for name, kind in self.kinds.items() if kind != "text" and name not in curve]
+
+    @cached_property
     def feature_names(self) -> list[str]:
-        """Names of the features, in order: numbers, derived, one per category, neighbours; distinct."""
-        names = [feature_name(name) for name, kind in self.kinds.items() if kind != "text"]
-        names += [feature_name(name) for name in self.derived]
+        """Names of the features, in order: numbers, derived, light curve, one per category, neighbours; distinct."""
+        names = [feature_name(name) for name in [*self.numbers, *self.derived]]
+        names += FLUX_FEATURES[: self.n_flux_features]
         names += [feature_name(name, category) for name, values in self.categories.items() for category in values]
         return _distinct(names + (self.neighbors.names if self.neighbors else []))
 
@@ -145,24 +175,27 @@ class FeatureTransformer:
 
     @property
     def numeric_names(self) -> list[str]:
-        """The features that are numbers: raw and derived, without booleans and categories."""
-        count = sum(kind != "text" for kind in self.kinds.values()) + len(self.derived)
-        booleans = {
-            place for place, kind in enumerate(k for k in self.kinds.values() if k != "text") if kind == "boolean"
-        }
+        """The features that are numbers: raw, derived and of light curves, without booleans and categories."""
+        count = len(self.numbers) + len(self.derived) + self.n_flux_features
+        booleans = {place for place, name in enumerate(self.numbers) if self.kinds[name] == "boolean"}
         return [name for place, name in enumerate(self.feature_names[:count]) if place not in booleans]
 
-    def neighborhood(self, params: "NeighborsParams", target: str) -> Neighborhood:
+    def neighborhood(self, params: "NeighborsParams", targets: Sequence[str]) -> Neighborhood:
         """Name the features of ``features.neighbors``, after checking its columns.
+
+        Parameters
+        ----------
+        params : NeighborsParams
+        targets : sequence of str
+            Names of what is averaged of the target: itself, or each of several labels.
 
         Raises
         ------
         PipelineError
             When it names a column that is neither a number column nor a derived one.
         """
-        numbers = [name for name, kind in self.kinds.items() if kind == "number"]
-        columns = [name for name, kind in self.kinds.items() if kind != "text"] + list(self.derived)
-        features = dict(zip(columns, self.feature_names, strict=False))
+        numbers = [name for name in self.numbers if self.kinds[name] == "number"]
+        features = dict(zip([*self.numbers, *self.derived], self.feature_names, strict=False))
         for key, named in (("by", params.by), ("means", params.means)):
             for column in named:
                 if column not in [*numbers, *self.derived]:
@@ -171,7 +204,7 @@ class FeatureTransformer:
                         f"use some of {', '.join([*numbers, *self.derived])}",
                     )
         by, means = [features[name] for name in params.by], [features[name] for name in params.means]
-        names = ["neighbors_" + feature_name(name) for name in (target, *means, "distance")]
+        names = ["neighbors_" + feature_name(name) for name in (*targets, *means, "distance")]
         return Neighborhood(params.k, by, means, names)
 
     def with_neighbors(self, X: pd.DataFrame, y: NDArray[np.float64], what: Neighborhood) -> Self:
@@ -194,8 +227,10 @@ class FeatureTransformer:
             As XGBoost computes. Missing numbers stay missing (NaN), which it handles itself.
         """
         numbers = {name: _as_numbers(rows[name], kind) for name, kind in self.kinds.items() if kind != "text"}
-        columns = [values.astype(np.float32) for values in numbers.values()]
+        columns = [numbers[name].astype(np.float32) for name in self.numbers]
         columns += [compute(parse(name, formula), numbers).astype(np.float32) for name, formula in self.derived.items()]
+        if self.flux:
+            columns += list(flux_features(np.column_stack([numbers[name] for name in self.flux_columns])).T)
         for name, values in self.categories.items():
             texts = as_text(rows[name])
             # A server that met a missing value beside whole numbers sends 10001 as the text 10001.0.
@@ -216,7 +251,7 @@ class FeatureTransformer:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all that was fitted, as plain values for JSON; neighbours are stored as arrays of their own."""
-        return {"kinds": self.kinds, "categories": self.categories, "derived": self.derived}
+        return {"kinds": self.kinds, "categories": self.categories, "derived": self.derived, "flux": self.flux}
 
 
 def _check_derived(name: str, formula: str, kinds: dict[str, Kind]) -> None:

@@ -1,20 +1,17 @@
 """The sections of params.yaml, the pipeline's one configuration: keys, types, ranges and defaults."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import Field, model_validator
 
 from pipeline.expressions import parse
+from pipeline.section import Section
+from pipeline.space import Range, Space
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Stage = Literal["None", "Staging", "Production", "Archived"]
-
-
-class Section(BaseModel):
-    """Base of every section: unknown keys are errors, numbers are not made from text."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
 class SplitParams(Section):
@@ -40,10 +37,11 @@ class DatasetParams(Section):
     path: str = Field(min_length=1)
     target: str = Field(min_length=1)
     task: Literal["regression", "classification"] = "regression"
-    drop: list[str] = []
+    drop: list[str] = Field(default=[])
     categorical: list[str] | None = None
     max_categories: int = Field(default=50, ge=2)
-    derived: dict[str, str] = {}
+    derived: dict[str, str] = Field(default={})
+    drop_duplicates: bool = True
     split: SplitParams = SplitParams()
 
     @property
@@ -68,48 +66,6 @@ class DatasetParams(Section):
         return self
 
 
-class Range(Section):
-    """Values from `low` to `high`: whole numbers when both are whole, evenly in logarithm when `log`."""
-
-    low: int | float
-    high: int | float
-    log: bool = False
-
-    @model_validator(mode="after")
-    def _is_a_range(self) -> Self:
-        if not self.low < self.high:
-            raise ValueError("`low` must be below `high`")
-        if self.log and self.low <= 0:
-            raise ValueError("`log` needs `low` above 0")
-        if self.log and isinstance(self.low, int) and isinstance(self.high, int):
-            raise ValueError("`log` is for fractions: write `low` or `high` with a decimal point")
-        return self
-
-
-Choices = Annotated[list[int | float | str], Field(min_length=1)]
-RangeOrChoices = Annotated[
-    Annotated[Range, Tag("range")] | Annotated[Choices, Tag("choices")],
-    Discriminator(lambda values: "range" if isinstance(values, dict | Range) else "choices"),
-]
-# The parameters of XGBoost that a search may vary, each with the least and greatest value XGBoost takes.
-SEARCHABLE: dict[str, tuple[float, float]] = {
-    "learning_rate": (1e-6, 1),
-    "max_depth": (1, 30),
-    "max_leaves": (0, 2**16),
-    "min_child_weight": (0, 1e9),
-    "max_delta_step": (0, 1e9),
-    "gamma": (0, 1e9),
-    "subsample": (0, 1),
-    "colsample_bytree": (0, 1),
-    "colsample_bylevel": (0, 1),
-    "colsample_bynode": (0, 1),
-    "reg_alpha": (0, 1e9),
-    "reg_lambda": (0, 1e9),
-}
-POSITIVE = {"subsample", "colsample_bytree", "colsample_bylevel", "colsample_bynode"}
-WHOLE = {"max_depth", "max_leaves"}
-
-
 class SearchParams(Section):
     """A search: which sampler, how many candidates, from which space, on how many rows, stopped how."""
 
@@ -119,24 +75,21 @@ class SearchParams(Section):
     early_stopping_rounds: int = Field(default=30, ge=1)
     max_rows: int = Field(default=50_000, ge=100)
     time_budget: float | None = Field(default=None, gt=0)
-    space: dict[str, RangeOrChoices] = Field(
-        default={"max_depth": Range(low=3, high=8), "learning_rate": Range(low=0.03, high=0.3, log=True)},
-        min_length=1,
-    )
+    space: dict[str, Space] = Field(default={})
 
     @model_validator(mode="after")
-    def _space_is_of_xgboost(self) -> Self:
-        for name, values in self.space.items():
-            if name not in SEARCHABLE:
-                raise ValueError(f"`space.{name}` is not one of {', '.join(SEARCHABLE)}")
-            low, high = SEARCHABLE[name]
-            ends = [values.low, values.high] if isinstance(values, Range) else values
-            for end in ends:
-                if isinstance(end, str) or not low <= end <= high or (end == 0 and name in POSITIVE):
-                    least = "above 0" if name in POSITIVE else f"{low:g} or more"
-                    raise ValueError(f"`space.{name}` holds {end!r}; it takes {least}, at most {high:g}")
-                if name in WHOLE and not isinstance(end, int):
-                    raise ValueError(f"`space.{name}` holds {end!r}; it takes whole numbers")
+    def _spaces_are_of_families(self) -> Self:
+        from pipeline.families import family
+
+        for name, space in self.space.items():
+            parameters = family(_known(name, "space")).parameters
+            for key, values in space.items():
+                if key not in parameters:
+                    raise ValueError(f"`space.{name}.{key}` is not one of {', '.join(parameters)}")
+                for value in [values.low, values.high] if isinstance(values, Range) else values:
+                    reason = parameters[key].refusal(value)
+                    if reason:
+                        raise ValueError(f"`space.{name}.{key}` holds {value!r}; {reason}")
         return self
 
 
@@ -145,7 +98,7 @@ class NeighborsParams(Section):
 
     k: int = Field(ge=1, le=1000)
     by: list[str] = Field(min_length=1, max_length=10)
-    means: list[str] = []
+    means: list[str] = Field(default=[])
 
     @model_validator(mode="after")
     def _columns_stand_once(self) -> Self:
@@ -159,18 +112,65 @@ class FeaturesParams(Section):
     """Features that are learnt from the training rows."""
 
     neighbors: NeighborsParams | None = None
+    flux: bool = False
+
+
+class EvaluateParams(Section):
+    """By what models are judged, and the winner is chosen."""
+
+    thresholds: list[Fraction] = Field(default=[0.3, 0.5, 0.7])
+    custom: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")] | None = None
+    choose_by: str | None = None
+    greater_is_better: bool | None = None
 
 
 class TrainParams(Section):
     """How models are searched for, fitted and explained."""
 
     experiment_name: Name = "housing-price-prediction"
+    models: list[str] = Field(default=["xgboost"], min_length=1)
+    params: dict[str, dict[str, Any]] = Field(default={})
     seed: Seed = 42
     n_jobs: int = Field(default=2, ge=1, le=1024)
     cv_folds: int = Field(default=5, ge=2, le=50)
     search: SearchParams = SearchParams()
     important_gain: float = Field(default=0.99, gt=0, le=1)
     explain_rows: int = Field(default=1000, ge=10)
+
+    @model_validator(mode="after")
+    def _models_are_families(self) -> Self:
+        from pipeline.families import family
+
+        for name in self.models:
+            _known(name, "models")
+        if len(set(self.models)) < len(self.models):
+            raise ValueError("`models` names a family twice")
+        for name, fixed in self.params.items():
+            parameters = family(_known(name, "params")).parameters
+            for key, value in fixed.items():
+                if key not in parameters:
+                    raise ValueError(f"`params.{name}.{key}` is not one of {', '.join(parameters)}")
+                if reason := parameters[key].refusal(value):
+                    raise ValueError(f"`params.{name}.{key}` is {value!r}; {reason}")
+                if key in self.search.space.get(name, {}):
+                    raise ValueError(f"`params.{name}.{key}` is fixed and in `search.space.{name}`: remove one")
+        return self
+
+    def space_of(self, name: str) -> Space:
+        """Return what is searched of a family: what params.yaml says, else what the family does and is not fixed."""
+        from pipeline.families import family
+
+        if name in self.search.space:
+            return self.search.space[name]
+        return {key: values for key, values in family(name).space.items() if key not in self.params.get(name, {})}
+
+
+def _known(name: str, key: str) -> str:
+    from pipeline.families import names
+
+    if name not in names():
+        raise ValueError(f"`{key}` names {name!r}; the model families are {', '.join(names())}")
+    return name
 
 
 class RegisterParams(Section):
@@ -185,5 +185,6 @@ class Params(Section):
 
     dataset: DatasetParams
     features: FeaturesParams = FeaturesParams()
+    evaluate: EvaluateParams = EvaluateParams()
     train: TrainParams = TrainParams()
     registry: RegisterParams = Field(default=RegisterParams(), alias="register")

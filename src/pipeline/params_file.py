@@ -7,7 +7,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from pipeline.errors import ParamsError
-from pipeline.params import Params, Range
+from pipeline.params import Params
+from pipeline.space import Range
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:

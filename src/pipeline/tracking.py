@@ -29,6 +29,7 @@ QUIET_LOGGERS = {
     "mlflow.store.model_registry.abstract_store": logging.WARNING,
     "mlflow.utils.uv_utils": logging.WARNING,
     "mlflow.utils.environment": logging.WARNING,
+    "mlflow.sklearn": logging.ERROR,  # that a pickled model is code: it is loaded from the project's own store
     "alembic": logging.WARNING,
 }
 

@@ -48,7 +48,8 @@ def prepare(params: DatasetParams, folder: Path) -> dict[str, Any]:
     table = read_table(source, params.categorical or [])
     n_raw, n_columns = table.shape
     # One table at a time is held, and no copy is made of one that stays as it is.
-    table = _without(table, duplicated(table))
+    if params.drop_duplicates:
+        table = _without(table, duplicated(table))
     n_distinct = len(table)
     table = check_contract(select_columns(table, params), params)
     table = _without(table, table[params.target].isna().to_numpy())

@@ -14,21 +14,29 @@ from numpy.typing import NDArray
 
 from pipeline.features import FEATURES_FILE, FeatureTransformer
 
+PROBABILITY = "probability_"  # and the label: the name of a column
+
 
 class RawRowsModel:
-    """A fitted XGBoost regressor behind the feature transformer it was trained with."""
+    """A fitted model behind the feature transformer it was trained with.
+
+    Attributes
+    ----------
+    labels : list of str, int or bool, optional
+        Of a classification, in the order of the probabilities; None of a regression.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Load from a logged model's folder."""
-        from xgboost import XGBRegressor
-
         stored = json.loads((folder / FEATURES_FILE).read_text(encoding="utf-8"))
         self.transformer = FeatureTransformer.load(folder)
-        self.regressor = XGBRegressor()
-        self.regressor.load_model(folder / stored["model_file"])
         self.feature_names: list[str] = stored["feature_names"]
+        self.labels: list[str | int | bool] | None = stored["labels"]
+        self.model = _load(folder / stored["model_file"], classifies=self.labels is not None)
 
-    def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> NDArray[np.float64]:
+    def predict(
+        self, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> NDArray[np.float64] | pd.DataFrame:
         """Predict the target of raw rows.
 
         Parameters
@@ -40,11 +48,30 @@ class RawRowsModel:
 
         Returns
         -------
-        array of float64, shape (n_rows,)
-            In the target's unit.
+        array of float64, shape (n_rows,), or DataFrame, shape (n_rows, 1 + n_labels)
+            In a regression the target, in its unit; in a classification the column ``prediction``, the most probable
+            label, and a column ``probability_<label>`` for each.
         """
         features = self.transformer.transform(model_input, only=self.feature_names)
-        return np.asarray(self.regressor.predict(features), dtype=np.float64)
+        if self.labels is None:
+            return np.asarray(self.model.predict(features), dtype=np.float64)
+        probabilities = np.asarray(self.model.predict_proba(features), dtype=np.float64)
+        predicted = [self.labels[place] for place in probabilities.argmax(axis=1)]
+        columns = {f"{PROBABILITY}{label}": probabilities[:, place] for place, label in enumerate(self.labels)}
+        return pd.DataFrame({"prediction": predicted, **columns}, index=model_input.index)
+
+
+def _load(path: Path, classifies: bool) -> Any:
+    """Load a model from XGBoost's own format, or a pickled one of scikit-learn."""
+    if path.suffix == ".pkl":
+        import joblib
+
+        return joblib.load(path)
+    from xgboost import XGBClassifier, XGBRegressor
+
+    model = XGBClassifier() if classifies else XGBRegressor()
+    model.load_model(path)
+    return model
 
 
 def _load_pyfunc(path: str) -> RawRowsModel:

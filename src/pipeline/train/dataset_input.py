@@ -5,9 +5,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from pipeline.params import DatasetParams
 
@@ -17,7 +15,9 @@ if TYPE_CHECKING:
 MLFLOW_DIGEST_LENGTH = 36
 
 
-def dataset_input(table: pd.DataFrame, context: str, sha256: str, params: DatasetParams) -> "DatasetInput":
+def dataset_input(
+    telling: pd.DataFrame, n_rows: int, context: str, sha256: str, params: DatasetParams
+) -> "DatasetInput":
     """Describe a table as the input of a run.
 
     Worked out once and logged into every run. MLflow looks at every value to tell types and what may be missing, ten
@@ -25,7 +25,10 @@ def dataset_input(table: pd.DataFrame, context: str, sha256: str, params: Datase
 
     Parameters
     ----------
-    table : DataFrame, shape (n_rows, n_columns)
+    telling : DataFrame, shape (n_telling, n_columns)
+        From `telling_rows`.
+    n_rows : int
+        Of the whole table.
     context : str
         What it is used for: "train" or "test".
     sha256 : str
@@ -40,21 +43,21 @@ def dataset_input(table: pd.DataFrame, context: str, sha256: str, params: Datase
         # Of columns rows are grouped or ordered by; features are 32-bit floats.
         warnings.filterwarnings("ignore", message="(?s).*integer column")
         described = pandas_dataset.from_pandas(
-            table.iloc[_telling_rows(table)],
+            telling,
             # A plain path would be guessed at, with a warning. MLflow makes this class at run time.
             source=sources.LocalArtifactDatasetSource(params.path),  # type: ignore[attr-defined]
             targets=params.target,
             name=f"{Path(params.path).name} ({context})",
             digest=sha256[:MLFLOW_DIGEST_LENGTH],
         ).to_dict()
-    described["profile"] = json.dumps({"num_rows": len(table), "num_elements": table.size})
+    described["profile"] = json.dumps({"num_rows": n_rows, "num_elements": n_rows * telling.shape[1]})
     return DatasetInput(Dataset(**described), [InputTag(MLFLOW_DATASET_CONTEXT, context), InputTag("sha256", sha256)])
 
 
-def _telling_rows(table: pd.DataFrame) -> NDArray[np.intp]:
+def telling_rows(table: pd.DataFrame) -> pd.DataFrame:
     """Return the first row, and for every column the first with a value and the first without one."""
-    rows = [0]
+    rows = {0}
     for name in table.columns:
         missing = table[name].isna().to_numpy()
-        rows += [int(missing.argmin()), int(missing.argmax())]
-    return np.unique(rows)
+        rows |= {int(missing.argmin()), int(missing.argmax())}
+    return table.iloc[sorted(rows)]

@@ -3,26 +3,29 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from pipeline.memory import release_memory
-from pipeline.metrics import regression_metrics
+from pipeline import __version__
+from pipeline.families import Family, family
+from pipeline.learn.cross_validation import CrossValidation, by_fold
+from pipeline.learn.learner import Learner, Sampled
+from pipeline.learn.progress import best_of
+from pipeline.learn.search import search
+from pipeline.learn.search_space import n_candidates
 from pipeline.params import Params
+from pipeline.task import Task
 from pipeline.tracking import logged_model_of
-from pipeline.train.cross_validation import CrossValidation, XGBoostParams, bin_folds, by_fold, cross_validate
-from pipeline.train.fit import effective_params, fit, fixed_params
-from pipeline.train.nested_runs import NestedRuns
-from pipeline.train.progress import best_of
+from pipeline.train.autologging import autologging
+from pipeline.train.evaluation import Evaluation
+from pipeline.train.fit import Fitted, fit, learner_of
 from pipeline.train.provenance import Provenance
-from pipeline.train.raw_rows_view import add_raw_rows_view
-from pipeline.train.report import importance, log_report
-from pipeline.train.search import final_parameters, search
-from pipeline.train.search_space import n_candidates
-from pipeline.train.tables import Tables, columns_of
+from pipeline.train.raw_rows_view import RawRowsView, add_raw_rows_view
+from pipeline.train.report import log_report
+from pipeline.train.runs import NestedRuns, experiment_run
+from pipeline.train.tables import Tables
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+EXPERIMENT, PRODUCTION_CANDIDATE = "experiment", "production_candidate"  # values of the tag `stage`
 
 
 @dataclass(frozen=True)
@@ -33,47 +36,37 @@ class Setup:
     experiment_id: str
     params: Params
     tables: Tables
+    evaluation: Evaluation
     provenance: Provenance
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A finished experiment run.
-
-    Attributes
-    ----------
-    sampled : dict
-        The parameters that were searched.
-    n_estimators : int
-        Boosting rounds of the final fit.
-    scores : CrossValidation
-        Of exactly these parameters and rounds, with curves.
-    gain : dict of str to float
-        Total gain of every feature in the fitted model.
-    y_pred : array of float64, shape (n_test,)
-    """
+    """A finished experiment run, of the model family `family`."""
 
     run_id: str
     run_name: str
+    family: str
     model_id: str
     model_sha256: str
-    features: list[str]
-    sampled: XGBoostParams
-    n_estimators: int
-    metrics: dict[str, float]
-    scores: CrossValidation
-    gain: dict[str, float]
-    y_pred: NDArray[np.float64]
+    fitted: Fitted
 
 
 def run_experiment(
-    setup: Setup, run_name: str, features: list[str], like: Experiment | None = None, search_seed: int = 0
+    setup: Setup,
+    family_name: str,
+    run_name: str,
+    features: list[str],
+    like: Experiment | None = None,
+    search_seed: int = 0,
 ) -> Experiment:
     """Run one experiment.
 
     Parameters
     ----------
     setup : Setup
+    family_name : str
+        One of `pipeline.families.names`.
     run_name : str
     features : list of str
         The features to train on.
@@ -84,63 +77,81 @@ def run_experiment(
     """
     import mlflow
 
-    client, params, tables = setup.client, setup.params.train, setup.tables
-    folds = bin_folds(tables.fold_tables(features), params.n_jobs)
-    with mlflow.start_run(experiment_id=setup.experiment_id, run_name=run_name) as run:
-        run_id = run.info.run_id
+    client, params, tables = setup.client, setup.params, setup.tables
+    used = family(family_name)
+    tags = {
+        "version": __version__,
+        "stage": EXPERIMENT,
+        "family": family_name,
+        "reproducible": str(params.train.search.time_budget is None).lower(),
+    }
+    with experiment_run(setup.experiment_id, run_name, tags) as run_id:
         setup.provenance.log(client, run_id)
-        mlflow.set_tag("reproducible", str(params.search.time_budget is None).lower())
         mlflow.log_params(
             {
                 "n_features": len(features),
                 "search_seed": None if like else search_seed,
                 "search_rows": tables.n_search_rows,
+                "flux_features_extracted": tables.transformer.n_flux_features,
             }
         )
+        nested = NestedRuns(client, setup.experiment_id, run_id, run_name, family_name, tables.task.loss)
+        learner = learner_of(family_name, used, params.train, tables, features)
         if like:
-            sampled, rounds = like.sampled, like.n_estimators
+            found = like.fitted.sampled, learner.cross_validate(like.fitted.sampled, like.fitted.scores.n_rounds, False)
         else:
-            nested = NestedRuns(client, setup.experiment_id, run_id, run_name)
-            candidates = search(params.search, fixed_params(params), folds, search_seed, nested.record)
-            best = best_of(candidates, n_candidates(params.search), run_name)
-            sampled, rounds = final_parameters(params.search, best)
-
-        native = {**fixed_params(params), **sampled}
-        scores = cross_validate(native, folds, rounds)
-        if not like:
-            scores = scores.at_best_round()
-        n_estimators = scores.n_rounds
-        effective = effective_params(native, folds[0])
-        release_memory()  # the search's, before what takes most
-        model = fit(columns_of(tables.X_train, features), tables.y_train, effective, n_estimators, params)
-
-        y_pred = np.asarray(model.predict(columns_of(tables.X_test, features)), dtype=np.float64)
-        metrics = regression_metrics(tables.y_test, y_pred, float(tables.y_train.mean()))
-        metrics |= {"cv_rmse_mean": scores.rmse_mean, "cv_rmse_std": scores.rmse_std}
-        mlflow.log_metrics({**metrics, **by_fold(scores.fold_rmse)})
-        mlflow.log_param("n_estimators", n_estimators)
-        mlflow.log_dict(
-            {"feature_names": features, "n_features": len(features), "model_type": type(model).__name__},
-            "model_info.json",
-        )
+            found = _find(setup, family_name, learner, run_name, search_seed, nested)
+        fitted = fit(used, learner, found, tables, features, setup.evaluation, autologging(used.flavour))
+        for number, metrics in enumerate(fitted.of_folds, start=1):
+            nested.record_fold(number, metrics, fitted.scores.n_rounds)
+        _log_numbers(fitted, used, tables.task)
         model_id = logged_model_of(client.get_run(run_id))
-        digest = add_raw_rows_view(client, model_id, tables.transformer, features, tables.example)
+        view = RawRowsView(tables.transformer, features, tables.task, tables.example)
+        digest = add_raw_rows_view(client, model_id, view)
         mlflow.set_tag("model_sha256", digest)
-        booster = model.get_booster()
-        log_report(run_name, booster, scores, tables, y_pred, setup.params)
-    gain = importance(booster, "total_gain")
-    return Experiment(
-        run_id, run_name, model_id, digest, features, sampled, n_estimators, metrics, scores, gain, y_pred
+        log_report(run_name, used, fitted, tables, params)
+    return Experiment(run_id, run_name, family_name, model_id, digest, fitted)
+
+
+def _find(
+    setup: Setup, family_name: str, learner: Learner, run_name: str, seed: int, nested: NestedRuns
+) -> tuple[Sampled, CrossValidation]:
+    """Search where there is something to search, and cross-validate what was found."""
+    params, best = setup.params.train.search, None
+    if setup.params.train.space_of(family_name):
+        candidates = search(params, learner, seed, nested.record_candidate)
+        total = n_candidates(params, learner.sampled_space)
+        best = best_of(candidates, total, run_name, setup.tables.task.loss)
+    sampled, rounds = learner.final(best)
+    return sampled, learner.cross_validate(sampled, rounds, choose_round=True)
+
+
+def _log_numbers(fitted: Fitted, used: Family, task: Task) -> None:
+    import mlflow
+
+    mlflow.log_metrics({**fitted.metrics, **by_fold(fitted.scores.fold_scores, task.loss)})
+    mlflow.log_params(fitted.stated)
+    mlflow.log_dict(
+        {
+            "feature_names": fitted.features,
+            "n_features": len(fitted.features),
+            "model_type": used.estimators[task.labels is not None],
+        },
+        "model_info.json",
     )
+    for epoch, value in enumerate(used.train_losses(fitted.model), start=1):
+        mlflow.log_metric("train_loss", value, step=epoch, synchronous=False)
+    mlflow.flush_async_logging()
 
 
 def important_features(experiment: Experiment, share: float) -> list[str]:
-    """Return the fewest features that bring `share` of the model's total gain, in the model's order."""
-    ranked = sorted(experiment.gain, key=lambda name: -experiment.gain[name])
-    total, kept, reached = sum(experiment.gain.values()), set[str](), 0.0
+    """Return the fewest features that bring `share` of the model's total importance, in the model's order."""
+    importance = experiment.fitted.chosen_importance
+    ranked = sorted(importance, key=lambda name: -importance[name])
+    total, kept, reached = sum(importance.values()), set[str](), 0.0
     for name in ranked:
         if kept and reached >= share * total:
             break
         kept.add(name)
-        reached += experiment.gain[name]
-    return [name for name in experiment.features if name in kept]
+        reached += importance[name]
+    return [name for name in experiment.fitted.features if name in kept]

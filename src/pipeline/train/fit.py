@@ -1,116 +1,141 @@
-"""The final fit of an experiment, with every parameter stated, under MLflow's autologging."""
+"""The fits of an experiment: a learner on some features, cross-validated, fitted on all rows, tested."""
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.errors import PipelineError
+from pipeline.families import Family, Importance
+from pipeline.learn.cross_validation import CrossValidation
+from pipeline.learn.learner import Learner, Problem, Sampled
+from pipeline.memory import release_memory
 from pipeline.params import TrainParams
-from pipeline.train.cross_validation import Fold, XGBoostParams
-from pipeline.train.locked import locked_requirements
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    from numpy.typing import NDArray
-    from xgboost import XGBRegressor
+from pipeline.train.evaluation import Evaluation, Metrics
+from pipeline.train.tables import Tables, columns_of, scaler_of
 
 
-def fixed_params(params: TrainParams) -> XGBoostParams:
-    """Return what every fit of a pipeline shares, by the names of XGBoost's native interface."""
-    return {
-        "objective": "reg:squarederror",
-        "eval_metric": "rmse",
-        "tree_method": "hist",
-        "device": "cpu",
-        "seed": params.seed,
-        "nthread": params.n_jobs,
-    }
+@dataclass(frozen=True)
+class Fitted:
+    """A model and what it scored.
 
-
-def effective_params(native: XGBoostParams, fold: Fold) -> XGBoostParams:
-    """Return every parameter XGBoost will use, defaults too, by the estimator's names.
-
-    Stating them makes autologging record values where it would otherwise record the text 'None'.
-
-    Parameters
+    Attributes
     ----------
-    native : dict
-        Parameters of the native interface.
-    fold : Fold
-        Any; XGBoost works its configuration out from data.
+    model : estimator
+        Fitted on all training rows.
+    sampled : dict
+        The parameters that were searched.
+    stated : dict
+        Effective parameters by the estimator's own names.
+    scores : CrossValidation
+        Of exactly these parameters and rounds, with curves.
+    of_folds : list of dict
+        Metrics of each fold's validation rows.
+    metrics : dict of str to float
+        Of the test rows, and over the folds.
+    importance : dict of dict
+        Measures by name, each a number for every feature; the first chooses features.
+    outputs : array, shape (n_test,) or (n_test, n_classes)
+        Predictions, or probabilities, of the test rows.
     """
-    from xgboost import Booster, XGBRegressor
 
-    config = _flatten(json.loads(Booster(native, [fold.train]).save_config()))
-    # base_score is estimated from the training target, the others have other names in the native interface.
-    names = set(XGBRegressor().get_params()) & set(config) - {"base_score", "n_jobs", "random_state"}
-    effective = {name: _number_or_text(config[name]) for name in sorted(names) if config[name] not in ("", "()")}
-    return effective | {name: value for name, value in native.items() if name not in ("seed", "nthread")}
+    model: Any
+    features: list[str]
+    sampled: Sampled
+    stated: Sampled
+    scores: CrossValidation
+    of_folds: list[Metrics]
+    metrics: Metrics
+    importance: Importance
+    outputs: NDArray[Any]
+
+    @property
+    def chosen_importance(self) -> dict[str, float]:
+        """The measure that chooses features."""
+        return next(iter(self.importance.values()))
+
+
+def learner_of(name: str, family: Family, params: TrainParams, tables: Tables, features: list[str]) -> Learner:
+    """Return a model family at work on some features of the training table."""
+    fixed = {**family.defaults, **params.params.get(name, {})}
+    if fixed.get("scale_pos_weight") == "balanced":
+        fixed["scale_pos_weight"] = balanced_weight(tables)
+    problem = Problem(
+        task=tables.task,
+        fixed=fixed,
+        space=params.space_of(name),
+        search=params.search,
+        seed=params.seed,
+        n_jobs=params.n_jobs,
+        scaler=scaler_of(tables.scaler, features),
+        folds=tables.fold_tables(features),
+    )
+    return family.learner(problem)
 
 
 def fit(
-    X: "pd.DataFrame", y: "NDArray[np.float64]", effective: XGBoostParams, n_estimators: int, params: TrainParams
-) -> "XGBRegressor":
-    """Fit on all training rows, autologged into the active MLflow run.
+    family: Family,
+    learner: Learner,
+    found: tuple[Sampled, CrossValidation],
+    tables: Tables,
+    features: list[str],
+    evaluation: Evaluation,
+    logging: AbstractContextManager[object],
+) -> Fitted:
+    """Fit on all training rows and judge on test rows and folds.
 
     Parameters
     ----------
-    X : DataFrame of float64, shape (n_rows, n_features)
-    y : array of float64, shape (n_rows,)
-    effective : dict
-        From `effective_params`.
-    n_estimators : int
-        Boosting rounds.
-    params : TrainParams
+    family : Family
+    learner : Learner
+    found : (dict, CrossValidation)
+        The parameters and what they scored.
+    tables : Tables
+    features : list of str
+        Those of the learner.
+    evaluation : Evaluation
+    logging : context manager
+        In which the fit takes place.
     """
-    from xgboost import XGBRegressor
-
-    model = XGBRegressor(
-        **effective,
-        n_estimators=n_estimators,
-        base_score=float(y.mean()),
-        random_state=params.seed,
-        n_jobs=params.n_jobs,
-    )
-    with _autologging(), locked_requirements():
-        model.fit(X, y)
-    return model
-
-
-@contextmanager
-def _autologging() -> Iterator[None]:
-    """Autolog the fits within the block and none outside: those of a search would log a model each."""
-    import mlflow
-
-    mlflow.xgboost.autolog(
-        log_models=True,
-        log_input_examples=True,
-        log_model_signatures=True,
-        log_datasets=False,  # the prepared tables are logged, with their hashes
-        importance_types=[],  # drawn in report.py
-        silent=True,
-    )
-    try:
-        yield
-    finally:
-        mlflow.xgboost.autolog(disable=True, silent=True)
+    sampled, scores = found
+    model = learner.estimator(sampled, scores.n_rounds, tables.y_train)
+    stated = learner.stated(model)
+    X_train, X_test = columns_of(tables.X_train, features), columns_of(tables.X_test, features)
+    release_memory()  # the search's, before what takes most
+    with logging:
+        learner.fit(model, X_train, tables.y_train)
+    outputs = np.asarray(model.predict_proba(X_test) if tables.task.labels else model.predict(X_test), np.float64)
+    rows = tables.rows
+    of_folds = [
+        evaluation.of_fold(tables.y_train[fold.valid], valid_outputs, _rows(rows.get("train"), fold.valid))
+        for fold, valid_outputs in zip(tables.folds, scores.outputs, strict=True)
+    ]
+    tested = evaluation.of_test(tables.y_train, tables.y_test, outputs, _rows(rows.get("test"), slice(None)))
+    metrics = tested | evaluation.over_folds(of_folds)
+    importance = family.importance(model, X_train, tables.y_train)
+    return Fitted(model, features, sampled, stated, scores, of_folds, metrics, importance, outputs)
 
 
-def _flatten(config: dict[str, Any]) -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for name, value in config.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value)
-        elif isinstance(value, str):
-            flat[name] = value
-    return flat
+def balanced_weight(tables: Tables) -> float:
+    """Return how many negative training rows there are for each positive one.
+
+    Raises
+    ------
+    PipelineError
+        When there are not two labels.
+    """
+    if tables.task.n_classes != 2:
+        raise PipelineError(
+            "train.params.xgboost.scale_pos_weight in params.yaml is balanced, and the target has not two labels",
+            "remove it: it weighs the positive of two labels",
+        )
+    positive = int(tables.y_train.sum())
+    return (len(tables.y_train) - positive) / positive
 
 
-def _number_or_text(value: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(value)
-        except ValueError:
-            continue
-    return value
+def _rows(table: pd.DataFrame | None, positions: Any) -> pd.DataFrame:
+    """Return some rows of a prepared table; none where no function of the user's asks for them."""
+    return pd.DataFrame() if table is None else table.iloc[positions]

@@ -1,5 +1,7 @@
 """The neighbour features of training rows, learnt so that no row sees its own target or that of a validation row."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -9,6 +11,7 @@ from pipeline.features import FeatureTransformer
 from pipeline.neighbors import Neighbors, out_of_fold
 from pipeline.params import Params, SplitParams
 from pipeline.split import Rows, fold_rows
+from pipeline.task import Task
 
 
 class NeighborLearner:
@@ -26,10 +29,16 @@ class NeighborLearner:
         transformer: FeatureTransformer,
         train: pd.DataFrame,
         X: pd.DataFrame,
-        y: NDArray[np.float64],
+        y: NDArray[Any],
+        task: Task,
     ) -> None:
         assert params.features.neighbors is not None
-        self.what = transformer.neighborhood(params.features.neighbors, params.dataset.target)
+        target = params.dataset.target
+        if task.n_classes > 2:  # the share of each label among the neighbours
+            names, y = [f"{target} {text}" for text in task.texts], np.eye(task.n_classes)[y]
+        else:
+            names, y = [target], y.astype(np.float64)
+        self.what = transformer.neighborhood(params.features.neighbors, names)
         self.transformer = transformer.with_neighbors(X, y, self.what)
         self.params = params
         self.train = train

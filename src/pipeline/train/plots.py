@@ -1,7 +1,7 @@
 """The pictures of an experiment run, each a figure to save as PNG."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -9,10 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, PercentFormatter
 from numpy.typing import NDArray
 
-from pipeline.train.cross_validation import CrossValidation
-
-if TYPE_CHECKING:
-    from shap import Explanation
+from pipeline.learn.cross_validation import CrossValidation
 
 DPI = 120
 DRAWN_ROWS = 5000  # at most so many points in a picture
@@ -23,14 +20,34 @@ ONE_DIGIT, SHORTEST = EngFormatter(sep="", places=1), EngFormatter(sep="")  # th
 
 IMPORTANCE_TITLES = {
     "weight": ("splits that use a feature", "number of splits"),
+    "impurity": ("mean decrease of impurity by a feature's splits", "share of the sum over features"),
+    "permutation": ("loss that shuffling a feature adds", "share of the sum over features"),
     "gain": ("average gain of a feature's splits", "share of the sum over features"),
     "cover": ("average number of rows in a feature's splits", "share of the sum over features"),
     "total_gain": ("gain of all of a feature's splits", "share of the sum over features"),
 }
 
 
+@dataclass(frozen=True)
+class Explained:
+    """SHAP values of some rows.
+
+    Attributes
+    ----------
+    X : DataFrame, shape (n_rows, n_features)
+    values : array of float, shape (n_rows, n_features) or (n_rows, n_features, n_classes)
+    unit, unit_of_last : str
+        What they are in, over all classes and for the last one.
+    """
+
+    X: pd.DataFrame
+    values: NDArray[np.float64]
+    unit: str
+    unit_of_last: str
+
+
 def importance_plot(importance: dict[str, float], kind: str, run_name: str) -> Figure:
-    """Draw the most important features by `kind`, one of XGBoost's measures."""
+    """Draw the most important features by `kind`, a measure of the model's family."""
     title, label = IMPORTANCE_TITLES[kind]
     title = f"{run_name}: {title}"
     if kind == "weight":
@@ -39,12 +56,13 @@ def importance_plot(importance: dict[str, float], kind: str, run_name: str) -> F
     return _bars({name: value / total for name, value in importance.items()}, title, label, _percent)
 
 
-def shap_importance_plot(explanation: "Explanation", run_name: str) -> Figure:
-    """Draw each feature's mean absolute SHAP value over the explained rows."""
+def shap_importance_plot(explanation: Explained, run_name: str) -> Figure:
+    """Draw each feature's mean absolute SHAP value over the explained rows, and over the classes of several."""
     means = np.abs(explanation.values).mean(axis=0)
-    title = f"{run_name}: mean effect on a prediction, {len(explanation):,} rows"
-    values = dict(zip(explanation.feature_names, map(float, means), strict=True))
-    return _bars(values, title, "mean absolute SHAP value, in the target's unit", _number)
+    means = means if means.ndim == 1 else means.mean(axis=1)
+    title = f"{run_name}: mean effect on a prediction, {len(explanation.values):,} rows"
+    values = dict(zip(explanation.X.columns, map(float, means), strict=True))
+    return _bars(values, title, f"mean absolute SHAP value, {explanation.unit}", _number)
 
 
 def _bars(values: dict[str, float], title: str, label: str, number_format: Callable[[float], str]) -> Figure:
@@ -54,7 +72,7 @@ def _bars(values: dict[str, float], title: str, label: str, number_format: Calla
     figure = Figure(figsize=(8, 1.4 + 0.32 * len(shown)), layout="constrained")
     axes = figure.subplots()
     bars = axes.barh(range(len(shown)), [value for _, value in shown], color=BLUE)
-    axes.set_yticks(range(len(shown)), [_short(name) for name, _ in shown])
+    axes.set_yticks(range(len(shown)), [short(name) for name, _ in shown])
     axes.bar_label(bars, fmt=number_format, padding=3, fontsize=8)
     axes.margins(x=0.12)
     if len(ranked) > len(shown):
@@ -75,7 +93,7 @@ def predicted_vs_actual_plot(
     axes.plot([low, high], [low, high], color=ORANGE, linewidth=1.2, label="predicted = actual")
     drawn = _drawn(len(y_true))
     axes.scatter(y_true[drawn], y_pred[drawn], s=7, alpha=_alpha(len(drawn)), color=BLUE, linewidths=0, rasterized=True)
-    axes.set(title=f"{run_name}: {_short(target)} of {len(drawn):,} test rows", xlabel="actual", ylabel="predicted")
+    axes.set(title=f"{run_name}: {short(target)} of {len(drawn):,} test rows", xlabel="actual", ylabel="predicted")
     axes.legend(loc="upper left", frameon=False)
     axes.set_aspect("equal")
     axes.xaxis.set_major_formatter(_tick)
@@ -97,7 +115,7 @@ def residuals_plot(y_true: NDArray[np.float64], y_pred: NDArray[np.float64], tar
     scatter.set(
         title=f"{run_name}: residuals of {len(drawn):,} test rows",
         xlabel="predicted",
-        ylabel=f"{_short(target)}: actual − predicted",
+        ylabel=f"{short(target)}: actual − predicted",
     )
     histogram.hist(residuals, bins=50, orientation="horizontal", color=BLUE)
     histogram.axhline(0, color=ORANGE, linewidth=1.2)
@@ -110,8 +128,18 @@ def residuals_plot(y_true: NDArray[np.float64], y_pred: NDArray[np.float64], tar
     return figure
 
 
-def learning_curve_plot(scores: CrossValidation, run_name: str) -> Figure:
-    """Draw the folds' RMSE after each boosting round: mean, and one standard deviation either side."""
+def learning_curve_plot(scores: CrossValidation, run_name: str, rounds: str, loss: str) -> Figure:
+    """Draw the folds' scores after each round: mean, and one standard deviation either side.
+
+    Parameters
+    ----------
+    scores : CrossValidation
+    run_name : str
+    rounds : str
+        What is counted, such as "boosting rounds".
+    loss : str
+        ``rmse`` or ``log_loss``.
+    """
     figure = Figure(figsize=(8, 4.6), layout="constrained")
     axes = figure.subplots()
     for curves, name, colour in ((scores.train_curves, "training", ORANGE), (scores.valid_curves, "validation", BLUE)):
@@ -121,8 +149,8 @@ def learning_curve_plot(scores: CrossValidation, run_name: str) -> Figure:
         axes.fill_between(scores.rounds, mean - deviation, mean + deviation, color=colour, alpha=0.25, linewidth=0)
     axes.set(
         title=f"{run_name}: learning curve, mean of {len(scores.valid_curves)} folds ± one deviation",
-        xlabel="boosting rounds",
-        ylabel="RMSE",
+        xlabel=rounds,
+        ylabel={"rmse": "RMSE", "log_loss": "log loss"}[loss],
     )
     axes.yaxis.set_major_formatter(_tick)
     # The first rounds fall from the deviation of the target; what matters is where the curves part.
@@ -135,52 +163,35 @@ def learning_curve_plot(scores: CrossValidation, run_name: str) -> Figure:
     return figure
 
 
-def shap_summary_plot(explanation: "Explanation", run_name: str) -> Figure:
-    """Draw each feature's SHAP values over the explained rows, coloured by the feature's value."""
+def shap_summary_plot(explanation: Explained, run_name: str) -> Figure:
+    """Draw each feature's SHAP values over the explained rows, coloured by the feature's value.
+
+    Of several classes those of the last are drawn, which the axis names.
+    """
     import matplotlib.pyplot as plt
     import shap
 
+    X, values = explanation.X, explanation.values
+    drawn = shap.Explanation(
+        values=values if values.ndim == 2 else values[:, :, -1],
+        data=X.to_numpy(),
+        feature_names=[short(name) for name in X.columns],
+    )
     figure, axes = plt.subplots()
     before = np.random.get_state()
     np.random.seed(0)  # shap scatters the points by NumPy's global generator
-    shap.plots.beeswarm(explanation, max_display=SHOWN_FEATURES, show=False, ax=axes, plot_size=None)
+    shap.plots.beeswarm(drawn, max_display=SHOWN_FEATURES, show=False, ax=axes, plot_size=None)
     np.random.set_state(before)
     plt.close(figure)
-    figure.set_size_inches(9, 1.8 + 0.36 * min(SHOWN_FEATURES, len(explanation.feature_names)))
-    axes.set_title(f"{run_name}: what moves a prediction, {len(explanation):,} rows")
-    axes.set_xlabel("SHAP value: effect on the prediction, in the target's unit", fontsize=10)
+    figure.set_size_inches(9, 1.8 + 0.36 * min(SHOWN_FEATURES, X.shape[1]))
+    axes.set_title(f"{run_name}: what moves a prediction, {len(X):,} rows")
+    axes.set_xlabel(f"SHAP value: effect on the prediction, {explanation.unit_of_last}", fontsize=10)
     axes.xaxis.set_major_formatter(_tick)
     axes.tick_params(labelsize=10)
     return figure
 
 
-def explain(booster: object, X: pd.DataFrame) -> "Explanation":
-    """Compute exact SHAP values with XGBoost's own TreeSHAP.
-
-    Parameters
-    ----------
-    booster : xgboost.Booster
-    X : DataFrame of float32, shape (n_rows, n_features)
-
-    Returns
-    -------
-    shap.Explanation
-        Values and base values in the target's unit; they add up to the prediction.
-    """
-    import shap
-    from xgboost import Booster, DMatrix
-
-    assert isinstance(booster, Booster)
-    contributions = booster.predict(DMatrix(X), pred_contribs=True)
-    return shap.Explanation(
-        values=contributions[:, :-1],
-        base_values=contributions[:, -1],
-        data=X.to_numpy(),
-        feature_names=[_short(name) for name in X.columns],
-    )
-
-
-def _short(name: str) -> str:
+def short(name: str) -> str:
     """Shorten a name for a label, with no sign that starts a formula."""
     short = name if len(name) <= LABEL_LENGTH else name[: LABEL_LENGTH - 1] + "…"
     return short.replace("$", r"\$")

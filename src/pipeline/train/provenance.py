@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.params import Params
 from pipeline.paths import DATA_PROFILE
+from pipeline.train.dataset_input import dataset_input
 from pipeline.train.tables import Tables
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Provenance:
         import mlflow
 
         mlflow.set_tags(self.tags)
-        mlflow.log_params(_flat({name: self.settings[name] for name in ("dataset", "train")}))
+        mlflow.log_params(_flat({name: self.settings[name] for name in ("dataset", "evaluate", "train")}))
         mlflow.log_dict(self.settings, "params.yaml")
         client.log_inputs(run_id, datasets=list(self.inputs))
         mlflow.log_dict(self.environment, "environment.json")
@@ -53,7 +54,10 @@ def provenance_of(folder: Path, params: Params, tables: Tables) -> Provenance:
     return Provenance(
         tags={"data_sha256": hashes["raw"], **git_tags(folder), **dvc_tags()},
         settings=params.model_dump(by_alias=True),
-        inputs=tables.inputs,
+        inputs=[
+            dataset_input(telling, tables.profile["rows"][context], context, hashes[context], params.dataset)
+            for context, telling in tables.telling.items()
+        ],
         environment=environment(),
         profile=tables.profile,
     )

@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,12 @@ from pipeline.errors import StoreError
 from pipeline.features import FEATURES_FILE, FeatureTransformer, Kind
 from pipeline.files import sha256
 from pipeline.neighbors import NEIGHBORS_FILE
+from pipeline.serve.raw_rows import PROBABILITY
+from pipeline.task import Task
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.models import ModelSignature
+    from mlflow.models import Model, ModelSignature
 
 SOURCES = Path(__file__).parents[1]
 LOADER = "pipeline.serve.raw_rows"
@@ -25,28 +28,43 @@ CODE = (
     "errors.py",
     "expressions.py",
     "features.py",
+    "flux.py",
     "neighbors.py",
     "serve/__init__.py",
     "serve/raw_rows.py",
 )
 
 
-def add_raw_rows_view(
-    client: "MlflowClient", model_id: str, transformer: FeatureTransformer, features: list[str], example: pd.DataFrame
-) -> str:
-    """Add the feature transformer and a python_function flavour over it to a logged XGBoost model.
+@dataclass(frozen=True)
+class RawRowsView:
+    """What stands between raw rows and a model.
+
+    Attributes
+    ----------
+    transformer : FeatureTransformer
+        As fitted on the training rows.
+    features : list of str
+        Those of its features that the model takes, in order.
+    task : Task
+    example : DataFrame, shape (n_rows, n_columns)
+        Raw rows to store as the model's input example.
+    """
+
+    transformer: FeatureTransformer
+    features: list[str]
+    task: Task
+    example: pd.DataFrame
+
+
+def add_raw_rows_view(client: "MlflowClient", model_id: str, view: RawRowsView) -> str:
+    """Add the feature transformer and a python_function flavour over it to a logged model.
 
     Parameters
     ----------
     client : MlflowClient
     model_id : str
         The logged model that autologging wrote.
-    transformer : FeatureTransformer
-        As fitted on the training rows.
-    features : list of str
-        Those of its features that the model takes, in order.
-    example : DataFrame, shape (n_rows, n_columns)
-        Raw rows to store as the model's input example.
+    view : RawRowsView
 
     Returns
     -------
@@ -63,31 +81,49 @@ def add_raw_rows_view(
                 f"autologging left no files of model {model_id} in the store", "see the log above, then run it again"
             )
         model = Model.load(str(logged))
-        model_file = str(model.flavors["xgboost"]["data"])
+        model_file = model_file_of(model)
         digest = sha256(logged / model_file)
 
-        view = Path(name) / "view"
-        for module in CODE:
-            target = view / "code" / "pipeline" / module
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(SOURCES / module, target)
-        stored = {"transformer": transformer.to_dict(), "model_file": model_file, "feature_names": features}
-        _write_json(view / FEATURES_FILE, stored)
-        if transformer.neighbors and set(transformer.neighbor_names) & set(features):
-            transformer.neighbors.save(view / NEIGHBORS_FILE)
-        split = json.loads(example.to_json(orient="split", index=False, double_precision=15))
-        _write_json(view / "input_example.json", split)
-        _write_json(view / "serving_input_example.json", {"dataframe_split": split})
+        added = Path(name) / "view"
+        write_view(view, model_file, added)
+        split = json.loads(view.example.to_json(orient="split", index=False, double_precision=15))
+        _write_json(added / "input_example.json", split)
+        _write_json(added / "serving_input_example.json", {"dataframe_split": split})
         flavour = model.flavors["python_function"]
         flavour |= {"loader_module": LOADER, "code": "code"}
-        flavour.pop("data")
-        model.signature = signature_of(transformer)
-        model.save(str(view / "MLmodel"))
-        client.log_model_artifacts(model_id, str(view))
+        for key in ("data", "model_path", "predict_fn"):
+            flavour.pop(key, None)
+        model.signature = signature_of(view)
+        model.save(str(added / "MLmodel"))
+        client.log_model_artifacts(model_id, str(added))
     return digest
 
 
-def signature_of(transformer: FeatureTransformer) -> "ModelSignature":
+def write_view(view: RawRowsView, model_file: str, folder: Path) -> None:
+    """Write what `RawRowsModel` needs besides the model file: transformer, names, labels, and its own code."""
+    for module in CODE:
+        target = folder / "code" / "pipeline" / module
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(SOURCES / module, target)
+    transformer, features = view.transformer, view.features
+    stored = {
+        "transformer": transformer.to_dict(),
+        "model_file": model_file,
+        "feature_names": features,
+        "labels": view.task.labels,
+    }
+    _write_json(folder / FEATURES_FILE, stored)
+    if transformer.neighbors and set(transformer.neighbor_names) & set(features):
+        transformer.neighbors.save(folder / NEIGHBORS_FILE)
+
+
+def model_file_of(model: "Model") -> str:
+    """Return the file of a logged model that holds the fitted estimator."""
+    flavours = model.flavors
+    return str(flavours["xgboost"]["data"] if "xgboost" in flavours else flavours["sklearn"]["pickled_model"])
+
+
+def signature_of(view: RawRowsView) -> "ModelSignature":
     """Return the signature of raw rows: every input column is required, though its value may be missing."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
@@ -97,9 +133,15 @@ def signature_of(transformer: FeatureTransformer) -> "ModelSignature":
     types: dict[Kind, DataType | AnyType] = {"number": DataType.double, "text": DataType.string, "boolean": AnyType()}  # type: ignore[no-untyped-call]
 
     inputs: list[ColSpec | TensorSpec] = [
-        ColSpec(types[kind], name, required=True) for name, kind in transformer.kinds.items()
+        ColSpec(types[kind], name, required=True) for name, kind in view.transformer.kinds.items()
     ]
-    return ModelSignature(inputs=Schema(inputs), outputs=Schema([ColSpec("double")]))
+    labels = view.task.labels
+    if labels is None:
+        return ModelSignature(inputs=Schema(inputs), outputs=Schema([ColSpec("double")]))
+    of_label = {bool: DataType.boolean, int: DataType.long, str: DataType.string}[type(labels[0])]
+    outputs: list[ColSpec | TensorSpec] = [ColSpec(of_label, "prediction")]
+    outputs += [ColSpec("double", f"{PROBABILITY}{label}") for label in labels]
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
 
 
 def _write_json(path: Path, value: object) -> None:

@@ -1,26 +1,30 @@
-"""Stage 2, model_train: three experiments, and the ids and numbers of the one that wins."""
+"""Stage 2, model_train: three experiments of each model family, and the ids and numbers of the one that wins."""
 
 import csv
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import PipelineError
+from pipeline.families import family
 from pipeline.files import replacing, write_json
 from pipeline.memory import release_memory
 from pipeline.metrics import rounded
 from pipeline.params import Params
 from pipeline.paths import BEST_METRICS, BEST_MODEL_INFO, EXPERIMENTS_SUMMARY, PLOTS
+from pipeline.task import Task
 from pipeline.tracking import open_experiment, open_store
-from pipeline.train.experiments import Experiment, Setup, important_features, run_experiment
+from pipeline.train.evaluation import Evaluation
+from pipeline.train.experiments import PRODUCTION_CANDIDATE, Experiment, Setup, important_features, run_experiment
+from pipeline.train.fit import Fitted
 from pipeline.train.provenance import provenance_of
 from pipeline.train.tables import Tables, load_tables
 
 PLOTTED_ROWS = 500
+CONFUSED_ROWS = 5000
 
 
 def train(params: Params, folder: Path) -> list[Experiment]:
-    """Run the three experiments on the prepared tables and write which one won.
+    """Run the three experiments of each model family on the prepared tables and write which one won.
 
     Parameters
     ----------
@@ -31,20 +35,16 @@ def train(params: Params, folder: Path) -> list[Experiment]:
     Returns
     -------
     list of Experiment
-        The winner, by cross-validated RMSE, first.
+        The winner, by the metric that ``evaluate.choose_by`` names, first.
 
     Raises
     ------
     PipelineError
-        When the prepared tables or the store cannot be used.
+        When the prepared tables, the store or the user's own metric cannot be used.
     """
-    if params.dataset.task != "regression":
-        raise PipelineError(
-            "model_train takes regressions only, and dataset.task in params.yaml is classification",
-            "choose a numeric target and set dataset.task: regression",
-        )
     (folder / PLOTS).mkdir(parents=True, exist_ok=True)  # now, not after an hour of training
     tables = load_tables(folder, params)
+    evaluation = Evaluation.of(params.evaluate, tables, folder)
     release_memory()
     n_rows, search = len(tables.y_train), params.train.search
     if tables.n_search_rows < n_rows:
@@ -53,78 +53,101 @@ def train(params: Params, folder: Path) -> list[Experiment]:
         print(f"model_train: searching for {search.time_budget:g} seconds: the same seed may give another model")
     client = open_store()
     experiment_id = open_experiment(client, params.train.experiment_name)
-    setup = Setup(client, experiment_id, params, tables, provenance_of(folder, params, tables))
+    provenance = provenance_of(folder, params, tables)
+    setup = Setup(client, experiment_id, params, tables, evaluation, provenance)
 
-    every = list(tables.X_train.columns)
-    seed = params.train.seed
-    tuned = _shown(run_experiment(setup, "exp1_tuned", every, search_seed=seed))
-    important = important_features(tuned, params.train.important_gain)
-    reduced = _shown(run_experiment(setup, "exp2_important_features", important, like=tuned))
-    selected = _shown(run_experiment(setup, "exp3_tuned_selected", important, search_seed=seed + 1))
-
-    ranked = sorted([tuned, reduced, selected], key=lambda experiment: experiment.metrics["cv_rmse_mean"])
-    write_outputs(ranked, tables, params, folder)
-    print(f"model_train: {ranked[0].run_name} wins by cv_rmse_mean; its run is {ranked[0].run_id}")
+    experiments = [one for name in params.train.models for one in _three_experiments(setup, name)]
+    ranked = sorted(experiments, key=lambda one: evaluation.rank(one.fitted.metrics))
+    client.set_tag(ranked[0].run_id, "stage", PRODUCTION_CANDIDATE)
+    write_outputs(ranked, tables, evaluation, params, folder)
+    print(f"model_train: {ranked[0].run_name} wins by {evaluation.chosen_by}; its run is {ranked[0].run_id}")
     return ranked
 
 
-def write_outputs(ranked: list[Experiment], tables: Tables, params: Params, folder: Path) -> None:
+def _three_experiments(setup: Setup, family_name: str) -> list[Experiment]:
+    """Run the experiments of one model family; their names say which, where there are several."""
+    params, every = setup.params.train, list(setup.tables.X_train.columns)
+    suffix = f"_{family_name}" if len(params.models) > 1 else ""
+
+    def run(name: str, features: list[str], seed: int = 0, like: Experiment | None = None) -> Experiment:
+        experiment = run_experiment(setup, family_name, name + suffix, features, like, seed)
+        print(_line(experiment, setup.tables.task), flush=True)
+        return experiment
+
+    tuned = run("exp1_tuned", every, params.seed)
+    important = important_features(tuned, params.important_gain)
+    reduced = run("exp2_important_features", important, like=tuned)
+    selected = run("exp3_tuned_selected", important, params.seed + 1)
+    return [tuned, reduced, selected]
+
+
+def write_outputs(
+    ranked: list[Experiment], tables: Tables, evaluation: Evaluation, params: Params, folder: Path
+) -> None:
     """Write the ids and numbers of the winner (first in `ranked`) and a summary of all experiments."""
-    winner = ranked[0]
+    winner, fitted = ranked[0], ranked[0].fitted
     info = {
         "mlflow_run_id": winner.run_id,
         "model_uri": f"models:/{winner.model_id}",
         "model_id": winner.model_id,
         "run_name": winner.run_name,
+        "family": winner.family,
         "experiment_name": params.train.experiment_name,
         "model_sha256": winner.model_sha256,
         "data_sha256": tables.profile["sha256"]["raw"],
-        "feature_names": winner.features,
+        "feature_names": fitted.features,
     }
-    _write_csv(
-        folder / PLOTS / "learning_curve.csv",
-        ["round", "train_rmse", "valid_rmse"],
-        zip(
-            winner.scores.rounds,
-            _mean_curve(winner.scores.train_curves),
-            _mean_curve(winner.scores.valid_curves),
-            strict=True,
-        ),
-    )
-    total = sum(winner.gain.values()) or 1.0
-    importances = sorted(((value / total, name) for name, value in winner.gain.items()), reverse=True)
-    _write_csv(folder / PLOTS / "importance.csv", ["feature", "gain"], ((name, share) for share, name in importances))
-    rows = zip(tables.y_test[:PLOTTED_ROWS], winner.y_pred[:PLOTTED_ROWS], strict=True)
-    _write_csv(folder / PLOTS / "predicted_vs_actual.csv", ["actual", "predicted"], rows)
+    _write_plots(fitted, tables, folder / PLOTS)
     write_json(
-        folder / EXPERIMENTS_SUMMARY, {"chosen_by": "cv_rmse_mean", "experiments": [_summary(e) for e in ranked]}
+        folder / EXPERIMENTS_SUMMARY, {"chosen_by": evaluation.chosen_by, "experiments": [_summary(e) for e in ranked]}
     )
-    write_json(folder / BEST_METRICS, {name: rounded(value) for name, value in sorted(winner.metrics.items())})
+    write_json(folder / BEST_METRICS, {name: rounded(value) for name, value in sorted(fitted.metrics.items())})
     write_json(folder / BEST_MODEL_INFO, info)
 
 
-def _shown(experiment: Experiment) -> Experiment:
-    metrics = experiment.metrics
-    deviation = float(f"{metrics['cv_rmse_std']:.3g}")
-    print(
-        f"{experiment.run_name}: {len(experiment.features)} features, {experiment.n_estimators} rounds, "
-        f"cv_rmse {metrics['cv_rmse_mean']:.6g} ± {deviation:g}, test_rmse {metrics['test_rmse']:.6g} "
-        f"(baseline {metrics['baseline_rmse']:.6g})",
-        flush=True,
+def _write_plots(fitted: Fitted, tables: Tables, folder: Path) -> None:
+    scores, task = fitted.scores, tables.task
+    curves = zip(scores.rounds, _mean_curve(scores.train_curves), _mean_curve(scores.valid_curves), strict=True)
+    _write_csv(folder / "learning_curve.csv", ["round", f"train_{task.loss}", f"valid_{task.loss}"], curves)
+    importance = fitted.chosen_importance
+    total = sum(importance.values()) or 1.0
+    shares = sorted(((value / total, name) for name, value in importance.items()), reverse=True)
+    _write_csv(folder / "importance.csv", ["feature", "share"], ((name, share) for share, name in shares))
+    if task.labels:
+        truth, predicted = (task.decode(one[:CONFUSED_ROWS]) for one in (tables.y_test, fitted.outputs.argmax(axis=1)))
+        _write_csv(folder / "confusion.csv", ["actual", "predicted"], zip(truth, predicted, strict=True))
+    else:
+        rows = zip(tables.y_test[:PLOTTED_ROWS], fitted.outputs[:PLOTTED_ROWS], strict=True)
+        _write_csv(folder / "predicted_vs_actual.csv", ["actual", "predicted"], rows)
+
+
+def _line(experiment: Experiment, task: Task) -> str:
+    """Return what is printed of an experiment."""
+    fitted, loss = experiment.fitted, task.loss
+    metrics = fitted.metrics
+    tested = "log_loss" if task.labels else "test_rmse"
+    deviation = float(f"{metrics[f'cv_{loss}_std']:.3g}")
+    line = (
+        f"{experiment.run_name}: {len(fitted.features)} features, {fitted.scores.n_rounds} "
+        f"{family(experiment.family).rounds.split()[-1]}, cv_{loss} {metrics[f'cv_{loss}_mean']:.6g} "
+        f"± {deviation:g}, {tested} {metrics[tested]:.6g} "
+        f"(baseline {metrics[f'baseline_{loss}']:.6g})"
     )
-    return experiment
+    return f"{line}, accuracy {metrics['accuracy']:.4g}" if task.labels else line
 
 
 def _summary(experiment: Experiment) -> dict[str, Any]:
+    fitted = experiment.fitted
     return {
         "run_name": experiment.run_name,
+        "family": experiment.family,
         "mlflow_run_id": experiment.run_id,
         "model_id": experiment.model_id,
         "model_sha256": experiment.model_sha256,
-        "n_features": len(experiment.features),
-        "n_estimators": experiment.n_estimators,
-        "params": experiment.sampled,
-        "metrics": experiment.metrics,
+        "n_features": len(fitted.features),
+        "rounds": fitted.scores.n_rounds,
+        "params": fitted.sampled,
+        "metrics": fitted.metrics,
     }
 
 

@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 from pipeline.errors import PipelineError
 from pipeline.features import FeatureTransformer, non_features
 from pipeline.files import read_json, sha256
+from pipeline.learn.learner import FoldTables
 from pipeline.params import Params
-from pipeline.paths import DATA_PROFILE, TEST_TABLE, TRAIN_TABLE
+from pipeline.paths import DATA_PROFILE, SCALER, TEST_TABLE, TRAIN_TABLE
 from pipeline.split import Rows, fold_rows
-from pipeline.train.cross_validation import FoldTables
-from pipeline.train.dataset_input import dataset_input
+from pipeline.task import Task
+from pipeline.train.dataset_input import telling_rows
 from pipeline.train.neighbor_learner import NeighborLearner
 
 if TYPE_CHECKING:
-    from mlflow.entities import DatasetInput
+    from sklearn.preprocessing import StandardScaler
 
 EXAMPLE_ROWS = 5
 PREPARE = "dvc repro -f -s prepare"
@@ -53,26 +54,34 @@ class Tables:
         The first training rows as prepared: raw input columns only.
     X_train, X_test : DataFrames of float32, shapes (n_train, n_features) and (n_test, n_features)
         Neighbours of a training row are of other folds than its own.
-    y_train, y_test : arrays of float64, shapes (n_train,) and (n_test,)
+    y_train, y_test : arrays of float64 or, in a classification, of class numbers; shapes (n_train,) and (n_test,)
     folds : sequence of SearchFold
         Over all training rows, or over ``search.max_rows`` of them.
     transformer : FeatureTransformer
         Fitted on the training rows.
     profile : dict
         What stage prepare recorded of them.
-    inputs : sequence of DatasetInput
-        What MLflow is told of them.
+    task : Task
+    telling : dict of str to DataFrame
+        Of the tables "train" and "test" the few rows that tell MLflow their types.
+    rows : dict of str to DataFrame
+        The prepared tables "train" and "test", where a function of the user's judges by them; else empty.
+    scaler : StandardScaler
+        With mean and deviation of every feature, in order.
     """
 
     example: pd.DataFrame
     X_train: pd.DataFrame
     X_test: pd.DataFrame
-    y_train: NDArray[np.float64]
-    y_test: NDArray[np.float64]
+    y_train: NDArray[Any]
+    y_test: NDArray[Any]
     folds: Sequence[SearchFold]
     transformer: FeatureTransformer
     profile: dict[str, Any]
-    inputs: Sequence["DatasetInput"]
+    task: Task
+    telling: dict[str, pd.DataFrame]
+    rows: dict[str, pd.DataFrame]
+    scaler: "StandardScaler"
 
     @property
     def n_search_rows(self) -> int:
@@ -104,14 +113,13 @@ def load_tables(folder: Path, params: Params) -> Tables:
     dataset, target = params.dataset, params.dataset.target
     unused = non_features(train, dataset)
     inputs = [str(name) for name in train.columns if name not in unused]
-    test = _read(folder / TEST_TABLE, profile["sha256"]["test"], [*inputs, target])
-    described = [
-        dataset_input(table, context, profile["sha256"][context], dataset)
-        for context, table in (("train", train), ("test", test))
-    ]
-    transformer = FeatureTransformer.fit(train[inputs], dataset.derived)
+    judged_by_rows = params.evaluate.custom is not None
+    test = _read(folder / TEST_TABLE, profile["sha256"]["test"], None if judged_by_rows else [*inputs, target])
+    task = Task.of(train[target], dataset.task)
+    _check_labels(task, train[target], test[target], params)
+    transformer = FeatureTransformer.fit(train[inputs], dataset.derived, params.features.flux)
     X_train = transformer.transform(train)
-    y_train = train[target].to_numpy(np.float64, copy=True)  # a view would keep the whole table
+    y_train = task.encode(train[target])
     rows = _search_rows(len(train), params.train.search.max_rows, params.train.seed)
     divisions = [
         (rows[fold], rows[valid])
@@ -119,7 +127,7 @@ def load_tables(folder: Path, params: Params) -> Tables:
     ]
     near: list[tuple[pd.DataFrame, pd.DataFrame] | None] = [None] * len(divisions)
     if params.features.neighbors:
-        learner = NeighborLearner(params, transformer, train, X_train, y_train)
+        learner = NeighborLearner(params, transformer, train, X_train, y_train, task)
         near = [learner.of_fold(*division) for division in divisions]
         transformer = learner.transformer
         X_train[transformer.neighbor_names] = learner.of_training_rows()
@@ -131,12 +139,68 @@ def load_tables(folder: Path, params: Params) -> Tables:
         X_train=X_train,
         X_test=X_test,
         y_train=y_train,
-        y_test=test[target].to_numpy(np.float64, copy=True),
+        y_test=task.encode(test[target]),
         folds=[SearchFold(*division, learnt) for division, learnt in zip(divisions, near, strict=True)],
         transformer=transformer,
         profile=profile,
-        inputs=described,
+        task=task,
+        telling={"train": telling_rows(train).copy(), "test": telling_rows(test).copy()},
+        rows={"train": train, "test": test} if judged_by_rows else {},
+        scaler=_scaler(folder, transformer, X_train),
     )
+
+
+def _check_labels(task: Task, train: pd.Series, test: pd.Series, params: Params) -> None:
+    if task.labels is None:
+        return
+    if task.n_classes < 2:
+        raise PipelineError(
+            f"{params.dataset.path}: {params.dataset.target!r} has one label only among the training rows, "
+            f"{task.texts[0]!r}",
+            "choose another dataset.target in params.yaml, or add rows with other labels",
+        )
+    unseen = sorted(set(test) - set(train))
+    if unseen:
+        raise PipelineError(
+            f"{params.dataset.path}: {params.dataset.target!r} is {unseen[0]!r} in test rows and in no training row",
+            "use dataset.split.strategy: stratified in params.yaml, add rows of that label, or remove them",
+        )
+
+
+def _scaler(folder: Path, transformer: FeatureTransformer, X: pd.DataFrame) -> "StandardScaler":
+    """Return a scaler of every feature: with stage prepare's numbers, and, for those it has not seen, fitted here.
+
+    Booleans and categories stay 0 and 1.
+    """
+    import joblib
+    from sklearn.preprocessing import StandardScaler
+
+    path = folder / SCALER
+    if not path.exists():
+        raise PipelineError(f"{path} does not exist", f"run: {PREPARE}")
+    prepared = joblib.load(path)
+    scaler = StandardScaler().fit(pd.DataFrame(np.zeros((1, X.shape[1]), np.float32), columns=X.columns))
+    known = dict(zip(prepared.feature_names_in_, zip(prepared.mean_, prepared.var_, strict=True), strict=True))
+    for place, name in enumerate(X.columns):
+        mean, variance = known.get(name, (0.0, 1.0))
+        if name not in known and name in {*transformer.numeric_names, *transformer.neighbor_names}:
+            mean, variance = np.nanmean(X[name], dtype=np.float64), np.nanvar(X[name], dtype=np.float64)
+        scaler.mean_[place], scaler.var_[place] = mean, variance
+    scaler.scale_ = np.sqrt(np.where(scaler.var_ > 0, scaler.var_, 1.0))
+    scaler.n_samples_seen_ = len(X)
+    return scaler
+
+
+def scaler_of(scaler: "StandardScaler", features: Sequence[str]) -> "StandardScaler":
+    """Return the scaler of some of the features."""
+    from copy import copy
+
+    places = [list(scaler.feature_names_in_).index(name) for name in features]
+    chosen = copy(scaler)
+    for name in ("mean_", "var_", "scale_", "feature_names_in_"):
+        setattr(chosen, name, getattr(scaler, name)[places])
+    chosen.n_features_in_ = len(places)
+    return chosen
 
 
 def columns_of(X: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:

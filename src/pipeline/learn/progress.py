@@ -3,11 +3,11 @@
 import sys
 from collections.abc import Iterable
 
-from pipeline.train.scoring import Candidate
+from pipeline.learn.scoring import Candidate
 
 
-def best_of(candidates: Iterable[Candidate], total: int, label: str) -> Candidate:
-    """Return the candidate with the lowest mean RMSE on all folds (the first of equals), showing the best so far."""
+def best_of(candidates: Iterable[Candidate], total: int, label: str, loss: str) -> Candidate:
+    """Return the candidate with the lowest mean score on all folds (the first of equals), showing the best so far."""
     from tqdm import tqdm
 
     bar = tqdm(
@@ -18,9 +18,9 @@ def best_of(candidates: Iterable[Candidate], total: int, label: str) -> Candidat
         print(f"{label}: searching {total} candidates", flush=True)
     with bar:
         for candidate in candidates:
-            if best is None or (not candidate.dropped and candidate.rmse_mean < best.rmse_mean):
+            if best is None or (not candidate.dropped and candidate.mean < best.mean):
                 best = candidate
-            score = f"best cv_rmse {best.rmse_mean:.6g}"
+            score = f"best cv_{loss} {best.mean:.6g}"
             bar.set_postfix_str(score, refresh=False)
             bar.update()
             if bar.disable and (candidate.number % max(1, total // 4) == 0 or candidate.number == total):

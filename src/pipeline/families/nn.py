@@ -1,0 +1,142 @@
+"""A neural net: scikit-learn's multi-layer perceptron, on scaled inputs whose missing values are the mean."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.families import Family, Importance
+from pipeline.learn.estimators import Estimators, Outputs, Recipe
+from pipeline.learn.learner import FoldTables, Problem, Sampled
+from pipeline.space import Parameter, Range
+
+EXPLAINED_WITH = 20  # rows that stand for "not known" in SHAP values
+PERMUTED_ROWS = 1000
+SECONDS = 3  # that explaining may take, about
+
+
+def make(problem: Problem, sampled: Sampled, rounds: int) -> Any:
+    """Return an unfitted pipeline: the scaler of the training table, the mean for missing values, the net.
+
+    In a regression the target is scaled too: Adam's steps are made for numbers about 1.
+    """
+    from sklearn.compose import TransformedTargetRegressor
+    from sklearn.frozen import FrozenEstimator
+    from sklearn.impute import SimpleImputer
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    kind = MLPClassifier if problem.task.labels else MLPRegressor
+    stated = {**problem.fixed, **sampled, "max_iter": rounds, "random_state": problem.seed}
+    # Rounds are chosen by cross-validation, not by the training loss.
+    net = kind(**stated, solver="adam", n_iter_no_change=rounds + 1)
+    steps = [
+        ("scale", FrozenEstimator(problem.scaler)),
+        ("impute", SimpleImputer(strategy="constant", fill_value=0.0)),
+        ("mlp", net),
+    ]
+    pipeline = Pipeline(steps)
+    return pipeline if problem.task.labels else TransformedTargetRegressor(pipeline, transformer=StandardScaler())
+
+
+def net_of(model: Any) -> Any:
+    """Return the net within a model, fitted where the model is."""
+    pipeline = getattr(model, "regressor_", None) or getattr(model, "regressor", None) or model
+    return pipeline.named_steps["mlp"]
+
+
+def follow(
+    model: Any, fold: FoldTables, scored: Sequence[int], with_train: bool, n_classes: int
+) -> Iterator[tuple[Outputs, Outputs]]:
+    """Fit a net epoch by epoch, as `fit` would, and yield its outputs for training and validation rows."""
+    X_train, y_train, X_valid, _ = fold
+    pipeline, net = model if n_classes else model.regressor, net_of(model)
+    # One generator for all epochs, as in `fit`: a seed would shuffle the rows alike in every epoch.
+    net.set_params(random_state=np.random.RandomState(net.random_state), max_iter=scored[-1] + 1)
+    inputs, valid = pipeline[:-1].fit_transform(X_train), pipeline[:-1].transform(X_valid)
+    mean, deviation = (0.0, 1.0) if n_classes else (float(y_train.mean()), float(y_train.std()) or 1.0)
+    for epoch in range(1, scored[-1] + 1):
+        if n_classes:
+            net.partial_fit(inputs, y_train, classes=np.arange(n_classes))
+        else:
+            net.partial_fit(inputs, (y_train - mean) / deviation)
+        if epoch in scored:
+            tables = (inputs if with_train else inputs[:1], valid)
+            train, of_valid = (net.predict_proba(X) if n_classes else net.predict(X) for X in tables)
+            yield train * deviation + mean, of_valid * deviation + mean
+
+
+def importance(model: Any, X: pd.DataFrame, y: NDArray[Any]) -> Importance:
+    """Return how much worse the loss on training rows gets when a feature's values are shuffled.
+
+    Permutation importance: Breiman, *Random Forests*, 2001.
+    """
+    from sklearn.inspection import permutation_importance
+
+    rows = np.random.default_rng(0).permutation(len(X))[:PERMUTED_ROWS]
+    scoring = "neg_log_loss" if hasattr(model, "classes_") else "neg_root_mean_squared_error"
+    found = permutation_importance(model, X.iloc[rows], y[rows], scoring=scoring, n_repeats=3, random_state=0)
+    return {"permutation": dict(zip(X.columns, map(float, found.importances_mean.clip(0)), strict=True))}
+
+
+def explain(model: Any, X: pd.DataFrame) -> tuple[NDArray[Any], str]:
+    """Estimate SHAP values by permuting features (Štrumbelj & Kononenko 2014, as shap implements it)."""
+    import shap
+
+    def outputs(values: NDArray[Any]) -> NDArray[Any]:
+        rows = pd.DataFrame(values, columns=X.columns)
+        if not hasattr(model, "classes_"):
+            return np.asarray(model.predict(rows), dtype=np.float64)
+        found = np.asarray(model.predict_proba(rows), dtype=np.float64)
+        return found[:, 1] if found.shape[1] == 2 else found
+
+    table = X.fillna(X.mean()).fillna(0.0)
+    explainer = shap.PermutationExplainer(outputs, table.iloc[:EXPLAINED_WITH].to_numpy(), seed=0)
+    values = explainer(table.to_numpy(), max_evals=max(500, 2 * X.shape[1] + 1), silent=True).values
+    return np.asarray(values), "probability" if hasattr(model, "classes_") else ""
+
+
+def explainable_rows(model: Any, row_rounds: int, n_fits: int) -> int:
+    """Return how many rows can be explained in about `SECONDS`: the net is asked 500 times for each and the others."""
+    weights = sum(layer.size for layer in net_of(model).coefs_)
+    return max(1, int(SECONDS * 1e9 / (500 * EXPLAINED_WITH * (weights / 10 + 500))))
+
+
+FAMILY = Family(
+    flavour="sklearn",
+    estimators=("MLPRegressor", "MLPClassifier"),
+    rounds="epochs",
+    parameters={
+        "hidden_layer_sizes": Parameter(layers=True),
+        "activation": Parameter(1, 0, words=("identity", "logistic", "tanh", "relu")),
+        "alpha": Parameter(),
+        "learning_rate_init": Parameter(0, 1, above=True),
+        "batch_size": Parameter(1, 1e9, whole=True, words=("auto",)),
+        "max_iter": Parameter(1, 10_000, whole=True),
+    },
+    defaults={"hidden_layer_sizes": [128, 64, 32], "max_iter": 60},
+    space={
+        "alpha": Range(low=1e-5, high=1e-1, log=True),
+        "learning_rate_init": Range(low=3e-4, high=1e-2, log=True),
+    },
+    learner=partial(
+        Estimators,
+        Recipe(
+            make=make,
+            follow=follow,
+            rounds_name="max_iter",
+            compare_rounds=15,
+            has_best_round=True,
+            # One net is one estimator: so that a query by n_estimators finds runs of every family.
+            stated=lambda model: {"n_estimators": 1, **net_of(model).get_params()},
+        ),
+    ),
+    importance=importance,
+    explain=explain,
+    explainable_rows=explainable_rows,
+    train_losses=lambda model: [float(loss) for loss in net_of(model).loss_curve_],
+)

@@ -1,0 +1,80 @@
+"""Spaces of a search: the values each parameter may take, and what a model family allows of them."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Self
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from pipeline.section import Section
+
+
+class Range(Section):
+    """Values from `low` to `high`: whole numbers when both are whole, evenly in logarithm when `log`."""
+
+    low: int | float
+    high: int | float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError("`low` must be below `high`")
+        if self.log and self.low <= 0:
+            raise ValueError("`log` needs `low` above 0")
+        if self.log and isinstance(self.low, int) and isinstance(self.high, int):
+            raise ValueError("`log` is for fractions: write `low` or `high` with a decimal point")
+        return self
+
+
+Choices = Annotated[list[int | float | str], Field(min_length=1)]
+RangeOrChoices = Annotated[
+    Annotated[Range, Tag("range")] | Annotated[Choices, Tag("choices")],
+    Discriminator(lambda values: "range" if isinstance(values, dict | Range) else "choices"),
+]
+Space = dict[str, RangeOrChoices]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What a model family lets params.yaml say of one parameter of its estimator.
+
+    Attributes
+    ----------
+    low, high : float
+        The least and the greatest number it takes; `low` itself only unless `above`.
+    whole : bool
+        Whether only whole numbers will do.
+    above : bool
+        Whether it must be above `low`.
+    words : tuple
+        What it takes besides numbers.
+    layers : bool
+        Whether it is a list of whole numbers, which cannot be searched.
+    """
+
+    low: float = 0
+    high: float = 1e9
+    whole: bool = False
+    above: bool = False
+    words: tuple[str | None, ...] = ()
+    layers: bool = False
+
+    def refusal(self, value: Any) -> str | None:
+        """Return what the parameter takes when that is not `value`, else None."""
+        if self.layers:
+            fits = isinstance(value, list) and bool(value) and all(type(one) is int and one > 0 for one in value)
+            return None if fits else "it takes a list of whole numbers above 0"
+        if isinstance(value, str | bool | None):
+            fits = not isinstance(value, bool) and value in self.words
+        else:
+            fits = isinstance(value, int | float) and self.low <= value <= self.high
+            fits = fits and not (self.above and value == self.low) and not (self.whole and not isinstance(value, int))
+        return None if fits else self._takes()
+
+    def _takes(self) -> str:
+        words = " or ".join("null" if word is None else str(word) for word in self.words)
+        if self.high < self.low:
+            return f"it takes {words}"
+        least = f"above {self.low:g}" if self.above else f"{self.low:g} or more"
+        numbers = f"{'whole numbers, ' if self.whole else ''}{least}, at most {self.high:g}"
+        return f"it takes {numbers}" + (f", or {words}" if words else "")
