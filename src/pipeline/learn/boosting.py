@@ -1,24 +1,27 @@
 """XGBoost at work: folds that are binned once, shapes compared at a high learning rate, a final fit at a low one."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.learn.boosters import (
+    Fold,
+    both_curves,
+    effective_params,
+    losses_of,
+    objective_of,
+    outputs_of,
+    score_curve,
+)
 from pipeline.learn.cross_validation import CrossValidation, best_place, scored_rounds
 from pipeline.learn.learner import Problem, Sampled, Scoring
 from pipeline.learn.scoring import RACE_FOLDS, Candidate, Race
 from pipeline.learn.side_by_side import side_by_side
 from pipeline.space import Range, Space
-from pipeline.task import Task
-
-if TYPE_CHECKING:
-    from xgboost import Booster, QuantileDMatrix
 
 # XGBoost's own, where the space leaves it out.
 DEFAULT_LEARNING_RATE = 0.3
@@ -31,15 +34,6 @@ FLAT_WITHIN = 100
 # With `tpe` the winner's learning rate is lowered until so many times the rounds at which shapes are compared, in
 # inverse proportion to the rate, fill `max_rounds`: about where its best round is.
 SLACK = 2
-
-
-@dataclass(frozen=True)
-class Fold:
-    """One division of the training rows, binned for XGBoost."""
-
-    train: "QuantileDMatrix"
-    valid: "QuantileDMatrix"
-    y_valid: NDArray[Any]
 
 
 class Boosting:
@@ -56,7 +50,7 @@ class Boosting:
         from xgboost import QuantileDMatrix
 
         self.problem = problem
-        self.native = {**_objective(problem.task), "seed": problem.seed, "nthread": problem.n_jobs, **problem.fixed}
+        self.native = {**objective_of(problem.task), "seed": problem.seed, "nthread": problem.n_jobs, **problem.fixed}
         self.folds: list[Fold] = []
         for X_train, y_train, X_valid, y_valid in problem.folds:  # validation rows by the training rows' bins
             train = QuantileDMatrix(X_train, label=y_train, nthread=problem.n_jobs)
@@ -109,7 +103,7 @@ class Boosting:
     def cross_validate(self, sampled: Sampled, rounds: int, choose_round: bool) -> CrossValidation:
         """Fit on each fold for exactly `rounds` and score on the way; end the curves at the best round if asked."""
         native, scored = {**self.native, **sampled}, scored_rounds(rounds)
-        fitted = side_by_side(partial(_curves, scored=scored), [(native, fold) for fold in self.folds])
+        fitted = side_by_side(partial(both_curves, scored=scored), [(native, fold) for fold in self.folds])
         valid_curves = [valid for _, _, valid in fitted]
         end = best_place(valid_curves) + 1 if choose_round else len(scored)
         return CrossValidation(
@@ -117,7 +111,7 @@ class Boosting:
             train_curves=[train[:end] for _, train, _ in fitted],
             valid_curves=[valid[:end] for valid in valid_curves],
             outputs=[
-                _outputs(booster, fold.valid, self.problem.task, scored[end - 1])
+                outputs_of(booster, fold.valid, self.problem.task, scored[end - 1])
                 for (booster, _, _), fold in zip(fitted, self.folds, strict=True)
             ],
         )
@@ -169,7 +163,7 @@ class ShapeContest:
         """Fit candidates on folds, given by number, and return each validation row's loss."""
         learner = self.learner
         native = [({**learner.native, **sampled}, learner.folds[fold]) for sampled, fold in fits]
-        return side_by_side(partial(_losses, rounds=self.rounds, task=learner.problem.task), native)
+        return side_by_side(partial(losses_of, rounds=self.rounds, task=learner.problem.task), native)
 
 
 class EarlyStopping:
@@ -197,102 +191,3 @@ class EarlyStopping:
             candidate = Candidate(number, sampled, [min(curve) for curve in of_folds], best_rounds)
             scored.append((candidate, candidate.mean))
         return scored
-
-
-def score_curve(params: Sampled, fold: Fold, max_rounds: int, patience: int | None = None) -> list[float]:
-    """Fit `params` on a fold for `max_rounds`, or until `patience` rounds bring no better validation score.
-
-    Returns
-    -------
-    list of float
-        RMSE or log loss on the validation rows after each round, those of the patience included.
-    """
-    import xgboost as xgb
-
-    history: dict[str, dict[str, list[float]]] = {}
-    xgb.train(
-        params,
-        fold.train,
-        max_rounds,
-        evals=[(fold.valid, "valid")],
-        evals_result=history,
-        early_stopping_rounds=patience,
-        verbose_eval=False,
-    )
-    return history["valid"][params["eval_metric"]]
-
-
-def effective_params(native: Sampled, fold: Fold) -> Sampled:
-    """Return every parameter XGBoost will use, defaults too, by the estimator's names.
-
-    Parameters
-    ----------
-    native : dict
-        Parameters of the native interface.
-    fold : Fold
-        Any; XGBoost works its configuration out from data.
-    """
-    from xgboost import Booster, XGBRegressor
-
-    config = _flatten(json.loads(Booster(native, [fold.train]).save_config()))
-    # base_score is estimated from the training target, the others have other names in the native interface.
-    names = set(XGBRegressor().get_params()) & set(config) - {"base_score", "n_jobs", "random_state"}
-    effective = {name: _number_or_text(config[name]) for name in sorted(names) if config[name] not in ("", "()")}
-    return effective | {name: value for name, value in native.items() if name not in ("seed", "nthread")}
-
-
-def _objective(task: Task) -> Sampled:
-    shared: Sampled = {"tree_method": "hist", "device": "cpu"}
-    if not task.labels:
-        return {"objective": "reg:squarederror", "eval_metric": "rmse", **shared}
-    if task.n_classes == 2:
-        return {"objective": "binary:logistic", "eval_metric": "logloss", **shared}
-    return {"objective": "multi:softprob", "num_class": task.n_classes, "eval_metric": "mlogloss", **shared}
-
-
-def _curves(params: Sampled, fold: Fold, scored: Sequence[int]) -> tuple["Booster", list[float], list[float]]:
-    from xgboost import Booster
-
-    booster, done = Booster(params, [fold.train, fold.valid]), 0
-    train, valid = list[float](), list[float]()
-    for rounds in scored:
-        for number in range(done, rounds):
-            booster.update(fold.train, number)
-        done = rounds
-        # "[9]\ttrain-rmse:0.5\tvalid-rmse:0.6"
-        line = booster.eval_set([(fold.train, "train"), (fold.valid, "valid")])
-        for curve, part in zip((train, valid), line.split("\t")[1:], strict=True):
-            curve.append(float(part.rpartition(":")[2]))
-    return booster, train, valid
-
-
-def _losses(params: Sampled, fold: Fold, rounds: int, task: Task) -> NDArray[np.float64]:
-    import xgboost as xgb
-
-    booster = xgb.train(params, fold.train, rounds)
-    return task.losses(fold.y_valid, _outputs(booster, fold.valid, task, rounds))
-
-
-def _outputs(booster: "Booster", rows: "QuantileDMatrix", task: Task, rounds: int) -> NDArray[np.float64]:
-    """Return predictions, or probabilities of all classes, after some of the rounds."""
-    outputs = np.asarray(booster.predict(rows, iteration_range=(0, rounds)), dtype=np.float64)
-    return np.column_stack([1 - outputs, outputs]) if task.n_classes == 2 else outputs
-
-
-def _flatten(config: dict[str, Any]) -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for name, value in config.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value)
-        elif isinstance(value, str):
-            flat[name] = value
-    return flat
-
-
-def _number_or_text(value: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(value)
-        except ValueError:
-            continue
-    return value
