@@ -1,0 +1,341 @@
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.errors import TableError
+from pipeline.infer import Inferred, infer
+from pipeline.infer_columns import OtherSplit
+from pipeline.infer_names import says_code, says_identifier, says_owner, says_postal_code, says_row, says_time
+
+N = 400
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def of(target: object, **columns: object) -> Inferred:
+    """Infer from a table of a size, the given columns, and the target."""
+    size = np.random.default_rng(1).normal(50, 10, N).round(3)
+    return infer(pd.DataFrame({"size": size, **columns, "y": target}), "y", "data.csv")
+
+
+def noise() -> np.ndarray:
+    return np.random.default_rng(2).normal(size=N)
+
+
+@pytest.mark.parametrize(
+    ("values", "task", "reason"),
+    [
+        (["yes", "no"], "classification", "text with 2 labels: 'yes' (200 rows), 'no' (200 rows)"),
+        ([True, False], "classification", "true or false"),
+        ([True, False, None, True], "classification", "true or false"),
+        ([0, 1], "classification", "2 different whole numbers"),
+        ([1.0, 2.0, np.nan, 1.0], "classification", "2 different whole numbers"),
+        (range(10), "classification", "10 different whole numbers"),
+        (range(16), "regression", "16 different whole numbers, which may be labels as well"),
+        (range(40), "regression", "40 different numbers"),
+        ([0.5, 1, 1.5, 2], "regression", "numbers with fractions"),
+        ([*range(4)] * 24 + [9] * 4, "classification", "5 different whole numbers"),
+        ([*range(4)] * 49 + [9] * 4, "regression", "one in 8 rows only, which may be labels as well"),
+    ],
+)
+def test_the_task_follows_from_the_target(values: list[object], task: str, reason: str) -> None:
+    values = list(values)
+    inferred = of((values * N)[:N])
+    assert inferred.task == task
+    assert reason in inferred.task_reason
+    if "may be labels" in reason:
+        assert "otherwise give --task classification" in inferred.notes[0]
+    if task == "classification" and "whole" in reason:
+        assert "otherwise give --task regression" in inferred.notes[0]
+
+
+def test_the_task_can_be_said(rng: np.random.Generator) -> None:
+    table = pd.DataFrame({"size": rng.normal(size=N), "y": rng.integers(0, 16, N)})
+    assert infer(table, "y", "t", "classification").strategy == "stratified"
+    assert infer(table.assign(y=table["y"] % 2), "y", "t", "regression").strategy == "random"
+
+
+@pytest.mark.parametrize(
+    ("target", "task", "named"),
+    [
+        (["same"] * N, None, "is 'same' in every row.*name a target that varies"),
+        ([np.nan] * N, None, "holds no value at all"),
+        ([f"name {i}" for i in range(N)], None, "400 different values in 400 rows, too many to be labels"),
+        ([f"name {i % 300}" for i in range(N)], None, "300 different values"),
+        (["a", "b"] * (N // 2 - 1) + ["a", "odd"], None, "one row only.*'odd'.*join the labels"),
+        ([*map(str, range(N - 1)), "a lot"], None, "1 row is not, such as 'a lot' in row 400"),
+        ([f"2024-01-{1 + i % 28:02d}" for i in range(N)], None, "holds dates, such as '2024-01-01'"),
+        (pd.date_range("2024-01-01", periods=N), None, "neither a number nor a label"),
+        ([[1, 2]] * N, None, "neither a number nor a label"),
+        (["a", "b"] * (N // 2), "regression", "holds 'a'; the target of a regression must be a number"),
+        (noise(), "classification", "too many to be labels"),
+        ([1.0, 2.0] + [np.nan] * (N - 2), None, "2 different rows with a value, too few"),
+    ],
+)
+def test_a_target_that_cannot_be_predicted_is_an_error(target: object, task: str | None, named: str) -> None:
+    table = pd.DataFrame({"size": noise(), "y": target})
+    with pytest.raises(TableError, match=f"(?s)data.csv: the target 'y'.*{named}"):
+        infer(table, "y", "data.csv", task)  # type: ignore[arg-type]
+
+
+def test_a_target_that_is_no_column_is_an_error_with_the_nearest_name() -> None:
+    table = pd.DataFrame({"size": noise(), "price": noise()})
+    with pytest.raises(TableError, match=r"(?s)no column 'Price'.*did you mean 'price'"):
+        infer(table, "Price", "data.csv")
+    with pytest.raises(TableError, match=r"(?s)no column 'zzz'.*size, price"):
+        infer(table, "zzz", "data.csv")
+
+
+def test_a_table_without_inputs_is_an_error_that_says_why() -> None:
+    table = pd.DataFrame({"id": range(N), "one": 1, "y": noise()})
+    with pytest.raises(TableError, match="no column to predict 'y' from: id: numbers the rows; one: the same"):
+        infer(table, "y", "data.csv")
+
+
+def test_identifiers_are_dropped_and_measurements_kept(rng: np.random.Generator) -> None:
+    shuffled = rng.permutation(N)
+    inferred = of(
+        noise(),
+        row=range(N),
+        shuffled=shuffled + 1000,
+        gaps=np.sort(rng.choice(N + 20, N, replace=False)),
+        tens=np.arange(N) * 10,
+        PassengerId=rng.choice(10**9, N, replace=False),
+        ref=[f"R-{number}" for number in shuffled],
+        checksum=[f"{number:032x}" for number in rng.integers(1, 2**60, N)],
+        session=[f"{number:020x}" for number in rng.integers(2**62, 2**63 - 1, N // 4).repeat(4)],
+        phone_id=pd.Series(rng.integers(0, 80, N)).where(rng.random(N) < 0.9),
+        shop_id=rng.integers(0, 5, N),
+        measured=rng.normal(size=N),
+        population=rng.choice(10**6, N, replace=False),
+        year=np.arange(N) + 1600,
+        paid=rng.integers(0, 1000, N),
+    )
+    assert inferred.drop == {
+        "row": "numbers the rows",
+        "shuffled": "numbers the rows",
+        "gaps": "numbers the rows",
+        "tens": "numbers the rows",
+        "PassengerId": "an identifier, different in every row",
+        "ref": "an identifier, different in every row",
+        "checksum": "an identifier, different in every row",
+        "session": "an identifier with 100 different values, about 4.0 rows each",
+        "phone_id": inferred.drop["phone_id"],
+    }
+    assert inferred.drop["phone_id"].startswith("an identifier with 79 different values, about 4.")
+    assert inferred.categorical == {"shop_id": "a code with 5 different values, about 80 rows each"}
+    assert inferred.inputs == {"number": 5, "text": 1}
+    assert [(other.strategy, other.column) for other in inferred.other_splits] == [
+        ("group", "session"),
+        ("group", "phone_id"),
+        ("group", "shop_id"),
+        ("time", "year"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "is_iso"),
+    [
+        ("%Y-%m-%d", True),
+        ("%Y-%m-%dT%H:%M:%S+02:00", True),
+        ("%Y-%m-%d %H:%M:%S", True),
+        ("%Y-%m", True),
+        ("%d.%m.%Y", False),
+        ("%m/%d/%Y", False),
+        ("%d/%m/%y %H:%M", False),
+        ("%d-%b-%Y", False),
+        ("%B %d, %Y", False),
+    ],
+)
+def test_dates_are_no_inputs_and_their_splits_are_named(written: str, is_iso: bool) -> None:
+    days = pd.date_range("2019-01-01", periods=N, freq="D").strftime(written)
+    inferred = of(noise(), when=pd.Series(days).where(noise() < 1))
+    assert inferred.drop["when"].startswith("dates as text, such as '")
+    (other,) = inferred.other_splits
+    assert (other.strategy, other.column) == ("time", "when")
+    assert ("ISO 8601" in other.when) is not is_iso
+    assert "rows without it" in other.when
+
+
+def test_dates_of_other_types_are_no_inputs() -> None:
+    days = pd.date_range("2019-01-01", periods=N)
+    inferred = of(
+        noise(),
+        stamp=days,
+        day=[date(2020, 1, 1 + i % 28) for i in range(N)],
+        order_date=days.strftime("%Y%m%d").astype(int),
+        timestamp=days.as_unit("s").astype("int64"),
+        period=pd.to_timedelta(np.arange(N), unit="h"),
+        lists=[[i] for i in range(N)],
+    )
+    assert [reason.split(",")[0] for reason in inferred.drop.values()] == [
+        "dates",
+        "dates",
+        "dates as whole numbers",
+        "dates as whole numbers",
+        "holds Timedelta values",
+        "holds list values",
+    ]
+    assert OtherSplit("time", "stamp", "to test on the latest rows") in inferred.other_splits
+
+
+def test_texts_are_inputs_when_they_are_few(rng: np.random.Generator) -> None:
+    inferred = of(
+        noise(),
+        few=rng.choice(["a", "b", "c"], N),
+        many=[f"town {i % 200}" for i in range(N)],
+        patient=[f"p{i % 100}" for i in range(N)],
+        prose=[f"the quick brown fox number {i} jumps over it" for i in range(N)],
+        income=[str(1000 + i) if i % 50 else "a lot" for i in range(N)],
+        price=[f"${i + 1000:,}.50" for i in range(N)],
+        children=rng.choice(["0", "1", "2", "3+"], N),
+        version=rng.choice([f"{i}.2.{i}" for i in range(20)], N),
+        empty=np.nan,
+        rare=[1.0, 2.0, 3.0, *[np.nan] * (N - 3)],
+        constant="x",
+        sometimes=pd.Series("x", index=range(N)).where(rng.random(N) < 0.5),
+    )
+    assert inferred.drop == {
+        "many": "text with 200 different values, about 2.0 rows each",
+        "patient": "text with 100 different values, about 4.0 rows each",
+        "prose": "free text with 400 different values",
+        "income": "numbers, but 8 rows are not, such as 'a lot' in row 1",
+        "price": "numbers written with other signs than digits and point, such as '$1,000.50'",
+        "empty": "no row has a value",
+        "rare": "only 3 of 400 rows have a value",
+        "constant": "the same in every row: 'x'",
+    }
+    assert inferred.inputs == {"number": 1, "text": 4}
+    assert [other.column for other in inferred.other_splits] == ["patient"]
+    assert [note.split(":")[0] for note in inferred.notes] == ["'income'", "'price'"]
+    assert inferred.max_categories == 50
+
+
+def test_text_with_many_rows_for_each_of_many_values_raises_the_limit() -> None:
+    n = 63 * 20
+    size = np.random.default_rng(0).normal(size=n)
+    table = pd.DataFrame({"size": size, "town": [f"town {i % 63}" for i in range(n)], "y": np.arange(n) % 37 / 2})
+    inferred = infer(table, "y", "data.csv")
+    assert not inferred.drop
+    assert inferred.max_categories == 70
+
+    more = pd.DataFrame({"town": [f"other {i}" for i in range(50)]})  # rows without a target are read as well
+    assert infer(pd.concat([table, more], ignore_index=True), "y", "data.csv").max_categories == 120
+
+
+def test_codes_are_categories_when_name_or_zeros_say_so(rng: np.random.Generator) -> None:
+    inferred = of(
+        noise(),
+        zip=[f"{number:05d}" for number in rng.choice([501, 10001, 94110], N)],
+        serial=[f"{number:07d}" for number in rng.permutation(N)],
+        Postcode=rng.integers(0, 300, N) * 7,
+        area_code=rng.choice([212, 415, 650, 901], N),
+        dress_class=rng.choice([1, 2, 3], N),
+        has_type=rng.choice([0, 1], N),
+        rooms=rng.choice([1, 2, 3, 7], N),
+        active=rng.random(N) < 0.5,
+        flag=pd.Series(rng.random(N) < 0.5, dtype=object).where(rng.random(N) < 0.9),
+    )
+    assert inferred.categorical == {
+        "zip": inferred.categorical["zip"],
+        "area_code": "a code by its name, with 4 different numbers",
+        "dress_class": "a code by its name, with 3 different numbers",
+    }
+    assert inferred.categorical["zip"].startswith("a code with leading zeros, such as '00501'")
+    assert inferred.drop == {"serial": "an identifier, different in every row"}
+    assert inferred.inputs == {"number": 4, "text": 3, "boolean": 2}
+    assert "different codes are taken as a number" in inferred.notes[0]
+
+
+def test_what_gives_the_target_away_is_dropped_and_said_first(rng: np.random.Generator) -> None:
+    label = rng.choice(["no", "yes"], N)
+    inferred = of(label, same=label, code=np.where(label == "no", 7, 3), other=rng.choice(["no", "yes"], N))
+    assert list(inferred.drop) == ["same", "code"]
+    assert (
+        inferred.notes[0]
+        == "'same' gives the target away and is dropped: it equals the target 'y' or recodes it one to one"
+    )
+    assert "'code' gives the target away" in inferred.notes[1]
+
+    price = rng.normal(100, 10, N)
+    close = price + rng.normal(0, 0.5, N)
+    inferred = of(price, cents=100 * price, log=-np.log(price), close=close, year=np.arange(N))
+    assert list(inferred.drop) == ["cents", "log"]
+    rating = rng.integers(0, 100, N)
+    assert list(of(rating, name=[f"r{i}" for i in rating], half=rating // 2).drop) == ["name"]
+
+
+def test_rows_that_are_few_make_fewer_folds_or_no_strata() -> None:
+    def counted(**rows: int) -> Inferred:
+        labels = [label for label, count in rows.items() for _ in range(count)]
+        size = np.random.default_rng(0).normal(size=len(labels))
+        return infer(pd.DataFrame({"size": size, "y": labels}), "y", "data.csv")
+
+    assert (counted(a=100, b=100).strategy, counted(a=100, b=100).cv_folds) == ("stratified", 5)
+    assert (counted(a=100, b=5).strategy, counted(a=100, b=5).cv_folds) == ("stratified", 4)
+    few = counted(a=100, b=2)
+    assert (few.strategy, few.cv_folds) == ("random", 2)
+    assert "'b' stands in only 2 of 102 rows" in few.notes[0]
+    many = counted(**{f"label {i}": 3 for i in range(30)}, other=5)
+    assert (many.strategy, many.strategy_reason) == ("random", "31 labels are more than the 19 test rows")
+
+    tiny = infer(pd.DataFrame({"size": noise()[:10], "y": noise()[-10:]}), "y", "data.csv")
+    assert (tiny.strategy, tiny.cv_folds) == ("random", 4)
+
+
+def test_rare_labels_survive_the_sample_that_a_search_sees() -> None:
+    n = 400_000
+    table = pd.DataFrame({"size": np.random.default_rng(0).normal(size=n), "y": "no"})
+    table.loc[:29, "y"] = "yes"
+    assert infer(table, "y", "data.csv").strategy == "random"
+    table.loc[:2999, "y"] = "yes"
+    assert infer(table, "y", "data.csv").strategy == "stratified"
+
+
+def test_an_imbalanced_target_is_said() -> None:
+    labels = np.where(np.arange(N) % 20 == 0, "fraud", "fine")
+    assert of(labels).imbalance == "'fraud' stands in 5 % of the rows"
+    assert of(np.where(np.arange(N) % 4 == 0, "fraud", "fine")).imbalance == ""
+    assert of(np.where(np.arange(N) % 20 == 0, "a", np.where(np.arange(N) % 2 == 0, "b", "c"))).imbalance == ""
+
+
+def test_only_rows_that_are_used_count() -> None:
+    table = pd.DataFrame({"size": noise(), "y": ["a", "b"] * (N // 2)})
+    table.loc[:9, "y"] = np.nan
+    inferred = infer(pd.concat([table, table.tail(50)], ignore_index=True), "y", "data.csv")
+    assert inferred.n_rows == N - 10
+
+
+def test_light_curves_are_found(rng: np.random.Generator) -> None:
+    flux = {f"FLUX.{place}": rng.normal(size=N) for place in range(1, 31)}
+    inferred = of([1, 2] * (N // 2), **flux)
+    assert inferred.flux
+    assert inferred.inputs == {"number": 31}
+    few = dict(list(flux.items())[:5])
+    assert not of([1, 2] * (N // 2), **few).flux
+
+
+def test_infinite_numbers_are_said() -> None:
+    values = noise()
+    values[6] = np.inf
+    assert "'x': infinite, to models, in row 7" in of(noise()[::-1], x=values).notes[0]
+
+
+def test_names_say_what_they_say() -> None:
+    ids = ["id", "ID", "customer_id", "customerID", "PassengerId", "id_customer", "userid", "kepid", "uuid", "Order ID"]
+    assert all(map(says_identifier, ids))
+    assert not any(map(says_identifier, ["paid", "humid", "idle", "grid", "covid", "width", "", "?"]))
+    assert says_owner("customer")
+    assert not says_owner("customers")
+    assert says_row("Unnamed: 0")
+    assert not says_row("body mass index")
+    assert says_time("order_date")
+    assert not says_time("update")
+    assert says_code("dress_class")
+    assert not says_code("first class tickets")
+    assert says_postal_code("zip code")
