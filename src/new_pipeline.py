@@ -1,0 +1,25 @@
+"""Write a pipeline folder, params.yaml and dvc.yaml, for a table of your own: what they say is inferred from it."""
+
+import argparse
+from pathlib import Path
+
+from pipeline.errors import run_script
+
+
+def main() -> None:
+    """Parse the command line and write the folder."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("table", type=Path, metavar="TABLE", help="CSV (plain or .gz) or Parquet file")
+    parser.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
+    parser.add_argument(
+        "--into", type=Path, metavar="FOLDER", help="below this repository; the table's name when absent"
+    )
+    parser.add_argument("--task", choices=("regression", "classification"), help="inferred from the target when absent")
+    arguments = parser.parse_args()
+    from pipeline.new_pipeline import new_pipeline
+
+    new_pipeline(arguments.table, arguments.target, arguments.into, arguments.task)
+
+
+if __name__ == "__main__":
+    run_script(main)

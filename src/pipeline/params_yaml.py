@@ -1,0 +1,100 @@
+"""The params.yaml of a table, as text: what was inferred, each choice with its reason as a comment."""
+
+import re
+
+import yaml
+
+from pipeline.infer import Inferred
+from pipeline.infer_columns import MOST_CATEGORIES
+
+COMMENTS_FROM = 36
+STAGES = "None | Staging | Production | Archived"
+SMALL_TABLE = 1000  # rows below which there is little to choose between many candidates
+STRATEGIES = "random | stratified | group | time (the last two need `column`)"
+_PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./-]*")
+
+Line = tuple[str, str]
+
+
+def params_yaml(inferred: Inferred, path: str, name: str) -> str:
+    """Return the text of a params.yaml.
+
+    Parameters
+    ----------
+    inferred : Inferred
+    path : str
+        The table, relative to the folder of params.yaml or absolute.
+    name : str
+        Of the MLflow experiment; the registered model's begins with it.
+    """
+    sections = [
+        [("dataset:", ""), (f"  path: {as_yaml(path)}", ""), *_dataset(inferred)],
+        _features(inferred),
+        [("evaluate: {}", "thresholds, a function of your own, the metric that chooses: README")],
+        [("train:", ""), (f"  experiment_name: {name}", ""), *_train(inferred)],
+        [("register:", ""), (f"  model_name: {name}-production", ""), ("  stage: Staging", STAGES)],
+    ]
+    return "\n".join("".join(f"{_aligned(*line)}\n" for line in lines) for lines in sections)
+
+
+def as_yaml(text: str) -> str:
+    """Return a text in one line that YAML reads back: as it stands where that is safe, else in double quotes."""
+    if _PLAIN.fullmatch(text) and yaml.safe_load(text) == text:
+        return text
+    return str(yaml.safe_dump(text, default_style='"', allow_unicode=True, width=float("inf"))).rstrip("\n")
+
+
+def _aligned(left: str, comment: str) -> str:
+    return f"{left:<{COMMENTS_FROM - 2}}  # {comment}" if comment else left
+
+
+def _named(key: str, columns: dict[str, str], comment: str) -> list[Line]:
+    if not columns:
+        return [(f"  {key}: []", comment)]
+    return [(f"  {key}:", comment), *((f"    - {as_yaml(name)}", reason) for name, reason in columns.items())]
+
+
+def _dataset(inferred: Inferred) -> list[Line]:
+    most, strategy = inferred.max_categories, inferred.strategy_reason or STRATEGIES
+    limit = "raised: a text column here has more values than usual" if most > MOST_CATEGORIES else ""
+    return [
+        (f"  target: {as_yaml(inferred.target)}", ""),
+        (f"  task: {inferred.task}", inferred.task_reason),
+        *_named("drop", inferred.drop, "columns that are no input"),
+        *_named("categorical", inferred.categorical, "codes; other text columns are found without being named"),
+        ("  derived: {}", "formulas over number columns, such as margin: price / cost"),
+        (f"  max_categories: {most}", limit or "a text column with more different values is an error"),
+        ("  split:", ""),
+        (f"    strategy: {inferred.strategy}", strategy),
+        *(
+            (f"    # strategy: {other.strategy}, column: {as_yaml(other.column)}", other.when)
+            for other in inferred.other_splits
+        ),
+        ("    test_size: 0.2", ""),
+        ("    seed: 42", ""),
+    ]
+
+
+def _features(inferred: Inferred) -> list[Line]:
+    if inferred.flux:
+        return [("features:", ""), ("  flux: true", "the columns FLUX.1, FLUX.2, … are light curves")]
+    return [("features: {}", "features that are learnt from training rows: README")]
+
+
+def _train(inferred: Inferred) -> list[Line]:
+    is_small = inferred.n_rows < SMALL_TABLE
+    balance: list[Line] = [
+        ("  params:", ""),
+        ("    xgboost:", ""),
+        ("      scale_pos_weight: balanced", inferred.imbalance),
+    ]
+    return [
+        ("  models: [xgboost]", "xgboost | random_forest | nn: three experiments of each"),
+        *(balance if inferred.imbalance else [("  params: {}", "of a family: what is fixed")]),
+        ("  seed: 42", ""),
+        ("  n_jobs: 2", ""),
+        (f"  cv_folds: {inferred.cv_folds}", inferred.folds_reason),
+        ("  search:", f"smaller than usual, for {inferred.n_rows:,} rows" if is_small else ""),
+        (f"    n_candidates: {8 if is_small else 16}", ""),
+        (f"    max_rounds: {200 if is_small else 400}", ""),
+    ]
