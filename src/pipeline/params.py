@@ -8,7 +8,8 @@ from pipeline.expressions import parse
 from pipeline.section import Section
 from pipeline.space import Range, Space
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Stage = Literal["None", "Staging", "Production", "Archived"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]

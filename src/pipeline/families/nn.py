@@ -118,7 +118,7 @@ FAMILY = Family(
         "batch_size": Parameter(1, 1e9, whole=True, words=("auto",)),
         "max_iter": Parameter(1, 10_000, whole=True),
     },
-    defaults={"hidden_layer_sizes": [128, 64, 32], "max_iter": 60},
+    defaults={"hidden_layer_sizes": [128, 64, 32], "max_iter": 100},
     space={
         "alpha": Range(low=1e-5, high=1e-1, log=True),
         "learning_rate_init": Range(low=3e-4, high=1e-2, log=True),
@@ -129,7 +129,7 @@ FAMILY = Family(
             make=make,
             follow=follow,
             rounds_name="max_iter",
-            compare_rounds=15,
+            compare_rounds=30,
             has_best_round=True,
             # One net is one estimator: so that a query by n_estimators finds runs of every family.
             stated=lambda model: {"n_estimators": 1, **net_of(model).get_params()},

@@ -1,0 +1,44 @@
+"""Fit several model families on a table, record each in the project's MLflow store, and print the comparison."""
+
+import argparse
+from pathlib import Path
+
+from pipeline.errors import run_script
+
+
+def main() -> None:
+    """Parse the command line, fit, compare, and open MLflow's page if asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dataset", type=Path, metavar="TABLE", help="CSV (plain or .gz) or Parquet file")
+    parser.add_argument("--target", metavar="COLUMN", help="the column to predict")
+    parser.add_argument(
+        "--models", nargs="+", default=["random_forest", "xgboost", "nn"], metavar="FAMILY", help="all when absent"
+    )
+    parser.add_argument("--experiment-name", default="quick-look", metavar="NAME", help="of MLflow (quick-look)")
+    parser.add_argument("--test-size", type=float, default=0.3, metavar="SHARE", help="share of rows to test on (0.3)")
+    parser.add_argument("--ui", action="store_true", help="open the MLflow page of the project's store (then, or only)")
+    arguments = parser.parse_args()
+    if not arguments.dataset and not arguments.ui:
+        parser.error("name a table with --dataset, or ask for the page with --ui")
+    if arguments.dataset and not arguments.target:
+        parser.error("name the column to predict with --target")
+    from pipeline.mlflow_ui import open_ui
+    from pipeline.quick_look import Request, look
+
+    if arguments.dataset:
+        look(
+            Request(
+                table=arguments.dataset,
+                target=arguments.target,
+                models=arguments.models,
+                test_size=arguments.test_size,
+                options={},
+                experiment_name=arguments.experiment_name,
+            )
+        )
+    if arguments.ui:
+        open_ui()
+
+
+if __name__ == "__main__":
+    run_script(main)
