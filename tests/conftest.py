@@ -24,7 +24,7 @@ SMALL = {
         "n_candidates": 2,
         "max_rounds": 12,
         "early_stopping_rounds": 4,
-        "space": {"max_depth": [3, 4], "learning_rate": [0.3, 0.5]},
+        "space": {"xgboost": {"max_depth": [3, 4], "learning_rate": [0.3, 0.5]}},
     },
     "explain_rows": 50,
 }

@@ -62,7 +62,7 @@ def test_the_winner_is_registered_once_with_tags_both_ways(trained: Trained, par
     assert version.tags["run_id"] == winner.run_id
     assert version.tags["data_sha256"] == sha256(Path("data.csv"))
     assert version.tags["git_commit"] == client.get_run(winner.run_id).data.tags["git_commit"]
-    assert float(version.tags["test_rmse"]) == pytest.approx(winner.metrics["test_rmse"], rel=1e-5)
+    assert float(version.tags["test_rmse"]) == pytest.approx(winner.fitted.metrics["test_rmse"], rel=1e-5)
     tags = client.get_run(winner.run_id).data.tags
     assert (tags["registered_model_name"], tags["registered_model_version"]) == (params.model_name, "1")
     assert not EXPORTS.exists() or not (EXPORTS / "latest").exists()
@@ -72,14 +72,14 @@ def test_production_is_exported_and_loads_every_documented_way(trained: Trained,
     winner = trained.experiments[0]
     register(params, trained.folder, "Production")
     test = pd.read_parquet("data/processed/test.parquet")
-    features = winner.features
+    features = winner.fitted.features
     for uri in (f"runs:/{winner.run_id}/model", f"models:/{params.model_name}/1"):
         assert type(mlflow.xgboost.load_model(uri)).__name__ == "XGBRegressor"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         bare = mlflow.xgboost.load_model(f"models:/{params.model_name}/Production")
     by_alias = mlflow.pyfunc.load_model(f"models:/{params.model_name}@production")
-    np.testing.assert_array_equal(by_alias.predict(test), winner.y_pred)
+    np.testing.assert_array_equal(by_alias.predict(test), winner.fitted.outputs)
 
     export = EXPORTS / "latest"
     assert export.is_symlink()
@@ -88,7 +88,7 @@ def test_production_is_exported_and_loads_every_documented_way(trained: Trained,
     assert type(pickled) is type(bare)
     X_test = FeatureTransformer.load(export / "model").transform(test, only=features)
     np.testing.assert_array_equal(pickled.predict(X_test), bare.predict(X_test))
-    np.testing.assert_array_equal(mlflow.pyfunc.load_model(str(export / "model")).predict(test), winner.y_pred)
+    np.testing.assert_array_equal(mlflow.pyfunc.load_model(str(export / "model")).predict(test), winner.fitted.outputs)
     metadata: dict[str, Any] = json.loads((export / "metadata.json").read_text())
     assert (metadata["name"], metadata["version"], metadata["stage"]) == (params.model_name, 1, "Production")
     assert metadata["run_id"] == winner.run_id

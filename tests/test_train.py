@@ -1,6 +1,5 @@
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -13,18 +12,15 @@ from mlflow.entities import Run
 
 from conftest import SMALL, Trained
 from pipeline.errors import PipelineError
+from pipeline.families.xgboost import explainable_rows
 from pipeline.files import sha256
-from pipeline.params import Params
 from pipeline.params_file import load_params
 from pipeline.prepare.stage import prepare
 from pipeline.tracking import logged_model_of, open_experiment, open_store
-from pipeline.learn.cross_validation import bin_folds, cross_validate
-from pipeline.train.dataset_input import dataset_input
+from pipeline.train.dataset_input import dataset_input, telling_rows
 from pipeline.train.experiments import important_features
 from pipeline.train.provenance import git_tags
-from pipeline.train.report import affordable_rows
 from pipeline.train.stage import train
-from pipeline.train.tables import SearchFold, load_tables
 from repositories import change_params, commit, git
 
 RUN_NAMES = ("exp1_tuned", "exp2_important_features", "exp3_tuned_selected")
@@ -54,6 +50,8 @@ def test_training_records_what_a_run_must_hold(trained: Trained, tmp_path: Path)
         assert run.data.metrics["test_rmse"] < run.data.metrics["baseline_rmse"]
         files = {file.path for file in client.list_artifacts(run.info.run_id)}
         assert {
+            "feature_importance.png",
+            "feature_importance.json",
             "feature_importance_weight.png",
             "feature_importance_gain.png",
             "feature_importance_cover.png",
@@ -102,18 +100,27 @@ def test_training_records_what_a_run_must_hold(trained: Trained, tmp_path: Path)
         assert environment["packages"]["xgboost"] == xgboost.__version__
 
 
+def nested_runs(client: MlflowClient, run: Run, tag: str) -> list[Run]:
+    query = f"tags.`mlflow.parentRunId` = '{run.info.run_id}' and tags.{tag} != ''"
+    return client.search_runs([run.info.experiment_id], query)
+
+
 def test_each_candidate_is_a_nested_run_with_the_folds_it_was_tried_on(trained: Trained) -> None:
     client = open_store()
     for run in experiment_runs(client):
-        nested = client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
+        nested = nested_runs(client, run, "candidate")
         assert len(nested) == (0 if run.info.run_name == "exp2_important_features" else 2)
+        assert sorted(one.data.tags["candidate"] for one in nested) == ["1", "2"][: len(nested)]
         for candidate in nested:
-            metrics = candidate.data.metrics
+            metrics, tags = candidate.data.metrics, candidate.data.tags
             folds = [metrics[name] for name in sorted(metrics) if name.startswith("fold_")]
             assert candidate.info.status == "FINISHED"
-            assert set(candidate.data.params) == {"max_depth", "learning_rate", "n_estimators"}
+            assert candidate.info.run_name == f"{run.info.run_name}_candidate_{int(tags['candidate']):03d}"
+            assert set(candidate.data.params) == {"max_depth", "learning_rate", "rounds"}
             assert candidate.outputs is None or not candidate.outputs.model_outputs
-            if candidate.data.tags["dropped"] == "true":
+            assert tags["family"] == "xgboost"
+            assert tags["folds"] == ",".join(str(number) for number in range(1, len(folds) + 1))
+            if tags["dropped"] == "true":
                 assert len(folds) < 3
                 assert "cv_rmse_mean" not in metrics
             else:
@@ -125,29 +132,53 @@ def test_each_candidate_is_a_nested_run_with_the_folds_it_was_tried_on(trained: 
         }
 
 
+def test_each_fold_is_a_nested_run_with_all_metrics_of_its_validation_rows(trained: Trained) -> None:
+    client = open_store()
+    for run in experiment_runs(client):
+        folds = sorted(nested_runs(client, run, "fold"), key=lambda one: one.data.tags["fold"])
+        assert [one.data.tags["fold"] for one in folds] == ["1", "2", "3"]
+        for number, fold in enumerate(folds, start=1):
+            assert fold.info.status == "FINISHED"
+            assert fold.info.run_name == f"{run.info.run_name}_fold_{number}"
+            assert set(fold.data.metrics) == {"valid_rmse", "valid_mae", "valid_r2", "valid_mape"}
+            assert fold.data.metrics["valid_rmse"] == pytest.approx(run.data.metrics[f"fold_{number}_rmse"], rel=1e-5)
+            assert fold.data.params == {"rounds": run.data.params["n_estimators"]}
+        scores = [fold.data.metrics["valid_rmse"] for fold in folds]
+        assert run.data.metrics["cv_rmse_mean"] == pytest.approx(np.mean(scores))
+        assert run.data.metrics["cv_rmse_std"] == pytest.approx(np.std(scores))
+
+
 def test_outputs_name_the_winner_by_cross_validation(trained: Trained) -> None:
     info, metrics = read("mlartifacts/training/best_model_info.json"), read("mlartifacts/training/best_metrics.json")
     summary = read("mlartifacts/training/experiments_summary.json")
-    best = min(trained.experiments, key=lambda experiment: experiment.metrics["cv_rmse_mean"])
+    best = min(trained.experiments, key=lambda experiment: experiment.fitted.metrics["cv_rmse_mean"])
     assert info == {
         "mlflow_run_id": best.run_id,
         "model_uri": f"models:/{best.model_id}",
         "model_id": best.model_id,
         "run_name": best.run_name,
+        "family": "xgboost",
         "experiment_name": "small",
         "model_sha256": best.model_sha256,
         "data_sha256": sha256(Path("data.csv")),
-        "feature_names": best.features,
+        "feature_names": best.fitted.features,
     }
-    assert metrics["cv_rmse_mean"] == pytest.approx(best.metrics["cv_rmse_mean"], rel=1e-5)
+    assert metrics["cv_rmse_mean"] == pytest.approx(best.fitted.metrics["cv_rmse_mean"], rel=1e-5)
     assert {entry["run_name"] for entry in summary["experiments"]} == set(RUN_NAMES)  # type: ignore[attr-defined]
+    assert summary["chosen_by"] == "cv_rmse_mean"
+    stages = {run.info.run_id: run.data.tags["stage"] for run in experiment_runs(open_store())}
+    assert stages == {
+        one.run_id: "production_candidate" if one == trained.experiments[0] else "experiment"
+        for one in trained.experiments
+    }
+    assert trained.experiments[0].run_id == best.run_id
     outside = [path for path in trained.folder.rglob("*.ubj") if not path.is_relative_to(trained.folder / "models")]
     models = [path for path in outside if path.is_relative_to(trained.folder / "mlruns")]
     assert models == outside
     assert len(models) == 3
     assert best.model_sha256 in {sha256(path) for path in models}
     curve = pd.read_csv("mlartifacts/training/plots/learning_curve.csv")
-    assert list(curve["round"]) == list(range(1, best.n_estimators + 1))  # so few that every round is scored
+    assert list(curve["round"]) == list(range(1, best.fitted.scores.n_rounds + 1))  # so few that every round is scored
     assert list(pd.read_csv("mlartifacts/training/plots/importance.csv")["feature"]) != []
     assert len(pd.read_csv("mlartifacts/training/plots/predicted_vs_actual.csv")) == 30
 
@@ -155,9 +186,10 @@ def test_outputs_name_the_winner_by_cross_validation(trained: Trained) -> None:
 def test_experiments_share_parameters_and_features_as_documented(trained: Trained) -> None:
     by_name = {experiment.run_name: experiment for experiment in trained.experiments}
     first, second, third = (by_name[name] for name in RUN_NAMES)
-    assert (second.sampled, second.n_estimators) == (first.sampled, first.n_estimators)
-    assert second.features == third.features == important_features(first, 0.99)
-    assert set(second.features) <= set(first.features)
+    assert second.fitted.sampled == first.fitted.sampled
+    assert second.fitted.scores.n_rounds == first.fitted.scores.n_rounds
+    assert second.fitted.features == third.fitted.features == important_features(first, 0.99)
+    assert set(second.fitted.features) <= set(first.fitted.features)
 
 
 def test_a_logged_model_has_a_bare_and_a_raw_rows_view(trained: Trained, table: pd.DataFrame) -> None:
@@ -166,7 +198,7 @@ def test_a_logged_model_has_a_bare_and_a_raw_rows_view(trained: Trained, table: 
         raw = mlflow.pyfunc.load_model(f"runs:/{experiment.run_id}/model")
         assert type(bare).__name__ == "XGBRegressor"
         test = pd.read_parquet("data/processed/test.parquet")
-        np.testing.assert_array_equal(raw.predict(test), experiment.y_pred)
+        np.testing.assert_array_equal(raw.predict(test), experiment.fitted.outputs)
         assert [column.name for column in raw.metadata.signature.inputs] == ["size <m2>", "rooms", "place", "garden"]
         assert len(raw.input_example) == 5
         unseen = test.head(1).assign(place="MOON")
@@ -221,20 +253,14 @@ def test_a_sample_of_rows_and_a_time_budget_are_said_and_recorded(
         assert run.data.params["search_rows"] == "100"
 
 
-def test_explanations_take_no_more_than_their_share(trained: Trained) -> None:
+def test_explanations_take_no_more_than_their_share() -> None:
     rng = np.random.default_rng(0)
     X = pd.DataFrame(rng.normal(size=(3000, 6)).astype("float32"), columns=list("abcdef"))
     y = rng.normal(size=3000)
-    tables = load_tables(trained.folder, load_params())
-    rows = np.arange(3000)
-    folds = [SearchFold(rows[rows % 3 != part], rows[rows % 3 == part], None) for part in range(3)]
-    tables = replace(tables, X_train=X, y_train=y, folds=folds)
     allowed = []
     for depth in (3, 8):
-        native = {"max_depth": depth, "nthread": 2}
-        booster = xgboost.train(native, xgboost.DMatrix(X, y), 40)
-        scores = cross_validate(native, bin_folds(tables.fold_tables(list("abcdef")), 2), 40)
-        allowed.append(affordable_rows(booster, scores, tables))
+        model = xgboost.XGBRegressor(max_depth=depth, n_estimators=40, n_jobs=2).fit(X, y)
+        allowed.append(explainable_rows(model, row_rounds=3 * 3000 * 40, n_fits=4))
     assert 10 < allowed[1] < allowed[0]  # deep trees have more leaves to walk through for each row
 
 
@@ -246,7 +272,9 @@ def test_a_failing_experiment_leaves_a_failed_run_and_no_output(
     monkeypatch.setattr("pipeline.train.experiments.fit", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         train(params, pipeline_folder)
-    assert [run.info.status for run in experiment_runs(open_store())] == ["FAILED"]
+    (run,) = experiment_runs(open_store())
+    assert run.info.status == "FAILED"
+    assert run.data.tags["error"] == "ZeroDivisionError: division by zero"
     assert not Path("mlartifacts/training/best_model_info.json").exists()
 
 
@@ -282,14 +310,6 @@ def test_a_place_that_cannot_be_written_is_one_message(
     assert not open_store().search_experiments(filter_string="name = 'small'")
 
 
-def test_classification_is_refused_by_name(pipeline_folder: Path) -> None:
-    dataset = {"path": "data.csv", "target": "place", "task": "classification"}
-    params = Params.model_validate({"dataset": dataset})
-    assert prepare(params.dataset, pipeline_folder)["rows"]["train"] == 120
-    with pytest.raises(PipelineError, match="takes regressions only"):
-        train(params, pipeline_folder)
-
-
 def test_logged_model_of_a_run_without_one_is_an_error(trained: Trained) -> None:
     client = open_store()
     run = client.create_run(open_experiment(client, "other"))
@@ -316,7 +336,7 @@ def test_a_table_is_described_as_mlflow_would_from_all_its_rows(pipeline_folder:
         name=f"{Path(params.path).name} (train)",
         digest="d" * 36,
     )
-    described = dataset_input(table, "train", "d" * 64, params)
+    described = dataset_input(telling_rows(table), len(table), "train", "d" * 64, params)
     with pytest.warns(UserWarning, match="integer column"):
         assert dict(described.dataset) == whole.to_dict()
     assert {tag.key: tag.value for tag in described.tags} == {"mlflow.data.context": "train", "sha256": "d" * 64}

@@ -159,6 +159,10 @@ class ShapeContest:
             self.rounds = int(np.argmax(mean <= FLAT * mean.min())) + 1
         return entered
 
+    def rounds_of(self, entered: Sampled) -> int:
+        """Return how many rounds every candidate is fitted for."""
+        return self.rounds
+
     def losses(self, fits: Sequence[tuple[Sampled, int]]) -> list[NDArray[np.float64]]:
         """Fit candidates on folds, given by number, and return each validation row's loss."""
         learner = self.learner

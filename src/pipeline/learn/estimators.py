@@ -112,15 +112,20 @@ class Estimators:
 
 
 class EstimatorContest:
-    """Compares candidates after fewer rounds than the final fit takes."""
+    """Compares candidates after fewer rounds than the final fit takes, unless the rounds are what is searched."""
 
     def __init__(self, learner: Estimators) -> None:
         self.learner = learner
-        self.rounds = min(learner.recipe.compare_rounds, learner.final(None)[1])
 
     def enter(self, sampled: Sampled) -> Sampled:
         """Return what is fitted for a candidate: itself."""
         return sampled
+
+    def rounds_of(self, entered: Sampled) -> int:
+        """Return how many rounds a candidate is fitted for."""
+        recipe = self.learner.recipe
+        fewer = min(recipe.compare_rounds, self.learner.final(None)[1])
+        return int(entered.get(recipe.rounds_name, fewer))
 
     def losses(self, fits: Sequence[tuple[Sampled, int]]) -> list[NDArray[np.float64]]:
         """Fit candidates on folds, given by number, and return each validation row's loss."""
@@ -128,8 +133,9 @@ class EstimatorContest:
         task, recipe = learner.problem.task, learner.recipe
 
         def last(params: Sampled, fold: FoldTables) -> NDArray[np.float64]:
-            estimator = recipe.make(learner.problem, _without_threads(params), self.rounds)
-            *_, (_, valid) = recipe.follow(estimator, fold, [self.rounds], False, task.n_classes)
+            rounds = self.rounds_of(params)
+            estimator = recipe.make(learner.problem, _without_threads(params), rounds)
+            *_, (_, valid) = recipe.follow(estimator, fold, [rounds], False, task.n_classes)
             return task.losses(fold[3], valid)
 
         threads = {"nthread": learner.problem.n_jobs}

@@ -50,10 +50,11 @@ class Candidate:
 class Contest(Protocol):
     """How a family fits candidates to compare them."""
 
-    rounds: int
-
     def enter(self, sampled: Sampled) -> Sampled:
         """Return what is fitted for a candidate; called with the very first one before anything is fitted."""
+
+    def rounds_of(self, entered: Sampled) -> int:
+        """Return how many rounds a candidate is fitted for."""
 
     def losses(self, fits: Sequence[tuple[Sampled, int]]) -> list[NDArray[np.float64]]:
         """Fit candidates on folds, given by number, and return each validation row's loss."""
@@ -102,7 +103,7 @@ class Race:
         scored = []
         for number, sampled in batch.items():
             losses = [first_losses[number], *([next(more) for _ in others] if number in kept else [])]
-            rounds = [self.contest.rounds] * len(losses)
+            rounds = [self.contest.rounds_of(sampled)] * len(losses)
             candidate = Candidate(number, sampled, [self.task.score(one) for one in losses], rounds, number not in kept)
             scored.append((candidate, _expected(candidate, best or candidate)))
             if self.best is None or (not candidate.dropped and candidate.mean < self.best.mean):
