@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import TableError
-from pipeline.infer import Inferred, infer
-from pipeline.infer_columns import OtherSplit
-from pipeline.infer_names import says_code, says_identifier, says_owner, says_postal_code, says_row, says_time
+from pipeline.scaffold.infer import Inferred, infer
+from pipeline.scaffold.columns import OtherSplit
+from pipeline.scaffold.names import says_code, says_identifier, says_owner, says_postal_code, says_row, says_time
 
 N = 400
 

@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from conftest import SMALL
-from pipeline.infer import infer
-from pipeline.new_pipeline import plain_name, read_as_written
+from pipeline.scaffold.infer import infer
+from pipeline.scaffold.new_pipeline import plain_name, read_as_written
 from pipeline.params_file import load_params
-from pipeline.params_yaml import as_yaml
+from pipeline.scaffold.params_yaml import as_yaml
 from repositories import change_params, commit, copy_project, git, shell
 
 N = 300

@@ -16,10 +16,10 @@ from typing import Any
 from pipeline.errors import PipelineError
 from pipeline.families import family, names
 from pipeline.files import write_json
-from pipeline.infer import Inferred, infer
-from pipeline.new_pipeline import described, read_as_written
 from pipeline.params import NAME_PATTERN, DatasetParams, FeaturesParams, Params, SearchParams, SplitParams, TrainParams
 from pipeline.prepare.stage import prepare
+from pipeline.scaffold.infer import Inferred, infer
+from pipeline.scaffold.new_pipeline import described, read_as_written
 from pipeline.train.evaluation import Evaluation
 from pipeline.train.experiments import Setup, run_experiment
 from pipeline.train.fit import Fitted, fit, learner_of

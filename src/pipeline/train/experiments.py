@@ -1,5 +1,6 @@
 """One experiment: parameters found or given, a final fit, its test, and the record of all in one MLflow run."""
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from pipeline.train.tables import Tables
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+MOST_METRICS = 1000  # that MLflow takes at once
 EXPERIMENT, PRODUCTION_CANDIDATE = "experiment", "production_candidate"  # values of the tag `stage`
 
 
@@ -104,7 +106,7 @@ def run_experiment(
         fitted = fit(used, learner, found, tables, features, setup.evaluation, autologging(used.flavour))
         for number, metrics in enumerate(fitted.of_folds, start=1):
             nested.record_fold(number, metrics, fitted.scores.n_rounds)
-        _log_numbers(fitted, used, tables.task)
+        _log_numbers(client, run_id, fitted, used, tables.task)
         model_id = logged_model_of(client.get_run(run_id))
         view = RawRowsView(tables.transformer, features, tables.task, tables.example)
         digest = add_raw_rows_view(client, model_id, view)
@@ -126,8 +128,9 @@ def _find(
     return sampled, learner.cross_validate(sampled, rounds, choose_round=True)
 
 
-def _log_numbers(fitted: Fitted, used: Family, task: Task) -> None:
+def _log_numbers(client: "MlflowClient", run_id: str, fitted: Fitted, used: Family, task: Task) -> None:
     import mlflow
+    from mlflow.entities import Metric
 
     mlflow.log_metrics({**fitted.metrics, **by_fold(fitted.scores.fold_scores, task.loss)})
     mlflow.log_params(fitted.stated)
@@ -139,9 +142,10 @@ def _log_numbers(fitted: Fitted, used: Family, task: Task) -> None:
         },
         "model_info.json",
     )
-    for epoch, value in enumerate(used.train_losses(fitted.model), start=1):
-        mlflow.log_metric("train_loss", value, step=epoch, synchronous=False)
-    mlflow.flush_async_logging()
+    losses, now = used.train_losses(fitted.model), int(time.time() * 1000)
+    metrics = [Metric("train_loss", value, now, epoch) for epoch, value in enumerate(losses, start=1)]
+    for start in range(0, len(metrics), MOST_METRICS):
+        client.log_batch(run_id, metrics=metrics[start : start + MOST_METRICS])
 
 
 def important_features(experiment: Experiment, share: float) -> list[str]:

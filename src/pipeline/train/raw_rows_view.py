@@ -32,6 +32,7 @@ CODE = (
     "neighbors.py",
     "serve/__init__.py",
     "serve/raw_rows.py",
+    "transits.py",
 )
 
 

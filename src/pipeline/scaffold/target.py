@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipeline.errors import TableError
 from pipeline.features import as_text, kind_of
-from pipeline.infer_text import counted, flawed_numbers, shown, written_dates
+from pipeline.scaffold.text import counted, flawed_numbers, shown, written_dates
 
 TaskName = Literal["regression", "classification"]
 FEWEST_ROWS = 10

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline import infer_names as names
 from pipeline.expressions import LARGEST
 from pipeline.features import Kind, as_text, kind_of
 from pipeline.flux import flux_columns
-from pipeline.infer_text import are_hashes, flawed_numbers, is_prose, plain, shown, written_dates
 from pipeline.params import DatasetParams
+from pipeline.scaffold import names
+from pipeline.scaffold.text import are_hashes, flawed_numbers, is_prose, plain, shown, written_dates
 
 FEWEST_VALUES = 5  # of fewer all may come into the test table, and training would know none
 NEARLY_ALL = 0.95

@@ -8,11 +8,11 @@ from typing import Literal
 import pandas as pd
 
 from pipeline.errors import TableError
-from pipeline.infer_columns import MOST_CATEGORIES, OtherSplit, Verdict, judge, light_curve
-from pipeline.infer_target import TaskName, check_target, task_of
-from pipeline.infer_text import plain, shown
 from pipeline.params import SearchParams, SplitParams, TrainParams
 from pipeline.prepare.duplicates import duplicated
+from pipeline.scaffold.columns import MOST_CATEGORIES, OtherSplit, Verdict, judge, light_curve
+from pipeline.scaffold.target import TaskName, check_target, task_of
+from pipeline.scaffold.text import plain, shown
 
 MINORITY = 0.2  # a binary target whose rarer label has a smaller share is imbalanced
 

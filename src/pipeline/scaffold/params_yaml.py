@@ -4,8 +4,8 @@ import re
 
 import yaml
 
-from pipeline.infer import Inferred
-from pipeline.infer_columns import MOST_CATEGORIES
+from pipeline.scaffold.columns import MOST_CATEGORIES
+from pipeline.scaffold.infer import Inferred
 
 COMMENTS_FROM = 36
 STAGES = "None | Staging | Production | Archived"

@@ -13,11 +13,11 @@ import yaml
 from pipeline.errors import PipelineError
 from pipeline.features import kind_of
 from pipeline.files import replacing
-from pipeline.infer import Inferred, infer
-from pipeline.infer_target import TaskName
 from pipeline.params_file import check_params
-from pipeline.params_yaml import params_yaml
 from pipeline.prepare.read_table import PARQUET_SUFFIXES, read_table
+from pipeline.scaffold.infer import Inferred, infer
+from pipeline.scaffold.params_yaml import params_yaml
+from pipeline.scaffold.target import TaskName
 
 ENDING = re.compile(r"\.(csv|csv\.gz|parquet|pq)$", re.IGNORECASE)
 MOST_SHOWN = 40  # columns that are named on the screen; params.yaml names all
