@@ -1,0 +1,260 @@
+"""Every kind of model as an ONNX graph, against the model itself, on rows it was not fitted on."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.frozen import FrozenEstimator
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from xgboost import XGBClassifier, XGBRegressor
+
+from pipeline.features import FeatureTransformer
+from pipeline.params import NeighborsParams
+from pipeline.register import onnx_neighbors
+from pipeline.register.onnx_check import Answers, GraphDiffers, check, one_thread, run
+from pipeline.register.onnx_features import add_features, feeds, inputs
+from pipeline.register.onnx_graph import Graph, NotConvertible, value_info
+from pipeline.register.onnx_model import to_onnx
+
+FORMULAS = {
+    "ratio": "`size <m2>` / (b - 1.5) + -`size <m2>` * +2",
+    "power": "b ** 2 - abs_b ** 0.5 + 2 ** (0 - c)",
+    "waves": "sin(b) + cos(`size <m2>`)",
+    "roots": "log1p(b) - sqrt(abs_b) + log1p(small)",
+    "square": "abs_b * abs_b",
+    "yes": "c / 2 + 1",
+}
+EXTREMES = [0.0, -0.0, -1.0, 1.5, 1e-30, -1e-9, 1e19, -1e20, 3e38]
+
+
+def raw_rows(n: int, seed: int, extremes: bool = False) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    rows = pd.DataFrame(
+        {
+            "size <m2>": rng.normal(size=n).round(1),  # neighbours at equal distances
+            "b": rng.normal(3, 2, n),
+            "prediction": rng.integers(0, 5, n).astype(float),
+            "abs_b": np.exp(rng.normal(size=n) * 3),
+            "small": rng.normal(size=n) * 1e-12,
+            "c": rng.random(n) < 0.5,
+            'größe "x"': rng.choice(["1", "2.0", "x", "ü €", "Add_3"], n),
+            "Add_3": rng.choice(["no", "yes"], n),
+        }
+    )
+    numbers = ["size <m2>", "b", "prediction", "abs_b"]
+    if extremes:
+        unlike = rng.choice(EXTREMES, (n, len(numbers)))
+        rows[numbers] = rows[numbers].mask(rng.random((n, len(numbers))) < 0.05, unlike)
+        rows['größe "x"'] = rng.choice(["1.0", "2", "2.0.0", "1", "x", "X", "new", ".0"], n)
+    rows[numbers] = rows[numbers].mask(rng.random((n, len(numbers))) < 0.1)
+    rows.loc[rng.random(n) < 0.2, 'größe "x"'] = None
+    return rows
+
+
+def fitted_transformer(rows: pd.DataFrame, y: np.ndarray) -> FeatureTransformer:
+    transformer = FeatureTransformer.fit(rows, FORMULAS)
+    near = NeighborsParams(k=4, by=["size <m2>", "prediction"], means=["b", "ratio"])
+    return transformer.with_neighbors(transformer.transform(rows), y, transformer.neighborhood(near, ["y"]))
+
+
+def perceptron(mlp: Any, X: pd.DataFrame) -> Pipeline:
+    scale = FrozenEstimator(StandardScaler().fit(X))
+    fill = SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True)
+    return Pipeline([("scale", scale), ("impute", fill), ("mlp", mlp)])
+
+
+def forest(kind: Any) -> Callable[[pd.DataFrame], Any]:
+    more = {"class_weight": "balanced"} if kind is RandomForestClassifier else {}
+    return lambda X: kind(n_estimators=25, max_depth=20, random_state=0, **more)
+
+
+MLP = {"hidden_layer_sizes": (16, 8), "learning_rate_init": 0.02, "max_iter": 400, "tol": 1e-2, "random_state": 0}
+REGRESSORS: dict[str, Callable[[pd.DataFrame], Any]] = {
+    "xgboost": lambda X: XGBRegressor(n_jobs=1, n_estimators=40, max_depth=5),
+    "xgboost of leaves": lambda X: XGBRegressor(n_jobs=1, n_estimators=3, gamma=1e9),
+    "xgboost of medians": lambda X: XGBRegressor(n_jobs=1, n_estimators=5, objective="reg:absoluteerror"),
+    "forest": forest(RandomForestRegressor),
+    "perceptron": lambda X: TransformedTargetRegressor(
+        perceptron(MLPRegressor(**MLP), X), transformer=StandardScaler()
+    ),
+}
+CLASSIFIERS: dict[str, Callable[[pd.DataFrame], Any]] = {
+    "xgboost": lambda X: XGBClassifier(n_jobs=1, n_estimators=20, max_depth=4),
+    "forest": forest(RandomForestClassifier),
+    "perceptron": lambda X: perceptron(MLPClassifier(**MLP), X),
+    "perceptron of tanh": lambda X: perceptron(MLPClassifier(activation="tanh", **MLP), X),
+    "perceptron of logistic": lambda X: perceptron(MLPClassifier(activation="logistic", **MLP), X),
+}
+
+
+def predictor(
+    transformer: FeatureTransformer, features: list[str], model: Any, labels: Any
+) -> Callable[[pd.DataFrame], Answers]:
+    def predict(rows: pd.DataFrame) -> Answers:
+        X = transformer.transform(rows, only=features)
+        if labels is None:
+            return {"prediction": model.predict(X)}
+        names = np.array(labels, dtype=object if isinstance(labels[0], str) else None)
+        return {"prediction": names[model.predict(X)], "probabilities": model.predict_proba(X)}
+
+    return predict
+
+
+@pytest.fixture(scope="module")
+def table() -> tuple[pd.DataFrame, np.ndarray, FeatureTransformer, pd.DataFrame]:
+    rows = raw_rows(400, 0)
+    noise = np.random.default_rng(1).normal(size=400)
+    y = 1000 * (rows["b"].fillna(0) + rows["c"] + (rows["Add_3"] == "yes") + noise).to_numpy()
+    transformer = fitted_transformer(rows, y)
+    return rows, y, transformer, transformer.transform(rows)
+
+
+def test_features_are_those_of_the_transformer(table: Any) -> None:
+    _, _, transformer, _ = table
+    rows = raw_rows(5000, 2, extremes=True)
+    for features in (transformer.feature_names, transformer.feature_names[::-3], ["neighbors_y", "yes"]):
+        ends = inputs(transformer)
+        graph = Graph([end.name for end in ends])
+        graph.node("Identity", add_features(graph, transformer, features), into="features")
+        session = one_thread(graph.model(ends, [value_info("features", "FLOAT", [None, len(features)])]))
+        found = run(session, feeds(rows, transformer))["features"]
+        expected = transformer.transform(rows, only=features)
+        np.testing.assert_allclose(found, expected, rtol=2e-7, atol=0)
+        assert ((found == expected) | expected.isna()).to_numpy().mean() > 0.9999
+        assert not expected.isna().all().any()
+    assert [end.name for end in ends][2] == "prediction_"
+
+
+@pytest.mark.parametrize("name", REGRESSORS)
+def test_regressions_are_those_of_the_model(name: str, table: Any) -> None:
+    _, y, transformer, X = table
+    model = REGRESSORS[name](X)
+    model.fit(X, y)
+    _same(transformer, transformer.feature_names, model, None)
+
+
+@pytest.mark.parametrize("labels", [["no", "yes"], [False, True], ["a", "b", "ü"], [3, 5, 10]], ids=str)
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_classifications_are_those_of_the_model(name: str, labels: list[Any], table: Any) -> None:
+    _, y, transformer, X = table
+    classes = np.digitize(y, np.quantile(y, np.arange(1, len(labels)) / (len(labels) + 1)))
+    features = transformer.feature_names[::-1][:-2]
+    model = CLASSIFIERS[name](X[features])
+    model.fit(X[features], classes)
+    _same(transformer, features, model, labels)
+
+
+def _same(transformer: FeatureTransformer, features: list[str], model: Any, labels: Any) -> None:
+    graph = to_onnx(transformer, features, model, labels)
+    assert graph.SerializeToString() == to_onnx(transformer, features, model, labels).SerializeToString()
+    predict = predictor(transformer, features, model, labels)
+    rows = raw_rows(3000, 3, extremes=not isinstance(model, Pipeline | TransformedTargetRegressor))
+    timing = check(graph, transformer, rows, predict)
+    assert timing.n_rows == 3000
+    assert min(timing.row_ms, timing.rows_ms, timing.original_row_ms, timing.original_rows_ms) > 0
+    assert {output.name: output.type for output in one_thread(graph).get_outputs()} == (
+        {"prediction": "tensor(double)"}
+        if labels is None
+        else {
+            "prediction": {str: "tensor(string)", int: "tensor(int64)", bool: "tensor(bool)"}[type(labels[0])],
+            "probabilities": "tensor(double)",
+        }
+    )
+    if labels is None:
+        assert len(np.unique(predict(rows)["prediction"])) > 10 or model.get_params().get("gamma")
+    else:
+        assert set(predict(rows)["prediction"]) == set(labels)
+
+
+def test_a_damaged_graph_is_refused_with_the_first_row_that_differs(table: Any) -> None:
+    _, y, transformer, X = table
+    features = ["b"]
+    model = XGBRegressor(n_jobs=1, n_estimators=1, max_depth=1).fit(X[features], y)
+    graph = to_onnx(transformer, features, model, None)
+    trees = next(node for node in graph.graph.node if node.op_type == "TreeEnsemble")
+    splits = next(attribute.t for attribute in trees.attribute if attribute.name == "nodes_splits")
+    moved = onnx.numpy_helper.to_array(splits).copy()
+    moved[-1] += 0.5
+    rows = raw_rows(50, 4)
+    predict = predictor(transformer, features, model, None)
+    check(graph, transformer, rows, predict)
+    splits.CopyFrom(onnx.numpy_helper.from_array(moved))
+    first = int(np.argmax((rows["b"] >= moved[-1] - 0.5) & (rows["b"] < moved[-1])))
+    value = predict(rows)["prediction"][first]
+    with pytest.raises(
+        GraphDiffers, match=rf"row {first + 1} of the test table with prediction .* the model with {value}"
+    ):
+        check(graph, transformer, rows, predict)
+
+    classifier = XGBClassifier(n_jobs=1, n_estimators=1).fit(X[features], (y > 0).astype(int))
+    graph = to_onnx(transformer, features, classifier, ["no", "yes"])
+    swapped = predictor(transformer, features, classifier, ["yes", "no"])
+    with pytest.raises(GraphDiffers, match=r"row 1 of the test table with prediction '(no|yes)', the model with"):
+        check(graph, transformer, rows, swapped)
+
+
+def test_neighbours_without_a_known_place_are_missing() -> None:
+    rows = pd.DataFrame({"a": [np.nan, np.nan, 1.0], "b": [1.0, 2.0, 3.0]})
+    transformer = FeatureTransformer.fit(rows, {})
+    what = transformer.neighborhood(NeighborsParams(k=2, by=["a"]), ["y"])
+    model = XGBRegressor(n_jobs=1, n_estimators=1).fit(rows, [1.0, 2.0, 3.0])
+    for known in ([0, 1], [0, 1, 2]):
+        near = transformer.with_neighbors(transformer.transform(rows).iloc[known], np.array([1.0, 2, 3])[known], what)
+        model.fit(near.transform(rows), [1.0, 2.0, 3.0])
+        graph = to_onnx(near, near.feature_names, model, None)
+        check(graph, near, rows, predictor(near, near.feature_names, model, None))
+
+
+@pytest.mark.filterwarnings("ignore:Skipping features without any observed values")
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_feature_that_was_always_missing_is_left_out_or_filled_as_the_imputer_does(keep: bool, table: Any) -> None:
+    rows, y, _, _ = table
+    rows = rows[["b", "c"]].assign(b=np.nan)
+    transformer = FeatureTransformer.fit(rows, {})
+    X = transformer.transform(rows)
+    scale = StandardScaler().set_params(with_mean=False, with_std=False).fit(X)
+    fill = SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=keep)
+    model = Pipeline([("scale", scale), ("impute", fill), ("mlp", MLPRegressor(**MLP))]).fit(X, y / 1000)
+    check(
+        to_onnx(transformer, ["b", "c"], model, None),
+        transformer,
+        rows,
+        predictor(transformer, ["b", "c"], model, None),
+    )
+
+
+def test_what_cannot_be_expressed_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch, table: Any) -> None:
+    rows, y, transformer, X = table
+    names = transformer.feature_names
+
+    def refused(
+        reason: str, model: Any, labels: Any = None, transformer: Any = transformer, names: Any = names
+    ) -> None:
+        with pytest.raises(NotConvertible, match=reason):
+            to_onnx(transformer, names, model, labels)
+
+    refused("LinearRegression has no counterpart", LinearRegression())
+    refused("reg:gamma", XGBRegressor(n_jobs=1, n_estimators=1, objective="reg:gamma").fit(X, np.abs(y)))
+    refused("'dart'", XGBRegressor(n_jobs=1, n_estimators=1, booster="dart").fit(X, y))
+    refused("are of several types", XGBClassifier(n_jobs=1, n_estimators=1).fit(X, y > 0), ["a", 1])
+    own = X[["b"]].assign(c=pd.Categorical(rows["Add_3"]))
+    refused("categories of its own", XGBRegressor(n_jobs=1, n_estimators=1, enable_categorical=True).fit(own, y))
+
+    empty = FeatureTransformer.fit(pd.DataFrame({"t": ["", "x"]}), {})
+    refused("the empty text is a category of column 't'", None, transformer=empty, names=empty.feature_names)
+    curves = FeatureTransformer.fit(pd.DataFrame(np.zeros((2, 9)), columns=[f"FLUX.{i}" for i in range(9)]), {}, True)
+    refused("features of light curves", None, transformer=curves, names=curves.feature_names)
+    monkeypatch.setattr(onnx_neighbors, "MOST_PLACES", 10)
+    refused("which is too slow beyond 10", None)
+    monkeypatch.setattr("pipeline.register.onnx_graph.LARGEST_BYTES", 1000)
+    model = RandomForestRegressor(n_estimators=3).fit(X, y)
+    refused("as ONNX, which ends at", model, names=["b"])
