@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import FormulaError, ParamsError
+from pipeline.families import family, names
 from pipeline.params_file import check_params, load_params
 from repositories import ROOT
 
@@ -25,7 +26,7 @@ def test_a_dataset_is_all_that_is_needed() -> None:
         (None, "params.yaml holds no keys"),
         ({}, "dataset: missing"),
         ({"dataset": {"path": "x.csv"}}, "dataset.target: missing"),
-        ({"dataset": DATASET, "trian": {}}, "trian: unknown key; known are dataset, features, train, register"),
+        ({"dataset": DATASET, "trian": {}}, "trian: unknown key; .* dataset, features, evaluate, train, register"),
         ({"dataset": DATASET | {"tagret": "y"}}, "dataset.tagret: unknown key; known are path, target"),
         ({"dataset": DATASET | {"task": "ranking"}}, "dataset.task: .*'regression' or 'classification'.*'ranking'"),
         ({"dataset": DATASET | {"drop": "y"}}, "dataset.drop: .*list"),
@@ -39,28 +40,6 @@ def test_a_dataset_is_all_that_is_needed() -> None:
         ({"dataset": DATASET | {"split": {"column": "a"}}}, "dataset.split: strategy random takes no `column`"),
         ({"dataset": DATASET, "train": {"cv_folds": 1}}, "train.cv_folds: .*greater than or equal to 2"),
         ({"dataset": DATASET, "train": {"cv_folds": True}}, "train.cv_folds: .*integer"),
-        ({"dataset": DATASET, "train": {"search": {"space": {}}}}, "train.search.space: .*at least 1"),
-        ({"dataset": DATASET, "train": {"search": {"space": {"eta": [1]}}}}, "`space.eta` is not one of learning_rate"),
-        ({"dataset": DATASET, "train": {"search": {"space": {"subsample": [0]}}}}, "`space.subsample` holds 0"),
-        ({"dataset": DATASET, "train": {"search": {"space": {"max_depth": [2.5]}}}}, "takes whole numbers"),
-        ({"dataset": DATASET, "train": {"search": {"space": {"gamma": ["x"]}}}}, "`space.gamma` holds 'x'"),
-        ({"dataset": DATASET, "train": {"search": {"space": {"gamma": []}}}}, "train.search.space.gamma: .*at least 1"),
-        (
-            {"dataset": DATASET, "train": {"search": {"space": {"gamma": {"lo": 1}}}}},
-            "gamma.lo: unknown .* low, high, log",
-        ),
-        (
-            {"dataset": DATASET, "train": {"search": {"space": {"gamma": {"low": 2, "high": 1}}}}},
-            "train.search.space.gamma: `low` must be below",
-        ),
-        (
-            {"dataset": DATASET, "train": {"search": {"space": {"gamma": {"low": 0, "high": 1.5, "log": True}}}}},
-            "`log` needs `low` above 0",
-        ),
-        (
-            {"dataset": DATASET, "train": {"search": {"space": {"gamma": {"low": 1, "high": 9, "log": True}}}}},
-            "with a decimal point",
-        ),
         ({"dataset": DATASET, "train": {"search": {"sampler": "grid"}}}, "search.sampler: .*'tpe' or 'random'"),
         ({"dataset": DATASET, "train": {"search": {"time_budget": 0}}}, "search.time_budget: .*greater than 0"),
         ({"dataset": DATASET, "train": {"search": {"time_budget": float("inf")}}}, "search.time_budget: .*finite"),
@@ -74,6 +53,12 @@ def test_a_dataset_is_all_that_is_needed() -> None:
             {"dataset": DATASET, "features": {"neighbors": {"n": 1, "k": 1, "by": ["a"]}}},
             "features.neighbors.n: unknown key; known are k, by, means",
         ),
+        ({"dataset": DATASET, "features": {"flux": 1}}, "features.flux: .*boolean"),
+        ({"dataset": DATASET | {"drop_duplicates": "no"}}, "dataset.drop_duplicates: .*boolean"),
+        ({"dataset": DATASET, "evaluate": {"thresholds": [0.5, 1.0]}}, "evaluate.thresholds.1: .*less than 1"),
+        ({"dataset": DATASET, "evaluate": {"custom": "profit"}}, "evaluate.custom: .*pattern"),
+        ({"dataset": DATASET, "evaluate": {"greater_is_better": True}}, "evaluate: `greater_is_better` is said of"),
+        ({"dataset": DATASET, "evaluate": {"chose_by": "f1"}}, "evaluate.chose_by: unknown .* custom, choose_by"),
         ({"dataset": DATASET, "register": {"stage": "production"}}, "register.stage: .*'Production'"),
         ({"dataset": DATASET, "register": {"model_name": "a/b"}}, "register.model_name: .*pattern"),
     ],
@@ -81,6 +66,79 @@ def test_a_dataset_is_all_that_is_needed() -> None:
 def test_a_mistake_is_named_by_its_key(content: object, named: str) -> None:
     with pytest.raises(ParamsError, match=named):
         check_params(content, "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("space", "named"),
+    [
+        ({"svm": {}}, "`space` names 'svm'; the model families are nn, random_forest, xgboost"),
+        ({"max_depth": [1, 2]}, "train.search.space.max_depth: .*dictionary"),
+        ({"xgboost": {"eta": [1]}}, "`space.xgboost.eta` is not one of learning_rate"),
+        ({"xgboost": {"subsample": [0]}}, "`space.xgboost.subsample` holds 0; it takes above 0, at most 1"),
+        ({"xgboost": {"max_depth": [2.5]}}, "it takes whole numbers, 1 or more, at most 30"),
+        ({"xgboost": {"gamma": ["x"]}}, "`space.xgboost.gamma` holds 'x'"),
+        ({"xgboost": {"gamma": []}}, "train.search.space.xgboost.gamma: .*at least 1"),
+        ({"xgboost": {"gamma": {"lo": 1}}}, "gamma.lo: unknown .* low, high, log"),
+        ({"xgboost": {"gamma": {"low": 2, "high": 1}}}, "train.search.space.xgboost.gamma: `low` must be below"),
+        ({"xgboost": {"gamma": {"low": 0, "high": 1.5, "log": True}}}, "`log` needs `low` above 0"),
+        ({"xgboost": {"gamma": {"low": 1, "high": 9, "log": True}}}, "with a decimal point"),
+        ({"nn": {"hidden_layer_sizes": [[8], [4]]}}, "train.search.space.nn.hidden_layer_sizes"),
+        ({"nn": {"hidden_layer_sizes": [8, 4]}}, "`space.nn.hidden_layer_sizes` cannot be searched"),
+        ({"random_forest": {"class_weight": ["equal"]}}, "holds 'equal'; it takes balanced or balanced_subsample"),
+    ],
+)
+def test_a_mistake_in_a_space_is_named_by_its_key(space: object, named: str) -> None:
+    with pytest.raises(ParamsError, match=named):
+        check_params({"dataset": DATASET, "train": {"search": {"space": space}}}, "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("train", "named"),
+    [
+        ({"models": ["svm"]}, "train: `models` names 'svm'; the model families are nn, random_forest, xgboost"),
+        ({"models": ["nn", "nn"]}, "train: `models` names a family twice"),
+        ({"models": []}, "train.models: .*at least 1"),
+        ({"params": {"svm": {}}}, "train: `params` names 'svm'"),
+        ({"params": {"xgboost": {"depth": 3}}}, "train: `params.xgboost.depth` is not one of learning_rate, max_depth"),
+        (
+            {"params": {"xgboost": {"max_depth": "deep"}}},
+            "`params.xgboost.max_depth` is 'deep'; it takes whole",
+        ),
+        ({"params": {"xgboost": {"scale_pos_weight": 0}}}, "is 0; it takes above 0, at most 1e[+]09, or balanced"),
+        ({"params": {"random_forest": {"n_estimators": 0}}}, "`params.random_forest.n_estimators` is 0"),
+        (
+            {"params": {"random_forest": {"max_features": True}}},
+            "is True; it takes above 0, at most 1, or sqrt",
+        ),
+        ({"params": {"nn": {"hidden_layer_sizes": 128}}}, "is 128; it takes a list of whole numbers above 0"),
+        ({"params": {"nn": {"hidden_layer_sizes": [8, 0]}}}, "it takes a list of whole numbers above 0"),
+        (
+            {"params": {"xgboost": {"gamma": 1}}, "search": {"space": {"xgboost": {"gamma": [1, 2]}}}},
+            "train: `params.xgboost.gamma` is fixed and in `search.space.xgboost`: remove one",
+        ),
+    ],
+)
+def test_a_mistake_in_train_is_named_by_its_key(train: object, named: str) -> None:
+    with pytest.raises(ParamsError, match=named):
+        check_params({"dataset": DATASET, "train": train}, "params.yaml")
+
+
+def test_what_is_fixed_is_not_searched_and_a_space_of_ones_own_replaces_the_familys() -> None:
+    train = {"params": {"random_forest": {"max_depth": None}}, "search": {"space": {"nn": {"alpha": [0.1, 1]}}}}
+    params = check_params({"dataset": DATASET, "train": train}, "params.yaml").train
+    assert set(params.space_of("random_forest")) == {"max_features", "min_samples_leaf"}
+    assert set(params.space_of("nn")) == {"alpha"}
+    assert set(params.space_of("xgboost")) == set(family("xgboost").space)
+    nothing = check_params({"dataset": DATASET, "train": {"search": {"space": {"nn": {}}}}}, "params.yaml").train
+    assert nothing.space_of("nn") == {}
+
+
+@pytest.mark.parametrize("name", names())
+def test_what_a_family_fixes_and_searches_are_parameters_it_takes(name: str) -> None:
+    stated = family(name)
+    for key, value in stated.defaults.items():
+        assert stated.parameters[key].refusal(value) is None
+    check_params({"dataset": DATASET, "train": {"search": {"space": {name: stated.space}}}}, "params.yaml")
 
 
 def test_a_formula_that_is_none_is_named() -> None:

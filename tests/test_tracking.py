@@ -83,7 +83,8 @@ def test_a_store_that_cannot_be_used_is_one_clear_error(
 
 
 def test_a_signal_ends_the_run_as_failed(pipeline_folder: Path) -> None:
-    long = {**SMALL, "search": {"n_candidates": 9999, "max_rounds": 5, "space": {"gamma": {"low": 0.0, "high": 1.0}}}}
+    space = {"xgboost": {"gamma": {"low": 0.0, "high": 1.0}}}
+    long = {**SMALL, "search": {"n_candidates": 9999, "max_rounds": 5, "space": space}}
     change_params(pipeline_folder, train={"experiment_name": "small", **long})
     subprocess.run([sys.executable, "src/prepare.py"], check=True, capture_output=True)
     rng = random.Random(0)
@@ -102,9 +103,11 @@ def test_a_signal_ends_the_run_as_failed(pipeline_folder: Path) -> None:
         training.send_signal(number)
         _, printed = training.communicate(timeout=120)
         assert (training.returncode, printed) == (128 + number, "stopped\n")
-    status = database.execute("select status from runs where name = 'exp1_tuned'").fetchall()
+    status = database.execute(
+        "select status, value from runs join tags using (run_uuid) where name = 'exp1_tuned' and key = 'error'"
+    ).fetchall()
     database.close()
-    assert status == [("FAILED",)] * 3
+    assert status == [("FAILED", "stopped by a signal")] * 3
     assert not Path("mlartifacts/training/best_model_info.json").exists()
 
 

@@ -87,6 +87,8 @@ class SearchParams(Section):
             for key, values in space.items():
                 if key not in parameters:
                     raise ValueError(f"`space.{name}.{key}` is not one of {', '.join(parameters)}")
+                if parameters[key].layers:
+                    raise ValueError(f"`space.{name}.{key}` cannot be searched: fix it in `train.params.{name}`")
                 for value in [values.low, values.high] if isinstance(values, Range) else values:
                     reason = parameters[key].refusal(value)
                     if reason:
@@ -123,6 +125,12 @@ class EvaluateParams(Section):
     custom: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")] | None = None
     choose_by: str | None = None
     greater_is_better: bool | None = None
+
+    @model_validator(mode="after")
+    def _direction_is_of_a_metric(self) -> Self:
+        if self.greater_is_better is not None and self.choose_by is None:
+            raise ValueError("`greater_is_better` is said of the metric that `choose_by` names: name one, or remove it")
+        return self
 
 
 class TrainParams(Section):

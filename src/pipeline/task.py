@@ -1,5 +1,6 @@
 """What is predicted: a number, or one of several labels, and how a prediction's error is measured."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 Label = str | int | bool
 Values = NDArray[Any]
+WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")  # of 64 bits, and the same when written again: 007 is a code
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,8 @@ class Task:
         texts = sorted(target.unique())
         if set(texts) <= {"False", "True"}:
             return cls([text == "True" for text in texts])
-        if all(text.lstrip("-").isdecimal() and str(int(text)) == text for text in texts):
-            return cls(list(sorted(int(text) for text in texts)))
+        if all(WHOLE.fullmatch(text) for text in texts):
+            return cls(list(sorted(map(int, texts))))
         return cls(list(texts))
 
     @property

@@ -19,6 +19,8 @@ def make(problem: Problem, sampled: Sampled, rounds: int) -> Any:
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
     stated = {**problem.fixed, **sampled, "n_estimators": rounds, "random_state": problem.seed}
+    if isinstance(stated.get("max_features"), int):
+        stated["max_features"] = float(stated["max_features"])  # a share; scikit-learn's 1 is one feature
     if problem.task.labels:
         return RandomForestClassifier(**stated)
     stated.pop("class_weight", None)

@@ -38,7 +38,7 @@ def load_function(name: str, folder: Path) -> Function:
         raise PipelineError(f"{KEY} is {name!r}, and there is no {file} in {places[0]} or above", remedy)
     sys.path.insert(0, str(place))
     try:
-        function = getattr(importlib.import_module(module_name), function_name, None)
+        module = importlib.import_module(module_name)
     except Exception as error:
         raise PipelineError(
             f"{KEY} is {name!r}, and {place / file} cannot be imported: {_described(error, place / file)}",
@@ -46,6 +46,12 @@ def load_function(name: str, folder: Path) -> Function:
         ) from None
     finally:
         sys.path.remove(str(place))
+    if Path(module.__file__ or "").resolve() != place / file:
+        raise PipelineError(
+            f"{KEY} is {name!r}, and the name {module_name!r} is taken by {module.__file__ or 'Python'}",
+            f"rename {place / file}",
+        )
+    function = getattr(module, function_name, None)
     if not callable(function):
         raise PipelineError(f"{KEY} is {name!r}, and {place / file} has no function {function_name!r}", remedy)
     found: Function = function

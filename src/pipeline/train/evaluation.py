@@ -56,20 +56,27 @@ class Evaluation:
         if greater is None:
             greater = better(name) is not False
         evaluation = cls(task, params.thresholds, custom, name, greater)
-        evaluation._try_on_baseline(tables)
+        if params.custom or params.choose_by:
+            evaluation._try_on_baseline(tables)
         return evaluation
 
     def _try_on_baseline(self, tables: Tables) -> None:
-        """Judge constant predictions of a fold, so that what is wrong with the metrics shows before the training."""
-        fold, y_train = tables.folds[0], tables.y_train
-        n_rows = len(fold.valid)
+        """Judge constant predictions, so that what is wrong with the metrics shows before the training."""
+        y_train, y_test, rows = tables.y_train, tables.y_test, tables.rows
+        constant: Any = y_train.mean()
         if self.task.labels:
-            shares = np.bincount(y_train, minlength=self.task.n_classes) / len(y_train)
-            outputs = np.broadcast_to(shares, (n_rows, self.task.n_classes)).copy()
-        else:
-            outputs = np.full(n_rows, y_train.mean())
-        rows = tables.rows["train"].iloc[fold.valid] if tables.rows else pd.DataFrame()
-        self.over_folds([self.of_fold(y_train[fold.valid], outputs, rows)])
+            constant = np.bincount(y_train, minlength=self.task.n_classes) / len(y_train)
+
+        def outputs(n_rows: int) -> NDArray[np.float64]:
+            return np.full((n_rows, *np.shape(constant)), constant)
+
+        folds = [
+            self.of_fold(y_train[fold.valid], outputs(len(fold.valid)), rows_of(rows.get("train"), fold.valid))
+            for fold in tables.folds
+        ]
+        self.over_folds(folds)
+        if self.custom:
+            self.of_test(y_train, y_test, outputs(len(y_test)), rows_of(rows.get("test"), slice(None)))
 
     def of_test(
         self, y_train: NDArray[Any], y_test: NDArray[Any], outputs: NDArray[Any], rows: pd.DataFrame
@@ -98,12 +105,17 @@ class Evaluation:
         Raises
         ------
         PipelineError
-            When the metric to choose by is not among those of every fold.
+            When the metric to choose by, or one of the user's, is not among those of every fold.
         """
-        own = [name for name in folds[0] if better(name) is None]
+        own = dict.fromkeys(name for fold in folds for name in fold if better(name) is None)
         found: Metrics = {}
         for name in dict.fromkeys([self.task.loss, self.choose_by, *own]):
             values = [fold[name] for fold in folds if name in fold]
+            if len(values) < len(folds) and name in own:
+                raise PipelineError(
+                    f"evaluate.custom in params.yaml returned {name!r} for the rows of some folds only",
+                    "let it return the same names for any rows",
+                )
             if len(values) < len(folds):
                 raise PipelineError(
                     f"evaluate.choose_by in params.yaml is {name!r}, which "
@@ -134,3 +146,8 @@ class Evaluation:
                     "give it another name",
                 )
         return found
+
+
+def rows_of(table: pd.DataFrame | None, positions: Any) -> pd.DataFrame:
+    """Return some rows of a prepared table; none where no function of the user's asks for them."""
+    return pd.DataFrame() if table is None else table.iloc[positions]

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
@@ -14,8 +13,11 @@ from pipeline.learn.cross_validation import CrossValidation
 from pipeline.learn.learner import Learner, Problem, Sampled
 from pipeline.memory import release_memory
 from pipeline.params import TrainParams
-from pipeline.train.evaluation import Evaluation, Metrics
+from pipeline.space import Space
+from pipeline.train.evaluation import Evaluation, Metrics, rows_of
 from pipeline.train.tables import Tables, columns_of, scaler_of
+
+WEIGHT = "scale_pos_weight"
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,11 @@ class Fitted:
 
 def learner_of(name: str, family: Family, params: TrainParams, tables: Tables, features: list[str]) -> Learner:
     """Return a model family at work on some features of the training table."""
-    fixed = {**family.defaults, **params.params.get(name, {})}
-    if fixed.get("scale_pos_weight") == "balanced":
-        fixed["scale_pos_weight"] = balanced_weight(tables)
+    fixed, space = parameters_of(name, family, params, tables)
     problem = Problem(
         task=tables.task,
         fixed=fixed,
-        space=params.space_of(name),
+        space=space,
         search=params.search,
         seed=params.seed,
         n_jobs=params.n_jobs,
@@ -74,6 +74,17 @@ def learner_of(name: str, family: Family, params: TrainParams, tables: Tables, f
         folds=tables.fold_tables(features),
     )
     return family.learner(problem)
+
+
+def parameters_of(name: str, family: Family, params: TrainParams, tables: Tables) -> tuple[Sampled, Space]:
+    """Return what is fixed and what is searched of a model family, with the number that ``balanced`` stands for."""
+    fixed, space = {**family.defaults, **params.params.get(name, {})}, dict(params.space_of(name))
+    if fixed.get(WEIGHT) == "balanced":
+        fixed[WEIGHT] = balanced_weight(tables)
+    choices = space.get(WEIGHT)
+    if isinstance(choices, list) and "balanced" in choices:
+        space[WEIGHT] = [balanced_weight(tables) if choice == "balanced" else choice for choice in choices]
+    return fixed, space
 
 
 def fit(
@@ -110,10 +121,10 @@ def fit(
     outputs = np.asarray(model.predict_proba(X_test) if tables.task.labels else model.predict(X_test), np.float64)
     rows = tables.rows
     of_folds = [
-        evaluation.of_fold(tables.y_train[fold.valid], valid_outputs, _rows(rows.get("train"), fold.valid))
+        evaluation.of_fold(tables.y_train[fold.valid], valid_outputs, rows_of(rows.get("train"), fold.valid))
         for fold, valid_outputs in zip(tables.folds, scores.outputs, strict=True)
     ]
-    tested = evaluation.of_test(tables.y_train, tables.y_test, outputs, _rows(rows.get("test"), slice(None)))
+    tested = evaluation.of_test(tables.y_train, tables.y_test, outputs, rows_of(rows.get("test"), slice(None)))
     metrics = tested | evaluation.over_folds(of_folds)
     importance = family.importance(model, X_train, tables.y_train)
     return Fitted(model, features, sampled, stated, scores, of_folds, metrics, importance, outputs)
@@ -129,13 +140,8 @@ def balanced_weight(tables: Tables) -> float:
     """
     if tables.task.n_classes != 2:
         raise PipelineError(
-            "train.params.xgboost.scale_pos_weight in params.yaml is balanced, and the target has not two labels",
+            f"{WEIGHT} in params.yaml is balanced, and the target has not two labels",
             "remove it: it weighs the positive of two labels",
         )
     positive = int(tables.y_train.sum())
     return (len(tables.y_train) - positive) / positive
-
-
-def _rows(table: pd.DataFrame | None, positions: Any) -> pd.DataFrame:
-    """Return some rows of a prepared table; none where no function of the user's asks for them."""
-    return pd.DataFrame() if table is None else table.iloc[positions]

@@ -48,7 +48,7 @@ class Explained:
 
 def importance_plot(importance: dict[str, float], kind: str, run_name: str) -> Figure:
     """Draw the most important features by `kind`, a measure of the model's family."""
-    title, label = IMPORTANCE_TITLES[kind]
+    title, label = IMPORTANCE_TITLES.get(kind, (f"importance by {kind}", "share of the sum over features"))
     title = f"{run_name}: {title}"
     if kind == "weight":
         return _bars(importance, title, label, "{:,.0f}".format)

@@ -15,7 +15,7 @@ from pipeline.task import Task
 from pipeline.tracking import open_experiment, open_store
 from pipeline.train.evaluation import Evaluation
 from pipeline.train.experiments import PRODUCTION_CANDIDATE, Experiment, Setup, important_features, run_experiment
-from pipeline.train.fit import Fitted
+from pipeline.train.fit import Fitted, parameters_of
 from pipeline.train.provenance import provenance_of
 from pipeline.train.tables import Tables, load_tables
 
@@ -51,6 +51,8 @@ def train(params: Params, folder: Path) -> list[Experiment]:
         print(f"model_train: searching on {tables.n_search_rows:,} of {n_rows:,} training rows (search.max_rows)")
     if search.time_budget is not None:
         print(f"model_train: searching for {search.time_budget:g} seconds: the same seed may give another model")
+    for name in params.train.models:
+        parameters_of(name, family(name), params.train, tables)  # now, not after the families before
     client = open_store()
     experiment_id = open_experiment(client, params.train.experiment_name)
     provenance = provenance_of(folder, params, tables)
