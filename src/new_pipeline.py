@@ -16,7 +16,7 @@ def main() -> None:
     )
     parser.add_argument("--task", choices=("regression", "classification"), help="inferred from the target when absent")
     arguments = parser.parse_args()
-    from pipeline.new_pipeline import new_pipeline
+    from pipeline.scaffold.new_pipeline import new_pipeline
 
     new_pipeline(arguments.table, arguments.target, arguments.into, arguments.task)
 

@@ -58,7 +58,8 @@ def as_text(column: pd.Series) -> pd.Series:
     return column if column.dtype == "str" else column.map(_text, na_action="ignore").astype("str")
 
 
-def _as_numbers(column: pd.Series, kind: Kind) -> NDArray[np.float64]:
+def as_numbers(column: pd.Series, kind: Kind) -> NDArray[np.float64]:
+    """Return a number or boolean column as numbers, NaN where a value is missing, whatever a request made of it."""
     if kind == "boolean" and not pd.api.types.is_numeric_dtype(column):  # from a request: JSON's true, or its text
         known = as_text(column).str.lower().map({"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0})
         wrong = column[known.isna() & column.notna()]
@@ -226,7 +227,7 @@ class FeatureTransformer:
         DataFrame of float32, shape (n_rows, n_features)
             As XGBoost computes. Missing numbers stay missing (NaN), which it handles itself.
         """
-        numbers = {name: _as_numbers(rows[name], kind) for name, kind in self.kinds.items() if kind != "text"}
+        numbers = {name: as_numbers(rows[name], kind) for name, kind in self.kinds.items() if kind != "text"}
         columns = [numbers[name].astype(np.float32) for name in self.numbers]
         columns += [compute(parse(name, formula), numbers).astype(np.float32) for name, formula in self.derived.items()]
         if self.flux:

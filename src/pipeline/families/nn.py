@@ -36,7 +36,7 @@ def make(problem: Problem, sampled: Sampled, rounds: int) -> Any:
     net = kind(**stated, solver="adam", n_iter_no_change=rounds + 1)
     steps = [
         ("scale", FrozenEstimator(problem.scaler)),
-        ("impute", SimpleImputer(strategy="constant", fill_value=0.0)),
+        ("impute", SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True)),
         ("mlp", net),
     ]
     pipeline = Pipeline(steps)

@@ -1,11 +1,13 @@
 """The run that is to be registered, looked up and checked before anything is written."""
 
+import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import RegistryError
+from pipeline.features import FEATURES_FILE
 from pipeline.files import read_json, sha256
 from pipeline.paths import BEST_MODEL_INFO
 from pipeline.tracking import check_run_not_moved, logged_model_of, with_store
@@ -13,6 +15,8 @@ from pipeline.tracking import check_run_not_moved, logged_model_of, with_store
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+# Metrics that do not say how good a model is: of single folds, of the training rows, of its ONNX graph.
+NOT_OF_MODEL = ("fold_", "train_", "training_", "onnx_")
 TRAIN = "dvc repro -f -s model_train"
 
 
@@ -62,17 +66,16 @@ def find_candidate(client: "MlflowClient", folder: Path, run_id: str | None) -> 
     if run.info.status != "FINISHED":
         raise RegistryError(f"MLflow run {run_id} is {run.info.status}, not FINISHED", remedy)
     if "mlflow.parentRunId" in run.data.tags:
-        raise RegistryError(f"MLflow run {run_id} is a candidate of a search, which has no model", remedy)
+        raise RegistryError(f"MLflow run {run_id} is a candidate of a search or a fold, which has no model", remedy)
     model_id = logged_model_of(run)
     _check_model(model_id, run.data.tags.get("model_sha256"), remedy)
-    wanted = ("test_", "cv_", "baseline_")
     return Candidate(
         run_id=run_id,
         model_id=model_id,
-        metrics={name: value for name, value in sorted(run.data.metrics.items()) if name.startswith(wanted)},
+        metrics={name: value for name, value in sorted(run.data.metrics.items()) if not name.startswith(NOT_OF_MODEL)},
         tags={
             name: run.data.tags[name]
-            for name in ("data_sha256", "git_commit", "git_dirty", "model_sha256")
+            for name in ("data_sha256", "git_commit", "git_dirty", "model_sha256", "family")
             if name in run.data.tags
         },
     )
@@ -81,14 +84,13 @@ def find_candidate(client: "MlflowClient", folder: Path, run_id: str | None) -> 
 def _check_model(model_id: str, expected_sha256: str | None, remedy: str) -> None:
     import mlflow
     from mlflow.exceptions import MlflowException
-    from mlflow.models import Model
 
     with tempfile.TemporaryDirectory() as folder:
         try:
             logged = Path(mlflow.artifacts.download_artifacts(f"models:/{model_id}", dst_path=folder))
-            model_file = logged / str(Model.load(str(logged)).flavors["xgboost"]["data"])
-            found = sha256(model_file)
-        except (MlflowException, OSError, KeyError) as error:
+            stored = json.loads((logged / FEATURES_FILE).read_text(encoding="utf-8"))
+            found = sha256(logged / stored["model_file"])
+        except (MlflowException, OSError, KeyError, ValueError) as error:
             detail = str(error).strip().split("\n")[0]
             raise RegistryError(
                 f"the files of logged model {model_id} are not in the store: {detail}", remedy

@@ -11,6 +11,7 @@ from pipeline.errors import RegistryError
 from pipeline.files import read_json, sha256, write_json
 from pipeline.paths import EXPORTS, checkout_of
 from pipeline.register.candidate import Candidate
+from pipeline.register.package import ONNX_FILE, ONNX_FOLDER, PACKAGED, TAG
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -33,7 +34,8 @@ def export_version(version: "ModelVersion", candidate: Candidate, stage: str, fo
     Returns
     -------
     Path
-        The export: model.pkl (the bare estimator), model/ (the MLflow model, raw rows in), metadata.json.
+        The export: model.pkl (the bare estimator), model/ (the MLflow model, raw rows in), model.onnx (the graph,
+        where the model has one), metadata.json.
 
     Raises
     ------
@@ -54,14 +56,26 @@ def export_version(version: "ModelVersion", candidate: Candidate, stage: str, fo
         beside = Path(name) / target.name
         beside.mkdir()
         mlflow.artifacts.download_artifacts(uri, dst_path=str(beside / "model"))
-        joblib.dump(mlflow.xgboost.load_model(uri), beside / "model.pkl")
         model = Model.load(str(beside / "model"))
+        flavour = mlflow.xgboost if "xgboost" in model.flavors else mlflow.sklearn
+        joblib.dump(flavour.load_model(uri), beside / "model.pkl")
+        _add_onnx(candidate.run_id, beside)
         _check_same_predictions(uri, beside / "model", model)
         write_json(beside / "metadata.json", _metadata(version, candidate, stage, beside, model))
         if target.exists():
             target.rename(Path(name) / "replaced")
         beside.rename(target)
     return target
+
+
+def _add_onnx(run_id: str, export: Path) -> None:
+    """Put the ONNX graph of a run, if it has one, into an export."""
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    if client.get_run(run_id).data.tags.get(TAG) == PACKAGED:
+        with tempfile.TemporaryDirectory(dir=export) as name:
+            Path(client.download_artifacts(run_id, f"{ONNX_FOLDER}/{ONNX_FILE}", name)).rename(export / ONNX_FILE)
 
 
 def point_latest_at(export: Path) -> None:
@@ -110,9 +124,11 @@ def _metadata(
         "stage": stage,
         "run_id": candidate.run_id,
         "model_id": candidate.model_id,
+        "family": candidate.tags.get("family"),
         "model_uri": f"models:/{version.name}/{version.version}",
         "metrics": candidate.metrics,
         "feature_names": stored["feature_names"],
+        "labels": stored["labels"],
         "signature": {side: json.loads(columns) for side, columns in signature.items() if columns},
         "data_sha256": candidate.tags.get("data_sha256"),
         "git_commit": candidate.tags.get("git_commit"),

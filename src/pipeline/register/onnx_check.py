@@ -15,7 +15,7 @@ from pipeline.register.onnx_features import feeds
 
 if TYPE_CHECKING:
     from onnx import ModelProto
-    from onnxruntime import InferenceSession  # type: ignore[import-untyped]
+    from onnxruntime import InferenceSession
 
 Answers = Mapping[str, NDArray[Any]]
 RELATIVE = 1e-5  # largest difference, of the value …

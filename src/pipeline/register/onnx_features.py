@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.expressions import parse
-from pipeline.features import FeatureTransformer, _as_numbers, as_text
+from pipeline.features import FeatureTransformer, as_numbers, as_text
 from pipeline.register.onnx_formulas import add_formula
 from pipeline.register.onnx_graph import Graph, NotConvertible, value_info
 from pipeline.register.onnx_neighbors import add_neighbors
@@ -74,7 +74,7 @@ def feeds(rows: pd.DataFrame, transformer: FeatureTransformer) -> dict[str, NDAr
         if kind == "text":
             fed[names[column]] = as_text(rows[column]).fillna("").to_numpy(dtype=object)[:, None]
         else:
-            fed[names[column]] = _as_numbers(rows[column], kind)[:, None]
+            fed[names[column]] = as_numbers(rows[column], kind)[:, None]
     return fed
 
 

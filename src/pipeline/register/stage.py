@@ -9,6 +9,7 @@ from pipeline.params import RegisterParams, Stage
 from pipeline.paths import REGISTERED_MODEL
 from pipeline.register.candidate import find_candidate
 from pipeline.register.export import export_version, point_latest_at
+from pipeline.register.package import package
 from pipeline.register.versions import EXCLUSIVE, remove_version, set_stage, tag_version, version_of
 from pipeline.tracking import open_store
 
@@ -48,6 +49,7 @@ def register(
         f"{version.name} version {version.version}"
     )
     tag_version(client, version, candidate)
+    print(f"model_register: {package(client, candidate, folder)}")
     if stage is None and version.current_stage == "Production":
         print("model_register: it is in Production and stays there (--stage changes that)")
         wanted: Stage = "Production"

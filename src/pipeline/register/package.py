@@ -1,0 +1,115 @@
+"""The winner's second form: an ONNX graph over raw rows, checked on the whole test table, kept in the winner's run."""
+
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.errors import PipelineError
+from pipeline.files import sha256
+from pipeline.paths import TEST_TABLE
+from pipeline.register.candidate import Candidate
+from pipeline.serve.raw_rows import RawRowsModel
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+ONNX_FOLDER = "onnx_model"  # in a run's artifacts
+ONNX_FILE = "model.onnx"
+TAG = "onnx"  # of a run: "packaged", or why there is no graph
+PACKAGED = "packaged"
+
+
+def package(client: "MlflowClient", candidate: Candidate, folder: Path) -> str:
+    """Add an ONNX graph of its logged model to a run, unless it has one.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    candidate : Candidate
+    folder : Path
+        The pipeline folder, with the test table.
+
+    Returns
+    -------
+    str
+        What was done, or why there is no graph; the run's tag ``onnx`` says so too.
+    """
+    tags = client.get_run(candidate.run_id).data.tags
+    if tags.get(TAG) == PACKAGED:
+        return f"run {candidate.run_id} was already packaged as ONNX"
+    try:
+        done = _package(client, candidate, folder)
+    except PipelineError as error:
+        client.set_tag(candidate.run_id, TAG, error.problem[:500])
+        return f"registered without ONNX: {error}"
+    client.set_tag(candidate.run_id, TAG, PACKAGED)
+    return done
+
+
+def _package(client: "MlflowClient", candidate: Candidate, folder: Path) -> str:
+    import mlflow
+
+    from pipeline.register.onnx_check import check
+    from pipeline.register.onnx_model import to_onnx
+
+    rows = _test_rows(client, candidate, folder)
+    with tempfile.TemporaryDirectory() as name:
+        logged = mlflow.artifacts.download_artifacts(f"models:/{candidate.model_id}", dst_path=name)
+        served = RawRowsModel(Path(logged))
+        graph = to_onnx(served.transformer, served.feature_names, served.model, served.labels)
+        timing = check(graph, served.transformer, rows, lambda some: _answers(served, some))
+        saved = Path(name) / ONNX_FOLDER
+        requirements = [f"{package}=={version(package)}" for package in ("onnx", "onnxruntime")]
+        mlflow.onnx.save_model(
+            graph,
+            str(saved),
+            pip_requirements=requirements,
+            save_as_external_data=False,
+            onnx_execution_providers=["CPUExecutionProvider"],
+        )
+        client.log_artifacts(candidate.run_id, str(saved), ONNX_FOLDER)
+    for metric, value in {
+        "onnx_row_ms": timing.row_ms,
+        "onnx_rows_ms": timing.rows_ms,
+        "onnx_original_row_ms": timing.original_row_ms,
+        "onnx_original_rows_ms": timing.original_rows_ms,
+        "onnx_largest_difference": timing.largest_difference,
+    }.items():
+        client.log_metric(candidate.run_id, metric, value)
+    return (
+        f"ONNX graph equals the model on all {timing.n_rows:,} test rows (largest difference "
+        f"{timing.largest_difference:.1g} of a number); one row takes {timing.row_ms:.3g} ms, "
+        f"the model {timing.original_row_ms:.3g} ms"
+    )
+
+
+def _test_rows(client: "MlflowClient", candidate: Candidate, folder: Path) -> pd.DataFrame:
+    """Return the test table of a run.
+
+    Raises
+    ------
+    PipelineError
+        When what lies in the pipeline folder is not the table that the run was tested on.
+    """
+    inputs = client.get_run(candidate.run_id).inputs
+    entries = inputs.dataset_inputs if inputs else []
+    hashes = {tag.value for entry in entries for tag in entry.tags if tag.key == "sha256"}
+    path = folder / TEST_TABLE
+    if not path.exists() or sha256(path) not in hashes:
+        raise PipelineError(
+            f"{path} is not the table that run {candidate.run_id} was tested on, so no graph can be checked",
+            "prepare that table again (dvc repro prepare, with the run's params.yaml), and register once more",
+        )
+    return pd.read_parquet(path)
+
+
+def _answers(served: RawRowsModel, rows: pd.DataFrame) -> dict[str, NDArray[Any]]:
+    """Return what a model answers by the names of the graph's outputs."""
+    predicted = served.predict(rows)
+    if not isinstance(predicted, pd.DataFrame):
+        return {"prediction": predicted}
+    return {"prediction": predicted["prediction"].to_numpy(), "probabilities": predicted.iloc[:, 1:].to_numpy()}
