@@ -55,8 +55,8 @@ class DatasetParams(Section):
     def _columns_are_consistent(self) -> Self:
         if self.target in self.drop:
             raise ValueError(f"the target {self.target!r} cannot also be in `drop`")
-        if self.categorical and self.target in self.categorical:
-            raise ValueError(f"the target {self.target!r} cannot also be in `categorical`")
+        if self.task == "regression" and self.target in (self.categorical or []):
+            raise ValueError(f"the target {self.target!r} of a regression cannot also be in `categorical`")
         both = sorted(set(self.categorical or []) & set(self.drop))
         if both:
             raise ValueError(f"{', '.join(both)} cannot be both in `categorical` and in `drop`")

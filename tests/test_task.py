@@ -1,0 +1,115 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import log_loss
+
+from pipeline.errors import PipelineError
+from pipeline.params import Params
+from pipeline.prepare.stage import prepare
+from pipeline.task import Task
+from pipeline.train.tables import load_tables
+
+
+def prepared(folder: Path, target: list[object], **dataset: object) -> Params:
+    """Prepare a table of two inputs and a target, as text in a CSV file."""
+    text = "\n".join(["x,z,y", *(f"{number},{number % 7},{value}" for number, value in enumerate(target))])
+    (folder / "data.csv").write_text(text + "\n")
+    dataset = {"path": "data.csv", "target": "y", "task": "classification", **dataset}
+    params = Params.model_validate({"dataset": dataset, "train": {"cv_folds": 2}})
+    prepare(params.dataset, folder)
+    return params
+
+
+@pytest.mark.parametrize(
+    ("texts", "labels"),
+    [
+        (["no", "yes"], ["no", "yes"]),
+        (["True", "False"], [False, True]),
+        (["10", "9", "-1", "0"], [-1, 0, 9, 10]),
+        (["007", "7"], ["007", "7"]),
+        (["1", "x"], ["1", "x"]),
+        (["-0", "1"], ["-0", "1"]),
+        (["--1", "1"], ["--1", "1"]),
+        (["١", "2"], ["2", "١"]),
+        (["1.5", "2"], ["1.5", "2"]),
+        (["9" * 30, "1"], ["1", "9" * 30]),
+    ],
+)
+def test_labels_are_what_the_texts_of_a_target_say(texts: list[str], labels: list[object]) -> None:
+    task = Task.of(pd.Series(texts), "classification")
+    assert task.labels == labels
+    assert [type(label) for label in task.labels] == [type(label) for label in labels]
+    assert (task.n_classes, task.loss, task.texts) == (len(labels), "log_loss", [str(label) for label in labels])
+    classes = task.encode(pd.Series(texts))
+    assert sorted(classes) == list(range(len(labels)))
+    assert [str(label) for label in task.decode(classes)] == texts
+
+
+def test_a_regression_has_no_labels_and_keeps_its_numbers() -> None:
+    target = pd.Series([1.5, -2.0])
+    task = Task.of(target, "regression")
+    assert (task.labels, task.n_classes, task.loss, task.texts) == (None, 0, "rmse", [])
+    encoded = task.encode(target)
+    np.testing.assert_array_equal(encoded, [1.5, -2.0])
+    encoded[0] = 0
+    assert target[0] == 1.5
+    assert task.score(task.losses(np.array([1.0, 2.0]), np.array([4.0, 6.0]))) == pytest.approx(np.sqrt(12.5))
+
+
+def test_the_loss_of_labels_is_the_log_loss() -> None:
+    y = np.array([0, 2, 1, 2])
+    proba = np.array([[0.7, 0.2, 0.1], [0.2, 0.2, 0.6], [0.1, 0.8, 0.1], [0.5, 0.3, 0.2]])
+    task = Task(["a", "b", "c"])
+    assert task.score(task.losses(y, proba)) == pytest.approx(log_loss(y, proba))
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        (["True", "False"], [False, True]),
+        (["true", "false"], [False, True]),
+        (["3", "1", "2"], [1, 2, 3]),
+        (["b c", "a"], ["a", "b c"]),
+    ],
+)
+def test_labels_of_a_file_reach_training_as_they_stand_there(
+    tmp_path: Path, values: list[object], labels: list[object]
+) -> None:
+    params = prepared(tmp_path, values * 10, split={"strategy": "stratified"})
+    tables = load_tables(tmp_path, params)
+    assert tables.task.labels == labels
+    assert set(tables.y_train) == set(tables.y_test) == set(range(len(labels)))
+    stored = pd.read_parquet(tmp_path / "data/processed/train.parquet")["y"]
+    assert list(map(str, tables.task.decode(tables.y_train))) == list(stored)
+
+
+def test_a_target_named_as_categorical_keeps_the_zeros_of_its_codes(tmp_path: Path) -> None:
+    params = prepared(tmp_path, ["01", "02", "10"] * 8, split={"strategy": "stratified"}, categorical=["y"])
+    tables = load_tables(tmp_path, params)
+    assert tables.task.labels == ["01", "02", "10"]
+    assert list(tables.X_train.columns) == ["x", "z"]
+
+
+def test_whole_numbers_beside_gaps_are_whole_labels(tmp_path: Path) -> None:
+    params = prepared(tmp_path, [0, 1, "", 1, 0] * 8, split={"strategy": "stratified"})
+    assert load_tables(tmp_path, params).task.labels == [0, 1]
+
+
+def test_a_label_of_test_rows_alone_is_named(tmp_path: Path) -> None:
+    params = prepared(tmp_path, ["a", "b"] * 12 + ["new"] * 6, split={"strategy": "time", "column": "x"})
+    with pytest.raises(PipelineError, match=r"'y' is 'new' in test rows and in no training row(?s:.*)stratified"):
+        load_tables(tmp_path, params)
+
+
+def test_a_target_of_one_label_is_refused(tmp_path: Path) -> None:
+    params = prepared(tmp_path, ["same"] * 20)
+    with pytest.raises(PipelineError, match=r"'y' has one label only among the training rows, 'same'"):
+        load_tables(tmp_path, params)
+
+
+def test_a_label_that_few_test_rows_lack_is_no_error(tmp_path: Path) -> None:
+    params = prepared(tmp_path, ["a"] * 15 + ["b"] * 9 + ["a"] * 6, split={"strategy": "time", "column": "x"})
+    tables = load_tables(tmp_path, params)
+    assert (set(tables.y_train), set(tables.y_test)) == ({0, 1}, {0})
