@@ -1,0 +1,160 @@
+"""Every model family on real tables: what the search gains over the plain estimator, and what the ONNX graph does."""
+
+import io
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from harness import SOURCES, Numbers, alternate, arguments, in_child, median, show, spread, write
+
+sys.path.insert(0, str(SOURCES))
+
+# scikit-learn's own: binary, ten classes, regression.
+TABLES = {"breast_cancer": "classification", "digits": "classification", "diabetes": "regression"}
+FAMILIES = ("xgboost", "random_forest", "nn")
+
+
+def main() -> None:
+    """Compare and print."""
+    parser = arguments(__doc__, repeats=5)
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES), help="scikit-learn's tables")
+    options = parser.parse_args()
+    rows, packaged, numbers = [], [], {}
+    for table in options.tables:
+        sides: dict[str, Callable[[int], Numbers]] = {}
+        for family in FAMILIES:
+            sides[f"{table}, {family}"] = partial(in_child, ours, table, family)
+            sides[f"{table}, {family} as it comes"] = partial(in_child, theirs, table, family)
+        results = alternate(sides, options.repeats)
+        for family in FAMILIES:
+            mine, plain = results[f"{table}, {family}"], results[f"{table}, {family} as it comes"]
+            ratio = median(mine, "loss") / median(plain, "loss")
+            numbers[f"{table}_{family}_loss_ratio"] = ratio
+            seconds = [median(mine, "seconds"), median(plain, "seconds")]
+            rows.append([f"{table}, {family}", median(mine, "loss"), median(plain, "loss"), ratio, *seconds])
+            one, many = median(mine, "onnx_row_ratio"), median(mine, "onnx_rows_ratio")
+            numbers |= {f"{table}_{family}_onnx_row_ratio": one, f"{table}_{family}_onnx_rows_ratio": many}
+            packaged.append([f"{table}, {family}", one, spread(mine, "onnx_row_ratio"), many, median(mine, "onnx_ms")])
+    header = ["table, family", "ours", "as it comes", "ratio", "seconds", "as it comes"]
+    show(f"log loss or RMSE on test rows, medians of {options.repeats} splits", header, rows)
+    header = ["table, family", "one row, over the model's time", "least - most", "all test rows", "ms for one row"]
+    show("ONNX graph", header, packaged)
+    write(options.json, numbers)
+
+
+def ours(name: str, family_name: str, seed: int) -> Numbers:
+    """Search, fit and test a family as exp1 does, without MLflow, and package it."""
+    from pipeline.families import family
+    from pipeline.learn.progress import best_of
+    from pipeline.learn.search import search
+    from pipeline.params import DatasetParams, Params, SplitParams, TrainParams
+    from pipeline.prepare.stage import prepare
+    from pipeline.register.onnx_check import check
+    from pipeline.register.onnx_model import to_onnx
+    from pipeline.train.fit import learner_of
+    from pipeline.train.tables import load_tables
+
+    table = load(name)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        table.to_parquet(folder / "table.parquet")
+        split = SplitParams(strategy="stratified" if TABLES[name] == "classification" else "random", seed=seed)
+        params = Params(
+            dataset=DatasetParams(
+                path="table.parquet",
+                target="target",
+                task=TABLES[name],
+                split=SplitParams(strategy=strategy, seed=seed),
+            ),
+            train=TrainParams(models=[family_name], seed=seed),
+        )
+        with redirect_stdout(io.StringIO()):
+            prepare(params.dataset, folder)
+        tables = load_tables(folder, params)
+        test = pd.read_parquet(folder / "data/processed/test.parquet")
+    started, used, task = time.perf_counter(), family(family_name), tables.task
+    learner = learner_of(family_name, used, params.train, tables, list(tables.X_train.columns))
+    best = best_of(search(params.train.search, learner, seed, lambda _: None), 16, family_name, task.loss)
+    sampled, rounds = learner.final(best)
+    scores = learner.cross_validate(sampled, rounds, choose_round=True)
+    model = learner.estimator(sampled, scores.n_rounds, tables.y_train)
+    learner.fit(model, tables.X_train, tables.y_train)
+    seconds = time.perf_counter() - started
+
+    def predict(rows: pd.DataFrame) -> dict[str, Any]:
+        features = tables.transformer.transform(rows)
+        if task.labels is None:
+            return {"prediction": np.asarray(model.predict(features), dtype=np.float64)}
+        return {"probabilities": np.asarray(model.predict_proba(features), dtype=np.float64)}
+
+    graph = to_onnx(tables.transformer, list(tables.X_train.columns), model, task.labels)
+    timing = check(graph, tables.transformer, test, predict)
+    (outputs,) = predict(test).values()
+    return {
+        "loss": task.score(task.losses(tables.y_test, outputs)),
+        "seconds": seconds,
+        "onnx_row_ratio": timing.row_ms / timing.original_row_ms,
+        "onnx_rows_ratio": timing.rows_ms / timing.original_rows_ms,
+        "onnx_ms": timing.row_ms,
+    }
+
+
+def theirs(name: str, family_name: str, seed: int) -> Numbers:
+    """Fit and test the family's estimator with its own defaults, scaled inputs for the net."""
+    import warnings
+
+    from sklearn.compose import TransformedTargetRegressor
+    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.model_selection import train_test_split
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from xgboost import XGBClassifier, XGBRegressor
+
+    from pipeline.task import Task
+
+    table, classifies = load(name), TABLES[name] == "classification"
+    X, y = table.drop(columns="target").astype("float32"), table["target"]
+    strata = y if classifies else None
+    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.2, random_state=seed, stratify=strata)
+    kinds: dict[str, Callable[[], Any]] = {
+        "xgboost": lambda: (XGBClassifier if classifies else XGBRegressor)(n_jobs=2, random_state=seed),
+        "random_forest": lambda: (RandomForestClassifier if classifies else RandomForestRegressor)(
+            n_jobs=2, random_state=seed
+        ),
+        "nn": lambda: make_pipeline(
+            StandardScaler(),
+            MLPClassifier(random_state=seed)
+            if classifies
+            else TransformedTargetRegressor(MLPRegressor(random_state=seed), transformer=StandardScaler()),
+        ),
+    }
+    started = time.perf_counter()
+    model = kinds[family_name]()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X_train, y_train)
+    seconds = time.perf_counter() - started
+    task = Task(list(range(int(y.max()) + 1))) if classifies else Task()
+    outputs = model.predict_proba(X_test) if classifies else model.predict(X_test)
+    return {"loss": task.score(task.losses(y_test.to_numpy(), outputs)), "seconds": seconds}
+
+
+def load(name: str) -> pd.DataFrame:
+    """Return one of scikit-learn's tables, with a column `target`."""
+    from sklearn import datasets
+
+    table: pd.DataFrame = getattr(datasets, f"load_{name}")(as_frame=True).frame
+    return table
+
+
+if __name__ == "__main__":
+    main()
