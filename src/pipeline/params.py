@@ -38,6 +38,7 @@ class DatasetParams(Section):
     path: str = Field(min_length=1)
     target: str = Field(min_length=1)
     task: Literal["regression", "classification"] = "regression"
+    positive: str | int | bool | None = None
     drop: list[str] = Field(default=[])
     categorical: list[str] | None = None
     max_categories: int = Field(default=50, ge=2)
@@ -60,6 +61,8 @@ class DatasetParams(Section):
         both = sorted(set(self.categorical or []) & set(self.drop))
         if both:
             raise ValueError(f"{', '.join(both)} cannot be both in `categorical` and in `drop`")
+        if self.positive is not None and self.task == "regression":
+            raise ValueError("`positive` is a label, and a regression has none: set `task: classification`")
         if self.target in self.derived:
             raise ValueError(f"the target {self.target!r} cannot also be a name in `derived`")
         for name, formula in self.derived.items():

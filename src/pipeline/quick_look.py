@@ -16,7 +16,16 @@ from typing import Any
 from pipeline.errors import PipelineError
 from pipeline.families import family, names
 from pipeline.files import write_json
-from pipeline.params import NAME_PATTERN, DatasetParams, FeaturesParams, Params, SearchParams, SplitParams, TrainParams
+from pipeline.params import (
+    NAME_PATTERN,
+    DatasetParams,
+    EvaluateParams,
+    FeaturesParams,
+    Params,
+    SearchParams,
+    SplitParams,
+    TrainParams,
+)
 from pipeline.prepare.stage import prepare
 from pipeline.scaffold.infer import Inferred, infer
 from pipeline.scaffold.new_pipeline import described, read_as_written
@@ -30,7 +39,16 @@ FOLDS = 3
 EXPERIMENT_NAME = "quick-look"
 SHOWN = {
     "regression": ("test_rmse", "test_mae", "test_r2", "cv_rmse_mean"),
-    "classification": ("accuracy", "precision", "recall", "f1", "roc_auc", "log_loss", "cv_log_loss_mean"),
+    "classification": (
+        "accuracy",
+        "precision",
+        "recall",
+        "f1",
+        "roc_auc",
+        "average_precision",
+        "log_loss",
+        "cv_log_loss_mean",
+    ),
 }
 # What --epochs, --batch-size and --learning-rate are called by the families that have them.
 OPTIONS = {
@@ -145,12 +163,14 @@ def _params(request: Request, inferred: Inferred) -> Params:
             path=str(request.table.resolve()),
             target=request.target,
             task=inferred.task,
+            positive=inferred.positive or None,
             drop=list(inferred.drop),
             categorical=list(inferred.categorical),
             max_categories=inferred.max_categories,
             split=SplitParams(strategy=inferred.strategy, test_size=request.test_size),
         ),
         features=FeaturesParams(flux=inferred.flux),
+        evaluate=EvaluateParams(choose_by="average_precision" if inferred.imbalance else None),
         train=TrainParams(
             experiment_name=request.experiment_name or EXPERIMENT_NAME,
             models=request.models,

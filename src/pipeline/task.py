@@ -27,16 +27,27 @@ class Task:
     labels: list[Label] | None = None
 
     @classmethod
-    def of(cls, target: pd.Series, kind: Literal["regression", "classification"]) -> "Task":
-        """Return the task of a prepared target; texts that are whole numbers or truth values become such labels."""
+    def of(
+        cls, target: pd.Series, kind: Literal["regression", "classification"], positive: Label | None = None
+    ) -> "Task":
+        """Return the task of a prepared target; texts that are whole numbers or truth values become such labels.
+
+        Parameters
+        ----------
+        target : Series
+        kind : {"regression", "classification"}
+        positive : str, int or bool, optional
+            Of two labels the one that counts as positive; the last in order when absent.
+        """
         if kind == "regression":
             return cls()
         texts = sorted(target.unique())
+        labels: list[Label] = list(texts)
         if set(texts) <= {"False", "True"}:
-            return cls([text == "True" for text in texts])
-        if all(WHOLE.fullmatch(text) for text in texts):
-            return cls(list(sorted(map(int, texts))))
-        return cls(list(texts))
+            labels = [text == "True" for text in texts]
+        elif all(WHOLE.fullmatch(text) for text in texts):
+            labels = list(sorted(map(int, texts)))
+        return cls(labels if positive is None else sorted(labels, key=lambda label: str(label) == str(positive)))
 
     @property
     def n_classes(self) -> int:

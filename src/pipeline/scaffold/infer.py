@@ -8,6 +8,7 @@ from typing import Literal
 import pandas as pd
 
 from pipeline.errors import TableError
+from pipeline.features import as_text
 from pipeline.params import SearchParams, SplitParams, TrainParams
 from pipeline.prepare.duplicates import duplicated
 from pipeline.scaffold.columns import MOST_CATEGORIES, OtherSplit, Verdict, judge, light_curve
@@ -40,8 +41,8 @@ class Inferred:
     cv_folds : int
     folds_reason : str
         Empty when there are as many as usual.
-    imbalance : str
-        The rarer label of an imbalanced binary target and its share, else empty.
+    positive, imbalance : str
+        The rarer label of an imbalanced binary target, and its share in words; else empty.
     notes : list of str
         What its user must know, the most important first.
     """
@@ -60,6 +61,7 @@ class Inferred:
     other_splits: list[OtherSplit]
     cv_folds: int
     folds_reason: str
+    positive: str
     imbalance: str
     notes: list[str]
 
@@ -110,6 +112,7 @@ def infer(table: pd.DataFrame, target: str, source: str, task: TaskName | None =
     strategy, strategy_reason, n_folds = _split_of(len(table), counts)
     if counts is not None and strategy == "random":
         notes.append(f"the split is random, not stratified: {strategy_reason}")
+    positive, imbalance = _imbalance(counts)
     usual = TrainParams.model_fields["cv_folds"].default
     folds_reason = "" if n_folds >= usual else "few rows" if counts is None else "as many as the rarest label allows"
     return Inferred(
@@ -127,7 +130,8 @@ def infer(table: pd.DataFrame, target: str, source: str, task: TaskName | None =
         other_splits=[verdict.other_split for verdict in verdicts.values() if verdict.other_split],
         cv_folds=min(n_folds, usual),
         folds_reason=folds_reason,
-        imbalance=_imbalance(counts),
+        positive=positive,
+        imbalance=imbalance,
         notes=notes,
     )
 
@@ -166,8 +170,9 @@ def _split_of(n_rows: int, counts: "pd.Series[int] | None") -> tuple[Literal["ra
     return "stratified", "every label has its share of the test rows and of each fold", of_rarest
 
 
-def _imbalance(counts: "pd.Series[int] | None") -> str:
+def _imbalance(counts: "pd.Series[int] | None") -> tuple[str, str]:
     if counts is None or len(counts) != 2 or counts.min() / counts.sum() >= MINORITY:
-        return ""
+        return "", ""
     rarer: Hashable = counts.idxmin()
-    return f"{shown(rarer)} stands in {100 * counts.min() / counts.sum():.2g} % of the rows"
+    text = str(as_text(pd.Series([rarer])).iloc[0])
+    return text, f"{shown(rarer)} stands in {100 * counts.min() / counts.sum():.2g} % of the rows"

@@ -168,5 +168,7 @@ def described(inferred: Inferred) -> str:
     if len(rows) > MOST_SHOWN:
         lines.append(f"  … and {len(rows) - MOST_SHOWN:,} more, all in params.yaml")
     if inferred.imbalance:
-        lines.append(f"balanced: {inferred.imbalance}, so its rows weigh more (train.params.xgboost.scale_pos_weight)")
+        lines.append(
+            f"balanced: {inferred.imbalance}, so it is the positive label, its rows weigh more, and average precision chooses"
+        )
     return "\n".join(lines + [f"note: {note}" for note in inferred.notes])

@@ -30,7 +30,7 @@ def params_yaml(inferred: Inferred, path: str, name: str) -> str:
     sections = [
         [("dataset:", ""), (f"  path: {as_yaml(path)}", ""), *_dataset(inferred)],
         _features(inferred),
-        [("evaluate: {}", "thresholds, a function of your own, the metric that chooses: README")],
+        _evaluate(inferred),
         [("train:", ""), (f"  experiment_name: {name}", ""), *_train(inferred)],
         [("register:", ""), (f"  model_name: {name}-production", ""), ("  stage: Staging", STAGES)],
     ]
@@ -60,6 +60,7 @@ def _dataset(inferred: Inferred) -> list[Line]:
     return [
         (f"  target: {as_yaml(inferred.target)}", ""),
         (f"  task: {inferred.task}", inferred.task_reason),
+        *([(f"  positive: {as_yaml(inferred.positive)}", inferred.imbalance)] if inferred.positive else []),
         *_named("drop", inferred.drop, "columns that are no input"),
         *_named("categorical", inferred.categorical, "codes; other text columns are found without being named"),
         ("  derived: {}", "formulas over number columns, such as margin: price / cost"),
@@ -75,6 +76,15 @@ def _dataset(inferred: Inferred) -> list[Line]:
     ]
 
 
+def _evaluate(inferred: Inferred) -> list[Line]:
+    if inferred.imbalance:
+        return [
+            ("evaluate:", ""),
+            ("  choose_by: average_precision", "how pure the most probable rows are: what counts of a rare label"),
+        ]
+    return [("evaluate: {}", "thresholds, a function of your own, the metric that chooses: README")]
+
+
 def _features(inferred: Inferred) -> list[Line]:
     if inferred.flux:
         return [("features:", ""), ("  flux: true", "the columns FLUX.1, FLUX.2, … are light curves")]
@@ -86,7 +96,7 @@ def _train(inferred: Inferred) -> list[Line]:
     balance: list[Line] = [
         ("  params:", ""),
         ("    xgboost:", ""),
-        ("      scale_pos_weight: balanced", inferred.imbalance),
+        ("      scale_pos_weight: balanced", "the rare rows weigh as much as the others together"),
     ]
     return [
         ("  models: [xgboost]", "xgboost | random_forest | nn: three experiments of each"),

@@ -115,7 +115,7 @@ def load_tables(folder: Path, params: Params) -> Tables:
     inputs = [str(name) for name in train.columns if name not in unused]
     judged_by_rows = params.evaluate.custom is not None
     test = _read(folder / TEST_TABLE, profile["sha256"]["test"], None if judged_by_rows else [*inputs, target])
-    task = Task.of(train[target], dataset.task)
+    task = Task.of(train[target], dataset.task, dataset.positive)
     _check_labels(task, train[target], test[target], params)
     transformer = FeatureTransformer.fit(train[inputs], dataset.derived, params.features.flux)
     X_train = transformer.transform(train)
@@ -158,6 +158,13 @@ def _check_labels(task: Task, train: pd.Series, test: pd.Series, params: Params)
             f"{params.dataset.path}: {params.dataset.target!r} has one label only among the training rows, "
             f"{task.texts[0]!r}",
             "choose another dataset.target in params.yaml, or add rows with other labels",
+        )
+    positive = params.dataset.positive
+    if positive is not None and (task.n_classes > 2 or str(positive) != task.texts[-1]):
+        raise PipelineError(
+            f"dataset.positive in params.yaml is {positive!r}, and {params.dataset.target!r} has the labels "
+            f"{', '.join(task.texts)}",
+            "name the positive one of two labels, or remove the key",
         )
     unseen = sorted(set(test) - set(train))
     if unseen:
