@@ -169,6 +169,6 @@ def described(inferred: Inferred) -> str:
         lines.append(f"  … and {len(rows) - MOST_SHOWN:,} more, all in params.yaml")
     if inferred.imbalance:
         lines.append(
-            f"rare: {inferred.imbalance}: it is the positive label, weighs more, and average precision chooses")
+            f"rare: {inferred.imbalance}: it is the positive label, weighs more, and average precision chooses"
         )
     return "\n".join(lines + [f"note: {note}" for note in inferred.notes])
