@@ -81,6 +81,7 @@ def test_a_classification_folder_says_what_was_inferred_and_is_prepared(
         "path": "../My customers & co.csv",
         "target": "left",
         "task": "classification",
+        "positive": "it's: #1",
         "drop": ["customer_id", "signed", "leak"],
         "categorical": ["zip"],
         "derived": {},
@@ -88,6 +89,7 @@ def test_a_classification_folder_says_what_was_inferred_and_is_prepared(
         "split": {"strategy": "stratified", "test_size": 0.2, "seed": 42},
     }
     assert content["train"]["params"] == {"xgboost": {"scale_pos_weight": "balanced"}}
+    assert content["evaluate"] == {"choose_by": "average_precision"}
     assert content["train"]["experiment_name"] == "My-customers-co"
     assert content["register"] == {"model_name": "My-customers-co-production", "stage": "Staging"}
 
@@ -107,7 +109,8 @@ def test_every_choice_has_its_reason_in_an_aligned_comment(clone: Path, call: Ca
     assert {len(left) for left in lines if len(left.rstrip()) < 34} == {34}
     reasons = {left.strip(): comment for left, comment in lines.items()}
     assert reasons["- leak"] == "equals the target 'left' or recodes it one to one"
-    assert reasons["scale_pos_weight: balanced"] == '"it\'s: #1" stands in 10 % of the rows'
+    (positive,) = (reason for left, reason in reasons.items() if left.startswith("positive:"))
+    assert positive == '"it\'s: #1" stands in 10 % of the rows'
     assert reasons["task: classification"].startswith("text with 2 labels: 'no' (270 rows)")
     assert reasons["# strategy: group, column: customer_id"] == "when rows with the same value belong together"
     assert "write it as ISO 8601" in reasons["# strategy: time, column: signed"]

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import log_loss
 
-from pipeline.errors import PipelineError
+from pipeline.errors import ParamsError, PipelineError
 from pipeline.params import Params
+from pipeline.params_file import check_params
 from pipeline.prepare.stage import prepare
 from pipeline.task import Task
 from pipeline.train.tables import load_tables
@@ -113,3 +114,24 @@ def test_a_label_that_few_test_rows_lack_is_no_error(tmp_path: Path) -> None:
     params = prepared(tmp_path, ["a"] * 15 + ["b"] * 9 + ["a"] * 6, split={"strategy": "time", "column": "x"})
     tables = load_tables(tmp_path, params)
     assert (set(tables.y_train), set(tables.y_test)) == ({0, 1}, {0})
+
+
+def test_the_positive_one_of_two_labels_can_be_named() -> None:
+    target = pd.Series(["gone", "stayed", "gone"])
+    assert Task.of(target, "classification").labels == ["gone", "stayed"]
+    task = Task.of(target, "classification", "gone")
+    assert task.labels == ["stayed", "gone"]
+    assert list(task.encode(target)) == [1, 0, 1]
+    assert Task.of(pd.Series(["1", "2"]), "classification", 1).labels == [2, 1]
+    assert Task.of(pd.Series(["False", "True"]), "classification", False).labels == [True, False]
+
+
+def test_a_positive_label_that_is_none_of_two_is_refused(pipeline_folder: Path) -> None:
+    for target, positive in (("garden", "perhaps"), ("place", "INLAND")):
+        dataset = {"path": "data.csv", "target": target, "task": "classification", "positive": positive}
+        params = Params.model_validate({"dataset": dataset})
+        prepare(params.dataset, pipeline_folder)
+        with pytest.raises(PipelineError, match=f"dataset.positive in params.yaml is '{positive}'"):
+            load_tables(pipeline_folder, params)
+    with pytest.raises(ParamsError, match="a regression has none"):
+        check_params({"dataset": {"path": "data.csv", "target": "price", "positive": "yes"}}, "params.yaml")
