@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import TableError
-from pipeline.scaffold.infer import Inferred, infer
 from pipeline.scaffold.columns import OtherSplit
+from pipeline.scaffold.infer import Inferred, infer
 from pipeline.scaffold.names import says_code, says_identifier, says_owner, says_postal_code, says_row, says_time
 
 N = 400
