@@ -107,15 +107,21 @@ def run_all(folder: Path, kind: str) -> Iterator[Standard]:
         yield Standard(kind, name, experiment, tables, test, head)
 
 
-@pytest.fixture(scope="module")
-def all_runs(
-    tmp_path_factory: pytest.TempPathFactory, migrated_database: Path
-) -> Iterator[dict[tuple[str, str], Standard]]:
-    folder = make_pipeline_folder(tmp_path_factory.mktemp("standard") / "repository", migrated_database)
+def make_folder(folder: Path, database: Path) -> Path:
+    """Make a pipeline folder whose table has a number, two labels and three labels to predict."""
+    make_pipeline_folder(folder, database)
     table, rng = make_table(), np.random.default_rng(1)
     table["garden"] = table["size <m2>"].fillna(100) + rng.normal(0, 30, len(table)) > 120
     table.to_csv(folder / "data.csv", index=False)
     change_params(folder, features={"neighbors": {"k": 5, "by": ["size <m2>", "rooms"]}})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def all_runs(
+    tmp_path_factory: pytest.TempPathFactory, migrated_database: Path
+) -> Iterator[dict[tuple[str, str], Standard]]:
+    folder = make_folder(tmp_path_factory.mktemp("standard") / "repository", migrated_database)
     with pytest.MonkeyPatch.context() as monkeypatch:
         enter(folder, monkeypatch)
         yield {(one.kind, one.family): one for kind in TARGETS for one in run_all(folder, kind)}
@@ -328,3 +334,16 @@ def test_a_net_logs_the_training_loss_of_every_epoch(one: Standard) -> None:
     epochs = sorted((metric.step, metric.value) for metric in history)
     assert epochs == list(enumerate(net.loss_curve_, start=1))
     assert len(epochs) == one.experiment.fitted.scores.n_rounds
+
+
+def test_another_folder_gives_the_same_models_byte_by_byte(
+    all_runs: dict[tuple[str, str], Standard], tmp_path: Path, migrated_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_folder(tmp_path / "somewhere" / "else", migrated_database)
+    enter(folder, monkeypatch)
+    again = {one.family: one.experiment for one in run_all(folder, "multiclass")}
+    for name in FAMILIES:
+        first = all_runs["multiclass", name].experiment
+        assert again[name].model_sha256 == first.model_sha256
+        assert again[name].fitted.metrics == first.fitted.metrics
+    assert len({one.model_sha256 for one in again.values()}) == len(FAMILIES)

@@ -52,18 +52,28 @@ def net_of(model: Any) -> Any:
 def follow(
     model: Any, fold: FoldTables, scored: Sequence[int], with_train: bool, n_classes: int
 ) -> Iterator[tuple[Outputs, Outputs]]:
-    """Fit a net epoch by epoch, as `fit` would, and yield its outputs for training and validation rows."""
+    """Fit a net epoch by epoch, exactly as `fit` would, and yield its outputs for training and validation rows.
+
+    `fit` shuffles the rows as the epoch before left them, `partial_fit` as they are given: so they are given that way.
+    """
+    from sklearn.base import clone
+    from sklearn.utils import shuffle
+
     X_train, y_train, X_valid, _ = fold
     pipeline, net = model if n_classes else model.regressor, net_of(model)
-    # One generator for all epochs, as in `fit`: a seed would shuffle the rows alike in every epoch.
-    net.set_params(random_state=np.random.RandomState(net.random_state), max_iter=scored[-1] + 1)
+    # One generator for all epochs: a seed would shuffle the rows alike in every epoch.
+    generator, same = (np.random.RandomState(net.random_state) for _ in range(2))
+    net.set_params(random_state=generator, max_iter=scored[-1] + 1)
     inputs, valid = pipeline[:-1].fit_transform(X_train), pipeline[:-1].transform(X_valid)
     mean, deviation = (0.0, 1.0) if n_classes else (float(y_train.mean()), float(y_train.std()) or 1.0)
+    targets = y_train if n_classes else (y_train - mean) / deviation
+    classes = {"classes": np.arange(n_classes)} if n_classes else {}
+    weights_only = clone(net).set_params(random_state=same, batch_size=1)
+    weights_only.partial_fit(inputs[:1], targets[:1], **classes)  # of one row there is no order to draw
+    order = np.arange(len(inputs))
     for epoch in range(1, scored[-1] + 1):
-        if n_classes:
-            net.partial_fit(inputs, y_train, classes=np.arange(n_classes))
-        else:
-            net.partial_fit(inputs, (y_train - mean) / deviation)
+        net.partial_fit(inputs[order], targets[order], **classes)
+        order = shuffle(order, random_state=same)
         if epoch in scored:
             tables = (inputs if with_train else inputs[:1], valid)
             train, of_valid = (net.predict_proba(X) if n_classes else net.predict(X) for X in tables)
