@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipeline.families import Family, Importance
 from pipeline.learn.estimators import Estimators, Outputs, Recipe
 from pipeline.learn.learner import FoldTables, Problem, Sampled
+from pipeline.metrics import per_row_log_loss, rmse
 from pipeline.space import Parameter, Range
 
 EXPLAINED_WITH = 20  # rows that stand for "not known" in SHAP values
@@ -87,9 +88,13 @@ def importance(model: Any, X: pd.DataFrame, y: NDArray[Any]) -> Importance:
     """
     from sklearn.inspection import permutation_importance
 
+    def score(model: Any, X: pd.DataFrame, y: NDArray[Any]) -> float:
+        if hasattr(model, "classes_"):  # scikit-learn's scorer refuses rows that lack one of the classes
+            return -float(per_row_log_loss(y, model.predict_proba(X)).mean())
+        return -rmse(y, model.predict(X))
+
     rows = np.random.default_rng(0).permutation(len(X))[:PERMUTED_ROWS]
-    scoring = "neg_log_loss" if hasattr(model, "classes_") else "neg_root_mean_squared_error"
-    found = permutation_importance(model, X.iloc[rows], y[rows], scoring=scoring, n_repeats=3, random_state=0)
+    found = permutation_importance(model, X.iloc[rows], y[rows], scoring=score, n_repeats=3, random_state=0)
     return {"permutation": dict(zip(X.columns, map(float, found.importances_mean.clip(0)), strict=True))}
 
 
