@@ -118,8 +118,8 @@ def project(path: Path, seed: int, search: dict[str, int], neighbors: bool) -> N
     from xgboost import DMatrix, train
 
     from pipeline.features import FeatureTransformer
-    from pipeline.params_file import check_params
     from pipeline.learn.cross_validation import bin_folds
+    from pipeline.params_file import check_params
     from pipeline.train.fit import fixed_params
     from pipeline.train.neighbor_learner import NeighborLearner
 

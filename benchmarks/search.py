@@ -155,8 +155,8 @@ def our_search(path: Path, seed: int, wanted: float) -> Numbers:
     """
     import xgboost
 
-    from pipeline.params import SearchParams, TrainParams
     from pipeline.learn.cross_validation import bin_folds
+    from pipeline.params import SearchParams, TrainParams
     from pipeline.train.fit import fixed_params
 
     X_train, X_test, y_train, y_test, rows = load(path, seed)

@@ -237,7 +237,8 @@ def _comparison(looks: list[Look], task: str, evaluation: Evaluation) -> str:
         for row in [header, ["-" * width for width in widths], *rows]
     ]
     if len(looks) > 1:
-        lines.append(f"* best by {evaluation.chosen_by} (over {FOLDS} folds of the training rows)")
+        n_folds = len(best.fitted.of_folds)
+        lines.append(f"* best by {evaluation.chosen_by} (over {n_folds} folds of the training rows)")
     return "\n" + "\n".join(lines)
 
 
