@@ -6,7 +6,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import yaml
-from harness import PROJECT, SOURCES, Numbers, alternate, arguments, in_child, mean, show, spread, tuned, write
+from harness import (
+    PROJECT,
+    SOURCES,
+    Numbers,
+    alternate,
+    arguments,
+    in_child,
+    learner_of,
+    mean,
+    show,
+    spread,
+    tuned,
+    write,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,12 +128,10 @@ def tuned_on_raw_columns(path: Path, seed: int) -> Numbers:
 def project(path: Path, seed: int, search: dict[str, int], neighbors: bool) -> Numbers:
     """Search and fit with the project's own features, learnt from the 64 %, and parameters chosen by the 16 %."""
     import pandas as pd
-    from xgboost import DMatrix, train
 
     from pipeline.features import FeatureTransformer
-    from pipeline.learn.cross_validation import bin_folds
     from pipeline.params_file import check_params
-    from pipeline.train.fit import fixed_params
+    from pipeline.task import Task
     from pipeline.train.neighbor_learner import NeighborLearner
 
     content = yaml.safe_load((PROJECT / "params.yaml").read_text())
@@ -136,15 +147,16 @@ def project(path: Path, seed: int, search: dict[str, int], neighbors: bool) -> N
     transformer = FeatureTransformer.fit(train_rows.drop(columns=target), dataset.derived)
     X = transformer.transform(train_rows)
     if params.features.neighbors:
-        learner = NeighborLearner(params, transformer, train_rows, X, y)
-        transformer = learner.transformer
-        X = pd.concat([X, learner.of_training_rows()], axis=1)
+        near = NeighborLearner(params, transformer, train_rows, X, y, Task())
+        transformer = near.transformer
+        X = pd.concat([X, near.of_training_rows()], axis=1)
     X_valid, X_test = (transformer.transform(part) for part in parts[1:])
-    folds = bin_folds([(X, y, X_valid, parts[1][target].to_numpy())], N_JOBS)
-    fixed = fixed_params(params.train)
-    sampled, scores = tuned(params.train.search, fixed, folds, seed)
-    booster = train({**fixed, **sampled}, DMatrix(X, y), scores.n_rounds)
-    return {"valid_rmse": scores.rmse_mean, "test_rmse": rmse(parts[2][target], booster.predict(DMatrix(X_test)))}
+    folds = [(X, y, X_valid, parts[1][target].to_numpy())]
+    learner = learner_of(params.train.search, params.train.space_of("xgboost"), seed, N_JOBS, folds)
+    sampled, scores = tuned(learner, seed)
+    model = learner.estimator(sampled, scores.n_rounds, y)
+    learner.fit(model, X, y)
+    return {"valid_rmse": scores.mean, "test_rmse": rmse(parts[2][target], model.predict(X_test))}
 
 
 if __name__ == "__main__":

@@ -68,15 +68,25 @@ def spread(runs: Iterable[Numbers], key: str) -> str:
     return f"{min(values):.4g} - {max(values):.4g}"
 
 
-def tuned(params: Any, fixed: dict[str, Any], folds: list[Any], seed: int) -> tuple[dict[str, Any], Any]:
-    """Search as an experiment does, without recording it: the parameters found, and their scores at the best round."""
-    from pipeline.learn.cross_validation import cross_validate
-    from pipeline.learn.search import final_parameters, search
+def learner_of(params: Any, space: dict[str, Any], seed: int, n_jobs: int, folds: Iterable[Any]) -> Any:
+    """Return XGBoost at work on the folds of a regression, as an experiment has it."""
+    from sklearn.preprocessing import StandardScaler
 
-    candidates = list(search(params, fixed, folds, seed, lambda _: None))
-    winner = min((one for one in candidates if not one.dropped), key=lambda one: one.rmse_mean)
-    sampled, rounds = final_parameters(params, winner)
-    return sampled, cross_validate({**fixed, **sampled}, folds, rounds).at_best_round()
+    from pipeline.learn.boosting import Boosting
+    from pipeline.learn.learner import Problem
+    from pipeline.task import Task
+
+    return Boosting(Problem(Task(), {}, space, params, seed, n_jobs, StandardScaler(), folds))
+
+
+def tuned(learner: Any, seed: int) -> tuple[dict[str, Any], Any]:
+    """Search as an experiment does, without recording it: the parameters found, and their scores at the best round."""
+    from pipeline.learn.search import search
+
+    candidates = list(search(learner.problem.search, learner, seed, lambda _: None))
+    winner = min((one for one in candidates if not one.dropped), key=lambda one: one.mean)
+    sampled, rounds = learner.final(winner)
+    return sampled, learner.cross_validate(sampled, rounds, choose_round=True)
 
 
 def show(title: str, header: list[str], rows: list[list[Any]]) -> None:

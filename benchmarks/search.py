@@ -8,7 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import SOURCES, Numbers, alternate, arguments, in_child, mean, median, show, spread, tuned, write
+from harness import (
+    SOURCES,
+    Numbers,
+    alternate,
+    arguments,
+    in_child,
+    learner_of,
+    mean,
+    median,
+    show,
+    spread,
+    tuned,
+    write,
+)
 
 sys.path.insert(0, str(SOURCES))
 
@@ -155,25 +168,21 @@ def our_search(path: Path, seed: int, wanted: float) -> Numbers:
     """
     import xgboost
 
-    from pipeline.learn.cross_validation import bin_folds
-    from pipeline.params import SearchParams, TrainParams
-    from pipeline.train.fit import fixed_params
+    from pipeline.params import SearchParams
 
     X_train, X_test, y_train, y_test, rows = load(path, seed)
     space = {name: {"low": low, "high": high, "log": kind == "log"} for name, (low, high, kind) in SPACE.items()}
-    fixed = fixed_params(TrainParams(seed=seed, n_jobs=N_JOBS))
     best, best_rmse, searches = None, float("inf"), 0
     started = time.perf_counter()
-    folds = bin_folds(
-        ((X_train.iloc[train], y_train[train], X_train.iloc[valid], y_train[valid]) for train, valid in rows), N_JOBS
-    )
     while best_rmse > wanted and searches < 10:
         rounds = MAX_ROUNDS if searches else SearchParams().max_rounds
-        params = SearchParams.model_validate({"max_rounds": rounds, "space": space})
-        sampled, scores = tuned(params, fixed, folds, seed + 1000 * searches)
+        params = SearchParams.model_validate({"max_rounds": rounds, "space": {"xgboost": space}})
+        folds = ((X_train.iloc[train], y_train[train], X_train.iloc[valid], y_train[valid]) for train, valid in rows)
+        learner = learner_of(params, params.space["xgboost"], seed, N_JOBS, folds)
+        sampled, scores = tuned(learner, seed + 1000 * searches)
         searches += 1
-        if scores.rmse_mean < best_rmse:
-            best, best_rmse = (sampled, scores.n_rounds), scores.rmse_mean
+        if scores.mean < best_rmse:
+            best, best_rmse = (sampled, scores.n_rounds), scores.mean
     seconds = time.perf_counter() - started
     assert best is not None
     model = xgboost.XGBRegressor(n_jobs=N_JOBS, random_state=seed, n_estimators=best[1], **best[0]).fit(

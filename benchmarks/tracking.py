@@ -111,7 +111,6 @@ def untracked(folder: Path) -> Numbers:
         stack.enter_context(patch.object(mlflow.xgboost, "autolog"))
         for name in ("open_store", "open_experiment", "provenance_of"):
             stack.enter_context(patch(f"pipeline.train.stage.{name}"))
-        stack.enter_context(patch("pipeline.train.tables.dataset_input"))
         for name in ("logged_model_of", "add_raw_rows_view"):
             stack.enter_context(patch(f"pipeline.train.experiments.{name}", return_value="none"))
         mlflow.start_run.return_value.__enter__.return_value.info.run_id = "none"  # type: ignore[attr-defined]
