@@ -1,14 +1,10 @@
 """The pipeline as its users run it: dvc and mlflow commands in a real repository."""
 
 import json
-import os
 import shutil
-import signal
-import socket
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +20,7 @@ from pipeline.params import RegisterParams
 from pipeline.register.stage import register
 from pipeline.tracking import open_store
 from repositories import commit, git, shell
+from serving import serve
 
 OUTPUTS = (
     "data/processed/train.parquet",
@@ -128,34 +125,8 @@ def test_register_names_the_command_that_repairs_a_lost_run(repository: Path) ->
 def served(trained: Trained, tmp_path: Path) -> Iterator[str]:
     """Serve the winner as an operator would, and return the address that takes rows."""
     register(RegisterParams(model_name="served-model"), trained.folder, "Production")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    command = ["mlflow", "models", "serve", "-m", "models:/served-model/Production", "-p", str(port)]
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    log = (tmp_path / "serve.log").open("w")
-    server = subprocess.Popen(
-        [*command, "--env-manager", "local"],
-        cwd=tmp_path,
-        env=environment,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    address = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 90
-    while True:
-        try:
-            if requests.get(f"{address}/ping", timeout=2).ok:
-                break
-        except requests.ConnectionError:
-            pass
-        assert server.poll() is None, (tmp_path / "serve.log").read_text()
-        assert time.monotonic() < deadline, (tmp_path / "serve.log").read_text()
-        time.sleep(0.2)
-    yield f"{address}/invocations"
-    os.killpg(server.pid, signal.SIGTERM)
-    server.wait(timeout=30)
-    log.close()
+    with serve("models:/served-model/Production", tmp_path) as address:
+        yield address
     (trained.folder / "models/production/latest").unlink()
     shutil.rmtree(trained.folder / "models/production/v001")
 

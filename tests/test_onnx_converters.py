@@ -1,0 +1,50 @@
+"""The graphs of the common converters, made by other code from the same models, answer alike on the whole."""
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+from onnx import ModelProto
+from onnxmltools import convert_xgboost
+from onnxmltools.convert.common.data_types import FloatTensorType as XGBoostInput
+from skl2onnx import to_onnx as convert_sklearn
+from sklearn.datasets import load_digits
+from sklearn.ensemble import RandomForestClassifier
+from xgboost import XGBClassifier
+
+from pipeline.features import FeatureTransformer
+from pipeline.register.onnx_model import to_onnx
+
+NAMES = [f"f{place}" for place in range(64)]
+
+
+def rows() -> tuple[pd.DataFrame, np.ndarray]:
+    X, y = load_digits(return_X_y=True)
+    return pd.DataFrame(X, columns=NAMES), y
+
+
+def probabilities(graph: ModelProto, fed: dict[str, np.ndarray]) -> np.ndarray:
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    found: np.ndarray = session.run(None, fed)[1]
+    return found
+
+
+def test_the_converters_agree_on_the_whole() -> None:
+    table, y = rows()
+    transformer = FeatureTransformer.fit(table, {})
+    X = transformer.transform(table)
+    matrix = X.to_numpy(np.float32)
+    raw = {name: table[[name]].to_numpy(np.float64) for name in NAMES}
+    forest = RandomForestClassifier(20, random_state=0).fit(X, y)
+    boosted = XGBClassifier(n_estimators=10, max_depth=4).fit(X, y)
+    converted = {
+        "forest": convert_sklearn(forest, matrix[:1], options={"zipmap": False}),
+        "boosted": convert_xgboost(boosted, initial_types=[("X", XGBoostInput([None, 64]))]),
+    }
+    for name, model in {"forest": forest, "boosted": boosted}.items():
+        expected = model.predict_proba(X)
+        ours = probabilities(to_onnx(transformer, NAMES, model, list(range(10))), raw)
+        (fed,) = [entry.name for entry in converted[name].graph.input]
+        theirs = probabilities(converted[name], {fed: matrix})
+        np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-6)
+        assert (theirs.argmax(axis=1) == ours.argmax(axis=1)).mean() > 0.99
+        assert np.abs(theirs - expected).mean() < 0.01
