@@ -46,7 +46,8 @@ def test_training_records_what_a_run_must_hold(trained: Trained, tmp_path: Path)
     metrics = {"test_rmse", "test_mae", "test_r2", "test_mape", "cv_rmse_mean", "cv_rmse_std", "baseline_rmse"}
     for name, run in runs.items():
         assert run.info.status == "FINISHED"
-        assert metrics | folds == set(run.data.metrics)
+        # A run that another test registered has been measured as a graph too.
+        assert metrics | folds == {metric for metric in run.data.metrics if not metric.startswith("onnx_")}
         assert run.data.metrics["test_rmse"] < run.data.metrics["baseline_rmse"]
         files = {file.path for file in client.list_artifacts(run.info.run_id)}
         assert {
