@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.expressions import parse
 from pipeline.section import Section
@@ -80,6 +80,19 @@ class SearchParams(Section):
     max_rows: int = Field(default=50_000, ge=100)
     time_budget: float | None = Field(default=None, gt=0)
     space: dict[str, Space] = Field(default={})
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _is_by_family(cls, space: Any) -> Any:
+        from pipeline.families import names
+
+        stray = [name for name in space if name not in names()] if isinstance(space, dict) else []
+        if stray:
+            raise ValueError(
+                f"names {stray[0]!r}; below it stand the model families, {', '.join(names())}, and below each its "
+                "parameters: `space: {xgboost: {max_depth: {low: 3, high: 9}}}`"
+            )
+        return space
 
     @model_validator(mode="after")
     def _spaces_are_of_families(self) -> Self:

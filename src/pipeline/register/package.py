@@ -81,8 +81,8 @@ def _package(client: "MlflowClient", candidate: Candidate, folder: Path) -> str:
     }.items():
         client.log_metric(candidate.run_id, metric, value)
     return (
-        f"ONNX graph equals the model on all {timing.n_rows:,} test rows (largest difference "
-        f"{timing.largest_difference:.1g} of a number); one row takes {timing.row_ms:.3g} ms, "
+        f"ONNX graph equals the model on all {timing.n_rows:,} test rows (largest relative difference "
+        f"{timing.largest_difference:.1g}); one row takes {timing.row_ms:.3g} ms, "
         f"the model {timing.original_row_ms:.3g} ms"
     )
 

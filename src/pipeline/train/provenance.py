@@ -22,6 +22,7 @@ REQUIREMENTS = Path(__file__).parents[3] / "requirements.txt"
 
 # What stages write themselves: a difference there does not make the code or the data another.
 OUTPUTS = (":(exclude,glob)**/mlartifacts/**", ":(exclude,glob)**/dvc.lock")
+LONGEST_LIST = 250  # characters of a list that is a parameter of a run
 DVC_VARIABLES = ("DVC_STAGE", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV")
 
 
@@ -108,6 +109,6 @@ def _flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in section.items():
         if isinstance(value, dict) and name not in ("derived", "space"):
             flat |= _flat(value, f"{prefix}{name}.")
-        elif isinstance(value, int | float | str):
+        elif isinstance(value, int | float | str) or (isinstance(value, list) and len(str(value)) <= LONGEST_LIST):
             flat[f"{prefix}{name}"] = value
     return flat

@@ -73,7 +73,7 @@ def _three_experiments(setup: Setup, family_name: str) -> list[Experiment]:
 
     def run(name: str, features: list[str], seed: int = 0, like: Experiment | None = None) -> Experiment:
         experiment = run_experiment(setup, family_name, name + suffix, features, like, seed)
-        print(_line(experiment, setup.tables.task), flush=True)
+        print(_line(experiment, setup.tables.task, setup.evaluation.chosen_by), flush=True)
         return experiment
 
     tuned = run("exp1_tuned", every, params.seed)
@@ -123,7 +123,7 @@ def _write_plots(fitted: Fitted, tables: Tables, folder: Path) -> None:
         _write_csv(folder / "predicted_vs_actual.csv", ["actual", "predicted"], rows)
 
 
-def _line(experiment: Experiment, task: Task) -> str:
+def _line(experiment: Experiment, task: Task, chosen_by: str) -> str:
     """Return what is printed of an experiment."""
     fitted, loss = experiment.fitted, task.loss
     metrics = fitted.metrics
@@ -135,7 +135,9 @@ def _line(experiment: Experiment, task: Task) -> str:
         f"± {deviation:g}, {tested} {metrics[tested]:.6g} "
         f"(baseline {metrics[f'baseline_{loss}']:.6g})"
     )
-    return f"{line}, accuracy {metrics['accuracy']:.4g}" if task.labels else line
+    if task.labels:
+        line += f", accuracy {metrics['accuracy']:.4g}"
+    return line if chosen_by == f"cv_{loss}_mean" else f"{line}, {chosen_by} {metrics[chosen_by]:.6g}"
 
 
 def _summary(experiment: Experiment) -> dict[str, Any]:
