@@ -71,8 +71,8 @@ def test_a_mistake_is_named_by_its_key(content: object, named: str) -> None:
 @pytest.mark.parametrize(
     ("space", "named"),
     [
-        ({"svm": {}}, "`space` names 'svm'; the model families are nn, random_forest, xgboost"),
-        ({"max_depth": [1, 2]}, "train.search.space.max_depth: .*dictionary"),
+        ({"svm": {}}, "train.search.space: names 'svm'; below it stand the model families, nn, random_forest, xgboost"),
+        ({"max_depth": [1, 2]}, "names 'max_depth'; .*below each its parameters"),
         ({"xgboost": {"eta": [1]}}, "`space.xgboost.eta` is not one of learning_rate"),
         ({"xgboost": {"subsample": [0]}}, "`space.xgboost.subsample` holds 0; it takes above 0, at most 1"),
         ({"xgboost": {"max_depth": [2.5]}}, "it takes whole numbers, 1 or more, at most 30"),

@@ -99,7 +99,7 @@ class SearchParams(Section):
         from pipeline.families import family
 
         for name, space in self.space.items():
-            parameters = family(_known(name, "space")).parameters
+            parameters = family(name).parameters
             for key, values in space.items():
                 if key not in parameters:
                     raise ValueError(f"`space.{name}.{key}` is not one of {', '.join(parameters)}")
