@@ -18,6 +18,8 @@ from pipeline.train.experiments import Experiment
 from pipeline.train.stage import train
 from repositories import ROOT, change_params, commit, copy_project
 
+# Threads that wait for the next tiny fit leave the cores to others; read when XGBoost is first imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 SMALL = {
     "cv_folds": 3,
     "search": {
