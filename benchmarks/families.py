@@ -71,7 +71,7 @@ def ours(name: str, family_name: str, seed: int) -> Numbers:
                 path="table.parquet",
                 target="target",
                 task=TABLES[name],
-                split=SplitParams(strategy=strategy, seed=seed),
+                split=split,
             ),
             train=TrainParams(models=[family_name], seed=seed),
         )

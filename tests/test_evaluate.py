@@ -129,7 +129,7 @@ def test_thresholds_are_those_of_params_yaml(pipeline_folder: Path) -> None:
 def test_a_metric_that_some_folds_lack_cannot_choose(tables: Tables, pipeline_folder: Path) -> None:
     content = {"dataset": {"path": "x", "target": "y"}, "evaluate": {"choose_by": "roc_auc"}}
     evaluation = Evaluation.of(check_params(content, "params.yaml").evaluate, tables, pipeline_folder)
-    with pytest.raises(PipelineError, match=r"'roc_auc', which some folds have not"):
+    with pytest.raises(PipelineError, match=r"'roc_auc', which some folds lack"):
         evaluation.over_folds([{"log_loss": 1.0, "roc_auc": 0.5}, {"log_loss": 1.0}])
     with pytest.raises(PipelineError, match=r"'some' for the rows of some folds only"):
         evaluation.over_folds([{"log_loss": 1.0, "roc_auc": 0.5}, {"log_loss": 1.0, "roc_auc": 0.5, "some": 1.0}])

@@ -274,7 +274,7 @@ def test_balanced_is_refused_for_other_than_two_labels(pipeline_folder: Path) ->
     models = {"models": ["random_forest", "xgboost"], "params": {"xgboost": {"scale_pos_weight": "balanced"}}}
     change_params(pipeline_folder, dataset=dataset, features={}, train={"experiment_name": "small", **models})
     prepare(load_params().dataset, pipeline_folder)
-    with pytest.raises(PipelineError, match=r"scale_pos_weight in params.yaml is balanced, and the target has not"):
+    with pytest.raises(PipelineError, match=r"params.yaml names scale_pos_weight of xgboost, and the target has not"):
         train(load_params(), pipeline_folder)
     assert not open_store().search_experiments(filter_string="name = 'small'")
 

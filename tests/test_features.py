@@ -71,3 +71,10 @@ def test_names_never_vanish_or_collide() -> None:
 def test_dates_are_no_feature() -> None:
     with pytest.raises(PipelineError, match=r"column 'day' is of type datetime64"):
         FeatureTransformer.fit(pd.DataFrame({"day": pd.date_range("2026-01-01", periods=3)}), {})
+
+
+def test_a_number_beyond_32_bits_is_missing_in_a_request() -> None:
+    rows = pd.DataFrame({"size": [1.0, 2.0]})
+    transformer = FeatureTransformer.fit(rows, {"double": "2 * size"})
+    features = transformer.transform(pd.DataFrame({"size": [1e39, -np.inf, 3.0]}))
+    assert features["size"].isna().tolist() == features["double"].isna().tolist() == [True, True, False]

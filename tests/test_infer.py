@@ -339,3 +339,19 @@ def test_names_say_what_they_say() -> None:
     assert says_code("dress_class")
     assert not says_code("first class tickets")
     assert says_postal_code("zip code")
+
+
+def test_many_equal_rows_are_no_copies() -> None:
+    few = pd.DataFrame({"class": [f"c{place % 3}" for place in range(N)], "sex": ["f", "m"] * (N // 2)})
+    few["y"] = np.where(np.random.default_rng(0).random(N) < 0.3, "yes", "no")
+    inferred = infer(few, "y", "data.csv")
+    assert inferred.n_rows == N
+    assert inferred.keeps_copies.endswith("% of the rows equal an earlier one")
+    copied = pd.DataFrame({"size": noise(), "y": ["a", "b"] * (N // 2)})
+    inferred = infer(pd.concat([copied, copied.head(5)], ignore_index=True), "y", "data.csv")
+    assert (inferred.n_rows, inferred.keeps_copies) == (N, "")
+
+
+def test_labels_with_leading_zeros_stay_as_they_stand() -> None:
+    inferred = infer(pd.DataFrame({"size": noise(), "y": ["001", "002"] * (N // 2)}), "y", "data.csv")
+    assert inferred.categorical == {"y": "labels with leading zeros, to be read as they stand"}

@@ -135,3 +135,14 @@ def test_a_positive_label_that_is_none_of_two_is_refused(pipeline_folder: Path) 
             load_tables(pipeline_folder, params)
     with pytest.raises(ParamsError, match="a regression has none"):
         check_params({"dataset": {"path": "data.csv", "target": "price", "positive": "yes"}}, "params.yaml")
+
+
+def test_the_rows_of_a_search_have_their_share_of_a_rare_label(pipeline_folder: Path) -> None:
+    target = ["rare" if number % 40 == 0 else "usual" for number in range(600)]
+    params = prepared(pipeline_folder, list(target), split={"strategy": "stratified"})
+    search = params.train.search.model_copy(update={"max_rows": 200})
+    few = params.model_copy(update={"train": params.train.model_copy(update={"search": search})})
+    tables = load_tables(pipeline_folder, few)
+    assert tables.n_search_rows == 200
+    seen = np.unique(np.concatenate([np.concatenate([fold.train, fold.valid]) for fold in tables.folds]))
+    assert (tables.y_train[seen] == 0).sum() == 5

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
-from pipeline.expressions import columns_of, compute, parse
+from pipeline.expressions import LARGEST, columns_of, compute, parse
 from pipeline.flux import FLUX_FEATURES, flux_columns, flux_features
 from pipeline.neighbors import NEIGHBORS_FILE, Neighborhood, Neighbors
 
@@ -66,7 +66,10 @@ def as_numbers(column: pd.Series, kind: Kind) -> NDArray[np.float64]:
         if len(wrong):
             raise ValueError(f"column {column.name!r} holds {wrong.iloc[0]!r}, which is neither true nor false")
         column = known
-    return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
+    values = np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
+    # What is infinite in the models' 32 bits is missing, as it is in derived columns; stage prepare refuses it.
+    too_large = np.abs(values) > LARGEST
+    return np.where(too_large, np.nan, values) if too_large.any() else values
 
 
 def _text(value: object) -> str:

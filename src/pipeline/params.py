@@ -213,3 +213,8 @@ class Params(Section):
     evaluate: EvaluateParams = EvaluateParams()
     train: TrainParams = TrainParams()
     registry: RegisterParams = Field(default=RegisterParams(), alias="register")
+
+    @field_validator("features", "evaluate", "train", "registry", mode="before")
+    @classmethod
+    def _empty_is_default(cls, section: Any) -> Any:
+        return {} if section is None else section

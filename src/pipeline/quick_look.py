@@ -120,6 +120,8 @@ def look(request: Request, output: Path | None = None) -> list[Look]:
         experiment_name = None
     if output and output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise PipelineError(f"{output} exists and is not an empty folder", "name another with --output-path")
+    if output:
+        output.parent.mkdir(parents=True, exist_ok=True)  # now, not after the fits
     _check(request)
     inferred = infer(read_as_written(request.table), request.target, str(request.table))
     print(described(inferred), flush=True)
@@ -164,6 +166,7 @@ def _params(request: Request, inferred: Inferred) -> Params:
             target=request.target,
             task=inferred.task,
             positive=inferred.positive or None,
+            drop_duplicates=not inferred.keeps_copies,
             drop=list(inferred.drop),
             categorical=list(inferred.categorical),
             max_categories=inferred.max_categories,
@@ -246,7 +249,6 @@ def _write(seen: Look, tables: Tables, output: Path) -> None:
     """Write a model that takes raw rows, with its code, and its metrics; whole or not at all."""
     import joblib
 
-    output.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
     try:
         file = "model.ubj" if family(seen.family).flavour == "xgboost" else "model.pkl"

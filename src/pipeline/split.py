@@ -122,7 +122,8 @@ def fold_rows(table: pd.DataFrame, params: DatasetParams, n_folds: int, seed: in
         raise TableError(
             f"{params.split.column or params.target!r} has a value with {count.min()} training rows "
             f"({rarest[count.argmin()]}), fewer than {n_folds} folds",
-            "lower train.cv_folds, join rare values, or use dataset.split.strategy: random in params.yaml",
+            "lower train.cv_folds, raise train.search.max_rows if that is what leaves so few, join rare values, or use "
+            "dataset.split.strategy: random in params.yaml",
         )
     return list(KFold(n_folds, shuffle=True, random_state=seed).split(rows))
 

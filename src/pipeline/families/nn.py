@@ -16,7 +16,9 @@ from pipeline.space import Parameter, Range
 
 EXPLAINED_WITH = 20  # rows that stand for "not known" in SHAP values
 SAMPLES = 300  # sets of features that are tried for a row's SHAP values
-PERMUTED_ROWS = 1000
+# Rows whose values are shuffled to see what a feature matters: so many values in all, within these bounds.
+PERMUTED_VALUES, FEWEST_PERMUTED, MOST_PERMUTED = 100_000, 200, 1000
+MANY_FEATURES = 100  # from which each is shuffled once instead of three times
 
 
 def make(problem: Problem, sampled: Sampled, rounds: int) -> Any:
@@ -84,17 +86,25 @@ def follow(
 def importance(model: Any, X: pd.DataFrame, y: NDArray[Any]) -> Importance:
     """Return how much worse the loss on training rows gets when a feature's values are shuffled.
 
-    Permutation importance: Breiman, *Random Forests*, 2001.
+    Permutation importance: Breiman, *Random Forests*, 2001. Fewer rows are looked at the more features there are.
     """
     from sklearn.inspection import permutation_importance
 
-    def score(model: Any, X: pd.DataFrame, y: NDArray[Any]) -> float:
-        if hasattr(model, "classes_"):  # scikit-learn's scorer refuses rows that lack one of the classes
-            return -float(per_row_log_loss(y, model.predict_proba(X)).mean())
-        return -rmse(y, model.predict(X))
+    n_features = X.shape[1]
+    n_rows = max(FEWEST_PERMUTED, min(MOST_PERMUTED, PERMUTED_VALUES // n_features))
+    rows = np.random.default_rng(0).permutation(len(X))[:n_rows]
+    classifies = hasattr(model, "classes_")
+    pipeline, net, targets = model if classifies else model.regressor_, net_of(model), y[rows]
+    if not classifies:
+        targets = model.transformer_.transform(targets[:, None])[:, 0]
 
-    rows = np.random.default_rng(0).permutation(len(X))[:PERMUTED_ROWS]
-    found = permutation_importance(model, X.iloc[rows], y[rows], scoring=score, n_repeats=3, random_state=0)
+    def score(net: Any, inputs: NDArray[Any], y: NDArray[Any]) -> float:
+        if classifies:  # scikit-learn's scorer refuses rows that lack one of the classes
+            return -float(per_row_log_loss(y, net.predict_proba(inputs)).mean())
+        return -rmse(y, net.predict(inputs))
+
+    inputs, n_repeats = pipeline[:-1].transform(X.iloc[rows]), 3 if n_features <= MANY_FEATURES else 1
+    found = permutation_importance(net, inputs, targets, scoring=score, n_repeats=n_repeats, random_state=0)
     return {"permutation": dict(zip(X.columns, map(float, found.importances_mean.clip(0)), strict=True))}
 
 

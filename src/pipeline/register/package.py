@@ -43,6 +43,9 @@ def package(client: "MlflowClient", candidate: Candidate, folder: Path) -> str:
         return f"run {candidate.run_id} was already packaged as ONNX"
     try:
         done = _package(client, candidate, folder)
+    except ImportError as error:
+        client.set_tag(candidate.run_id, TAG, str(error)[:500])
+        return f"registered without ONNX: {error}\n  -> pip install -r requirements.txt, and register once more"
     except PipelineError as error:
         client.set_tag(candidate.run_id, TAG, error.problem[:500])
         return f"registered without ONNX: {error}"

@@ -49,7 +49,6 @@ def register(
         f"{version.name} version {version.version}"
     )
     tag_version(client, version, candidate)
-    print(f"model_register: {package(client, candidate, folder)}")
     if stage is None and version.current_stage == "Production":
         print("model_register: it is in Production and stays there (--stage changes that)")
         wanted: Stage = "Production"
@@ -57,6 +56,7 @@ def register(
         wanted = stage or params.stage
 
     try:
+        print(f"model_register: {package(client, candidate, folder)}")
         export = export_version(version, candidate, wanted, folder) if wanted == "Production" else None
     except BaseException:
         if created:

@@ -15,6 +15,7 @@ from pipeline.scaffold.columns import MOST_CATEGORIES, OtherSplit, Verdict, judg
 from pipeline.scaffold.target import TaskName, check_target, task_of
 from pipeline.scaffold.text import plain, shown
 
+MANY_COPIES = 0.2  # a share of equal rows that few different values explain better than copies do
 MINORITY = 0.2  # a binary target whose rarer label has a smaller share is imbalanced
 
 
@@ -26,10 +27,12 @@ class Inferred:
     ----------
     target : str
     n_rows : int
-        Rows that have a target and equal no earlier row.
+        Rows that have a target and, unless copies are kept, equal no earlier row.
     task, task_reason : str
+    keeps_copies : str
+        Why rows that equal an earlier one all count; empty when they are dropped.
     drop, categorical : dict of str to str
-        Columns with the reason, in the table's order.
+        Columns with the reason, in the table's order; a target whose labels are codes is among `categorical`.
     inputs : dict of str to int
         How many columns are inputs, by what they hold: number, text, boolean.
     flux : bool
@@ -51,6 +54,7 @@ class Inferred:
     n_rows: int
     task: TaskName
     task_reason: str
+    keeps_copies: str
     drop: dict[str, str]
     categorical: dict[str, str]
     inputs: dict[str, int]
@@ -86,8 +90,10 @@ def infer(table: pd.DataFrame, target: str, source: str, task: TaskName | None =
         When the target is not a column, cannot be predicted, or no column is left to predict it from.
     """
     check_target(table, target, source)
-    distinct = table[~duplicated(table)]
-    table = distinct[distinct[target].notna()]
+    copies = duplicated(table)
+    keeps_copies = bool(copies.mean() > MANY_COPIES)
+    used = table if keeps_copies else table[~copies]
+    table = used[used[target].notna()]
     values = plain(table[target])
     task, task_reason, doubt = task_of(values, f"{source}: the target {target!r}", task)
     flux = light_curve(table.drop(columns=target))
@@ -113,6 +119,8 @@ def infer(table: pd.DataFrame, target: str, source: str, task: TaskName | None =
     if counts is not None and strategy == "random":
         notes.append(f"the split is random, not stratified: {strategy_reason}")
     positive, imbalance = _imbalance(counts)
+    zeros = task == "classification" and values.astype("str").str.fullmatch(r"0\d+").any()
+    codes = {target: "labels with leading zeros, to be read as they stand"} if zeros else {}
     usual = TrainParams.model_fields["cv_folds"].default
     folds_reason = "" if n_folds >= usual else "few rows" if counts is None else "as many as the rarest label allows"
     return Inferred(
@@ -121,10 +129,12 @@ def infer(table: pd.DataFrame, target: str, source: str, task: TaskName | None =
         task=task,
         task_reason=task_reason,
         drop=drop,
-        categorical={name: verdict.reason for name, verdict in verdicts.items() if verdict.use == "categorical"},
+        keeps_copies=f"{copies.mean():.0%} of the rows equal an earlier one" if keeps_copies else "",
+        categorical=codes
+        | {name: verdict.reason for name, verdict in verdicts.items() if verdict.use == "categorical"},
         inputs=inputs,
         flux=bool(flux),
-        max_categories=_max_categories(distinct, verdicts),
+        max_categories=_max_categories(used, verdicts),
         strategy=strategy,
         strategy_reason=strategy_reason,
         other_splits=[verdict.other_split for verdict in verdicts.values() if verdict.other_split],

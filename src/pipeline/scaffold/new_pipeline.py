@@ -20,6 +20,7 @@ from pipeline.scaffold.params_yaml import params_yaml
 from pipeline.scaffold.target import TaskName
 
 ENDING = re.compile(r"\.(csv|csv\.gz|parquet|pq)$", re.IGNORECASE)
+RESERVED = ("src", "tests", "benchmarks", "docs")
 MOST_SHOWN = 40  # columns that are named on the screen; params.yaml names all
 CHUNK = 100_000  # rows read at a time as they are written
 CLASSIFICATION_PLOTS = """\
@@ -136,6 +137,8 @@ def _repository_of(folder: Path) -> Path:
 
 def _check_is_free(folder: Path, repository: Path, is_named: bool) -> None:
     other = "name another folder with --into"
+    if folder.relative_to(repository).parts[0] in RESERVED:
+        raise PipelineError(f"{folder} is among the project's own files", other)
     if folder.exists() and not folder.is_dir():
         raise PipelineError(f"{folder} is a file", other)
     for name in ("params.yaml", "dvc.yaml"):
@@ -161,12 +164,15 @@ def described(inferred: Inferred) -> str:
     cells = [(name if name.isprintable() else repr(name), what, why) for name, what, why in rows[:MOST_SHOWN]]
     widths = [max((len(cell[place]) for cell in cells), default=0) for place in (0, 1)]
     lines = [
-        f"{inferred.target}: {inferred.task} ({inferred.task_reason}), {inferred.n_rows:,} different rows with a value",
+        f"{inferred.target}: {inferred.task} ({inferred.task_reason}), {inferred.n_rows:,} "
+        f"{'' if inferred.keeps_copies else 'different '}rows with a value",
         f"inputs: {kinds}" + (" (light curves become features: flux)" if inferred.flux else ""),
         *(f"  {name:<{widths[0]}}  {what:<{widths[1]}}  {why}" for name, what, why in cells),
     ]
     if len(rows) > MOST_SHOWN:
         lines.append(f"  … and {len(rows) - MOST_SHOWN:,} more, all in params.yaml")
+    if inferred.keeps_copies:
+        lines.append(f"rows: {inferred.keeps_copies}; all count (dataset.drop_duplicates: false)")
     if inferred.imbalance:
         lines.append(
             f"rare: {inferred.imbalance}: it is the positive label, weighs more, and average precision chooses"

@@ -61,6 +61,7 @@ def _dataset(inferred: Inferred) -> list[Line]:
         (f"  target: {as_yaml(inferred.target)}", ""),
         (f"  task: {inferred.task}", inferred.task_reason),
         *([(f"  positive: {as_yaml(inferred.positive)}", inferred.imbalance)] if inferred.positive else []),
+        *([("  drop_duplicates: false", inferred.keeps_copies)] if inferred.keeps_copies else []),
         *_named("drop", inferred.drop, "columns that are no input"),
         *_named("categorical", inferred.categorical, "codes; other text columns are found without being named"),
         ("  derived: {}", "formulas over number columns, such as margin: price / cost"),

@@ -18,6 +18,7 @@ from pipeline.task import Task
 
 KEY = "evaluate.custom in params.yaml"
 SIGNATURE = "def {name}(y_true, y_pred, y_proba, rows): return {{'profit': 1.0}}"
+LONGEST_NAME = 100
 Function = Callable[..., Mapping[str, float]]
 
 
@@ -39,7 +40,7 @@ def load_function(name: str, folder: Path) -> Function:
     sys.path.insert(0, str(place))
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PipelineError(
             f"{KEY} is {name!r}, and {place / file} cannot be imported: {_described(error, place / file)}",
             "mend that file",
@@ -93,7 +94,7 @@ def custom_metrics(
             y_proba,
             rows.copy(),
         )
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         file = Path(sys.modules[function.__module__].__file__ or "")
         raise PipelineError(f"{where} raised {_described(error, file)}", f"mend it in {file}") from None
     if not isinstance(found, Mapping) or not found:
@@ -104,12 +105,21 @@ def custom_metrics(
     for name, value in found.items():
         if not isinstance(name, str) or not name.replace("_", "a").replace("-", "a").replace(".", "a").isalnum():
             raise PipelineError(f"{where} returned the name {name!r}", "use letters, digits, _, - and . in names")
-        if not isinstance(value, Real | np.number) or not math.isfinite(float(value)):
+        if len(name) > LONGEST_NAME:
+            raise PipelineError(f"{where} returned a name of {len(name)} letters", f"use at most {LONGEST_NAME}")
+        if not _is_finite(value):
             raise PipelineError(f"{where} returned {value!r} for {name!r}", "let it return finite numbers")
     return {name: float(value) for name, value in found.items()}
 
 
-def _described(error: Exception, file: Path) -> str:
+def _is_finite(value: object) -> bool:
+    try:
+        return isinstance(value, Real | np.number) and math.isfinite(float(value))
+    except OverflowError:
+        return False
+
+
+def _described(error: BaseException, file: Path) -> str:
     """Return an error's type and text, and the line of `file` that it comes from."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == file]
     where = f" (line {lines[-1]})" if lines else ""

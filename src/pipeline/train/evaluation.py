@@ -119,7 +119,7 @@ class Evaluation:
             if len(values) < len(folds):
                 raise PipelineError(
                     f"evaluate.choose_by in params.yaml is {name!r}, which "
-                    f"{'some folds have' if values else 'no fold has'} not",
+                    f"{'some folds lack' if values else 'no fold has'}",
                     f"name one of {', '.join(folds[0])}",
                 )
             found |= {f"cv_{name}_mean": float(np.mean(values)), f"cv_{name}_std": float(np.std(values))}

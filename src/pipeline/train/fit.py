@@ -79,6 +79,11 @@ def learner_of(name: str, family: Family, params: TrainParams, tables: Tables, f
 def parameters_of(name: str, family: Family, params: TrainParams, tables: Tables) -> tuple[Sampled, Space]:
     """Return what is fixed and what is searched of a model family, with the number that ``balanced`` stands for."""
     fixed, space = {**family.defaults, **params.params.get(name, {})}, dict(params.space_of(name))
+    if tables.task.n_classes != 2 and WEIGHT in {**fixed, **space}:
+        raise PipelineError(
+            f"params.yaml names {WEIGHT} of {name}, and the target has not two labels",
+            "remove it: it weighs the positive of two labels",
+        )
     if fixed.get(WEIGHT) == "balanced":
         fixed[WEIGHT] = balanced_weight(tables)
     choices = space.get(WEIGHT)
@@ -131,17 +136,6 @@ def fit(
 
 
 def balanced_weight(tables: Tables) -> float:
-    """Return how many negative training rows there are for each positive one.
-
-    Raises
-    ------
-    PipelineError
-        When there are not two labels.
-    """
-    if tables.task.n_classes != 2:
-        raise PipelineError(
-            f"{WEIGHT} in params.yaml is balanced, and the target has not two labels",
-            "remove it: it weighs the positive of two labels",
-        )
+    """Return how many negative training rows there are for each positive one of two labels."""
     positive = int(tables.y_train.sum())
     return (len(tables.y_train) - positive) / positive

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, TableError
 from pipeline.features import FeatureTransformer, non_features
 from pipeline.files import read_json, sha256
 from pipeline.learn.learner import FoldTables
 from pipeline.params import Params
 from pipeline.paths import DATA_PROFILE, SCALER, TEST_TABLE, TRAIN_TABLE
-from pipeline.split import Rows, fold_rows
+from pipeline.split import Rows, fold_rows, strata_of
 from pipeline.task import Task
 from pipeline.train.dataset_input import telling_rows
 from pipeline.train.neighbor_learner import NeighborLearner
@@ -120,7 +120,7 @@ def load_tables(folder: Path, params: Params) -> Tables:
     transformer = FeatureTransformer.fit(train[inputs], dataset.derived, params.features.flux)
     X_train = transformer.transform(train)
     y_train = task.encode(train[target])
-    rows = _search_rows(len(train), params.train.search.max_rows, params.train.seed)
+    rows = _search_rows(train, params)
     divisions = [
         (rows[fold], rows[valid])
         for fold, valid in fold_rows(train.iloc[rows], dataset, params.train.cv_folds, params.train.seed)
@@ -164,7 +164,7 @@ def _check_labels(task: Task, train: pd.Series, test: pd.Series, params: Params)
         raise PipelineError(
             f"dataset.positive in params.yaml is {positive!r}, and {params.dataset.target!r} has the labels "
             f"{', '.join(task.texts)}",
-            "name the positive one of two labels, or remove the key",
+            "name the positive one of two labels (in quotes: YAML takes yes and no for true and false), or remove it",
         )
     unseen = sorted(set(test) - set(train))
     if unseen:
@@ -215,11 +215,24 @@ def columns_of(X: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame({name: X[name] for name in names}, copy=False)
 
 
-def _search_rows(n_rows: int, max_rows: int, seed: int) -> Rows:
-    """Return the positions of the training rows that the search sees, in order."""
+def _search_rows(train: pd.DataFrame, params: Params) -> Rows:
+    """Return the positions of the training rows that the search sees, in order; where folds have strata, so has it."""
+    n_rows, max_rows, seed = len(train), params.train.search.max_rows, params.train.seed
     if n_rows <= max_rows:
         return np.arange(n_rows)
-    return np.sort(np.random.default_rng(seed).choice(n_rows, max_rows, replace=False))
+    if params.dataset.split.strategy != "stratified":
+        return np.sort(np.random.default_rng(seed).choice(n_rows, max_rows, replace=False))
+    from sklearn.model_selection import train_test_split
+
+    strata = strata_of(train, params.dataset)
+    try:
+        drawn, _ = train_test_split(np.arange(n_rows), train_size=max_rows, random_state=seed, stratify=strata)
+    except ValueError as error:
+        raise TableError(
+            f"no {max_rows:,} rows that have every label can be drawn for the search: {error}",
+            "raise train.search.max_rows, join rare values, or use dataset.split.strategy: random in params.yaml",
+        ) from None
+    return np.sort(drawn)
 
 
 def _read(path: Path, expected_sha256: str, columns: list[str] | None = None) -> pd.DataFrame:
