@@ -112,8 +112,10 @@ def test_every_choice_has_its_reason_in_an_aligned_comment(clone: Path, call: Ca
     (positive,) = (reason for left, reason in reasons.items() if left.startswith("positive:"))
     assert positive == '"it\'s: #1" stands in 10 % of the rows'
     assert reasons["task: classification"].startswith("text with 2 labels: 'no' (270 rows)")
-    assert reasons["# strategy: group, column: customer_id"] == "when rows with the same value belong together"
-    assert "write it as ISO 8601" in reasons["# strategy: time, column: signed"]
+    assert reasons["# strategy: group"] == "when rows with the same value belong together"
+    assert "    # column: customer_id\n" in text
+    assert "write it as ISO 8601" in reasons["# strategy: time"]
+    assert "    # column: signed\n" in text
     assert reasons["search:"] == "smaller than usual, for 300 rows"
 
 

@@ -37,7 +37,7 @@ def store(tmp_path: Path, migrated_database: Path, monkeypatch: pytest.MonkeyPat
 
 def numbers_of(printed: str, column: int = 1) -> dict[str, float]:
     """Return the numbers of a printed table's column by their names."""
-    rows = [line.split() for line in printed.splitlines()]
+    rows = [line.replace(",", "").split() for line in printed.splitlines()]
     return {row[0]: float(row[column]) for row in rows if len(row) > column and row[column][:1].isdigit()}
 
 

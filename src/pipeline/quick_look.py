@@ -227,9 +227,9 @@ def _comparison(looks: list[Look], task: str, evaluation: Evaluation) -> str:
     best = min(looks, key=lambda one: evaluation.rank(one.fitted.metrics))
     header = ["metric", *(f"{one.family} *" if one is best and len(looks) > 1 else one.family for one in looks)]
     names = [name for name in SHOWN[task] if name in looks[0].fitted.metrics]
-    rows = [[name, *(f"{one.fitted.metrics[name]:.4g}" for one in looks)] for name in names]
+    rows = [[name, *(_number(one.fitted.metrics[name]) for one in looks)] for name in names]
     baseline = "baseline_log_loss" if task == "classification" else "baseline_rmse"
-    rows.append([baseline, *(f"{one.fitted.metrics[baseline]:.4g}" for one in looks)])
+    rows.append([baseline, *(_number(one.fitted.metrics[baseline]) for one in looks)])
     rows.append(["features", *(str(len(one.fitted.features)) for one in looks)])
     rows.append(["seconds", *(f"{one.seconds:.1f}" for one in looks)])
     widths = [max(len(row[place]) for row in [header, *rows]) for place in range(len(header))]
@@ -243,6 +243,10 @@ def _comparison(looks: list[Look], task: str, evaluation: Evaluation) -> str:
         n_folds = len(best.fitted.of_folds)
         lines.append(f"* best by {evaluation.chosen_by} (over {n_folds} folds of the training rows)")
     return "\n" + "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def _write(seen: Look, tables: Tables, output: Path) -> None:

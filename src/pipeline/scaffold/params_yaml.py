@@ -69,8 +69,12 @@ def _dataset(inferred: Inferred) -> list[Line]:
         ("  split:", ""),
         (f"    strategy: {inferred.strategy}", strategy),
         *(
-            (f"    # strategy: {other.strategy}, column: {as_yaml(other.column)}", other.when)
+            line
             for other in inferred.other_splits
+            for line in (
+                (f"    # strategy: {other.strategy}", other.when),
+                (f"    # column: {as_yaml(other.column)}", ""),
+            )
         ),
         ("    test_size: 0.2", ""),
         ("    seed: 42", ""),

@@ -1,6 +1,7 @@
 """Stage 2, model_train: three experiments of each model family, and the ids and numbers of the one that wins."""
 
 import csv
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -137,7 +138,11 @@ def _line(experiment: Experiment, task: Task, chosen_by: str) -> str:
     )
     if task.labels:
         line += f", accuracy {metrics['accuracy']:.4g}"
-    return line if chosen_by == f"cv_{loss}_mean" else f"{line}, {chosen_by} {metrics[chosen_by]:.6g}"
+    if chosen_by == f"cv_{loss}_mean":
+        return line
+    chosen = chosen_by.removeprefix("cv_").removesuffix("_mean")
+    tested = metrics.get(chosen, metrics.get(f"test_{chosen}", math.nan))
+    return f"{line}, {chosen} {tested:.4g} (cv {metrics[chosen_by]:.4g})"
 
 
 def _summary(experiment: Experiment) -> dict[str, Any]:
