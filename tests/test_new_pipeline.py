@@ -105,7 +105,7 @@ def test_every_choice_has_its_reason_in_an_aligned_comment(clone: Path, call: Ca
     customers().to_csv("data.csv", index=False)
     call("new_pipeline", "data.csv", "--target", "left", "--into", "a/b")
     text = Path("a/b/params.yaml").read_text()
-    lines = dict(line.rsplit("  # ", 1) for line in text.splitlines() if "  # " in line)
+    lines = dict(line.rsplit("  # ", 1) for line in text.splitlines() if "  # " in line.lstrip(" "))
     assert {len(left) for left in lines if len(left.rstrip()) < 34} == {34}
     reasons = {left.strip(): comment for left, comment in lines.items()}
     assert reasons["- leak"] == "equals the target 'left' or recodes it one to one"

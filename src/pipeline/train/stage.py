@@ -141,8 +141,8 @@ def _line(experiment: Experiment, task: Task, chosen_by: str) -> str:
     if chosen_by == f"cv_{loss}_mean":
         return line
     chosen = chosen_by.removeprefix("cv_").removesuffix("_mean")
-    tested = metrics.get(chosen, metrics.get(f"test_{chosen}", math.nan))
-    return f"{line}, {chosen} {tested:.4g} (cv {metrics[chosen_by]:.4g})"
+    of_test = metrics.get(chosen, metrics.get(f"test_{chosen}", math.nan))
+    return f"{line}, {chosen} {of_test:.4g} (cv {metrics[chosen_by]:.4g})"
 
 
 def _summary(experiment: Experiment) -> dict[str, Any]:
