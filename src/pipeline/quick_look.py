@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from pipeline.comparison import Look, comparison
 from pipeline.errors import PipelineError
 from pipeline.families import family, names
 from pipeline.files import write_json
@@ -31,25 +32,12 @@ from pipeline.scaffold.infer import Inferred, infer
 from pipeline.scaffold.new_pipeline import described, read_as_written
 from pipeline.train.evaluation import Evaluation
 from pipeline.train.experiments import Setup, run_experiment
-from pipeline.train.fit import Fitted, fit, learner_of
+from pipeline.train.fit import fit, learner_of
 from pipeline.train.raw_rows_view import RawRowsView, write_view
 from pipeline.train.tables import Tables, load_tables
 
 FOLDS = 3
 EXPERIMENT_NAME = "quick-look"
-SHOWN = {
-    "regression": ("test_rmse", "test_mae", "test_r2", "cv_rmse_mean"),
-    "classification": (
-        "accuracy",
-        "precision",
-        "recall",
-        "f1",
-        "roc_auc",
-        "average_precision",
-        "log_loss",
-        "cv_log_loss_mean",
-    ),
-}
 # What --epochs, --batch-size and --learning-rate are called by the families that have them.
 OPTIONS = {
     "epochs": {"nn": "max_iter"},
@@ -83,16 +71,6 @@ class Request:
     test_size: float
     options: dict[str, Any]
     experiment_name: str | None
-
-
-@dataclass(frozen=True)
-class Look:
-    """A fitted family, how long it took in seconds, and the MLflow run that holds it."""
-
-    family: str
-    fitted: Fitted
-    seconds: float
-    run_id: str | None
 
 
 def look(request: Request, output: Path | None = None) -> list[Look]:
@@ -135,7 +113,7 @@ def look(request: Request, output: Path | None = None) -> list[Look]:
         setup = _setup(params, tables, evaluation) if experiment_name else None
         print(f"{len(tables.y_train):,} rows to train on, {len(tables.y_test):,} to test\n", flush=True)
         looks = [_look(model, params, tables, evaluation, setup) for model in request.models]
-    print(_comparison(looks, params.dataset.task, evaluation))
+    print(comparison(looks, params.dataset.task, evaluation))
     if experiment_name:
         print(f"recorded in the MLflow experiment {experiment_name}; look: python src/run_mlflow.py --ui")
     if output:
@@ -220,33 +198,6 @@ def _look(model: str, params: Params, tables: Tables, evaluation: Evaluation, se
     scores = learner.cross_validate(sampled, rounds, choose_round=True)
     fitted = fit(used, learner, (sampled, scores), tables, features, evaluation, nullcontext())
     return Look(model, fitted, time.monotonic() - started, None)
-
-
-def _comparison(looks: list[Look], task: str, evaluation: Evaluation) -> str:
-    """Return the metrics as a table, a column for each family, the best by cross-validation marked."""
-    best = min(looks, key=lambda one: evaluation.rank(one.fitted.metrics))
-    header = ["metric", *(f"{one.family} *" if one is best and len(looks) > 1 else one.family for one in looks)]
-    names = [name for name in SHOWN[task] if name in looks[0].fitted.metrics]
-    rows = [[name, *(_number(one.fitted.metrics[name]) for one in looks)] for name in names]
-    baseline = "baseline_log_loss" if task == "classification" else "baseline_rmse"
-    rows.append([baseline, *(_number(one.fitted.metrics[baseline]) for one in looks)])
-    rows.append(["features", *(str(len(one.fitted.features)) for one in looks)])
-    rows.append(["seconds", *(f"{one.seconds:.1f}" for one in looks)])
-    widths = [max(len(row[place]) for row in [header, *rows]) for place in range(len(header))]
-    lines = [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in [header, ["-" * width for width in widths], *rows]
-    ]
-    if len(looks) > 1:
-        n_folds = len(best.fitted.of_folds)
-        lines.append(f"* best by {evaluation.chosen_by} (over {n_folds} folds of the training rows)")
-    return "\n" + "\n".join(lines)
-
-
-def _number(value: float) -> str:
-    return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def _write(seen: Look, tables: Tables, output: Path) -> None:
