@@ -198,11 +198,34 @@ def _known(name: str, key: str) -> str:
     return name
 
 
+class GateParams(Section):
+    """When a run may take the place of the version in Production."""
+
+    metric: str | None = None
+    min_improvement: float = Field(default=0.0, ge=0)
+    confidence: float = Field(default=0.95, ge=0.5, lt=1)
+    max_regression: float = Field(default=0.05, ge=0)
+    slices: list[str] = Field(default=[])
+    n_resamples: int = Field(default=1000, ge=100, le=100_000)
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _metric_and_slices_can_be_judged(self) -> Self:
+        from pipeline.metrics import DIRECTIONS
+
+        if self.metric is not None and self.metric not in DIRECTIONS:
+            raise ValueError(f"`metric` is {self.metric!r}; it is null or one of {', '.join(DIRECTIONS)}")
+        if len(set(self.slices)) < len(self.slices):
+            raise ValueError("`slices` names a column twice")
+        return self
+
+
 class RegisterParams(Section):
     """Where the winner goes."""
 
     model_name: Name = "housing-price-production"
     stage: Stage = "Staging"
+    gate: GateParams = GateParams()
 
 
 class Params(Section):
