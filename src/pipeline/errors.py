@@ -8,6 +8,14 @@ from typing import NoReturn
 
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 DATABASE_MODULES = ("sqlalchemy", "mlflow.store")
+STORE_MODULES = (
+    "mlflow.",
+    "sqlalchemy.",
+    "sqlite3",
+    "requests.",
+    "botocore.",
+    "boto3.",
+)  # whose errors the store's are
 
 
 class PipelineError(Exception):
@@ -20,6 +28,9 @@ class PipelineError(Exception):
     remedy : str
         The edit or command that mends it.
     """
+
+    exit_code = 2
+    label = "error"
 
     def __init__(self, problem: str, remedy: str) -> None:
         super().__init__(f"{problem}\n  -> {remedy}")
@@ -47,23 +58,40 @@ class RegistryError(PipelineError):
     """A run cannot be registered or exported."""
 
 
+class GateError(RegistryError):
+    """A model is not promoted to Production, because it is not better than the one there."""
+
+    exit_code = 3
+    label = "refused"
+
+
 def run_script(main: Callable[[], object]) -> NoReturn:
     """Run a script's `main` and exit as a command should.
 
-    A `PipelineError`, or a file that cannot be read or written, becomes one message on standard error and exit code
-    2. SIGTERM, Ctrl-C and a closed terminal unwind the stack, so that open MLflow runs end as FAILED and temporary
-    files are removed.
+    A `PipelineError`, a file that cannot be read or written, or a store that fails on the way becomes one message on
+    standard error and exit code 2 (3 where the gate refuses a model). SIGTERM, Ctrl-C and a closed terminal unwind
+    the stack, so that open MLflow runs end as FAILED and temporary files are removed.
     """
+    from pipeline.temporary import own_temporary_folder
+
     for number in STOPPING:
         signal.signal(number, _stop)
     try:
-        main()
+        with own_temporary_folder():
+            main()
     except PipelineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        print(f"{error.label}: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
     except OSError as error:
         remedy = "check that its folder is one, that you may write there, and that the disk has space"
         print(f"error: {error.filename or 'a file'}: {error.strerror or error}\n  -> {remedy}", file=sys.stderr)
+        sys.exit(2)
+    except Exception as error:
+        if not type(error).__module__.startswith(STORE_MODULES):
+            raise
+        detail = " ".join(str(error).split())[:500]
+        remedy = "see what it says (`python src/store.py status`), mend that, and run the command again"
+        print(f"error: the MLflow store failed: {detail}\n  -> {remedy}", file=sys.stderr)
         sys.exit(2)
     sys.exit(0)
 

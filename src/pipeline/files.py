@@ -1,15 +1,18 @@
-"""Hashes, and files that appear whole or not at all."""
+"""Hashes, and files and folders that appear whole or not at all, whatever kills the process that writes them."""
 
 import hashlib
 import json
 import os
-import tempfile
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import PipelineError
+from pipeline.processes import is_owner_gone, owner
+
+BESIDE = ".tmp"  # how names end of what is not finished; before it stands whose it is
 
 
 def sha256(path: Path) -> str:
@@ -18,28 +21,96 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def beside(path: Path) -> Path:
+    """Return the place beside `path` where this process writes it before it is renamed."""
+    return path.with_name(f".{path.name}.{owner()}{BESIDE}")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a path beside `path` to write to; on success it takes the place of `path`.
+    """Give a path beside `path` to write a file to; on success it is on the disk, and takes the place of `path`.
 
-    When the block raises, the file beside is removed and `path` is as it was.
+    When the block raises, the file beside is removed and `path` is as it was. What a killed process leaves there,
+    `sweep_files` removes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    beside = Path(name)
+    written = beside(path)
     try:
-        yield beside
-        beside.chmod(0o644)
-        beside.replace(path)
+        yield written
+        written.chmod(0o644)
+        _to_disk(written)
+        written.replace(path)
+        _to_disk(path.parent)
     finally:
-        beside.unlink(missing_ok=True)
+        written.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Give an empty folder beside `path` to fill; on success it is on the disk, and takes the place of `path`.
+
+    A folder cannot replace another in one step: one that is there is moved aside first, for an instant.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written, replaced = beside(path), beside(path.with_name(f"{path.name}.replaced"))
+    written.mkdir()
+    try:
+        yield written
+        for folder, _, files in os.walk(written):
+            for name in files:
+                _to_disk(Path(folder) / name)
+            _to_disk(Path(folder))
+        if path.exists():
+            path.rename(replaced)
+        written.rename(path)
+        _to_disk(path.parent)
+    finally:
+        shutil.rmtree(written, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
+
+
+def replace_link(link: Path, target: str) -> None:
+    """Make `link` a symbolic link to `target`, in one step."""
+    made = beside(link)
+    made.unlink(missing_ok=True)
+    made.symlink_to(target)
+    made.replace(link)
+    _to_disk(link.parent)
+
+
+def sweep_files(*folders: Path) -> list[Path]:
+    """Remove the unfinished files and folders in `folders` whose process is gone, and return them."""
+    swept = []
+    for folder in folders:
+        for path in folder.glob(f".*{BESIDE}"):
+            if "~" in path.name and is_owner_gone(_owner_of(path)):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+                swept.append(path)
+    return swept
+
+
+def _owner_of(path: Path) -> str:
+    """Return the owner in the name of an unfinished file, ``.NAME.HOST~PID~STARTED.tmp``; a host may have dots."""
+    before, pid, started = path.name.removesuffix(BESIDE).rsplit("~", 2)
+    host = owner().split("~")[0]
+    return f"{host}~{pid}~{started}" if before.endswith(f".{host}") else ""
+
+
+def _to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write `value` as indented JSON, whole or not at all."""
-    with replacing(path) as beside:
-        beside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    with replacing(path) as written:
+        written.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path, written_by: str, *keys: str) -> dict[str, Any]:

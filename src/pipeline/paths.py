@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from pipeline.files import sweep_files
+
 TRAIN_TABLE = Path("data/processed/train.parquet")
 TEST_TABLE = Path("data/processed/test.parquet")
 SCALER = Path("models/standard_scaler.pkl")
@@ -13,6 +15,14 @@ BEST_METRICS = Path("mlartifacts/training/best_metrics.json")
 EXPERIMENTS_SUMMARY = Path("mlartifacts/training/experiments_summary.json")
 PLOTS = Path("mlartifacts/training/plots")
 REGISTERED_MODEL = Path("mlartifacts/registration/registered_model.json")
+
+
+OUTPUTS = (TRAIN_TABLE, SCALER, EXPORTS / "latest", DATA_PROFILE, BEST_METRICS, PLOTS / "any", REGISTERED_MODEL)
+
+
+def sweep_outputs(folder: Path) -> None:
+    """Remove what killed stages left unfinished in a pipeline folder."""
+    sweep_files(*(folder / output.parent for output in OUTPUTS), checkout_of(folder) / EXPORTS)
 
 
 def checkout_of(path: Path) -> Path:

@@ -177,10 +177,12 @@ def _check(request: Request) -> None:
 
 
 def _setup(params: Params, tables: Tables, evaluation: Evaluation) -> Setup:
+    from pipeline.stale import sweep_runs
     from pipeline.tracking import open_experiment, open_store
     from pipeline.train.provenance import provenance_of
 
     client = open_store()
+    sweep_runs(client)
     experiment_id = open_experiment(client, params.train.experiment_name)
     return Setup(client, experiment_id, params, tables, evaluation, provenance_of(Path(), params, tables))
 

@@ -11,7 +11,7 @@ from pipeline.errors import TableError
 from pipeline.features import FeatureTransformer, non_features
 from pipeline.files import replacing, sha256, write_json
 from pipeline.params import DatasetParams
-from pipeline.paths import DATA_PROFILE, SCALER, TEST_TABLE, TRAIN_TABLE
+from pipeline.paths import DATA_PROFILE, SCALER, TEST_TABLE, TRAIN_TABLE, sweep_outputs
 from pipeline.prepare.contract import check_contract, select_columns
 from pipeline.prepare.duplicates import duplicated
 from pipeline.prepare.read_table import read_table
@@ -44,6 +44,7 @@ def prepare(params: DatasetParams, folder: Path) -> dict[str, Any]:
     TableError, FormulaError
         When the table breaks its contract; nothing is written then.
     """
+    sweep_outputs(folder)
     source = folder / params.path
     table = read_table(source, params.categorical or [])
     n_raw, n_columns = table.shape

@@ -7,27 +7,49 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.errors import RegistryError
-from pipeline.files import read_json, sha256, write_json
+from pipeline.errors import PipelineError, RegistryError
+from pipeline.export_files import damages
+from pipeline.files import read_json, replace_link, replacing_folder, sha256, write_json
 from pipeline.paths import EXPORTS, checkout_of
 from pipeline.register.candidate import Candidate
 from pipeline.register.package import ONNX_FILE, ONNX_FOLDER, PACKAGED, TAG
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import Model
 
+METADATA = "metadata.json"
+EXPORT_SHA256 = "export_sha256"  # tag of a version: of its export's metadata.json, which has those of all other files
 
-def export_version(version: "ModelVersion", candidate: Candidate, stage: str, folder: Path) -> Path:
-    """Write a version to ``models/production/vNNN``, whole or not at all.
+
+def exports_of(folder: Path) -> Path:
+    """Return the place of a pipeline folder's exports."""
+    return checkout_of(folder) / EXPORTS
+
+
+def export_folder(exports: Path, version: "ModelVersion") -> Path:
+    """Return the folder of a version's export."""
+    return exports / f"v{int(version.version):03d}"
+
+
+def exported_run(export: Path) -> str | None:
+    """Return the run that an export says it is of; None where there is no export, or a broken one."""
+    try:
+        return str(read_json(export / METADATA, "python src/model_register.py --stage Production", "run_id")["run_id"])
+    except PipelineError:
+        return None
+
+
+def export_version(client: "MlflowClient", version: "ModelVersion", candidate: Candidate, folder: Path) -> Path:
+    """Write a version to ``models/production/vNNN``, whole or not at all; a sound export of it stays as it is.
 
     Parameters
     ----------
+    client : MlflowClient
     version : ModelVersion
     candidate : Candidate
         Its run.
-    stage : str
-        The stage that the version is being given.
     folder : Path
         The pipeline folder.
 
@@ -48,52 +70,55 @@ def export_version(version: "ModelVersion", candidate: Candidate, stage: str, fo
     from mlflow.models import Model
 
     uri = f"models:/{version.name}/{version.version}"
-    exports = checkout_of(folder) / EXPORTS
-    target = exports / f"v{int(version.version):03d}"
+    target = export_folder(exports_of(folder), version)
     _check_same_run(target, candidate.run_id)
-    exports.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=exports, prefix=f".{target.name}.") as name:
-        beside = Path(name) / target.name
-        beside.mkdir()
-        mlflow.artifacts.download_artifacts(uri, dst_path=str(beside / "model"))
-        model = Model.load(str(beside / "model"))
+    if is_sound(client, version, target):
+        return target
+    with replacing_folder(target) as written:
+        mlflow.artifacts.download_artifacts(uri, dst_path=str(written / "model"))
+        model = Model.load(str(written / "model"))
         flavour = mlflow.xgboost if "xgboost" in model.flavors else mlflow.sklearn
-        joblib.dump(flavour.load_model(uri), beside / "model.pkl")
-        _add_onnx(candidate.run_id, beside)
-        _check_same_predictions(uri, beside / "model", model)
-        write_json(beside / "metadata.json", _metadata(version, candidate, stage, beside, model))
-        if target.exists():
-            target.rename(Path(name) / "replaced")
-        beside.rename(target)
+        joblib.dump(flavour.load_model(uri), written / "model.pkl")
+        _add_onnx(client, candidate.run_id, written)
+        _check_same_predictions(uri, written / "model", model)
+        write_json(written / METADATA, _metadata(version, candidate, written, model))
+        digest = sha256(written / METADATA)
+    client.set_model_version_tag(version.name, str(version.version), EXPORT_SHA256, digest)
     return target
 
 
-def _add_onnx(run_id: str, export: Path) -> None:
-    """Put the ONNX graph of a run, if it has one, into an export."""
-    import mlflow
+def is_sound(client: "MlflowClient", version: "ModelVersion", export: Path) -> bool:
+    """Return whether an export is there, whole, and the one that the registry knows."""
+    if not (export / METADATA).exists():
+        return False
+    known = client.get_model_version(version.name, str(version.version)).tags.get(EXPORT_SHA256)
+    return known == sha256(export / METADATA) and not damages(export)
 
-    client = mlflow.MlflowClient()
+
+def point_latest_at(export: Path) -> None:
+    """Make ``latest`` beside `export` a link to it, in one step."""
+    replace_link(export.parent / "latest", export.name)
+
+
+def points_at(export: Path) -> bool:
+    """Return whether ``latest`` beside `export` is a link to it."""
+    latest = export.parent / "latest"
+    return latest.is_symlink() and str(latest.readlink()) == export.name
+
+
+def _add_onnx(client: "MlflowClient", run_id: str, export: Path) -> None:
+    """Put the ONNX graph of a run, if it has one, into an export."""
     if client.get_run(run_id).data.tags.get(TAG) == PACKAGED:
         with tempfile.TemporaryDirectory(dir=export) as name:
             Path(client.download_artifacts(run_id, f"{ONNX_FOLDER}/{ONNX_FILE}", name)).rename(export / ONNX_FILE)
 
 
-def point_latest_at(export: Path) -> None:
-    """Make ``latest`` beside `export` a link to it, in one step."""
-    with tempfile.TemporaryDirectory(dir=export.parent, prefix=".latest.") as name:
-        link = Path(name) / "latest"
-        link.symlink_to(export.name)
-        link.replace(export.parent / "latest")
-
-
 def _check_same_run(export: Path, run_id: str) -> None:
     """Refuse to replace what an earlier store exported under the same number."""
-    if not (export / "metadata.json").exists():
-        return
-    exported = read_json(export / "metadata.json", "python src/model_register.py --stage Production", "run_id")
-    if exported["run_id"] != run_id:
+    exported = exported_run(export)
+    if exported not in (None, run_id):
         raise RegistryError(
-            f"{export} is the export of another run, {exported['run_id']}, from an earlier store",
+            f"{export} is the export of another run, {exported}, from an earlier store",
             f"keep it elsewhere first: mv {export.parent} {export.parent}.old",
         )
 
@@ -111,17 +136,15 @@ def _check_same_predictions(uri: str, exported: Path, model: "Model") -> None:
         )
 
 
-def _metadata(
-    version: "ModelVersion", candidate: Candidate, stage: str, beside: Path, model: "Model"
-) -> dict[str, Any]:
-    requirements = (beside / "model" / "requirements.txt").read_text(encoding="utf-8").split()
-    files = sorted(path for path in beside.rglob("*") if path.is_file())
+def _metadata(version: "ModelVersion", candidate: Candidate, written: Path, model: "Model") -> dict[str, Any]:
+    requirements = (written / "model" / "requirements.txt").read_text(encoding="utf-8").split()
+    files = sorted(path for path in written.rglob("*") if path.is_file())
     signature = model.signature.to_dict() if model.signature else {}
-    stored = json.loads((beside / "model" / "features.json").read_text(encoding="utf-8"))
+    stored = json.loads((written / "model" / "features.json").read_text(encoding="utf-8"))
     return {
         "name": version.name,
         "version": int(version.version),
-        "stage": stage,
+        "stage": "Production",
         "run_id": candidate.run_id,
         "model_id": candidate.model_id,
         "family": candidate.tags.get("family"),
@@ -134,5 +157,5 @@ def _metadata(
         "git_commit": candidate.tags.get("git_commit"),
         "git_dirty": candidate.tags.get("git_dirty"),
         "packages": dict(line.split("==") for line in requirements if "==" in line),
-        "files": {str(path.relative_to(beside)): sha256(path) for path in files},
+        "files": {str(path.relative_to(written)): sha256(path) for path in files},
     }

@@ -1,22 +1,56 @@
 """Stage 3, model_register: a run becomes a version of the registered model, with a stage; Production is exported."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.files import write_json
+from pipeline.errors import GateError, PipelineError
+from pipeline.files import replacing, write_json
 from pipeline.params import RegisterParams, Stage
 from pipeline.paths import REGISTERED_MODEL
-from pipeline.register.candidate import find_candidate
-from pipeline.register.export import export_version, point_latest_at
+from pipeline.register.candidate import Candidate, find_candidate
+from pipeline.register.export import export_version, exports_of, point_latest_at
+from pipeline.register.gate import judge
+from pipeline.register.history import How, history, last_of, rolled_back_from
+from pipeline.register.lock import registry_lock
 from pipeline.register.package import package
-from pipeline.register.versions import EXCLUSIVE, remove_version, set_stage, tag_version, version_of
+from pipeline.register.recovery import recover
+from pipeline.register.versions import EXCLUSIVE, create_version, in_stage, move, remove_version, settle, version_of
+from pipeline.stale import sweep_runs
 from pipeline.tracking import open_store
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
 
-def register(
-    params: RegisterParams, folder: Path, stage: Stage | None = None, run_id: str | None = None
-) -> dict[str, Any]:
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a registration.
+
+    Attributes
+    ----------
+    stage : str, optional
+        The stage to give. When absent, ``register.stage`` of params.yaml; a version that is in Production, or that a
+        command moved, then stays where it is, so that running the pipeline again undoes no one's decision.
+    run_id : str, optional
+        The run to register; the winner of stage model_train when absent.
+    force : bool
+        Whether to promote what the gate refuses.
+    reason : str
+        Why, for the history.
+    """
+
+    stage: Stage | None = None
+    run_id: str | None = None
+    force: bool = False
+    reason: str = ""
+
+
+def register(params: RegisterParams, folder: Path, request: Request = Request()) -> dict[str, Any]:
     """Register a run's logged model and give its version a stage.
 
     Parameters
@@ -25,11 +59,7 @@ def register(
         The section ``register`` of params.yaml.
     folder : Path
         The pipeline folder.
-    stage : str, optional
-        The stage to give. When absent, ``register.stage``; a version that is in Production already then stays
-        there, so that running the pipeline again demotes nothing.
-    run_id : str, optional
-        The run to register; the winner of stage model_train when absent.
+    request : Request
 
     Returns
     -------
@@ -38,38 +68,114 @@ def register(
 
     Raises
     ------
+    GateError
+        When the model is to be put into Production and is not better than the one there; nothing is changed.
     PipelineError
         When the run cannot be registered or exported; registry and exports are then as they were.
     """
     client = open_store()
-    candidate = find_candidate(client, folder, run_id)
-    version, created = version_of(client, params.model_name, candidate)
+    sweep_runs(client)
+    with registry_lock():
+        recover(client, params.model_name, folder)
+        candidate = find_candidate(client, folder, request.run_id)
+        version = version_of(client, params.model_name, candidate.run_id)
+        wanted, how = _wanted(client, params, version, request)
+        comparison = _pass_gate(client, params, candidate, folder, request) if wanted == "Production" else ""
+        with _unrecorded(folder / REGISTERED_MODEL):
+            return _register(client, params.model_name, candidate, folder, (wanted, how, request.reason, comparison))
+
+
+def _wanted(
+    client: "MlflowClient", params: RegisterParams, version: "ModelVersion | None", request: Request
+) -> tuple[Stage, How]:
+    """Return the stage to give, and by whose will."""
+    if request.stage:
+        return request.stage, "forced" if request.force else "command"
+    if version is None:
+        return params.stage, "params.yaml"
+    stage: Stage = version.current_stage  # type: ignore[assignment]
+    last = last_of(history(client, params.model_name), int(version.version))
+    by_hand = last is not None and (last.how in ("command", "forced") or last.how == "rollback")
+    if stage == "Production" or by_hand:
+        print(f"model_register: version {version.version} is in {stage} and stays there (--stage changes that)")
+        return stage, "params.yaml"
+    return params.stage, "params.yaml"
+
+
+def _pass_gate(
+    client: "MlflowClient", params: RegisterParams, candidate: Candidate, folder: Path, request: Request
+) -> str:
+    """Compare a candidate with the version in Production and return what was found, for the history.
+
+    Raises
+    ------
+    GateError
+        When it is not to be promoted, unless that is forced.
+    """
+    name = params.model_name
+    current, version = in_stage(client, name, "Production"), version_of(client, name, candidate.run_id)
+    if current is None or current.run_id == candidate.run_id:
+        return ""
+    back = rolled_back_from(history(client, name), int(version.version)) if version else None
+    if back and version and not request.force:
+        raise GateError(
+            f"{name} version {version.version} was rolled back from Production on {back.when[:16]} by {back.by}"
+            + (f": {back.reason}" if back.reason else ""),
+            'train another, or insist: --stage Production --force --reason "…"',
+        )
+    try:
+        verdict = judge(client, candidate, current, params.gate, folder)
+    except PipelineError as error:
+        if not request.force:
+            raise
+        return f"not compared: {error.problem}"
+    print(verdict.table)
+    if verdict.promotes:
+        return verdict.summary
+    if not request.force:
+        raise GateError(verdict.reason, 'nothing was changed; to insist: --stage Production --force --reason "…"')
+    print("model_register: promoted all the same (--force)")
+    return f"refused: {verdict.reason}; {verdict.summary}"
+
+
+def _register(
+    client: "MlflowClient", name: str, candidate: Candidate, folder: Path, asked: tuple[Stage, How, str, str]
+) -> dict[str, Any]:
+    wanted, how, reason, comparison = asked
+    print(f"model_register: {package(client, candidate, folder)}")
+    version = version_of(client, name, candidate.run_id)
+    created = version is None
+    if version is None:
+        version = create_version(client, name, candidate, str(exports_of(folder)))
     print(
         f"model_register: run {candidate.run_id} {'is now' if created else 'was already'} "
         f"{version.name} version {version.version}"
     )
-    tag_version(client, version, candidate)
-    if stage is None and version.current_stage == "Production":
-        print("model_register: it is in Production and stays there (--stage changes that)")
-        wanted: Stage = "Production"
-    else:
-        wanted = stage or params.stage
-
     try:
-        print(f"model_register: {package(client, candidate, folder)}")
-        export = export_version(version, candidate, wanted, folder) if wanted == "Production" else None
+        export = export_version(client, version, candidate, folder) if wanted == "Production" else None
+        move(client, version, wanted, how, reason, comparison)
     except BaseException:
-        if created:
+        if created and client.get_model_version(name, version.version).current_stage == "None":
             remove_version(client, version)
         raise
-    set_stage(client, version, wanted)
+    settle(client, version, candidate)
     if export:
         point_latest_at(export)
+    registered = write_record(client, candidate, version, folder)
+    print(f"model_register: {version.name} version {version.version} has stage {wanted}")
+    if export:
+        print(f"model_register: exported to {os.path.relpath(export, folder)}; latest points there")
+    return registered
+
+
+def write_record(client: "MlflowClient", candidate: Candidate, version: "ModelVersion", folder: Path) -> dict[str, Any]:
+    """Write what the registry says of a version to the output of stage model_register, and return it."""
+    stage: Stage = client.get_model_version(version.name, version.version).current_stage  # type: ignore[assignment]
     registered = {
         "name": version.name,
         "version": int(version.version),
-        "stage": wanted,
-        "alias": wanted.lower() if wanted in EXCLUSIVE else None,
+        "stage": stage,
+        "alias": stage.lower() if stage in EXCLUSIVE else None,
         "run_id": candidate.run_id,
         "model_id": candidate.model_id,
         "model_uri": f"models:/{version.name}/{version.version}",
@@ -77,7 +183,21 @@ def register(
         **candidate.tags,
     }
     write_json(folder / REGISTERED_MODEL, registered)
-    print(f"model_register: {version.name} version {version.version} has stage {wanted}")
-    if export:
-        print(f"model_register: exported to {os.path.relpath(export, folder)}; latest points there")
     return registered
+
+
+@contextmanager
+def _unrecorded(record: Path) -> Iterator[None]:
+    """Take the stage's output away for as long as the registry changes.
+
+    When the process is killed meanwhile, `dvc repro` finds the output missing, runs the stage again, and so recovers.
+    """
+    before = record.read_bytes() if record.exists() else None
+    record.unlink(missing_ok=True)
+    try:
+        yield
+    except BaseException:
+        if before is not None:
+            with replacing(record) as written:
+                written.write_bytes(before)
+        raise

@@ -1,12 +1,16 @@
 """Versions of a registered model, their stage and the alias that goes with it."""
 
+import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pipeline.params import Stage
+from pipeline.processes import owner
+from pipeline.register import history
 from pipeline.register.candidate import Candidate
+from pipeline.register.history import How
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -14,63 +18,118 @@ if TYPE_CHECKING:
 
 # Stages that one version holds at a time, and that therefore have an alias.
 EXCLUSIVE: tuple[Stage, ...] = ("Staging", "Production")
+PENDING = "pending"  # tag of a version that is not yet whole: whose it is, and where it is being exported to
+MADE_BY = "made_by"  # tag of a registered model: the process that made it
 
 
-def version_of(client: "MlflowClient", name: str, candidate: Candidate) -> tuple["ModelVersion", bool]:
-    """Return the version of `candidate`, registering it when it has none.
+def version_of(client: "MlflowClient", name: str, run_id: str) -> "ModelVersion | None":
+    """Return the version of a run, if it has one."""
+    found = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
+    return found[0] if found else None
 
-    Returns
-    -------
-    version : ModelVersion
-    created : bool
-        False when the run was registered before.
+
+def create_version(client: "MlflowClient", name: str, candidate: Candidate, export: str) -> "ModelVersion":
+    """Register a run's model; the version is pending until `settle`.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    name : str
+        Of the registered model, which is made when there is none.
+    candidate : Candidate
+    export : str
+        The folder of exports; what is left there is taken back with the version when the process is killed.
     """
-    for version in client.search_model_versions(f"name = '{name}'"):
-        if version.run_id == candidate.run_id:
-            return version, False
     _ensure_registered_model(client, name)
-    version = client.create_model_version(
-        name, source=f"models:/{candidate.model_id}", run_id=candidate.run_id, model_id=candidate.model_id
+    pending = {PENDING: json.dumps({"owner": owner(), "exports": export})}
+    return client.create_model_version(
+        name,
+        source=f"models:/{candidate.model_id}",
+        run_id=candidate.run_id,
+        model_id=candidate.model_id,
+        tags={**tags_of(candidate), **pending},
     )
-    return version, True
+
+
+def settle(client: "MlflowClient", version: "ModelVersion", candidate: Candidate) -> None:
+    """Mark a version as whole, and name it in its run."""
+    client.set_tag(candidate.run_id, "registered_model_name", version.name)
+    client.set_tag(candidate.run_id, "registered_model_version", str(version.version))
+    client.delete_model_version_tag(version.name, str(version.version), PENDING)
 
 
 def remove_version(client: "MlflowClient", version: "ModelVersion") -> None:
-    """Take a registration back, and the registered model with it when this was its only version."""
+    """Take a registration back, and the registered model with it when this was its only version ever."""
     client.delete_model_version(version.name, str(version.version))
-    if not client.search_model_versions(f"name = '{version.name}'"):
-        client.delete_registered_model(version.name)
+    remove_empty_model(client, version.name)
 
 
-def tag_version(client: "MlflowClient", version: "ModelVersion", candidate: Candidate) -> None:
-    """Tag version and run with each other, and the version with hashes and metrics."""
-    tags = {"run_id": candidate.run_id, **candidate.tags}
-    tags |= {name: f"{value:.6g}" for name, value in candidate.metrics.items()}
-    for key, value in tags.items():
-        client.set_model_version_tag(version.name, version.version, key, value)
-    client.set_tag(candidate.run_id, "registered_model_name", version.name)
-    client.set_tag(candidate.run_id, "registered_model_version", version.version)
+def remove_empty_model(client: "MlflowClient", name: str) -> None:
+    """Delete a registered model that has neither versions nor a history."""
+    if not client.search_model_versions(f"name = '{name}'") and not history.history(client, name):
+        client.delete_registered_model(name)
 
 
-def set_stage(client: "MlflowClient", version: "ModelVersion", stage: Stage) -> None:
-    """Give a version its stage and the alias of the same name; who held an exclusive stage before is archived."""
+def tags_of(candidate: Candidate) -> dict[str, str]:
+    """Return what a version's tags say: run, hashes and metrics."""
+    metrics = {name: f"{value:.6g}" for name, value in candidate.metrics.items()}
+    return {"run_id": candidate.run_id, **candidate.tags, **metrics}
+
+
+def in_stage(client: "MlflowClient", name: str, stage: Stage) -> "ModelVersion | None":
+    """Return the version that holds an exclusive stage, if one does."""
+    holders = [one for one in client.search_model_versions(f"name = '{name}'") if one.current_stage == stage]
+    return max(holders, key=lambda one: int(one.version), default=None)
+
+
+def move(
+    client: "MlflowClient", version: "ModelVersion", stage: Stage, how: How, reason: str = "", comparison: str = ""
+) -> None:
+    """Give a version another stage, and write it into the history; who held an exclusive stage before is archived."""
+    if version.current_stage == stage:
+        align_alias(client, version.name, stage, version)
+        return
+    before = in_stage(client, version.name, stage) if stage in EXCLUSIVE else None
+    made = history.transition(
+        int(version.version),
+        str(version.current_stage),
+        stage,
+        [int(before.version)] if before else [],
+        how,
+        reason,
+        comparison,
+    )
+    history.write(client, version.name, made)
     with _stages_meant():
         client.transition_model_version_stage(
             version.name, str(version.version), stage, archive_existing_versions=stage in EXCLUSIVE
         )
-    held = client.get_registered_model(version.name).aliases
-    for other in EXCLUSIVE:
-        if other == stage:
-            client.set_registered_model_alias(version.name, other.lower(), version.version)
-        elif held.get(other.lower()) == version.version:
-            client.delete_registered_model_alias(version.name, other.lower())
+    align_aliases(client, version.name)
+    history.done(client, version.name, made)
+
+
+def align_aliases(client: "MlflowClient", name: str) -> None:
+    """Let the aliases of the exclusive stages name the versions that hold them."""
+    for stage in EXCLUSIVE:
+        align_alias(client, name, stage, in_stage(client, name, stage))
+
+
+def align_alias(client: "MlflowClient", name: str, stage: Stage, holder: "ModelVersion | None") -> None:
+    """Let the alias of an exclusive stage name its holder."""
+    if stage not in EXCLUSIVE:
+        return
+    held = client.get_registered_model(name).aliases.get(stage.lower())
+    if holder and str(held) != str(holder.version):
+        client.set_registered_model_alias(name, stage.lower(), str(holder.version))
+    elif held and not holder:
+        client.delete_registered_model_alias(name, stage.lower())
 
 
 def _ensure_registered_model(client: "MlflowClient", name: str) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
-        client.create_registered_model(name)
+        client.create_registered_model(name, tags={MADE_BY: owner()})
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise

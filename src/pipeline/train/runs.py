@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.errors import PipelineError
 from pipeline.learn.cross_validation import by_fold
 from pipeline.learn.scoring import Candidate
+from pipeline.processes import owner_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -22,7 +23,7 @@ def experiment_run(experiment_id: str, run_name: str, tags: Mapping[str, str]) -
     """Open a run and yield its id; when the block raises, the run is FAILED and its tag `error` says why."""
     import mlflow
 
-    with mlflow.start_run(experiment_id=experiment_id, run_name=run_name, tags=dict(tags)) as run:
+    with mlflow.start_run(experiment_id=experiment_id, run_name=run_name, tags={**tags, **owner_tags()}) as run:
         try:
             yield run.info.run_id
         except BaseException as error:
@@ -91,6 +92,7 @@ class NestedRuns:
             "mlflow.parentRunId": self.parent_id,
             "mlflow.runName": f"{self.run_name}_{name}",
             "family": self.family,
+            **owner_tags(),
             **tags,
         }
         run_id = self.client.create_run(self.experiment_id, start_time=self.started, tags=tags).info.run_id

@@ -11,7 +11,8 @@ from pipeline.files import replacing, write_json
 from pipeline.memory import release_memory
 from pipeline.metrics import rounded
 from pipeline.params import Params
-from pipeline.paths import BEST_METRICS, BEST_MODEL_INFO, EXPERIMENTS_SUMMARY, PLOTS
+from pipeline.paths import BEST_METRICS, BEST_MODEL_INFO, EXPERIMENTS_SUMMARY, PLOTS, sweep_outputs
+from pipeline.stale import sweep_runs
 from pipeline.task import Task
 from pipeline.tracking import open_experiment, open_store
 from pipeline.train.evaluation import Evaluation
@@ -43,6 +44,7 @@ def train(params: Params, folder: Path) -> list[Experiment]:
     PipelineError
         When the prepared tables, the store or the user's own metric cannot be used.
     """
+    sweep_outputs(folder)
     (folder / PLOTS).mkdir(parents=True, exist_ok=True)  # now, not after an hour of training
     tables = load_tables(folder, params)
     evaluation = Evaluation.of(params.evaluate, tables, folder)
@@ -55,6 +57,7 @@ def train(params: Params, folder: Path) -> list[Experiment]:
     for name in params.train.models:
         parameters_of(name, family(name), params.train, tables)  # now, not after the families before
     client = open_store()
+    sweep_runs(client)
     experiment_id = open_experiment(client, params.train.experiment_name)
     provenance = provenance_of(folder, params, tables)
     setup = Setup(client, experiment_id, params, tables, evaluation, provenance)

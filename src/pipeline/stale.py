@@ -1,0 +1,43 @@
+"""Runs that are RUNNING though their process is gone: killed, or ended with its machine."""
+
+from typing import TYPE_CHECKING
+
+from pipeline.processes import is_gone
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+
+def stale_runs(client: "MlflowClient") -> list["Run"]:
+    """Return the RUNNING runs of processes of this host that have ended; others' are nobody's business here."""
+    experiments = [str(one.experiment_id) for one in client.search_experiments()]
+    stale: list[Run] = []
+    token = None
+    while experiments:
+        page = client.search_runs(experiments, "attributes.status = 'RUNNING'", page_token=token)
+        stale += [run for run in page if _is_stale(run)]
+        token = page.token
+        if not token:
+            break
+    return stale
+
+
+def sweep_runs(client: "MlflowClient") -> None:
+    """End the stale runs as FAILED, and their unfinished models with them."""
+    for run in stale_runs(client):
+        tags = run.data.tags
+        unfinished = client.search_logged_models(
+            [run.info.experiment_id], filter_string=f"source_run_id = '{run.info.run_id}'"
+        )
+        for model in unfinished:
+            if model.status == "PENDING":
+                client.finalize_logged_model(model.model_id, "FAILED")
+        client.set_tag(run.info.run_id, "error", f"killed: process {tags['pid']} of {tags['host']} is gone")
+        client.set_terminated(run.info.run_id, "FAILED")
+        print(f"swept: run {run.info.run_name} ({run.info.run_id}), whose process is gone, is FAILED now")
+
+
+def _is_stale(run: "Run") -> bool:
+    tags = run.data.tags
+    return is_gone(tags.get("host", ""), tags.get("pid", ""), tags.get("process_started", ""))
