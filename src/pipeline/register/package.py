@@ -9,9 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
-from pipeline.files import sha256
-from pipeline.paths import TEST_TABLE
 from pipeline.register.candidate import Candidate
+from pipeline.register.tested_rows import tested_rows
 from pipeline.serve.raw_rows import RawRowsModel
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ def _package(client: "MlflowClient", candidate: Candidate, folder: Path) -> str:
     from pipeline.register.onnx_check import check
     from pipeline.register.onnx_model import to_onnx
 
-    rows = _test_rows(client, candidate, folder)
+    rows = tested_rows(client, candidate.run_id, folder, "no graph can be checked", "and register once more")
     with tempfile.TemporaryDirectory() as name:
         logged = mlflow.artifacts.download_artifacts(f"models:/{candidate.model_id}", dst_path=name)
         served = RawRowsModel(Path(logged))
@@ -88,26 +87,6 @@ def _package(client: "MlflowClient", candidate: Candidate, folder: Path) -> str:
         f"{timing.largest_difference:.1g}); one row takes {timing.row_ms:.3g} ms, "
         f"the model {timing.original_row_ms:.3g} ms"
     )
-
-
-def _test_rows(client: "MlflowClient", candidate: Candidate, folder: Path) -> pd.DataFrame:
-    """Return the test table of a run.
-
-    Raises
-    ------
-    PipelineError
-        When what lies in the pipeline folder is not the table that the run was tested on.
-    """
-    inputs = client.get_run(candidate.run_id).inputs
-    entries = inputs.dataset_inputs if inputs else []
-    hashes = {tag.value for entry in entries for tag in entry.tags if tag.key == "sha256"}
-    path = folder / TEST_TABLE
-    if not path.exists() or sha256(path) not in hashes:
-        raise PipelineError(
-            f"{path} is not the table that run {candidate.run_id} was tested on, so no graph can be checked",
-            "prepare that table again (dvc repro prepare, with the run's params.yaml), and register once more",
-        )
-    return pd.read_parquet(path)
 
 
 def _answers(served: RawRowsModel, rows: pd.DataFrame) -> dict[str, NDArray[Any]]:

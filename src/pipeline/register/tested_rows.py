@@ -1,0 +1,47 @@
+"""The test rows of a run, as they lie in the pipeline folder; and which tables a run was made from."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.errors import PipelineError
+from pipeline.files import sha256
+from pipeline.paths import TEST_TABLE
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow import MlflowClient
+
+
+def table_hashes(client: "MlflowClient", run_id: str) -> dict[str, str]:
+    """Return the SHA-256 of the tables a run was trained and tested on, by their context: ``train`` and ``test``."""
+    inputs = client.get_run(run_id).inputs
+    found = [{tag.key: tag.value for tag in entry.tags} for entry in (inputs.dataset_inputs if inputs else [])]
+    return {tags.get("mlflow.data.context", ""): tags["sha256"] for tags in found if "sha256" in tags}
+
+
+def tested_rows(client: "MlflowClient", run_id: str, folder: Path, missed: str, otherwise: str) -> "pd.DataFrame":
+    """Return the test table of a run.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    run_id : str
+    folder : Path
+        The pipeline folder.
+    missed, otherwise : str
+        What cannot be done without the table, and what to do once it is there, for the error.
+
+    Raises
+    ------
+    PipelineError
+        When what lies in the pipeline folder is not the table that the run was tested on.
+    """
+    import pandas as pd
+
+    path = folder / TEST_TABLE
+    if not path.exists() or sha256(path) != table_hashes(client, run_id).get("test"):
+        raise PipelineError(
+            f"{path} is not the table that run {run_id} was tested on, so {missed}",
+            f"prepare that table again (dvc repro prepare, with the run's params.yaml), {otherwise}",
+        )
+    return pd.read_parquet(path)
