@@ -5,11 +5,15 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.expressions import parse
-from pipeline.section import Section
+from pipeline.section import Section, shown
 from pipeline.space import Range, Space
 
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+NAME_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?$"
+NAME_IN_WORDS = (
+    "1 to 100 of the letters A to Z and a to z, digits, `.`, `_` and `-`, first a letter or digit, last no `.`"
+)
+Name = Annotated[str, Field(pattern=NAME_PATTERN, description=NAME_IN_WORDS)]
+FUNCTION_PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Stage = Literal["None", "Staging", "Production", "Archived"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -41,7 +45,7 @@ class DatasetParams(Section):
     positive: str | int | bool | None = None
     drop: list[str] = Field(default=[])
     categorical: list[str] | None = None
-    max_categories: int = Field(default=50, ge=2)
+    max_categories: int = Field(default=50, ge=2, le=100_000)
     derived: dict[str, str] = Field(default={})
     drop_duplicates: bool = True
     split: SplitParams = SplitParams()
@@ -74,10 +78,10 @@ class SearchParams(Section):
     """A search: which sampler, how many candidates, from which space, on how many rows, stopped how."""
 
     sampler: Literal["tpe", "random"] = "tpe"
-    n_candidates: int = Field(default=16, ge=1)
+    n_candidates: int = Field(default=16, ge=1, le=100_000)
     max_rounds: int = Field(default=400, ge=1, le=100_000)
-    early_stopping_rounds: int = Field(default=30, ge=1)
-    max_rows: int = Field(default=50_000, ge=100)
+    early_stopping_rounds: int = Field(default=30, ge=1, le=100_000)
+    max_rows: int = Field(default=50_000, ge=100, le=1_000_000_000)
     time_budget: float | None = Field(default=None, gt=0)
     space: dict[str, Space] = Field(default={})
 
@@ -89,7 +93,7 @@ class SearchParams(Section):
         stray = [name for name in space if name not in names()] if isinstance(space, dict) else []
         if stray:
             raise ValueError(
-                f"names {stray[0]!r}; below it stand the model families, {', '.join(names())}, and below each its "
+                f"names {shown(stray[0])}; below it stand the model families, {', '.join(names())}, and below each its "
                 "parameters: `space: {xgboost: {max_depth: {low: 3, high: 9}}}`"
             )
         return space
@@ -108,7 +112,7 @@ class SearchParams(Section):
                 for value in [values.low, values.high] if isinstance(values, Range) else values:
                     reason = parameters[key].refusal(value)
                     if reason:
-                        raise ValueError(f"`space.{name}.{key}` holds {value!r}; {reason}")
+                        raise ValueError(f"`space.{name}.{key}` holds {shown(value)}; {reason}")
         return self
 
 
@@ -137,8 +141,10 @@ class FeaturesParams(Section):
 class EvaluateParams(Section):
     """By what models are judged, and the winner is chosen."""
 
-    thresholds: list[Fraction] = Field(default=[0.3, 0.5, 0.7])
-    custom: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")] | None = None
+    thresholds: list[Fraction] = Field(default=[0.3, 0.5, 0.7], max_length=100)
+    custom: (
+        Annotated[str, Field(pattern=FUNCTION_PATTERN, description="module:function, such as costs:profit")] | None
+    ) = None
     choose_by: str | None = None
     greater_is_better: bool | None = None
 
@@ -156,11 +162,11 @@ class TrainParams(Section):
     models: list[str] = Field(default=["xgboost"], min_length=1)
     params: dict[str, dict[str, Any]] = Field(default={})
     seed: Seed = 42
-    n_jobs: int = Field(default=2, ge=1, le=1024)
+    n_jobs: int = Field(default=2, ge=1, le=256)
     cv_folds: int = Field(default=5, ge=2, le=50)
     search: SearchParams = SearchParams()
     important_gain: float = Field(default=0.99, gt=0, le=1)
-    explain_rows: int = Field(default=1000, ge=10)
+    explain_rows: int = Field(default=1000, ge=10, le=1_000_000)
 
     @model_validator(mode="after")
     def _models_are_families(self) -> Self:
@@ -176,7 +182,7 @@ class TrainParams(Section):
                 if key not in parameters:
                     raise ValueError(f"`params.{name}.{key}` is not one of {', '.join(parameters)}")
                 if reason := parameters[key].refusal(value):
-                    raise ValueError(f"`params.{name}.{key}` is {value!r}; {reason}")
+                    raise ValueError(f"`params.{name}.{key}` is {shown(value)}; {reason}")
                 if key in self.search.space.get(name, {}):
                     raise ValueError(f"`params.{name}.{key}` is fixed and in `search.space.{name}`: remove one")
         return self
@@ -194,7 +200,7 @@ def _known(name: str, key: str) -> str:
     from pipeline.families import names
 
     if name not in names():
-        raise ValueError(f"`{key}` names {name!r}; the model families are {', '.join(names())}")
+        raise ValueError(f"`{key}` names {shown(name)}; the model families are {', '.join(names())}")
     return name
 
 

@@ -1,14 +1,19 @@
 """params.yaml, read and checked."""
 
+from collections.abc import Hashable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from pipeline.errors import ParamsError
 from pipeline.params import Params
-from pipeline.space import Range
+from pipeline.params_problems import problems
+from pipeline.section import shown
+
+MOST_BYTES = 1_000_000
+MOST_VALUES = 200_000  # with those that `*` repeats
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:
@@ -17,30 +22,58 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     Raises
     ------
     ParamsError
-        When the file is missing, is not YAML, or holds an unknown key or a value out of range; the message
-        names each key.
+        When the file is missing or too large, is not YAML, or holds an unknown key or a value out of range; the
+        message names each key.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (it is a SafeLoader)
+        size = path.stat().st_size
+        if size > MOST_BYTES:
+            raise ParamsError(
+                f"{path} has {size:,} bytes, more than {MOST_BYTES:,}", "keep parameters in it, and data in files"
+            )
+        content = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_Loader)  # noqa: S506 (it is a SafeLoader)
     except FileNotFoundError:
         raise ParamsError(
             f"{path.resolve()} does not exist", "run from a folder that holds a dvc.yaml and a params.yaml"
         ) from None
-    except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as error:
-        detail = " ".join(str(error).split())
-        raise ParamsError(f"{path} is not valid YAML: {detail}", "mend that line") from None
+    # Its constructors of dates, numbers and truth values raise whatever Python does.
+    except (yaml.YAMLError, ValueError, AttributeError, LookupError, TypeError, RecursionError) as error:
+        detail = "it is nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
+        raise ParamsError(f"{path} is not valid YAML: {detail[:500]}", "mend that line") from None
     return check_params(content, str(path))
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which a key stands once: otherwise the last one would win without a word."""
+    """YAML in which a key stands once, or the last one would win without a word, and repeated values stay few."""
+
+    def get_single_data(self) -> Any:
+        node = self.get_single_node()
+        if node is None:
+            return None
+        if _n_values(node, {}) > MOST_VALUES:
+            raise yaml.constructor.ConstructorError(None, None, "it repeats values by `*` without bounds")
+        return self.construct_document(node)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", node.start_mark)
+        seen: set[Hashable] = set()
+        for key, _ in node.value:
+            value = self.construct_object(key, deep=True)
+            if not isinstance(value, Hashable):
+                raise yaml.constructor.ConstructorError(None, None, "a key is no plain value", key.start_mark)
+            if value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {shown(value)} stands twice", node.start_mark)
+            seen.add(value)
         return super().construct_mapping(node, deep)
+
+
+def _n_values(node: yaml.Node, known: dict[int, float]) -> float:
+    """Return how many values a node stands for, repeated ones counted each time; one within itself has no end."""
+    if id(node) not in known:
+        known[id(node)] = float("inf")
+        parts = node.value if isinstance(node, yaml.CollectionNode) else []
+        flat = (one for part in parts for one in (part if isinstance(part, tuple) else (part,)))
+        known[id(node)] = 1 + sum(_n_values(one, known) for one in flat)
+    return known[id(node)]
 
 
 def check_params(content: Any, source: str) -> Params:
@@ -50,31 +83,6 @@ def check_params(content: Any, source: str) -> Params:
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        lines = [f"{_key(problem['loc'])}: {_reason(problem)}" for problem in error.errors(include_url=False)]
-        raise ParamsError(f"{source}: " + "; ".join(dict.fromkeys(lines)), f"mend the named key in {source}") from None
-
-
-def _key(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location if part not in ("range", "choices"))
-
-
-def _reason(problem: Any) -> str:
-    if problem["type"] == "extra_forbidden":
-        return f"unknown key; known are {', '.join(_known_keys(problem['loc'][:-1]))}"
-    if problem["type"] == "missing":
-        return "missing"
-    reason = problem["msg"].removeprefix("Value error, ")
-    return reason if isinstance(problem["input"], dict) else f"{reason} (it is {problem['input']!r})"
-
-
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    """Return the keys of the section at `location`."""
-    section: type[BaseModel] = Params
-    for part in location:
-        fields = {field.alias or name: field for name, field in section.model_fields.items()}
-        if part == "space":  # holds ranges, by the names of parameters
-            section = Range
-            break
-        annotation = fields[str(part)].annotation
-        section = next(kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type))
-    return [field.alias or name for name, field in section.model_fields.items()]
+        raise ParamsError(
+            f"{source}: " + "; ".join(problems(error, content)), f"mend the named key in {source}"
+        ) from None

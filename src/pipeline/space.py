@@ -1,11 +1,19 @@
 """Spaces of a search: the values each parameter may take, and what a model family allows of them."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Any, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from pipeline.section import Section
+from pipeline.section import Section, number_hint
+
+# Of a net: 10 million weights are 320 MB of 64-bit numbers with what Adam keeps of each.
+MOST_LAYERS, WIDEST_LAYER, MOST_WEIGHTS = 20, 10_000, 10_000_000
+LAYERS_IN_WORDS = (
+    f"it takes a list of whole numbers above 0, at most {MOST_LAYERS} of at most {WIDEST_LAYER:,}, with at most "
+    f"{MOST_WEIGHTS:,} weights between them (the products of neighbouring ones, added up)"
+)
 
 
 class Range(Section):
@@ -26,7 +34,8 @@ class Range(Section):
         return self
 
 
-Choices = Annotated[list[int | float | str], Field(min_length=1)]
+Choice = int | float | str | None
+Choices = Annotated[list[Choice], Field(min_length=1)]
 RangeOrChoices = Annotated[
     Annotated[Range, Tag("range")] | Annotated[Choices, Tag("choices")],
     Discriminator(lambda values: "range" if isinstance(values, dict | Range) else "choices"),
@@ -62,14 +71,13 @@ class Parameter:
     def refusal(self, value: Any) -> str | None:
         """Return what the parameter takes when that is not `value`, else None."""
         if self.layers:
-            fits = isinstance(value, list) and bool(value) and all(type(one) is int and one > 0 for one in value)
-            return None if fits else "it takes a list of whole numbers above 0"
+            return None if _are_layers(value) else LAYERS_IN_WORDS
         if isinstance(value, str | bool | None):
             fits = not isinstance(value, bool) and value in self.words
         else:
             fits = isinstance(value, int | float) and self.low <= value <= self.high
             fits = fits and not (self.above and value == self.low) and not (self.whole and not isinstance(value, int))
-        return None if fits else self._takes()
+        return None if fits else self._takes() + number_hint(value)
 
     def _takes(self) -> str:
         words = " or ".join("null" if word is None else str(word) for word in self.words)
@@ -78,3 +86,12 @@ class Parameter:
         least = f"above {self.low:g}" if self.above else f"{self.low:g} or more"
         numbers = f"{'whole numbers, ' if self.whole else ''}{least}, at most {self.high:g}"
         return f"it takes {numbers}" + (f", or {words}" if words else "")
+
+
+def _are_layers(value: Any) -> bool:
+    """Tell whether a value is the sizes of a net's hidden layers, such as fit into memory."""
+    if not isinstance(value, list) or not 0 < len(value) <= MOST_LAYERS:
+        return False
+    if not all(type(one) is int and 0 < one <= WIDEST_LAYER for one in value):
+        return False
+    return bool(sum(one * after for one, after in pairwise(value)) <= MOST_WEIGHTS)

@@ -21,7 +21,7 @@ from pipeline.learn.cross_validation import CrossValidation, best_place, scored_
 from pipeline.learn.learner import Problem, Sampled, Scoring
 from pipeline.learn.scoring import RACE_FOLDS, Candidate, Race
 from pipeline.learn.side_by_side import side_by_side
-from pipeline.space import Range, Space
+from pipeline.space import Choice, Range, Space
 
 # XGBoost's own, where the space leaves it out.
 DEFAULT_LEARNING_RATE = 0.3
@@ -87,7 +87,7 @@ class Boosting:
         if isinstance(values, Range):
             learning_rate = min(max(lowest, values.low), high)
         else:
-            learning_rate = min((float(value) for value in values if lowest <= float(value) <= high), default=high)
+            learning_rate = min((value for value in _floats(values) if lowest <= value <= high), default=high)
         return {**best.sampled, "learning_rate": learning_rate}, max_rounds
 
     @property
@@ -97,7 +97,7 @@ class Boosting:
         values = self.problem.space.get("learning_rate", [fixed])
         if isinstance(values, Range):
             return float(min(values.high, max(values.low, SHAPE_LEARNING_RATE)))
-        numbers = sorted(float(value) for value in values)
+        numbers = sorted(_floats(values))
         return max((value for value in numbers if value <= SHAPE_LEARNING_RATE), default=numbers[0])
 
     def cross_validate(self, sampled: Sampled, rounds: int, choose_round: bool) -> CrossValidation:
@@ -195,3 +195,7 @@ class EarlyStopping:
             candidate = Candidate(number, sampled, [min(curve) for curve in of_folds], best_rounds)
             scored.append((candidate, candidate.mean))
         return scored
+
+
+def _floats(choices: Sequence[Choice]) -> list[float]:
+    return [float(choice) for choice in choices if choice is not None]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.learn.learner import Sampled
 from pipeline.params import SearchParams
-from pipeline.space import Range, Space
+from pipeline.space import Choice, Range, Space
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -27,7 +27,7 @@ def distributions(space: Space) -> "dict[str, BaseDistribution]":
     """Return what Optuna samples."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    def distribution(values: Range | list[int | float | str]) -> "BaseDistribution":
+    def distribution(values: Range | list[Choice]) -> "BaseDistribution":
         if not isinstance(values, Range):
             return CategoricalDistribution(values)
         low, high = values.low, values.high
@@ -56,7 +56,7 @@ def centre_of(space: Space) -> Sampled:
     return {name: _centre(values) for name, values in sorted(space.items())}
 
 
-def _centre(values: Range | list[int | float | str]) -> int | float | str:
+def _centre(values: Range | list[Choice]) -> Choice:
     if not isinstance(values, Range):
         return values[len(values) // 2]
     if values.log:
