@@ -33,6 +33,7 @@ LARGEST = float(np.finfo(np.float32).max)
 PLACEHOLDER = "__column"
 ALLOWED = f"use column names (`in backticks` unless plain), numbers, + - * / ** ( ) and {', '.join(FUNCTIONS)}"
 MAX_LENGTH = 1000
+MAX_DEPTH = 100  # of operations within each other: Python's stack is to be deep enough wherever it is computed
 
 
 def parse(name: str, formula: str) -> ast.expr:
@@ -72,11 +73,14 @@ def parse(name: str, formula: str) -> ast.expr:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
             tree = ast.parse(re.sub(r"`([^`]+)`", placeholder, formula).strip(), mode="eval").body
-        _check(tree, where)
+        _check(tree, where, MAX_DEPTH)
     except (SyntaxError, ValueError, OverflowError):
         raise FormulaError(f"{where} is not a formula: {formula!r}", ALLOWED) from None
     except (RecursionError, MemoryError):
-        raise FormulaError(f"{where} is nested too deeply", "split it into several derived columns") from None
+        raise FormulaError(
+            f"{where} is nested too deeply: more than {MAX_DEPTH} operations within each other, as in a long sum",
+            "split it into several derived columns",
+        ) from None
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and node.id.startswith(PLACEHOLDER):
             node.id = quoted[int(node.id.removeprefix(PLACEHOLDER))]
@@ -112,15 +116,17 @@ def compute(tree: ast.expr, columns: Mapping[str, Column]) -> Column:
         return np.where(np.abs(values) <= LARGEST, values, np.nan)
 
 
-def _check(node: ast.expr, where: str) -> None:
+def _check(node: ast.expr, where: str, depth: int) -> None:
+    if depth == 0:
+        raise RecursionError
     match node:
         case ast.BinOp(left, op, right) if type(op) in OPERATORS:
-            _check(left, where)
-            _check(right, where)
+            _check(left, where, depth - 1)
+            _check(right, where, depth - 1)
         case ast.UnaryOp(op, operand) if type(op) in OPERATORS:
-            _check(operand, where)
+            _check(operand, where, depth - 1)
         case ast.Call(ast.Name(function), [argument], []) if function in FUNCTIONS:
-            _check(argument, where)
+            _check(argument, where, depth - 1)
         case ast.Name():
             pass
         case ast.Constant(int(value) | float(value)) if type(value) is not bool and np.isfinite(float(value)):

@@ -1,6 +1,7 @@
 """What is wrong with the content of params.yaml, in words: which key, what it takes, and what it is."""
 
 from datetime import date
+from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,6 +12,7 @@ from pipeline.section import number_hint, shown
 Schema = dict[str, Any]
 Key = list[int | str]
 MOST_PROBLEMS = 5  # that one message tells of
+LONGEST_REASON = 600  # characters of a section's own message
 
 
 def problems(error: ValidationError, content: dict[Any, Any]) -> list[str]:
@@ -23,10 +25,15 @@ def problems(error: ValidationError, content: dict[Any, Any]) -> list[str]:
     content : dict
         What was validated.
     """
-    schema = Params.model_json_schema(by_alias=True)
+    schema = _whole()
     lines = dict.fromkeys(_line(problem, content, schema) for problem in error.errors(include_url=False))
     shortened = list(lines)[:MOST_PROBLEMS]
     return shortened + ([f"and {len(lines) - MOST_PROBLEMS} more"] if len(lines) > MOST_PROBLEMS else [])
+
+
+@cache
+def _whole() -> Schema:
+    return Params.model_json_schema(by_alias=True)
 
 
 def _line(problem: Any, content: dict[Any, Any], schema: Schema) -> str:
@@ -44,7 +51,7 @@ def _line(problem: Any, content: dict[Any, Any], schema: Schema) -> str:
         return f"{named}: missing; it takes {takes}"
     if problem["type"] == "value_error":
         reason = problem["msg"].removeprefix("Value error, ")
-        return f"{named}: {reason}"
+        return f"{named}: {reason[:LONGEST_REASON]}"
     takes_text = any(option.get("type") == "string" for option in _alternatives(_at(schema, key), schema))
     return f"{named}: it takes {takes} (it is {_told(value, takes_text)})"
 
@@ -77,12 +84,11 @@ def _at(schema: Schema, key: Key) -> Schema:
     """Return the schema of what stands at a key."""
     found = schema
     for part in key:
-        kind = "array" if isinstance(part, int) else "object"
-        found = next(one for one in _alternatives(found, schema) if one.get("type") == kind)
-        if kind == "array":
-            found = found["items"]
+        options = {str(one["type"]): one for one in _alternatives(found, schema)}
+        if isinstance(part, int) and "array" in options:
+            found = options["array"]["items"]
         else:
-            found = found.get("properties", {}).get(part) or found["additionalProperties"]
+            found = options["object"].get("properties", {}).get(part) or options["object"]["additionalProperties"]
     options = _alternatives(found, schema)
     return options[0] if len(options) == 1 else {**found, "anyOf": options}
 
