@@ -1,5 +1,5 @@
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +151,9 @@ def test_a_metric_that_some_folds_lack_cannot_choose(tables: Tables, pipeline_fo
         ("def metric(*_): return {'a': 'high'}", "returned 'high' for 'a'"),
         ("def metric(*_): return {'a b': 1}", "returned the name 'a b'"),
         ("def metric(*_): return {1: 1}", "returned the name 1"),
+        ("def metric(*_): return {'..': 1}", r"returned the name '\.\.'"),
+        ("def metric(*_): return {'a/b': 1}", "returned the name 'a/b'"),
+        ("def metric(*_): return {f'm{i}': 1 for i in range(101)}", "returned 101 numbers"),
         ("def metric(*_): return {'accuracy': 1}", "returned 'accuracy', the name of one of the pipeline's own"),
         ("def metric(*_): return {'test_rmse': 1}", "returned 'test_rmse', the name of one of the pipeline's own"),
         ("def metric(*_): return {'baseline_log_loss': 1}", "the name of one of the pipeline's own"),
@@ -180,6 +183,62 @@ def test_a_module_that_is_not_there_or_has_a_taken_name_is_said(pipeline_folder:
         load_function("json:metric", pipeline_folder)
     with pytest.raises(ParamsError, match=r"evaluate.custom"):
         check_params({"dataset": {"path": "x", "target": "y"}, "evaluate": {"custom": "own.metric"}}, "params.yaml")
+
+
+MARK = "from pathlib import Path\nPath({!r}).touch()\ndef metric(*_): return {{'a': 1}}\n"
+
+
+@pytest.mark.parametrize(
+    "name", ["os", "this", "antigravity", "yaml", "numpy.core", "json.tool", "sys", "__main__", "_abc"]
+)
+def test_a_name_of_python_or_of_an_installed_package_is_refused_before_anything_is_imported(
+    tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(PipelineError, match=rf"is '{name}:system', and there is no "):
+        load_function(f"{name}:system", tmp_path)
+    file = tmp_path.joinpath(*name.split(".")).with_suffix(".py")
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(MARK.format(str(tmp_path / "imported")))
+    before = set(sys.modules)
+    with pytest.raises(PipelineError, match=rf"the name '{name}' is taken by (?s:.*)rename .*{file.name}"):
+        load_function(f"{name}:metric", tmp_path)
+    assert set(sys.modules) == before
+    assert not (tmp_path / "imported").exists()
+
+
+def test_a_metric_is_looked_for_no_higher_than_the_repository_and_not_through_links_that_leave_it(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "outside.py").write_text(MARK.format(str(tmp_path / "imported")))
+    folder = tmp_path / "repository" / "inner"
+    folder.mkdir(parents=True)
+    with pytest.raises(PipelineError, match=r"there is no outside.py in .*/inner\n"):  # no repository: the folder alone
+        load_function("outside:metric", folder)
+    (tmp_path / "repository" / ".git").touch()  # as in a worktree
+    with pytest.raises(PipelineError, match=r"there is no outside.py in .*/inner or above, up to .*/repository\n"):
+        load_function("outside:metric", folder)
+    (folder / "linked.py").symlink_to("../../outside.py")
+    (folder / "links").symlink_to(tmp_path)
+    (folder / "package").mkdir()
+    (folder / "package" / "__init__.py").symlink_to(tmp_path / "outside.py")
+    (folder / "package" / "own.py").write_text("def metric(*_): return {'a': 1}")
+    for name in ("linked", "links.outside", "package.own"):
+        with pytest.raises(PipelineError, match=r"is a link to .*/outside.py, outside .*/repository"):
+            load_function(f"{name}:metric", folder)
+    assert not (tmp_path / "imported").exists()
+    (tmp_path / "repository" / "kept.py").write_text("def metric(*_): return {'a': 2}")
+    (folder / "within.py").symlink_to("../kept.py")
+    assert load_function("within:metric", folder)() == {"a": 2}
+
+
+def test_preparing_and_registering_do_not_load_the_metric(pipeline_folder: Path, call: Callable[..., int]) -> None:
+    Path("own.py").write_text(MARK.format(str(pipeline_folder / "imported")))
+    prepared(pipeline_folder, custom="own:metric")
+    assert call("prepare") == 0
+    assert call("model_register", "--stage", "Staging") == 2  # nothing is trained yet
+    assert not Path("imported").exists()
+    load_function("own:metric", pipeline_folder)
+    assert Path("imported").exists()
 
 
 def test_a_metric_above_the_pipeline_folder_is_found_and_may_import_its_neighbours(pipeline_folder: Path) -> None:
