@@ -1,0 +1,1 @@
+"""Care of the MLflow store: making it, its places, its state, pruning, backup and restore."""
