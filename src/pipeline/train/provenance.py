@@ -2,13 +2,15 @@
 
 import os
 import platform
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
+from pipeline.git import git
 from pipeline.params import Params
 from pipeline.paths import DATA_PROFILE
 from pipeline.train.dataset_input import dataset_input
@@ -42,7 +44,8 @@ class Provenance:
 
         mlflow.set_tags(self.tags)
         mlflow.log_params(_flat({name: self.settings[name] for name in ("dataset", "evaluate", "train")}))
-        mlflow.log_dict(self.settings, "params.yaml")
+        # Not by log_dict, which sorts: features come in the order of their formulas, searches go by that of the space.
+        mlflow.log_text(yaml.safe_dump(self.settings, sort_keys=False, allow_unicode=True), "params.yaml")
         client.log_inputs(run_id, datasets=list(self.inputs))
         mlflow.log_dict(self.environment, "environment.json")
         mlflow.log_dict(self.profile, DATA_PROFILE.name)
@@ -65,18 +68,24 @@ def provenance_of(folder: Path, params: Params, tables: Tables) -> Provenance:
 
 
 def git_tags(folder: Path) -> dict[str, str]:
-    """Return the commit of `folder`'s repository, and whether tracked files differ from it.
+    """Return the commit of `folder`'s repository, whether tracked files differ from it, and where `folder` is in it.
 
     Returns
     -------
     dict
-        git_commit (40 digits) and git_dirty ("true" or "false"); empty outside a repository with commits.
+        git_commit (40 digits), git_dirty ("true" or "false") and pipeline_folder ("." at the top); empty outside a
+        repository with commits.
     """
-    commit = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
+    commit = git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
     if not commit:
         return {}
-    changes = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ":/", *OUTPUTS)
-    return {"git_commit": commit, "git_dirty": str(bool(changes)).lower()}
+    changes = git(folder, "status", "--porcelain", "--untracked-files=no", "--", ":/", *OUTPUTS)
+    place = git(folder, "rev-parse", "--show-prefix")
+    return {
+        "git_commit": commit,
+        "git_dirty": str(bool(changes)).lower(),
+        "pipeline_folder": (place or ".").rstrip("/"),
+    }
 
 
 def dvc_tags() -> dict[str, str]:
@@ -93,14 +102,6 @@ def environment() -> dict[str, Any]:
         "machine": platform.machine(),
         "packages": dict(sorted(packages.items(), key=lambda item: item[0].lower())),
     }
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    try:
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
-    except FileNotFoundError:  # no git on this machine
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def _flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:

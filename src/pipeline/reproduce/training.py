@@ -1,0 +1,99 @@
+"""Running a commit's own stages, with a store of their own."""
+
+import os
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.errors import PipelineError
+from pipeline.reproduce.recorded import Recorded, Result, result_of
+
+STAGES = ("prepare", "model_train")
+OUTER = ("MLFLOW_", "DVC_", "GIT_")  # what says which store, stage and repository this is run in
+LAST_LINES = 12
+PATIENCE = 30  # seconds that a stopped stage has to end its runs
+
+
+def train_again(folder: Path, scripts: Path, store: Path) -> str:
+    """Run prepare and model_train in a pipeline folder, and pass on what they print.
+
+    Parameters
+    ----------
+    folder : Path
+        The pipeline folder.
+    scripts : Path
+        The folder of prepare.py and model_train.py.
+    store : Path
+        An empty folder for the MLflow store.
+
+    Returns
+    -------
+    str
+        The tracking URI of the store.
+
+    Raises
+    ------
+    PipelineError
+        When a stage fails; the message has its last lines.
+    """
+    uri = f"sqlite:///{store / 'mlflow.db'}"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(OUTER)}
+    environment |= {"MLFLOW_TRACKING_URI": uri, "PYTHONUNBUFFERED": "1"}
+    for stage in STAGES:
+        last: deque[str] = deque(maxlen=LAST_LINES)
+        with _started([sys.executable, str(scripts / f"{stage}.py")], folder, environment) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                print(f"  | {line}", end="", flush=True)
+                last.append(line)
+            code = process.wait()
+        if code:
+            raise PipelineError(
+                f"{stage} of that commit fails in the clone (exit code {code}):\n{''.join(last).rstrip()}",
+                "install what it was trained with (environment.json of the run has the versions), or mend what it says",
+            )
+    return uri
+
+
+@contextmanager
+def _started(command: list[str], folder: Path, environment: dict[str, str]) -> Iterator["subprocess.Popen[str]"]:
+    """Start a process, and end it when the block is left early."""
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+def result_in(uri: str, recorded: Recorded) -> Result:
+    """Return what a training wrote to its store for the run of the same name.
+
+    Raises
+    ------
+    PipelineError
+        When there is no such run.
+    """
+    import mlflow
+
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    experiment = client.get_experiment_by_name(recorded.experiment_name)
+    query = f"attributes.run_name = '{recorded.run_name}'"
+    runs = client.search_runs([experiment.experiment_id], query) if experiment else []
+    if not runs:
+        raise PipelineError(
+            f"the training has no run {recorded.run_name}", "only what dvc repro trains can be trained again"
+        )
+    return result_of(client.get_run(runs[0].info.run_id))

@@ -1,0 +1,22 @@
+"""Train a registered version again, from its commit, params and data, and say 'identical' or what differs."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from pipeline.errors import run_script
+
+
+def main() -> None:
+    """Parse the command line and train again in a temporary clone."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--version", type=int, required=True, metavar="N", help="of register.model_name")
+    arguments = parser.parse_args()
+    from pipeline.params_file import load_params
+    from pipeline.reproduce.reproduce import reproduce
+
+    sys.exit(not reproduce(load_params().registry.model_name, arguments.version, Path()))
+
+
+if __name__ == "__main__":
+    run_script(main)
