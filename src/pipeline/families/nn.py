@@ -1,8 +1,9 @@
 """A neural net: scikit-learn's multi-layer perceptron, on scaled inputs whose missing values are the mean."""
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,15 +15,21 @@ from pipeline.learn.learner import FoldTables, Problem, Sampled
 from pipeline.metrics import per_row_log_loss, rmse
 from pipeline.space import Parameter, Range
 
+if TYPE_CHECKING:
+    from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
 EXPLAINED_WITH = 20  # rows that stand for "not known" in SHAP values
 SAMPLES = 300  # sets of features that are tried for a row's SHAP values
 # Rows whose values are shuffled to see what a feature matters: so many values in all, within these bounds.
 PERMUTED_VALUES, FEWEST_PERMUTED, MOST_PERMUTED = 100_000, 200, 1000
+# Deviations from the mean at which inputs end, or one of a new row could be infinite after scaling. No training row is
+# as far: none is farther than the square root of their number.
+FARTHEST = 1e4
 MANY_FEATURES = 100  # from which each is shuffled once instead of three times
 
 
 def make(problem: Problem, sampled: Sampled, rounds: int) -> Any:
-    """Return an unfitted pipeline: the scaler of the training table, the mean for missing values, the net.
+    """Return an unfitted pipeline: bounds and scaler of the training table, the mean for missing values, the net.
 
     In a regression the target is scaled too: Adam's steps are made for numbers about 1.
     """
@@ -37,13 +44,29 @@ def make(problem: Problem, sampled: Sampled, rounds: int) -> Any:
     stated = {**problem.fixed, **sampled, "max_iter": rounds, "random_state": problem.seed}
     # Rounds are chosen by cross-validation, not by the training loss.
     net = kind(**stated, solver="adam", n_iter_no_change=rounds + 1)
+    clip, scale = bounded(problem.scaler)
     steps = [
-        ("scale", FrozenEstimator(problem.scaler)),
+        ("clip", FrozenEstimator(clip)),
+        ("scale", FrozenEstimator(scale)),
         ("impute", SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True)),
         ("mlp", net),
     ]
     pipeline = Pipeline(steps)
     return pipeline if problem.task.labels else TransformedTargetRegressor(pipeline, transformer=StandardScaler())
+
+
+def bounded(scaler: "StandardScaler") -> "tuple[MinMaxScaler, StandardScaler]":
+    """Return what keeps inputs within `FARTHEST` deviations of the mean, and the scaler for what comes out of it."""
+    from sklearn.preprocessing import MinMaxScaler
+
+    far, end = FARTHEST * scaler.scale_, np.finfo(np.float32).max
+    lower, upper = (np.clip(scaler.mean_ + side, -end, end).astype(np.float32) for side in (-far, far))
+    clip = MinMaxScaler(feature_range=(lower, upper), clip=True)
+    clip.scale_, clip.min_ = np.ones_like(far), np.zeros_like(far)
+    clip.n_features_in_, clip.feature_names_in_ = scaler.n_features_in_, scaler.feature_names_in_
+    unnamed = copy(scaler)
+    del unnamed.feature_names_in_
+    return clip, unnamed
 
 
 def net_of(model: Any) -> Any:

@@ -27,12 +27,21 @@ def make(problem: Problem, sampled: Sampled, rounds: int) -> Any:
     return RandomForestRegressor(**stated)
 
 
+def writable(X: pd.DataFrame) -> pd.DataFrame:
+    """Return features that scikit-learn can look through for missing values.
+
+    It asks for an array that may be written to, and pandas lends out a single column's as one that may not. Of 64 bits
+    it is copied, to the same numbers.
+    """
+    return X.astype(np.float64) if X.shape[1] == 1 else X
+
+
 def follow(
     forest: Any, fold: FoldTables, scored: Sequence[int], with_train: bool, n_classes: int
 ) -> Iterator[tuple[Outputs, Outputs]]:
     """Fit a forest and yield its outputs for training and validation rows as trees are added."""
     X_train, y_train, X_valid, _ = fold
-    forest.fit(X_train, y_train)
+    forest.fit(writable(X_train), y_train)
     tables = [X_train.to_numpy(np.float32) if with_train else np.empty((0, X_train.shape[1]), np.float32)]
     tables.append(X_valid.to_numpy(np.float32))
     totals: list[Any] = [np.zeros((len(X), n_classes) if n_classes else len(X)) for X in tables]
@@ -109,6 +118,7 @@ FAMILY = Family(
             compare_rounds=50,
             has_best_round=False,
             stated=lambda forest: forest.get_params(),
+            table=writable,
         ),
     ),
     importance=importance,

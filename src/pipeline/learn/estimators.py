@@ -39,6 +39,8 @@ class Recipe:
         Whether more rounds may be worse, so that the best one is looked for.
     stated : callable
         Called with an estimator; returns its effective parameters by its own names.
+    table : callable
+        Called with the features to fit on; returns them as the estimator takes them.
     """
 
     make: Callable[[Problem, Sampled, int], Any]
@@ -47,6 +49,7 @@ class Recipe:
     compare_rounds: int
     has_best_round: bool
     stated: Callable[[Any], Sampled]
+    table: Callable[[pd.DataFrame], pd.DataFrame] = lambda X: X
 
 
 class Estimators:
@@ -108,7 +111,7 @@ class Estimators:
         from joblib import parallel_config
 
         with parallel_config("threading", n_jobs=self.problem.n_jobs), _one_thread_each():
-            estimator.fit(X, y)
+            estimator.fit(self.recipe.table(X), y)
 
 
 class EstimatorContest:

@@ -91,7 +91,7 @@ def _typed(column: pd.Series, params: DatasetParams) -> pd.Series:
         return column.astype("float64")
     if kind == "boolean":
         return as_text(column) if column.isna().any() else column.astype("bool")
-    if column.dropna().map(lambda value: isinstance(value, bool | str | int | float)).all():
+    if all(isinstance(value, bool | str | int | float) for value in column.dropna()):
         return as_text(column)
     row = int(np.flatnonzero(column.notna())[0])
     raise TableError(

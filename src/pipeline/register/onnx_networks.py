@@ -14,7 +14,7 @@ ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh", "identity": "Identity"}
 
 
 def add_network(graph: Graph, features: str, model: Any) -> str:
-    """Add a pipeline of scaling, filling of gaps and a perceptron, or a regressor of a scaled target around it.
+    """Add a pipeline of bounds, scaling, filling of gaps and a perceptron, or a regressor of a scaled target around it.
 
     Returns
     -------
@@ -32,7 +32,7 @@ def add_network(graph: Graph, features: str, model: Any) -> str:
     from sklearn.impute import SimpleImputer
     from sklearn.neural_network import MLPClassifier, MLPRegressor
     from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import StandardScaler
+    from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
     value = graph.cast(features, "DOUBLE")
     of_target = model.transformer_ if isinstance(model, TransformedTargetRegressor) else None
@@ -43,6 +43,8 @@ def add_network(graph: Graph, features: str, model: Any) -> str:
             case StandardScaler():
                 offset, scale = _scaling(fitted)
                 value = graph.node("Div", graph.node("Sub", value, graph.constant(offset)), graph.constant(scale))
+            case MinMaxScaler(clip=True):
+                value = _clipped(graph, value, fitted)
             case SimpleImputer(strategy="constant"):
                 value = _filled(graph, value, fitted)
             case MLPClassifier() | MLPRegressor():
@@ -62,6 +64,15 @@ def add_network(graph: Graph, features: str, model: Any) -> str:
 def _scaling(scaler: "StandardScaler") -> tuple[Any, Any]:
     offset = 0.0 if scaler.mean_ is None else scaler.mean_
     return offset, 1.0 if scaler.scale_ is None else scaler.scale_
+
+
+def _clipped(graph: Graph, value: str, scaler: Any) -> str:
+    """Scale, and end at the bounds; what is missing stays so, as it is neither less nor greater than a bound."""
+    scaled = graph.node("Add", graph.node("Mul", value, graph.constant(scaler.scale_)), graph.constant(scaler.min_))
+    for operator, bound in zip(("Less", "Greater"), scaler.feature_range, strict=True):
+        limit = graph.constant(np.asarray(bound, dtype=np.float64))
+        scaled = graph.node("Where", graph.node(operator, scaled, limit), limit, scaled)
+    return scaled
 
 
 def _filled(graph: Graph, value: str, imputer: Any) -> str:
