@@ -37,10 +37,11 @@ def conditions(comparison: Comparison, params: GateParams) -> list[Condition]:
             f"test rows ({_share(params.confidence)} asked)",
         ),
     ]
-    return [*found, _of_slices(comparison.slices, params)] if comparison.slices else found
+    return [*found, of_slices(comparison.slices, params)] if comparison.slices else found
 
 
-def _of_slices(slices: list[Slice], params: GateParams) -> Condition:
+def of_slices(slices: list[Slice], params: GateParams) -> Condition:
+    """Hold slices to the rule that none may get much worse."""
     allowed = percent(params.max_regression)
     judged = [one for one in slices if one.is_judged]
     worse = [
@@ -53,7 +54,7 @@ def _of_slices(slices: list[Slice], params: GateParams) -> Condition:
         return Condition(False, f"{', '.join(worse[:MOST_NAMED])}{more} ({allowed} allowed)")
     if not judged:
         return Condition(
-            True, f"no slice to judge: each has fewer than {FEWEST_ROWS} rows, or no {slices[0].score.metric}"
+            True, f"no slice is judged: each has fewer than {FEWEST_ROWS} rows, or the metric is undefined"
         )
     return Condition(True, f"in no slice worse by more than {allowed} ({len(judged)} of {len(slices)} judged)")
 
@@ -79,7 +80,7 @@ def table(title: str, version: str, comparison: Comparison, params: GateParams, 
         cells.append(_cells(f"    {shortened(value_of(one))}", one.score, _remark(one, params)))
     cells += [_cells(score.metric, score) for score in others]
     widths = [max(len(row[place]) for row in cells) for place in range(5)]
-    lines = [title, ""]
+    lines = [*textwrap.wrap(title, WIDTH), ""]
     for name, *values, changed, remark in cells:
         aligned = [value.rjust(width) for value, width in zip(values, widths[1:4], strict=True)]
         lines.append("  ".join([name.ljust(widths[0]), *aligned, changed.ljust(widths[4]), remark]).rstrip())
@@ -90,13 +91,15 @@ def table(title: str, version: str, comparison: Comparison, params: GateParams, 
     return "\n".join(lines)
 
 
-def summary(comparison: Comparison) -> str:
-    """Return the comparison by the judged metric in a few words."""
+def summary(comparison: Comparison, params: GateParams) -> str:
+    """Return the comparison by the judged metric, and the slices that got too bad, in a few words."""
     score = comparison.scores[0]
-    return (
+    found = (
         f"{score.metric} {number(score.current)} -> {number(score.candidate)} "
         f"({change(score)}, better in {_share(comparison.share)} of resamples)"
     )
+    slices = of_slices(comparison.slices, params)
+    return found if slices.holds else f"{found}; {slices.text}"
 
 
 def change(score: Score) -> str:
@@ -106,12 +109,15 @@ def change(score: Score) -> str:
     if not score.improvement:
         return "equal"
     word = "better" if score.improvement > 0 else "worse"
-    return f"{word}, from 0" if math.isinf(score.improvement) else f"{percent(abs(score.improvement))} {word}"
+    size = abs(score.improvement)
+    if math.isinf(size):
+        return f"{word}, from 0"
+    return f"{percent(size)} {word}" if size >= 0.999 else f"{100 * size:#.3g} % {word}"  # all as many digits
 
 
 def percent(share: float) -> str:
-    """Return a share as a percentage of three digits."""
-    return f"{100 * share:,.0f} %" if share >= 1 else f"{100 * share:.3g} %"
+    """Return a share as a percentage of three digits or more."""
+    return f"{100 * share:,.0f} %" if share >= 0.999 else f"{100 * share:.3g} %"
 
 
 def number(value: float | None) -> str:

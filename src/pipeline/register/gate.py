@@ -117,7 +117,7 @@ def judge(
         promotes=not failed,
         reason=f"run {candidate.run_id}, compared with {name}: {'; '.join(words)}",
         table=table(title, current.version, found, params, below),
-        summary="; ".join([summary(found), *failed[-1:]])[:LONGEST_SUMMARY],
+        summary=summary(found, params)[:LONGEST_SUMMARY],
     )
 
 
