@@ -17,6 +17,7 @@ from pipeline.prepare.stage import prepare
 from pipeline.train.experiments import Experiment
 from pipeline.train.stage import train
 from repositories import ROOT, change_params, commit, copy_project
+from zygote import Zygote
 
 # Threads that wait for the next tiny fit leave the cores to others; read when XGBoost is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -127,6 +128,16 @@ def trained(trained_once: Trained, monkeypatch: pytest.MonkeyPatch) -> Trained:
     """Return the trained pipeline folder as current folder; do not change what it holds."""
     enter(trained_once.folder, monkeypatch)
     return trained_once
+
+
+@pytest.fixture(scope="session")
+def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    """Return what starts scripts as processes without the seconds of their imports."""
+    temporary = tmp_path_factory.mktemp("zygote") / "temporary"
+    temporary.mkdir()
+    started = Zygote(temporary)
+    yield started
+    started.close()
 
 
 @pytest.fixture

@@ -1,0 +1,215 @@
+"""Scripts are killed at random moments; what they leave is sound at once, and clean after the next `dvc repro`."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from conftest import Trained, enter
+from pipeline.export_files import damages
+from pipeline.files import sha256
+from pipeline.register.history import history
+from pipeline.register.versions import PENDING
+from pipeline.tracking import open_store
+from repositories import shell
+from zygote import Zygote
+
+MODEL = "small-model"
+EXPORTS = Path("models/production")
+SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM)
+
+
+@pytest.fixture(scope="module")
+def repository(
+    trained_once: Trained, migrated_database: Path, zygote: Zygote, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Return a repository that was prepared and trained."""
+    folder = tmp_path_factory.mktemp("crash") / "repository"
+    shutil.copytree(trained_once.folder, folder, symlinks=True, ignore=shutil.ignore_patterns("mlruns"))
+    (folder / "mlruns").mkdir()
+    shutil.copy(migrated_database, folder / "mlruns" / "mlflow.db")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        enter(folder, monkeypatch)
+        zygote.run(folder, "prepare")
+        zygote.run(folder, "model_train")
+    return folder
+
+
+@pytest.fixture
+def folder(repository: Path, zygote: Zygote, monkeypatch: pytest.MonkeyPatch) -> Path:
+    enter(repository, monkeypatch)
+    monkeypatch.setenv("TMPDIR", str(zygote.temporary))
+    return repository
+
+
+def kill(zygote: Zygote, rng: random.Random, longest: float, *command: str) -> int:
+    """Start a script, kill it after a random time, and return its exit code."""
+    pid = zygote.start(Path.cwd(), *command)
+    time.sleep(rng.uniform(0, longest))
+    with suppress(ProcessLookupError):
+        os.kill(pid, rng.choice(SIGNALS))
+    code, said = zygote.wait(pid)
+    assert "Traceback" not in said, said
+    nowhere = code == 2 and "no version of small-model was in Production before" in said
+    assert nowhere or code in (0, -signal.SIGKILL, 128 + signal.SIGTERM, -signal.SIGTERM), said
+    return code
+
+
+def check_sound() -> None:
+    """Check what holds at any moment: what has its final name is whole, and every version has its model."""
+    for table in Path("data/processed").glob("*.parquet"):
+        assert len(pd.read_parquet(table)) > 20
+    for name in Path("mlartifacts").rglob("*.json"):
+        if not name.name.startswith("."):
+            assert json.loads(name.read_text())
+    for export in EXPORTS.glob("v*"):
+        assert not damages(export)
+    if (EXPORTS / "latest").is_symlink():
+        assert not damages(EXPORTS / "latest")
+    client = open_store()
+    for version in client.search_model_versions(f"name = '{MODEL}'"):
+        run = client.get_run(str(version.run_id))
+        assert run.info.status == "FINISHED"
+        (file,) = Path("mlruns").glob(f"*/models/{run.outputs.model_outputs[0].model_id}/artifacts/model.ubj")
+        assert sha256(file) == run.data.tags["model_sha256"] == version.tags["model_sha256"]
+
+
+def check_clean(folder: Path, zygote: Zygote, client: MlflowClient) -> None:
+    """Check what holds after the next run that ended well: nothing unfinished is left anywhere."""
+    check_sound()
+    experiments = [str(one.experiment_id) for one in client.search_experiments()]
+    assert not client.search_runs(experiments, "attributes.status = 'RUNNING'")
+    for run in client.search_runs(experiments, "attributes.status = 'FAILED'"):
+        assert run.data.tags["error"]
+    assert not [model.name for model in client.search_logged_models(experiments) if str(model.status) == "PENDING"]
+    for model in client.search_registered_models():
+        versions = client.search_model_versions(f"name = '{model.name}'")
+        assert versions
+        assert all(PENDING not in version.tags for version in versions)
+        stages = {version.current_stage.lower(): str(version.version) for version in versions}
+        assert {name: str(number) for name, number in model.aliases.items()} == {
+            stage: number for stage, number in stages.items() if stage in ("staging", "production")
+        }
+        assert all(move.done for move in history(client, model.name))
+        production = stages.get("production")
+        if production:
+            assert (EXPORTS / "latest").readlink() == Path(f"v{int(production):03d}")
+    left = [path for path in folder.rglob(".*.tmp") if ".dvc" not in path.parts]
+    left += list(zygote.temporary.iterdir())
+    assert not left
+
+
+def told(capsys: pytest.CaptureFixture[str], script: str, codes: list[int]) -> None:
+    """Print how many kills were survived."""
+    counts = Counter(codes)
+    ended = counts.pop(0, 0) + counts.pop(2, 0)
+    with capsys.disabled():
+        print(f"\n{script}: {counts.total()} kills survived ({dict(counts)} by exit code), {ended} came too late")
+    assert counts.total() >= len(codes) // 2
+
+
+def test_prepare_is_killed(folder: Path, zygote: Zygote, capsys: pytest.CaptureFixture[str]) -> None:
+    rng, codes = random.Random(1), []
+    longest = zygote.run(folder, "prepare")
+    for _ in range(16):
+        codes.append(kill(zygote, rng, longest, "prepare"))
+        check_sound()
+    zygote.run(folder, "prepare")
+    told(capsys, "prepare", codes)
+    check_clean(folder, zygote, open_store())
+
+
+def test_training_is_killed(folder: Path, zygote: Zygote, capsys: pytest.CaptureFixture[str]) -> None:
+    rng, codes = random.Random(2), []
+    longest = zygote.run(folder, "model_train")
+    for _ in range(10):
+        codes.append(kill(zygote, rng, longest, "model_train"))
+        check_sound()
+    zygote.run(folder, "model_train")
+    told(capsys, "model_train", codes)
+    check_clean(folder, zygote, open_store())
+
+
+def test_registration_and_rollback_are_killed(folder: Path, zygote: Zygote, capsys: pytest.CaptureFixture[str]) -> None:
+    rng, codes = random.Random(3), []
+    client = open_store()
+    runs = client.search_runs([client.get_experiment_by_name("small").experiment_id], "attributes.status = 'FINISHED'")
+    trained = [run.info.run_id for run in runs if "model_sha256" in run.data.tags]
+    forced = ("--stage", "Production", "--force", "--reason", "test", "--run-id")
+    zygote.run(folder, "model_register", *forced, trained[0])
+    longest = zygote.run(folder, "model_register", *forced, trained[1])
+    for number in range(24):
+        kind = number % 4
+        arguments = [
+            (*forced, rng.choice(trained)),
+            ("--rollback",),
+            ("--stage", "Staging", "--run-id", rng.choice(trained)),
+        ]
+        if kind == 0:  # so that exports are made, not only found
+            for export in EXPORTS.glob("v*"):
+                if export.name != str((EXPORTS / "latest").readlink()):
+                    shutil.rmtree(export)
+        codes.append(kill(zygote, rng, longest, "model_register", *arguments[max(0, kind - 1)]))
+        check_sound()
+    zygote.run(folder, "model_register", *forced, trained[2])
+    told(capsys, "model_register", codes)
+    check_clean(folder, zygote, client)
+
+
+def test_dvc_repro_is_killed_with_all_it_started(
+    folder: Path, zygote: Zygote, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng, codes = random.Random(4), []
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    for _ in range(4):
+        with Path("log").open("w") as log:
+            process = subprocess.Popen(
+                ["dvc", "repro", "--force"], env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+            time.sleep(rng.uniform(2, 22))
+            os.killpg(process.pid, signal.SIGKILL)
+            codes.append(process.wait())
+        check_sound()
+    shell(folder, "dvc", "repro")
+    told(capsys, "dvc repro", codes)
+    check_clean(folder, zygote, open_store())
+    assert "up to date" in shell(folder, "dvc", "repro")
+
+
+def test_a_run_of_another_host_or_of_a_living_process_is_left_alone(pipeline_folder: Path) -> None:
+    from pipeline.processes import owner_tags
+    from pipeline.stale import sweep_runs
+    from pipeline.tracking import open_experiment
+
+    client = open_store()
+    experiment_id = open_experiment(client, "small")
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    own = owner_tags()
+    dead = own | {"pid": gone.stdout.strip()}
+    reused = own | {"process_started": "1000000000"}
+    elsewhere = dead | {"host": "another-host"}
+    runs = {
+        name: client.create_run(experiment_id, tags=tags).info.run_id
+        for name, tags in {"own": own, "dead": dead, "reused": reused, "elsewhere": elsewhere, "untagged": {}}.items()
+    }
+    sweep_runs(client)
+    status = {name: client.get_run(run_id).info.status for name, run_id in runs.items()}
+    assert status == {
+        "own": "RUNNING",
+        "dead": "FAILED",
+        "reused": "FAILED",
+        "elsewhere": "RUNNING",
+        "untagged": "RUNNING",
+    }
+    assert "is gone" in client.get_run(runs["dead"]).data.tags["error"]
