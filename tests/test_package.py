@@ -17,7 +17,7 @@ from conftest import enter
 from pipeline.files import sha256
 from pipeline.params import RegisterParams
 from pipeline.paths import TEST_TABLE
-from pipeline.register.stage import register
+from pipeline.register.stage import Request, register
 from pipeline.serve.raw_rows import RawRowsModel
 from pipeline.tracking import open_store
 from serving import serve
@@ -39,7 +39,11 @@ def packaged(folder: Path) -> Iterator[dict[str, tuple[Standard, dict[str, Any]]
         enter(folder, monkeypatch)
         trained = {one.family: one for one in run_all(folder, "binary")}
         yield {
-            name: (one, register(PARAMS, folder, "Production", one.experiment.run_id)) for name, one in trained.items()
+            name: (
+                one,
+                register(PARAMS, folder, Request("Production", one.experiment.run_id, force=True, reason="test")),
+            )
+            for name, one in trained.items()
         }
 
 
@@ -100,7 +104,7 @@ def test_registering_again_packages_nothing_anew(
     run_id = packaged["xgboost"][0].experiment.run_id
     client = open_store()
     before = client.get_metric_history(run_id, "onnx_row_ms")
-    assert register(PARAMS, Path(), "Staging", run_id)["version"] == packaged["xgboost"][1]["version"]
+    assert register(PARAMS, Path(), Request("Staging", run_id))["version"] == packaged["xgboost"][1]["version"]
     assert "was already packaged" in capsys.readouterr().out
     assert client.get_metric_history(run_id, "onnx_row_ms") == before
 
@@ -113,7 +117,7 @@ def test_without_its_test_table_a_run_is_registered_without_a_graph_and_says_why
     run_id = one.experiment.run_id
     try:
         pd.read_parquet(TEST_TABLE).head(9).to_parquet(TEST_TABLE)
-        registered = register(RegisterParams(model_name="unchecked"), folder, "Staging", run_id)
+        registered = register(RegisterParams(model_name="unchecked"), folder, Request("Staging", run_id))
         said = capsys.readouterr().out
         assert "registered without ONNX" in said
         assert "is not the table that run" in said
@@ -122,7 +126,7 @@ def test_without_its_test_table_a_run_is_registered_without_a_graph_and_says_why
         assert tags["onnx"].endswith("so no graph can be checked")
     finally:
         Path(TEST_TABLE).write_bytes(test)
-    register(RegisterParams(model_name="unchecked"), folder, "Staging", run_id)
+    register(RegisterParams(model_name="unchecked"), folder, Request("Staging", run_id))
     assert "ONNX graph equals the model on all 30 test rows" in capsys.readouterr().out
 
 

@@ -17,7 +17,7 @@ import requests
 
 from conftest import Trained, make_pipeline_folder
 from pipeline.params import RegisterParams
-from pipeline.register.stage import register
+from pipeline.register.stage import Request, register
 from pipeline.tracking import open_store
 from repositories import commit, git, shell
 from serving import serve
@@ -124,7 +124,7 @@ def test_register_names_the_command_that_repairs_a_lost_run(repository: Path) ->
 @pytest.fixture
 def served(trained: Trained, tmp_path: Path) -> Iterator[str]:
     """Serve the winner as an operator would, and return the address that takes rows."""
-    register(RegisterParams(model_name="served-model"), trained.folder, "Production")
+    register(RegisterParams(model_name="served-model"), trained.folder, Request("Production"))
     with serve("models:/served-model/Production", tmp_path) as address:
         yield address
     (trained.folder / "models/production/latest").unlink()

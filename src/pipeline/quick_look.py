@@ -2,7 +2,6 @@
 
 import io
 import re
-import shutil
 import sys
 import tempfile
 import time
@@ -16,7 +15,7 @@ from typing import Any
 from pipeline.comparison import Look, comparison
 from pipeline.errors import PipelineError
 from pipeline.families import family, names
-from pipeline.files import write_json
+from pipeline.files import replacing_folder, sweep_files, write_json
 from pipeline.params import (
     NAME_PATTERN,
     DatasetParams,
@@ -206,18 +205,13 @@ def _write(seen: Look, tables: Tables, output: Path) -> None:
     """Write a model that takes raw rows, with its code, and its metrics; whole or not at all."""
     import joblib
 
-    beside = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
-    try:
+    sweep_files(output.parent)
+    with replacing_folder(output) as written:
         file = "model.ubj" if family(seen.family).flavour == "xgboost" else "model.pkl"
-        write_view(RawRowsView(tables.transformer, seen.fitted.features, tables.task, tables.example), file, beside)
         if file == "model.ubj":
-            seen.fitted.model.save_model(beside / file)
+            seen.fitted.model.save_model(written / file)
         else:
-            joblib.dump(seen.fitted.model, beside / file)
-        write_json(beside / "metrics.json", seen.fitted.metrics)
-        beside.chmod(0o755)
-        if output.exists():
-            output.rmdir()
-        beside.rename(output)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+            joblib.dump(seen.fitted.model, written / file)
+        view = RawRowsView(tables.transformer, seen.fitted.features, tables.task, tables.example)
+        write_view(view, written / file, written)
+        write_json(written / "metrics.json", seen.fitted.metrics)

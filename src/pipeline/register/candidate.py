@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import RegistryError
 from pipeline.features import FEATURES_FILE
 from pipeline.files import read_json, sha256
+from pipeline.logged_files import LOGGED_SHA256, logged_sha256
 from pipeline.paths import BEST_MODEL_INFO
 from pipeline.tracking import check_run_not_moved, logged_model_of, with_store
 
@@ -68,20 +69,20 @@ def find_candidate(client: "MlflowClient", folder: Path, run_id: str | None) -> 
     if "mlflow.parentRunId" in run.data.tags:
         raise RegistryError(f"MLflow run {run_id} is a candidate of a search or a fold, which has no model", remedy)
     model_id = logged_model_of(run)
-    _check_model(model_id, run.data.tags.get("model_sha256"), remedy)
+    _check_model(model_id, run.data.tags, remedy)
     return Candidate(
         run_id=run_id,
         model_id=model_id,
         metrics={name: value for name, value in sorted(run.data.metrics.items()) if not name.startswith(NOT_OF_MODEL)},
         tags={
             name: run.data.tags[name]
-            for name in ("data_sha256", "git_commit", "git_dirty", "model_sha256", "family")
+            for name in ("data_sha256", "git_commit", "git_dirty", "model_sha256", "family", LOGGED_SHA256)
             if name in run.data.tags
         },
     )
 
 
-def _check_model(model_id: str, expected_sha256: str | None, remedy: str) -> None:
+def _check_model(model_id: str, tags: dict[str, str], remedy: str) -> None:
     import mlflow
     from mlflow.exceptions import MlflowException
 
@@ -89,11 +90,12 @@ def _check_model(model_id: str, expected_sha256: str | None, remedy: str) -> Non
         try:
             logged = Path(mlflow.artifacts.download_artifacts(f"models:/{model_id}", dst_path=folder))
             stored = json.loads((logged / FEATURES_FILE).read_text(encoding="utf-8"))
-            found = sha256(logged / stored["model_file"])
+            found = {"model_sha256": sha256(logged / stored["model_file"]), LOGGED_SHA256: logged_sha256(logged)}
         except (MlflowException, OSError, KeyError, ValueError) as error:
             detail = str(error).strip().split("\n")[0]
             raise RegistryError(
                 f"the files of logged model {model_id} are not in the store: {detail}", remedy
             ) from None
-    if expected_sha256 and found != expected_sha256:
-        raise RegistryError(f"the model file of {model_id} is not the one its run wrote (SHA-256 differs)", remedy)
+    for tag, what in (("model_sha256", "the model file is"), (LOGGED_SHA256, "the files are")):
+        if tags.get(tag, found[tag]) != found[tag]:  # runs of earlier versions lack the second
+            raise RegistryError(f"{what} not what the run of {model_id} wrote (SHA-256 differs)", remedy)

@@ -1,18 +1,22 @@
 """Export of a registered version to a folder, always loaded back from MLflow."""
 
 import json
+import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import pandas as pd
 
 from pipeline.errors import PipelineError, RegistryError
 from pipeline.export_files import damages
 from pipeline.files import read_json, replace_link, replacing_folder, sha256, write_json
+from pipeline.logged_files import LOGGED_SHA256, logged_sha256
 from pipeline.paths import EXPORTS, checkout_of
 from pipeline.register.candidate import Candidate
 from pipeline.register.package import ONNX_FILE, ONNX_FOLDER, PACKAGED, TAG
+from pipeline.serve.raw_rows import RawRowsModel
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -75,16 +79,29 @@ def export_version(client: "MlflowClient", version: "ModelVersion", candidate: C
     if is_sound(client, version, target):
         return target
     with replacing_folder(target) as written:
-        mlflow.artifacts.download_artifacts(uri, dst_path=str(written / "model"))
+        _fetch(uri, candidate, written / "model")
         model = Model.load(str(written / "model"))
         flavour = mlflow.xgboost if "xgboost" in model.flavors else mlflow.sklearn
-        joblib.dump(flavour.load_model(uri), written / "model.pkl")
+        joblib.dump(flavour.load_model(str(written / "model")), written / "model.pkl")
         _add_onnx(client, candidate.run_id, written)
         _check_same_predictions(uri, written / "model", model)
         write_json(written / METADATA, _metadata(version, candidate, written, model))
         digest = sha256(written / METADATA)
     client.set_model_version_tag(version.name, str(version.version), EXPORT_SHA256, digest)
     return target
+
+
+def _fetch(uri: str, candidate: Candidate, folder: Path) -> None:
+    """Fetch a logged model, and nothing its run did not write: what MLmodel and code/ name is run when it loads."""
+    import mlflow
+
+    mlflow.artifacts.download_artifacts(uri, dst_path=str(folder))
+    for compiled in list(folder.rglob("__pycache__")):
+        shutil.rmtree(compiled)
+    if candidate.tags.get(LOGGED_SHA256) not in (None, logged_sha256(folder)):
+        raise RegistryError(
+            f"the files of {uri} are not what run {candidate.run_id} wrote (SHA-256 differs)", "train anew"
+        )
 
 
 def is_sound(client: "MlflowClient", version: "ModelVersion", export: Path) -> bool:
@@ -127,7 +144,9 @@ def _check_same_predictions(uri: str, exported: Path, model: "Model") -> None:
     import mlflow
 
     example = model.load_input_example(str(exported))
-    stored = np.asarray(mlflow.pyfunc.load_model(uri).predict(example))
+    with tempfile.TemporaryDirectory() as name:  # read by this project's own code, not by the store's
+        store = Path(mlflow.artifacts.download_artifacts(uri, dst_path=name))
+        stored = np.asarray(RawRowsModel(store).predict(cast(pd.DataFrame, example)))
     found = np.asarray(mlflow.pyfunc.load_model(str(exported)).predict(example))
     if not np.array_equal(stored, found):
         raise RegistryError(

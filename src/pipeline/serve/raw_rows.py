@@ -4,6 +4,7 @@ It travels inside the logged model with the modules it needs, so that `mlflow mo
 stand in the source table: with text and missing values, and without derived columns.
 """
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.errors import PipelineError
 from pipeline.features import FEATURES_FILE, FeatureTransformer
 
 PROBABILITY = "probability_"  # and the label: the name of a column
@@ -27,12 +29,20 @@ class RawRowsModel:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Load from a logged model's folder."""
+        """Load from a logged model's folder.
+
+        Raises
+        ------
+        PipelineError
+            When the model file is not the one that was logged; nothing of it is read then.
+        """
         stored = json.loads((folder / FEATURES_FILE).read_text(encoding="utf-8"))
         self.transformer = FeatureTransformer.load(folder)
         self.feature_names: list[str] = stored["feature_names"]
         self.labels: list[str | int | bool] | None = stored["labels"]
-        self.model = _load(folder / stored["model_file"], classifies=self.labels is not None)
+        file = folder / stored["model_file"]
+        _check(file, stored.get("model_sha256"))
+        self.model = _load(file, classifies=self.labels is not None)
 
     def predict(
         self, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -59,6 +69,17 @@ class RawRowsModel:
         predicted = [self.labels[place] for place in probabilities.argmax(axis=1)]
         columns = {f"{PROBABILITY}{label}": probabilities[:, place] for place, label in enumerate(self.labels)}
         return pd.DataFrame({"prediction": predicted, **columns}, index=model_input.index)
+
+
+def _check(path: Path, expected_sha256: str | None) -> None:
+    """Hold a model file against its SHA-256, which models of earlier versions lack."""
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if expected_sha256 is not None and found != expected_sha256:
+        raise PipelineError(
+            f"{path} is not the file that was logged (SHA-256 differs from that in {FEATURES_FILE})",
+            "fetch the model from the store again, or train anew",
+        )
 
 
 def _load(path: Path, classifies: bool) -> Any:

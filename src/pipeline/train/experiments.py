@@ -109,10 +109,10 @@ def run_experiment(
         _log_numbers(client, run_id, fitted, used, tables.task)
         model_id = logged_model_of(client.get_run(run_id))
         view = RawRowsView(tables.transformer, features, tables.task, tables.example)
-        digest = add_raw_rows_view(client, model_id, view)
-        mlflow.set_tag("model_sha256", digest)
+        hashes = add_raw_rows_view(client, model_id, view)
+        mlflow.set_tags(hashes)
         log_report(run_name, used, fitted, tables, params)
-    return Experiment(run_id, run_name, family_name, model_id, digest, fitted)
+    return Experiment(run_id, run_name, family_name, model_id, hashes["model_sha256"], fitted)
 
 
 def _find(

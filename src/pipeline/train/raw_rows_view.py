@@ -12,6 +12,7 @@ import pandas as pd
 from pipeline.errors import StoreError
 from pipeline.features import FEATURES_FILE, FeatureTransformer, Kind
 from pipeline.files import sha256
+from pipeline.logged_files import LOGGED_SHA256, logged_sha256
 from pipeline.neighbors import NEIGHBORS_FILE
 from pipeline.serve.raw_rows import PROBABILITY
 from pipeline.task import Task
@@ -57,7 +58,7 @@ class RawRowsView:
     example: pd.DataFrame
 
 
-def add_raw_rows_view(client: "MlflowClient", model_id: str, view: RawRowsView) -> str:
+def add_raw_rows_view(client: "MlflowClient", model_id: str, view: RawRowsView) -> dict[str, str]:
     """Add the feature transformer and a python_function flavour over it to a logged model.
 
     Parameters
@@ -69,8 +70,8 @@ def add_raw_rows_view(client: "MlflowClient", model_id: str, view: RawRowsView) 
 
     Returns
     -------
-    str
-        SHA-256 of the model file in the store.
+    dict of str to str
+        As tags of the run: the SHA-256 of the model file in the store, and that of all files of the logged model.
     """
     import mlflow
     from mlflow.models import Model
@@ -86,7 +87,7 @@ def add_raw_rows_view(client: "MlflowClient", model_id: str, view: RawRowsView) 
         digest = sha256(logged / model_file)
 
         added = Path(name) / "view"
-        write_view(view, model_file, added)
+        write_view(view, logged / model_file, added)
         split = json.loads(view.example.to_json(orient="split", index=False, double_precision=15))
         _write_json(added / "input_example.json", split)
         _write_json(added / "serving_input_example.json", {"dataframe_split": split})
@@ -97,11 +98,12 @@ def add_raw_rows_view(client: "MlflowClient", model_id: str, view: RawRowsView) 
         model.signature = signature_of(view)
         model.save(str(added / "MLmodel"))
         client.log_model_artifacts(model_id, str(added))
-    return digest
+        shutil.copytree(added, logged, dirs_exist_ok=True)
+        return {"model_sha256": digest, LOGGED_SHA256: logged_sha256(logged)}
 
 
-def write_view(view: RawRowsView, model_file: str, folder: Path) -> None:
-    """Write what `RawRowsModel` needs besides the model file: transformer, names, labels, and its own code."""
+def write_view(view: RawRowsView, model_file: Path, folder: Path) -> None:
+    """Write what `RawRowsModel` needs besides a model file: its name and hash, transformer, labels, its own code."""
     for module in CODE:
         target = folder / "code" / "pipeline" / module
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +111,8 @@ def write_view(view: RawRowsView, model_file: str, folder: Path) -> None:
     transformer, features = view.transformer, view.features
     stored = {
         "transformer": transformer.to_dict(),
-        "model_file": model_file,
+        "model_file": model_file.name,
+        "model_sha256": sha256(model_file),
         "feature_names": features,
         "labels": view.task.labels,
     }

@@ -1,0 +1,40 @@
+"""What is loaded is first held against its SHA-256, and nothing is unpickled for the sake of a few numbers."""
+
+import shutil
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from conftest import Trained
+from pipeline.errors import PipelineError, RegistryError
+from pipeline.logged_files import LOGGED_SHA256, logged_sha256
+from pipeline.register.candidate import find_candidate
+from pipeline.serve.raw_rows import RawRowsModel
+from pipeline.tracking import open_store
+
+
+def stored(trained: Trained) -> Path:
+    return Path(mlflow.artifacts.download_artifacts(f"models:/{trained.experiments[0].model_id}"))
+
+
+def test_a_changed_model_file_is_not_loaded(trained: Trained, tmp_path: Path) -> None:
+    shutil.copytree(stored(trained), tmp_path / "model")
+    RawRowsModel(tmp_path / "model")
+    with (tmp_path / "model" / "model.ubj").open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(PipelineError, match=r"model\.ubj is not the file that was logged"):
+        RawRowsModel(tmp_path / "model")
+
+
+def test_a_model_with_code_that_its_run_did_not_write_is_no_candidate(trained: Trained) -> None:
+    client, run_id, logged = open_store(), trained.experiments[0].run_id, stored(trained)
+    assert client.get_run(run_id).data.tags[LOGGED_SHA256] == logged_sha256(logged)
+    foreign = logged / "code" / "xgboost.py"
+    foreign.write_text("raise SystemExit('it ran')")
+    try:
+        with pytest.raises(RegistryError, match="the files are not what the run"):
+            find_candidate(client, trained.folder, run_id)
+    finally:
+        foreign.unlink()
+    assert find_candidate(client, trained.folder, run_id).run_id == run_id
