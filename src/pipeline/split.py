@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import TableError
 from pipeline.params import DatasetParams
+from pipeline.section import shown
 
 Rows = NDArray[np.intp]
 STRATA = 10
@@ -164,7 +165,7 @@ def times(table: pd.DataFrame, params: DatasetParams) -> NDArray[np.float64]:
         row = int(np.flatnonzero(values.isna())[0])
         raise TableError(
             f"{params.path}: column {params.split.column!r} holds no time in row {table.index[row] + 1}: "
-            f"{column.iloc[row]!r}",
+            f"{shown(str(column.iloc[row]))}",
             "write it as a number or an ISO 8601 date (2026-01-31), or remove the row",
         )
     return np.asarray(values, dtype=np.float64)

@@ -82,7 +82,9 @@ def _typed(column: pd.Series, params: DatasetParams) -> pd.Series:
     """Bring an input column to the type of its kind; the contract then says whether it may stay."""
     kind = kind_of(column)
     if column.name == params.target:
-        return column if params.task == "regression" else as_text(column)
+        if params.task == "classification":
+            return as_text(column)
+        return column if kind in ("number", "boolean") else column.astype(object)  # which pandera says what is wrong of
     if column.name in params.no_inputs:  # kept for the split only
         return as_text(column) if column.dtype == object else column
     if column.name in (params.categorical or []) or kind == "text":

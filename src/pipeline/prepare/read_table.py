@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import re
 import warnings
 import zlib
 from collections.abc import Sequence
@@ -16,6 +17,9 @@ from pipeline.errors import TableError
 CSV_SUFFIXES = (".csv", ".csv.gz")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 OTHER_SEPARATORS = ";\t|"
+NO_CSV = re.compile(
+    r"\s*(<(!|\?|html|table)|\{\s*(\"|$)|\[\s*([\[{\"]|$))", re.IGNORECASE
+)  # web pages and JSON begin so
 
 
 def read_table(path: Path, text_columns: Sequence[str] = ()) -> pd.DataFrame:
@@ -146,7 +150,7 @@ def _first_undecodable(path: Path) -> tuple[int, int]:
 def _check_header(header: list[str], path: Path) -> None:
     if not header:
         raise TableError(f"{path} is empty", "replace it with a file that has a header and rows")
-    if any("\0" in name for name in header) or header[0].lstrip().startswith(("{", "[", "<")):
+    if any("\0" in name for name in header) or NO_CSV.match(header[0]):
         raise TableError(f"{path} is not a table: it starts with {header[0][:40]!r}", "save the table as CSV")
     separator = next((char for char in OTHER_SEPARATORS if char in header[0]), None)
     if len(header) == 1 and separator is not None:

@@ -1,5 +1,7 @@
 """Stage 1, prepare: a raw file becomes checked, split tables, a scaler and a profile."""
 
+import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import TableError
 from pipeline.features import FeatureTransformer, non_features
-from pipeline.files import replacing, sha256, write_json
+from pipeline.files import replacing, sha256
 from pipeline.params import DatasetParams
 from pipeline.paths import DATA_PROFILE, SCALER, TEST_TABLE, TRAIN_TABLE, sweep_outputs
 from pipeline.prepare.contract import check_contract, select_columns
@@ -65,11 +67,12 @@ def prepare(params: DatasetParams, folder: Path) -> dict[str, Any]:
     del table
     inputs = train.drop(columns=non_features(train, params))
     transformer = FeatureTransformer.fit(inputs, params.derived)
+    if not transformer.feature_names:
+        raise TableError(
+            f"{params.path}: no column has a value in any of the {len(train):,} training rows",
+            "fill them, or drop fewer columns in params.yaml",
+        )
     scaler = _fit_scaler(transformer, inputs, params)
-
-    _write_table(train, folder / TRAIN_TABLE)
-    _write_table(test, folder / TEST_TABLE)
-    _write_scaler(scaler, folder / SCALER)
     profile = {
         "dataset": params.model_dump(),
         "rows": {
@@ -80,13 +83,9 @@ def prepare(params: DatasetParams, folder: Path) -> dict[str, Any]:
             "test": len(test),
         },
         "columns": described,
-        "sha256": {
-            "raw": sha256(source),
-            "train": sha256(folder / TRAIN_TABLE),
-            "test": sha256(folder / TEST_TABLE),
-        },
+        "sha256": {"raw": sha256(source)},
     }
-    write_json(folder / DATA_PROFILE, profile)
+    _write(folder, train, test, scaler, profile)
     print(f"prepare: {len(train):,} training and {len(test):,} test rows in {TRAIN_TABLE.parent}")
     return profile
 
@@ -95,9 +94,21 @@ def _without(table: pd.DataFrame, rows: NDArray[np.bool_]) -> pd.DataFrame:
     return table[~rows] if rows.any() else table
 
 
-def _write_table(table: pd.DataFrame, path: Path) -> None:
-    with replacing(path) as beside:
-        table.to_parquet(beside, index=False)
+def _write(
+    folder: Path, train: pd.DataFrame, test: pd.DataFrame, scaler: "StandardScaler", profile: dict[str, Any]
+) -> None:
+    """Write all outputs, or leave those there are; add the tables' SHA-256 sums to the profile."""
+    import joblib
+
+    with ExitStack() as stack:
+        written = {path: stack.enter_context(replacing(folder / path)) for path in (DATA_PROFILE, SCALER)}
+        for name, table, path in (("train", train, TRAIN_TABLE), ("test", test, TEST_TABLE)):
+            written[path] = stack.enter_context(replacing(folder / path))
+            table.to_parquet(written[path], index=False)
+            profile["sha256"][name] = sha256(written[path])
+        joblib.dump(scaler, written[SCALER])
+        text = json.dumps(profile, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        written[DATA_PROFILE].write_text(text, encoding="utf-8")
 
 
 def _fit_scaler(transformer: FeatureTransformer, inputs: pd.DataFrame, params: DatasetParams) -> "StandardScaler":
@@ -123,18 +134,12 @@ def _with_values(numbers: pd.DataFrame, params: DatasetParams) -> pd.DataFrame:
     return numbers
 
 
-def _write_scaler(scaler: "StandardScaler", path: Path) -> None:
-    import joblib
-
-    with replacing(path) as beside:
-        joblib.dump(scaler, beside)
-
-
 def _describe(column: pd.Series) -> dict[str, Any]:
     """Return type, number of missing values, and range or counts, rounded to six digits."""
     described: dict[str, Any] = {"type": str(column.dtype), "missing": int(column.isna().sum())}
     if pd.api.types.is_float_dtype(column):
         statistics = {"min": column.min(), "mean": column.mean(), "max": column.max()}
-        return described | {name: float(f"{value:.6g}") for name, value in statistics.items()}
+        finite = {name: float(f"{value:.6g}") for name, value in statistics.items() if np.isfinite(value)}
+        return described | dict.fromkeys(statistics) | finite
     counts = column.value_counts().sort_index(kind="stable")
     return described | {"counts": {str(value): int(count) for value, count in counts.head(50).items()}}

@@ -190,7 +190,8 @@ def _scaler(folder: Path, transformer: FeatureTransformer, X: pd.DataFrame) -> "
     known = dict(zip(prepared.feature_names_in_, zip(prepared.mean_, prepared.var_, strict=True), strict=True))
     for place, name in enumerate(X.columns):
         mean, variance = known.get(name, (0.0, 1.0))
-        if name not in known and name in {*transformer.numeric_names, *transformer.neighbor_names}:
+        numbers = {*transformer.numeric_names, *transformer.neighbor_names}
+        if name not in known and name in numbers and X[name].notna().any():
             mean, variance = np.nanmean(X[name], dtype=np.float64), np.nanvar(X[name], dtype=np.float64)
         scaler.mean_[place], scaler.var_[place] = mean, variance
     scaler.scale_ = np.sqrt(np.where(scaler.var_ > 0, scaler.var_, 1.0))
