@@ -43,7 +43,7 @@ def clone_of(repository: Path, commit: str) -> Iterator[Path]:
         yield clone
 
 
-def pipeline_folder(clone: Path, place: str) -> Path:
+def folder_in(clone: Path, place: str) -> Path:
     """Return the pipeline folder at `place` of a clone.
 
     Raises

@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.errors import PipelineError
 from pipeline.git import git
 from pipeline.paths import checkout_of
-from pipeline.reproduce.clone import clone_of, pipeline_folder, scripts_of, write_params
+from pipeline.reproduce.clone import clone_of, folder_in, scripts_of, write_params
 from pipeline.reproduce.compare import Difference, differences, package_differences, table
 from pipeline.reproduce.data import find_data
 from pipeline.reproduce.recorded import Recorded, Result, packages, recorded
@@ -50,7 +50,7 @@ def reproduce(name: str, number: int, folder: Path) -> bool:
     for note in _notes(before):
         _say(note)
     with clone_of(repository, before.commit) as clone, tempfile.TemporaryDirectory() as store:
-        there = pipeline_folder(clone, place)
+        there = folder_in(clone, place)
         data = find_data(before, repository, place, clone)
         _say(f"the table is {data.path}: {data.where}; training again in a temporary clone")
         write_params(there, before, data.path)
