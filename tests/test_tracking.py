@@ -6,15 +6,19 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
+import mlflow
 import pytest
+from alembic.script import ScriptDirectory
 
 from conftest import SMALL
 from pipeline.errors import StoreError
 from pipeline.paths import checkout_of
 from pipeline.tracking import open_experiment, open_store, store_uri
 from repositories import ROOT, change_params
+from zygote import Zygote
 
 
 def test_four_processes_open_a_new_store_at_once(tmp_path: Path) -> None:
@@ -56,7 +60,7 @@ def test_a_moved_store_is_noticed(pipeline_folder: Path, monkeypatch: pytest.Mon
     open_experiment(open_store(), "new")
     shutil.move("mlruns", "moved")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{pipeline_folder / 'moved' / 'mlflow.db'}")
-    with pytest.raises(StoreError, match="was moved"):
+    with pytest.raises(StoreError, match=f"was moved.*\n.*relocate --from {pipeline_folder}/mlruns"):
         open_experiment(open_store(), "new")
 
 
@@ -120,3 +124,74 @@ def test_help_imports_nothing_heavy() -> None:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert "usage:" in done.stdout
+
+
+def test_a_new_store_survives_kills(tmp_path: Path, zygote: Zygote, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng, longest, survived = random.Random(4), 0.0, 0
+    for number in range(7):
+        place = tmp_path / str(number)
+        place.mkdir()
+        database = place / "mlruns" / "mlflow.db"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
+        if number == 0:
+            longest = zygote.run(place, "store", "prune")
+        else:
+            pid = zygote.start(place, "store", "prune")
+            time.sleep(rng.random() * longest)
+            os.kill(pid, signal.SIGKILL)
+            survived += zygote.wait(pid)[0] == -signal.SIGKILL
+            assert not database.exists() or store_is_whole(database)
+        if number in (0, 6):  # a migration takes seconds
+            zygote.run(place, "store", "prune")
+            assert store_is_whole(database)
+            assert {path.name for path in database.parent.iterdir()} == {"mlflow.db", "mlflow.lock"}
+    print(f"creation: {survived} kills survived")
+
+
+def store_is_whole(database: Path) -> bool:
+    """Check a database, and that experiment Default has its place beside it."""
+    with closing(sqlite3.connect(database)) as connection:
+        assert connection.execute("pragma integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("select artifact_location from experiments").fetchall() == [
+            ((database.parent / "0").as_uri(),)
+        ]
+    return True
+
+
+def test_an_empty_file_and_an_old_journal_do_not_spoil_a_new_store(
+    pipeline_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = pipeline_folder / "other"
+    place.mkdir()
+    (place / "mlflow.db").touch()
+    with closing(sqlite3.connect(place / "old.db", isolation_level=None)) as old:
+        old.executescript(
+            "pragma cache_size = 1; create table x (y); begin; insert into x values (randomblob(100000));"
+        )
+        shutil.copy(place / "old.db-journal", place / "mlflow.db-journal")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place / 'mlflow.db'}")
+    open_store()
+    assert not (place / "mlflow.db-journal").exists()
+    assert store_is_whole(place / "mlflow.db")
+
+
+@pytest.mark.parametrize(
+    ("change", "problem", "remedy"),
+    [
+        ("update alembic_version set version_num = '{}'", "of an older MLflow", "store.py backup && mlflow db upgrade"),
+        ("update alembic_version set version_num = 'ffffffffffff'", "of a newer MLflow", "install the MLflow"),
+        ("drop table alembic_version", "no finished MLflow database", "move it away"),
+    ],
+)
+def test_a_database_of_another_mlflow_is_left_alone(
+    pipeline_folder: Path, change: str, problem: str, remedy: str
+) -> None:
+    scripts = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
+    older = scripts.get_revision(scripts.get_current_head()).down_revision
+    with closing(sqlite3.connect("mlruns/mlflow.db")) as connection, connection:
+        connection.execute(change.format(older))
+    before = Path("mlruns/mlflow.db").read_bytes()
+    with pytest.raises(StoreError, match=problem) as raised:
+        open_store()
+    assert remedy in raised.value.remedy
+    assert Path("mlruns/mlflow.db").read_bytes() == before

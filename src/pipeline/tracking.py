@@ -2,15 +2,13 @@
 
 import logging
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pipeline.errors import StoreError
-from pipeline.files import sweep_files
 from pipeline.paths import checkout_of
-from pipeline.store.create import check_schema, ensure_database
+from pipeline.store.create import check_schema, ensure_database, sweep
 from pipeline.store.database import SQLITE as SQLITE
 from pipeline.store.database import local_store, path_of
 from pipeline.store.locations import check_not_moved, check_there
@@ -80,8 +78,7 @@ def open_store() -> "MlflowClient":
             ensure_database(store)
             check_schema(store)
             check_not_moved(store)
-            with suppress(OSError):  # a store that may only be read
-                sweep_files(store.home, store.home.parent)
+            sweep(store)
         client = mlflow.MlflowClient()
         client.search_experiments(max_results=1)
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:

@@ -3,7 +3,9 @@
 import hashlib
 import io
 import json
+import lzma
 import tarfile
+import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -109,8 +111,8 @@ def unpack(archive: Path, folder: Path) -> Manifest:
         if Path(error.filename or "") == archive:
             raise StoreError(f"{archive} does not exist", "name a backup that `store.py backup` wrote") from None
         raise
-    except (tarfile.TarError, EOFError, UnicodeError, ValueError) as error:
-        raise _damaged(archive, str(error)) from None
+    except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError) as error:
+        raise _damaged(archive, str(error).split("\n")[0].rstrip(":")) from None
     except OSError as error:
         if error.errno is None or error.filename is None:  # zlib's, tarfile's own
             raise _damaged(archive, str(error)) from None

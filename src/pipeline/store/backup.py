@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline.errors import StoreError
 from pipeline.files import replacing
 from pipeline.store.archive import DATABASE, Manifest, Packer
+from pipeline.store.create import sweep
 from pipeline.store.database import LocalStore, path_of
 from pipeline.store.locations import check_not_moved, is_inside
 from pipeline.store.locks import CARE, held
@@ -50,6 +51,7 @@ def backup(store: LocalStore, to: Path | None = None) -> Path:
         raise StoreError(f"{target} is a folder", f"name a file: --to {target / 'store.tar'}")
     names = (CARE,) if os.access(store.home, os.W_OK) else ()  # what nobody can write needs no lock
     with held(store.home, *names), tempfile.TemporaryDirectory() as folder, replacing(target) as written:
+        sweep(store)
         copy = Path(folder) / DATABASE
         copy_database(store.database, copy)
         with closing(sqlite3.connect(copy)) as connection:

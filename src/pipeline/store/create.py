@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.errors import StoreError
@@ -34,7 +35,7 @@ def ensure_database(store: LocalStore) -> None:
             return
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-        sweep_files(store.home)
+        sweep(store)
         folder = beside(store.database)
         folder.mkdir()
         try:
@@ -83,6 +84,12 @@ def check_schema(store: LocalStore) -> None:
         f"{store.database} is of an older MLflow than {mlflow.__version__} (schema {found[0]})",
         f"back it up and upgrade it: python src/store.py backup && mlflow db upgrade {SQLITE}{store.database}",
     )
+
+
+def sweep(store: LocalStore) -> None:
+    """Remove what killed processes left unfinished in the store's folder and beside it."""
+    with suppress(OSError):  # of a store that may only be read
+        sweep_files(store.home, store.home.parent)
 
 
 def to_disk(folder: Path) -> None:

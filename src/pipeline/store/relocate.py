@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.errors import StoreError
 from pipeline.files import replacing
+from pipeline.store.create import sweep
 from pipeline.store.database import LocalStore, connect, path_of, reading, tables_of, writing
 from pipeline.store.locations import LOCATIONS, former_homes
 from pipeline.store.locks import CARE, CREATION, REGISTRY, held
@@ -34,6 +35,7 @@ def relocate(store: LocalStore, origin: Path | None = None) -> int:
     if not store.exists:
         raise StoreError(f"there is no store {store.database}", "name it with MLFLOW_TRACKING_URI")
     with held(store.home, CARE, REGISTRY, CREATION):
+        sweep(store)
         with reading(store.database) as connection:
             homes = [origin] if origin else former_homes(connection, store)
             outdated = count_places(connection, homes, store.home)

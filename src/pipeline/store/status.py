@@ -123,25 +123,25 @@ def holdings_of_server(client: "MlflowClient") -> Holdings:
 
 
 def _lines(holdings: Holdings) -> list[str]:
-    experiments = [f"{name} ({runs:,} runs)" for name, runs in holdings.experiments.items()]
-    statuses = [f"{count:,} {status}" for status, count in sorted(holdings.runs.items())]
     lines = [
-        f"experiments  {len(experiments)}: {', '.join(experiments)}",
-        f"runs         {sum(holdings.runs.values()):,}" + (f": {', '.join(statuses)}" if statuses else ""),
+        f"experiments  {len(holdings.experiments)}{_counts(holdings.experiments)}",
+        f"runs         {sum(holdings.runs.values()):,}{_counts(holdings.runs)}",
         f"models       {holdings.logged_models:,} logged",
     ]
     for name, versions in sorted(holdings.versions.items()):
-        stages = [f"{count} {'in no stage' if stage == 'None' else stage}" for stage, count in sorted(versions.items())]
-        lines.append(
-            f"registered   {name}: {sum(versions.values())} versions" + (f" ({', '.join(stages)})" * bool(stages))
-        )
+        lines.append(f"registered   {name}, versions: {sum(versions.values())}{_counts(versions)}")
     return lines
+
+
+def _counts(counter: Counter[str]) -> str:
+    texts = [f"{'no stage' if name == 'None' else name} {count:,}" for name, count in sorted(counter.items())]
+    return f" ({', '.join(texts)})" if texts else ""
 
 
 def _care(orphans: list[Orphans]) -> list[str]:
     lines = []
     for kind in orphans:
-        lines.append(f"\n{len(kind.names)} {kind.what}:")
+        lines.append(f"\n{kind.what} ({len(kind.names)}):")
         lines += [f"    {name}" for name in kind.names[:SHOWN]]
         if len(kind.names) > SHOWN:
             lines.append(f"    … and {len(kind.names) - SHOWN} more")
