@@ -84,11 +84,11 @@ def _at(schema: Schema, key: Key) -> Schema:
     """Return the schema of what stands at a key."""
     found = schema
     for part in key:
-        options = {str(one["type"]): one for one in _alternatives(found, schema)}
-        if isinstance(part, int) and "array" in options:
-            found = options["array"]["items"]
+        kinds = {str(one["type"]): one for one in _alternatives(found, schema)}
+        if isinstance(part, int) and "array" in kinds:
+            found = kinds["array"]["items"]
         else:
-            found = options["object"].get("properties", {}).get(part) or options["object"]["additionalProperties"]
+            found = kinds["object"].get("properties", {}).get(part) or kinds["object"]["additionalProperties"]
     options = _alternatives(found, schema)
     return options[0] if len(options) == 1 else {**found, "anyOf": options}
 

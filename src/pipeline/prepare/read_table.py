@@ -8,14 +8,20 @@ import warnings
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, TYPE_CHECKING, cast
 
 import pandas as pd
 
 from pipeline.errors import TableError
+from pipeline.section import shown
+
+if TYPE_CHECKING:
+    import _csv
 
 CSV_SUFFIXES = (".csv", ".csv.gz")
 PARQUET_SUFFIXES = (".parquet", ".pq")
+LONGEST_FIELD = 2**31 - 1
+LONGEST_NAME = 500
 OTHER_SEPARATORS = ";\t|"
 NO_CSV = re.compile(
     r"\s*(<(!|\?|html|table)|\{\s*(\"|$)|\[\s*([\[{\"]|$))", re.IGNORECASE
@@ -64,17 +70,23 @@ def read_table(path: Path, text_columns: Sequence[str] = ()) -> pd.DataFrame:
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
+    from pyarrow.parquet import read_schema
+
     try:
+        _check_names(list(read_schema(path).names), path)
         table = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
+    except TableError:
+        raise
+    except Exception as error:  # of a broken file its readers raise whatever they stumble over
         raise TableError(
             f"{path} is not a Parquet file ({_first_line(error)})",
             "write it again, for example with pandas' to_parquet",
         ) from None
-    if not isinstance(table.index, pd.RangeIndex):
-        table = table.reset_index(drop=table.index.name is None)
+    levels = [] if isinstance(table.index, pd.RangeIndex) else [name for name in table.index.names if name is not None]
     table.columns = table.columns.map(str)
-    _check_names([str(column) for column in table.columns], path)
+    _check_names([*map(str, levels), *table.columns], path)
+    table = (table.reset_index(levels) if levels else table).reset_index(drop=True)
+    table.columns = table.columns.map(str)
     return table
 
 
@@ -122,13 +134,18 @@ def _open(path: Path) -> IO[bytes]:
 def _first_row(path: Path) -> list[str]:
     with _open(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-        return next((row for row in csv.reader(text) if row), [])
+        return next((row for row in _rows(text) if row), [])
+
+
+def _rows(text: io.TextIOWrapper) -> "_csv.Reader":
+    csv.field_size_limit(LONGEST_FIELD)  # Python's own is 131,072 letters, and pandas' none
+    return csv.reader(text)
 
 
 def _check_row_lengths(path: Path, length: int) -> None:
     """Refuse rows with fewer values than the header has names, which pandas fills up without a word."""
     with _open(path) as file:
-        reader = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
+        reader = _rows(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
         for row in reader:
             if 0 < len(row) < length:
                 raise TableError(
@@ -167,6 +184,10 @@ def _check_names(names: list[str], path: Path) -> None:
             f"{path} has no name for column {', '.join(unnamed)}",
             "name it in the first line, or remove it (an unnamed first column is often a row number)",
         )
+    for name in names:
+        if len(name) > LONGEST_NAME or "\0" in name:
+            wrong = f"has {len(name):,} letters, more than {LONGEST_NAME}" if len(name) > LONGEST_NAME else "holds NUL"
+            raise TableError(f"{path} has a column whose name {wrong}: {shown(name)}", "rename or remove it")
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         places = [str(place) for place, name in enumerate(names, start=1) if name == repeated[0]]
