@@ -3,15 +3,21 @@
 import shutil
 from pathlib import Path
 
+import joblib
 import mlflow
+import numpy as np
 import pytest
 
 from conftest import Trained
 from pipeline.errors import PipelineError, RegistryError
 from pipeline.logged_files import LOGGED_SHA256, logged_sha256
+from pipeline.params_file import load_params
+from pipeline.paths import SCALER
+from pipeline.prepare.stage import prepare
 from pipeline.register.candidate import find_candidate
 from pipeline.serve.raw_rows import RawRowsModel
 from pipeline.tracking import open_store
+from pipeline.train.tables import load_tables
 
 
 def stored(trained: Trained) -> Path:
@@ -38,3 +44,14 @@ def test_a_model_with_code_that_its_run_did_not_write_is_no_candidate(trained: T
     finally:
         foreign.unlink()
     assert find_candidate(client, trained.folder, run_id).run_id == run_id
+
+
+def test_the_scaler_of_stage_prepare_is_known_without_unpickling_it(pipeline_folder: Path) -> None:
+    params = load_params()
+    prepare(params.dataset, pipeline_folder)
+    pickled = joblib.load(SCALER)
+    SCALER.unlink()
+    scaler = load_tables(pipeline_folder, params).scaler
+    places = [list(scaler.feature_names_in_).index(name) for name in pickled.feature_names_in_]
+    np.testing.assert_allclose(scaler.mean_[places], pickled.mean_, rtol=1e-11)
+    np.testing.assert_allclose(scaler.var_[places], pickled.var_, rtol=1e-11)

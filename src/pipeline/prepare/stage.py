@@ -83,6 +83,7 @@ def prepare(params: DatasetParams, folder: Path) -> dict[str, Any]:
             "test": len(test),
         },
         "columns": described,
+        "scaler": _numbers(scaler),
         "sha256": {"raw": sha256(source)},
     }
     _write(folder, train, test, scaler, profile)
@@ -132,6 +133,14 @@ def _with_values(numbers: pd.DataFrame, params: DatasetParams) -> pd.DataFrame:
             "add the column to dataset.drop, or mend or remove its formula in dataset.derived, in params.yaml",
         )
     return numbers
+
+
+def _numbers(scaler: "StandardScaler") -> dict[str, list[float]]:
+    """Return the mean and the variance of each column, to twelve digits: training takes them, and unpickles nothing."""
+    return {
+        str(name): [float(f"{mean:.12g}"), float(f"{variance:.12g}")]
+        for name, mean, variance in zip(scaler.feature_names_in_, scaler.mean_, scaler.var_, strict=True)
+    }
 
 
 def _describe(column: pd.Series) -> dict[str, Any]:

@@ -135,7 +135,7 @@ def _pass_gate(
     if not request.force:
         raise GateError(verdict.reason, 'nothing was changed; to insist: --stage Production --force --reason "…"')
     print("model_register: promoted all the same (--force)")
-    return f"refused: {verdict.reason}; {verdict.summary}"
+    return f"refused: {verdict.summary}"
 
 
 def _register(

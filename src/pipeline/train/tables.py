@@ -14,7 +14,7 @@ from pipeline.features import FeatureTransformer, non_features
 from pipeline.files import read_json, sha256
 from pipeline.learn.learner import FoldTables
 from pipeline.params import Params
-from pipeline.paths import DATA_PROFILE, SCALER, TEST_TABLE, TRAIN_TABLE
+from pipeline.paths import DATA_PROFILE, TEST_TABLE, TRAIN_TABLE
 from pipeline.split import Rows, fold_rows, strata_of
 from pipeline.task import Task
 from pipeline.train.dataset_input import telling_rows
@@ -106,7 +106,7 @@ def load_tables(folder: Path, params: Params) -> Tables:
     PipelineError
         When a table is missing or is not the one that was prepared.
     """
-    profile = read_json(folder / DATA_PROFILE, PREPARE, "dataset", "sha256")
+    profile = read_json(folder / DATA_PROFILE, PREPARE, "dataset", "sha256", "scaler")
     if profile["dataset"] != params.dataset.model_dump():
         raise PipelineError("the tables were prepared with another dataset section of params.yaml", f"run: {PREPARE}")
     train = _read(folder / TRAIN_TABLE, profile["sha256"]["train"])
@@ -146,7 +146,7 @@ def load_tables(folder: Path, params: Params) -> Tables:
         task=task,
         telling={"train": telling_rows(train).copy(), "test": telling_rows(test).copy()},
         rows={"train": train, "test": test} if judged_by_rows else {},
-        scaler=_scaler(folder, transformer, X_train),
+        scaler=_scaler(profile["scaler"], transformer, X_train),
     )
 
 
@@ -174,20 +174,14 @@ def _check_labels(task: Task, train: pd.Series, test: pd.Series, params: Params)
         )
 
 
-def _scaler(folder: Path, transformer: FeatureTransformer, X: pd.DataFrame) -> "StandardScaler":
+def _scaler(known: dict[str, list[float]], transformer: FeatureTransformer, X: pd.DataFrame) -> "StandardScaler":
     """Return a scaler of every feature: with stage prepare's numbers, and, for those it has not seen, fitted here.
 
     Booleans and categories stay 0 and 1.
     """
-    import joblib
     from sklearn.preprocessing import StandardScaler
 
-    path = folder / SCALER
-    if not path.exists():
-        raise PipelineError(f"{path} does not exist", f"run: {PREPARE}")
-    prepared = joblib.load(path)
     scaler = StandardScaler().fit(pd.DataFrame(np.zeros((1, X.shape[1]), np.float32), columns=X.columns))
-    known = dict(zip(prepared.feature_names_in_, zip(prepared.mean_, prepared.var_, strict=True), strict=True))
     for place, name in enumerate(X.columns):
         mean, variance = known.get(name, (0.0, 1.0))
         numbers = {*transformer.numeric_names, *transformer.neighbor_names}
