@@ -27,6 +27,7 @@ LEAF_ROWS = 50  # of the tree: fewer make more nodes, which take memory, and no 
 CHUNK = 50_000  # rows at a time
 MANY_NUMBERS = 1_000_000  # neighbours found at a time, of all rows together
 SPARE = 2  # neighbours asked for beyond k, to see that the k-th is the only one at its distance
+FARTHEST = float(np.finfo(np.float32).max)
 AS_NEAR = 1 + 1e-9  # times the distance of the k-th: sums of squares are rounded, at 1e-16
 MANY_ROWS = 10_000  # from which the search for neighbours is worth several threads
 
@@ -153,7 +154,8 @@ class Neighbors:
                     _mean(np.where(within, total[found], 0), np.where(within, known[found], 0))
                     for total, known in zip(near.totals, near.known, strict=True)
                 ]
-                out[rows] = np.column_stack([*means, radius.astype(np.float32)])
+                # By a deviation of almost nothing a row can be farther away than 32 bits can say.
+                out[rows] = np.column_stack([*means, np.minimum(radius, FARTHEST).astype(np.float32)])
                 unsure.append(rows[within[:, -1]])
             left = np.concatenate(unsure) if asked < len(near.rows) else np.empty(0, dtype=np.intp)
             asked = min(2 * asked, len(near.rows))

@@ -161,8 +161,8 @@ def times(table: pd.DataFrame, params: DatasetParams) -> NDArray[np.float64]:
         if not pd.api.types.is_datetime64_any_dtype(column):
             numbers = pd.to_numeric(column, errors="coerce").astype("float64")
             values = numbers if numbers.notna().sum() > dates.notna().sum() else values
-    if values.isna().any():
-        row = int(np.flatnonzero(values.isna())[0])
+    if not np.isfinite(values).all():
+        row = int(np.flatnonzero(~np.isfinite(values))[0])
         raise TableError(
             f"{params.path}: column {params.split.column!r} holds no time in row {table.index[row] + 1}: "
             f"{shown(str(column.iloc[row]))}",

@@ -1,5 +1,8 @@
 """The contract an input table is held to, declared with pandera and reported in words."""
 
+from datetime import date
+from decimal import Decimal
+from types import UnionType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,12 +12,14 @@ from pipeline.errors import TableError
 from pipeline.expressions import LARGEST
 from pipeline.features import as_text, kind_of
 from pipeline.params import DatasetParams
+from pipeline.section import shown
 
 if TYPE_CHECKING:
     from pandera.pandas import Column
 
 # Of a target, whose squared errors must stay finite in XGBoost's 32 bits.
 LARGEST_TARGET = 1e18
+LONGEST_LIST = 1000  # characters of names in a message
 
 
 def select_columns(table: pd.DataFrame, params: DatasetParams) -> pd.DataFrame:
@@ -34,10 +39,10 @@ def select_columns(table: pd.DataFrame, params: DatasetParams) -> pd.DataFrame:
     for key, columns in named.items():
         for column in columns:
             if column not in table.columns:
-                shown = ", ".join(table.columns[:20]) + (", …" if len(table.columns) > 20 else "")
+                some = ", ".join(table.columns[:20]) + (", …" if len(table.columns) > 20 else "")
                 raise TableError(
                     f"{params.path} has no column {column!r}, which dataset.{key} in params.yaml names",
-                    f"name one of its {len(table.columns)} columns: {shown}",
+                    f"name one of its {len(table.columns)} columns: {some[:LONGEST_LIST]}",
                 )
     dropped = set(params.drop) - {params.split.column}
     kept = table.drop(columns=[column for column in table.columns if column in dropped])
@@ -83,6 +88,7 @@ def _typed(column: pd.Series, params: DatasetParams) -> pd.Series:
     kind = kind_of(column)
     if column.name == params.target:
         if params.task == "classification":
+            _check_plain(column, bool | str | int | float | date | Decimal, params)
             return as_text(column)
         return column if kind in ("number", "boolean") else column.astype(object)  # which pandera says what is wrong of
     if column.name in params.no_inputs:  # kept for the split only
@@ -93,14 +99,21 @@ def _typed(column: pd.Series, params: DatasetParams) -> pd.Series:
         return column.astype("float64")
     if kind == "boolean":
         return as_text(column) if column.isna().any() else column.astype("bool")
-    if all(isinstance(value, bool | str | int | float) for value in column.dropna()):
-        return as_text(column)
-    row = int(np.flatnonzero(column.notna())[0])
-    raise TableError(
-        f"{params.path}: column {column.name!r} holds {type(column.iloc[row]).__name__} values, neither numbers nor "
-        f"text: row {row + 1} is {column.iloc[row]}",
-        "add it to dataset.drop in params.yaml, or write it as number or text",
-    )
+    _check_plain(column, bool | str | int | float, params)
+    return as_text(column)
+
+
+def _check_plain(column: pd.Series, kinds: UnionType, params: DatasetParams) -> None:
+    """Refuse a column of objects with values of other kinds than these."""
+    if kind_of(column) is not None:
+        return
+    for row, value in column.dropna().items():
+        if not isinstance(value, kinds):
+            raise TableError(
+                f"{params.path}: column {column.name!r} holds {type(value).__name__} values, neither numbers nor text: "
+                f"row {row + 1} is {shown(str(value))}",
+                "add it to dataset.drop in params.yaml, or write it as number or text",
+            )
 
 
 def _is_sound_number(column: pd.Series, params: DatasetParams) -> bool:
@@ -139,7 +152,7 @@ def _breach(failure: pd.Series, table: pd.DataFrame, params: DatasetParams) -> T
     check = str(failure["check"])
     if check == "finite":
         return TableError(
-            f"{where} holds {failure['failure_case']}, which is infinite to XGBoost, whose numbers have 32 bits",
+            f"{where} holds {shown(failure['failure_case'])}, which is infinite to XGBoost, whose numbers have 32 bits",
             "correct the value, or leave it empty to mark it missing",
         )
     if check == "few_categories":
@@ -148,7 +161,7 @@ def _breach(failure: pd.Series, table: pd.DataFrame, params: DatasetParams) -> T
         remedy = "set dataset.target to another column" if column == params.target else "add it to dataset.drop"
         return TableError(f"{where} holds no value at all", f"{remedy} in params.yaml")
     return TableError(
-        f"{where} holds {failure['failure_case']!r}; the target of a regression must be a number",
+        f"{where} holds {shown(failure['failure_case'])}; the target of a regression must be a number",
         "correct the value or leave it empty to drop the row; for labels set dataset.task: classification",
     )
 
@@ -157,7 +170,7 @@ def _too_many_categories(column: pd.Series, where: str, params: DatasetParams) -
     no_number = pd.to_numeric(column, errors="coerce").isna() & column.notna()
     values = column[no_number] if no_number.mean() < 0.5 and no_number.any() else column.dropna()
     problem = f"{where} is text with {column.nunique()} different values, more than dataset.max_categories "
-    problem += f"({params.max_categories}); row {values.index[0] + 1} is {values.iloc[0]!r}"
+    problem += f"({params.max_categories}); row {values.index[0] + 1} is {shown(values.iloc[0])}"
     if values is not column and len(values) < len(column.dropna()):
         return TableError(problem, f"if it is a number column, correct what is no number in it ({len(values):,} rows)")
     return TableError(problem, "add it to dataset.drop, or raise dataset.max_categories, in params.yaml")

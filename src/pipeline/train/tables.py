@@ -186,9 +186,11 @@ def _scaler(known: dict[str, list[float]], transformer: FeatureTransformer, X: p
         mean, variance = known.get(name, (0.0, 1.0))
         numbers = {*transformer.numeric_names, *transformer.neighbor_names}
         if name not in known and name in numbers and X[name].notna().any():
-            mean, variance = np.nanmean(X[name], dtype=np.float64), np.nanvar(X[name], dtype=np.float64)
+            values = X[name].to_numpy(np.float64)  # whose squares are finite
+            mean, variance = np.nanmean(values), np.nanvar(values)
         scaler.mean_[place], scaler.var_[place] = mean, variance
-    scaler.scale_ = np.sqrt(np.where(scaler.var_ > 0, scaler.var_, 1.0))
+    deviation = np.sqrt(scaler.var_)
+    scaler.scale_ = np.where(deviation >= np.finfo(np.float32).tiny, deviation, 1.0)  # by less, 32 bits cannot divide
     scaler.n_samples_seen_ = len(X)
     return scaler
 
