@@ -1,12 +1,13 @@
 """Which runs of a store may be pruned: failed ones, and finished experiments of which no version was made."""
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.paths import BEST_MODEL_INFO, checkout_of
-from pipeline.store.orphans import EXPERIMENT_STAGES
+from pipeline.store.orphans import EXPERIMENT_STAGES, HISTORY
 from pipeline.store.pages import pages
 
 if TYPE_CHECKING:
@@ -82,6 +83,18 @@ def trees_to_prune(client: "MlflowClient", ended_before: int, deleted_too: bool)
             ):
                 found.append(tree)
     return found
+
+
+def empty_models_of_server(client: "MlflowClient", older_than_ms: float = math.inf) -> list[str]:
+    """Return the registered models that have neither versions nor a history."""
+    used = {version.name for version in pages(client.search_model_versions)}
+    return [
+        model.name
+        for model in pages(client.search_registered_models)
+        if model.name not in used
+        and not any(tag.startswith(HISTORY) for tag in model.tags)
+        and model.last_updated_timestamp < older_than_ms
+    ]
 
 
 def kept_of(client: "MlflowClient") -> Kept:

@@ -12,7 +12,7 @@ from pipeline.store.locations import is_inside
 
 RUN_ID, MODEL_ID = re.compile("[0-9a-f]{32}"), re.compile("m-[0-9a-f]{32}")
 EXPERIMENT_STAGES = ("experiment", "production_candidate")  # values of the tag `stage` of runs that hold a model
-HISTORY = "transition.%"  # tags of a registered model that keep its history
+HISTORY = "transition."  # how the tags of a registered model begin that keep its history
 PRUNE = "python src/store.py prune --no-dry-run"
 RESTORE = "python src/store.py restore FILE (of a backup that has them)"
 Ids = list[str]
@@ -73,7 +73,7 @@ def empty_models(connection: sqlite3.Connection, older_than_ms: int | None = Non
     query = """select name from registered_models where name not in (select name from model_versions)
         and name not in (select name from registered_model_tags where key like ?)
         and (? is null or last_updated_time < ?) order by name"""
-    return [name for (name,) in connection.execute(query, (HISTORY, older_than_ms, older_than_ms))]
+    return [name for (name,) in connection.execute(query, (f"{HISTORY}%", older_than_ms, older_than_ms))]
 
 
 def stale_runs(connection: sqlite3.Connection) -> Ids:

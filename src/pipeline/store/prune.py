@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import PipelineError
 from pipeline.stale import sweep_runs
-from pipeline.store.candidates import Tree, kept_of, trees_to_prune
+from pipeline.store.candidates import Tree, empty_models_of_server, kept_of, trees_to_prune
 from pipeline.store.database import LocalStore, path_of, reading, tables_of, writing
 from pipeline.store.locks import CARE, REGISTRY, held
 from pipeline.store.orphans import empty_models, unnamed_folders
@@ -68,7 +68,7 @@ def prune(client: "MlflowClient", store: LocalStore | None, older_than: str, dry
         trees, folders, models = _of_local(client, store, before)
         _print_table(trees, _sizes(store, trees), folders, models)
         if trees or folders or models:
-            print("nothing was removed; to do it: python src/store.py prune --no-dry-run --older-than", older_than)
+            print(f"nothing was removed; to do it: python src/store.py prune --older-than {older_than} --no-dry-run")
         return trees
     with held(store.home, CARE, REGISTRY):
         sweep_runs(client)
@@ -99,12 +99,15 @@ def _of_local(client: "MlflowClient", store: LocalStore, before: int) -> tuple[l
 
 def _prune_server(client: "MlflowClient", before: int, dry_run: bool) -> list[Tree]:
     trees = trees_to_prune(client, before, deleted_too=False)
-    _print_table(trees, None, {}, [])
-    if not trees:
+    models = empty_models_of_server(client, before)
+    _print_table(trees, None, {}, models)
+    if not trees and not models:
         return trees
     if dry_run:
         print("nothing was removed; to do it, add --no-dry-run")
         return trees
+    for name in models:
+        client.delete_registered_model(name)
     kept = kept_of(client)  # once more: a registration may have come between
     for tree in trees:
         if kept.run_ids.isdisjoint(tree.run_ids) and kept.model_ids.isdisjoint(tree.model_ids):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import StoreError
 from pipeline.stale import stale_runs
+from pipeline.store.candidates import empty_models_of_server
 from pipeline.store.database import LocalStore, reading, tables_of
 from pipeline.store.locations import former_homes
 from pipeline.store.orphans import PRUNE, Orphans, experiment_folders, orphans_of
@@ -68,11 +69,7 @@ def status_of_local(store: LocalStore) -> str:
 
 def status_of_server(client: "MlflowClient", uri: str) -> str:
     """Return what the client of a server, or of a database of another kind, can tell of a store, as text."""
-    holdings, empty = holdings_of_server(client), []
-    for name, versions in holdings.versions.items():
-        tags = client.get_registered_model(name).tags if not versions else {}
-        if not versions and not any(tag.startswith("transition.") for tag in tags):
-            empty.append(name)
+    holdings, empty = holdings_of_server(client), empty_models_of_server(client)
     stale = [run.info.run_id for run in stale_runs(client)]
     kinds = [
         Orphans("registered models without a version", empty, PRUNE),
