@@ -220,7 +220,7 @@ class GateParams(Section):
         from pipeline.metrics import DIRECTIONS
 
         if self.metric is not None and self.metric not in DIRECTIONS:
-            raise ValueError(f"`metric` is {self.metric!r}; it is null or one of {', '.join(DIRECTIONS)}")
+            raise ValueError(f"`metric` is {shown(self.metric)}; it is null or one of {', '.join(DIRECTIONS)}")
         if len(set(self.slices)) < len(self.slices):
             raise ValueError("`slices` names a column twice")
         return self
