@@ -84,7 +84,7 @@ def test_what_is_sound_passes(exported: Path, trained: Trained) -> None:
         "metadata",
         "recorded",
         "files",
-        "model file",
+        "model files",
         "same as store",
         "predictions",
         "latest",
@@ -170,9 +170,21 @@ def test_more_or_fewer_files_are_found(exported: Path) -> None:
         shutil.rmtree(compiled)
     assert found["files"] == (
         "model/conda.yaml is missing; model/more.py was not exported; model/code/__pycache__ was not exported: "
-        "Python writes it when a model is served from here; remove it"
+        "Python writes it when a model is loaded from here, unless PYTHONDONTWRITEBYTECODE=1; remove it"
     )
-    assert "model/conda.yaml differs from the store's" in found["same as store"]
+    assert found["same as store"] == "model/conda.yaml differs from the store's; model/more.py differs from the store's"
+
+
+def test_what_python_compiles_when_a_model_is_loaded_from_the_store_is_no_difference(
+    exported: Path, trained: Trained
+) -> None:
+    stored = trained.folder / f"mlruns/small/models/{trained.experiments[0].model_id}/artifacts/code/__pycache__"
+    stored.mkdir()
+    try:
+        (stored / "x.cpython-311.pyc").write_bytes(b"")
+        assert failed() == {}
+    finally:
+        shutil.rmtree(stored)
 
 
 def test_metadata_must_be_whole_and_of_this_version(exported: Path) -> None:
@@ -228,10 +240,14 @@ def test_a_changed_model_in_the_store_is_found(exported: Path, trained: Trained,
     with put_back(stored):
         flip(stored)
         found = failed(version)
-        assert found["model file"].startswith("model.ubj of the store's model is not that of the run's tag")
-        assert found["predictions"].startswith(UNLOADED + "model file")
+        assert found["model files"].startswith("model.ubj of the store's model is not that of the run's tag")
+        assert found["predictions"].startswith(UNLOADED + "model files")
         stored.unlink()
-        assert "cannot be read" in failed(version)["model file"]
+        assert "cannot be read" in failed(version)["model files"]
+    others = stored.with_name("code") / "pipeline" / "features.py"
+    with put_back(others):
+        others.write_text("import os\n")
+        assert failed(version)["model files"].startswith("some file of the store's model is not that of the run's tag")
     assert failed(version) == {}
 
 
@@ -283,6 +299,9 @@ def test_what_answers_otherwise_is_found(exported: Path, trained: Trained, tmp_p
     model.fit(*_some_rows(model.n_features_in_))
     joblib.dump(model, other / "model.pkl")
     model.save_model(other / "model" / "model.ubj")
+    described = other / "model" / "features.json"
+    digest = {"model_sha256": sha256(other / "model" / "model.ubj")}
+    described.write_text(json.dumps(json.loads(described.read_text()) | digest))
     assert problems_of_answers(store, other) == [
         "model/ predicts otherwise than the store's model",
         "model.pkl predicts otherwise than the store's model",

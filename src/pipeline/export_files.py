@@ -78,9 +78,8 @@ def _extra(names: set[str]) -> list[str]:
     """Say which files do not belong there, and of compiled Python, which takes the place of its source, where from."""
     compiled = sorted({name.partition(COMPILED)[0] + COMPILED for name in names if COMPILED in name.split("/")})
     others = sorted(name for name in names if COMPILED not in name.split("/"))
-    return [f"{name} was not exported" for name in others] + [
-        f"{name} was not exported: Python writes it when a model is served from here; remove it" for name in compiled
-    ]
+    why = "Python writes it when a model is loaded from here, unless PYTHONDONTWRITEBYTECODE=1; remove it"
+    return [f"{name} was not exported" for name in others] + [f"{name} was not exported: {why}" for name in compiled]
 
 
 def _stays_within(name: str) -> bool:

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import PipelineError
-from pipeline.export_files import EXPORT_AGAIN, METADATA, read_metadata
+from pipeline.export_files import COMPILED, EXPORT_AGAIN, METADATA, read_metadata
 from pipeline.features import FEATURES_FILE
 from pipeline.files import sha256
+from pipeline.logged_files import LOGGED_SHA256, logged_sha256
 from pipeline.register.checks import Check, Subject, checked
 from pipeline.register.export import EXPORT_SHA256
 from pipeline.register.package import ONNX_FILE, ONNX_FOLDER
@@ -19,16 +20,16 @@ if TYPE_CHECKING:
 def metadata(subject: Subject, export: Path) -> Check:
     """Check that metadata.json is whole and of this version."""
     try:
-        metadata = read_metadata(export)
+        stated = read_metadata(export)
     except PipelineError as error:
         return Check("metadata", False, error.problem)
     version = subject.version
     expected = {"name": version.name, "version": int(version.version), "run_id": version.run_id}
     expected |= {name: version.tags.get(name) for name in ("data_sha256", "git_commit")}
     problems = [
-        f"{METADATA} says {key} {metadata.get(key)!r}, the registry {value!r}"
+        f"{METADATA} says {key} {stated.get(key)!r}, the registry {value!r}"
         for key, value in expected.items()
-        if metadata.get(key) != value
+        if stated.get(key) != value
     ]
     return checked("metadata", problems, f"{METADATA} is of this version and its run")
 
@@ -61,21 +62,22 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0]
 
 
-def model_file(subject: Subject, store: Path) -> list[str]:
-    """Return what is wrong with the one file of the store's model that holds what was fitted."""
+def model_files(subject: Subject, store: Path) -> list[str]:
+    """Return what is wrong with the files of the store's model, by the tags of its run and of the version."""
     try:
         name = str(json.loads((store / FEATURES_FILE).read_text(encoding="utf-8"))["model_file"])
         if Path(name).name != name:
             return [f"{FEATURES_FILE} of the store's model names {name!r}, which is not one of its files"]
-        digest = sha256(store / name)
+        found = {"model_sha256": sha256(store / name), LOGGED_SHA256: logged_sha256(store)}
     except (OSError, ValueError, KeyError, TypeError) as error:
         return [f"{FEATURES_FILE} of the store's model, or the file it names, cannot be read: {_first_line(error)}"]
     problems = []
     for whose, tags in (("run", subject.run_tags), ("version", subject.version.tags)):
         if "model_sha256" not in tags:
             problems.append(f"the {whose} has no tag model_sha256")
-        elif tags["model_sha256"] != digest:
-            problems.append(f"{name} of the store's model is not that of the {whose}'s tag model_sha256")
+        for tag, what in (("model_sha256", name), (LOGGED_SHA256, "some file")):
+            if tags.get(tag, found[tag]) != found[tag]:  # runs of earlier versions lack the second
+                problems.append(f"{what} of the store's model is not that of the {whose}'s tag {tag}")
     return problems
 
 
@@ -104,5 +106,7 @@ def _differences_of_graph(subject: Subject, exported: Path, temporary: Path) -> 
 
 
 def _hashes(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file, but for what Python compiles when a model is loaded from the store."""
     files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    files = (path for path in files if COMPILED not in path.parts)
     return {path.relative_to(folder).as_posix(): sha256(path) for path in files}

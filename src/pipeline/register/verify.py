@@ -20,7 +20,7 @@ from pipeline.register.checks import (
     registered,
     run_finished,
 )
-from pipeline.register.file_checks import differences, download, metadata, model_file, recorded
+from pipeline.register.file_checks import differences, download, metadata, model_files, recorded
 from pipeline.register.same_answers import problems_of_answers
 from pipeline.register.versions import in_stage
 from pipeline.registered import find_run, find_version
@@ -28,7 +28,7 @@ from pipeline.registered import find_run, find_version
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-HASHES = ("metadata", "recorded", "files", "model file", "same as store")  # names of checks
+HASHES = ("metadata", "recorded", "files", "model files", "same as store")  # names of checks
 
 
 def verify(client: "MlflowClient", model_name: str, folder: Path, version: int | None) -> list[Check]:
@@ -105,7 +105,7 @@ def _checks(subject: Subject, temporary: Path) -> Iterator[Check]:
     else:
         checks += [needs_no_export(subject.version)]
     missing = download(subject.version, store)
-    checks += [checked("model file", missing or model_file(subject, store), "the one that the run wrote")]
+    checks += [checked("model files", missing or model_files(subject, store), "those that the run wrote")]
     if export:
         different = missing or differences(subject, export, store, temporary)
         checks += [checked("same as store", different, "every file of model/, byte for byte")]
