@@ -141,6 +141,23 @@ def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
 
 
 @pytest.fixture
+def told(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Return a function whose lines are printed when the tests have ended: how many kills, how many versions."""
+    return lambda line: record_property("told", line)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests counted."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    called = [report for report in reports if getattr(report, "when", "") == "call"]
+    lines = [value for report in called for name, value in report.user_properties if name == "told"]
+    if lines:
+        terminalreporter.section("counted")
+        for line in lines:
+            terminalreporter.line(str(line))
+
+
+@pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
     """Return a function that runs a script of src/ in this process, in the current folder, and gives its exit code."""
     import importlib

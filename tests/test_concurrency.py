@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def test_registrations_at_once_lose_none(
     folder: Path,
     trained_once: Trained,
     zygote: Zygote,
-    capsys: pytest.CaptureFixture[str],
+    told: Callable[[str], None],
     numbers: tuple[int, ...],
 ) -> None:
     name = "at-once-" + "-".join(map(str, numbers))
@@ -69,12 +70,11 @@ def test_registrations_at_once_lose_none(
     moves = history(client, name)
     assert all(move.done for move in moves)
     assert moves[-1].version == int(production.version)
-    with capsys.disabled():
-        print(f"\n{len(runs)} registrations at once, of {len(set(runs))} runs: {len(versions)} versions written")
+    told(f"{len(runs)} registrations at once, of {len(set(runs))} runs: {len(versions)} versions written")
 
 
 def test_two_trainings_at_once_while_the_page_reads(
-    folder: Path, zygote: Zygote, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, zygote: Zygote, tmp_path: Path, told: Callable[[str], None]
 ) -> None:
     other = tmp_path / "other"
     shutil.copytree(folder, other, symlinks=True)
@@ -106,8 +106,7 @@ def test_two_trainings_at_once_while_the_page_reads(
     assert len(experiments) == 6
     hashes = {(run.info.run_name, run.data.tags["model_sha256"]) for run in experiments}
     assert len(hashes) == 3, "the same data and params gave different models"
-    with capsys.disabled():
-        print(f"\n2 trainings at once: {len(runs)} runs FINISHED, while the page answered {len(answers)} requests")
+    told(f"2 trainings at once: {len(runs)} runs FINISHED, while the page answered {len(answers)} requests")
 
 
 def _wait_for(address: str) -> None:
