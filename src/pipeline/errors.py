@@ -90,7 +90,9 @@ def run_script(main: Callable[[], object]) -> NoReturn:
         if not type(error).__module__.startswith(STORE_MODULES):
             raise
         detail = " ".join(str(error).split())[:500]
-        remedy = "see what it says (`python src/store.py status`), mend that, and run the command again"
+        remedy = "mend what it says (python src/store.py status tells of the store), and run the command again"
+        if "disk is full" in detail or "No space left" in detail:
+            remedy = "free disk space (python src/store.py prune tells what may go), and run the command again"
         print(f"error: the MLflow store failed: {detail}\n  -> {remedy}", file=sys.stderr)
         sys.exit(2)
     sys.exit(0)
