@@ -79,7 +79,7 @@ def test_a_version_is_trained_again_after_all_has_moved_on(
     assert git(here, "worktree", "list").count("\n") == 0
 
 
-def test_a_run_keeps_its_params_in_their_order_and_its_pipeline_folder(trained: Trained) -> None:
+def test_a_run_keeps_its_params_in_their_order_and_its_pipeline_folder(trained: Trained, tmp_path: Path) -> None:
     run_id = trained.experiments[0].run_id
     stored = yaml.safe_load(mlflow.artifacts.load_text(f"runs:/{run_id}/params.yaml"))
     used = load_params().model_dump(by_alias=True)
@@ -87,8 +87,10 @@ def test_a_run_keeps_its_params_in_their_order_and_its_pipeline_folder(trained: 
     assert list(stored["dataset"]) == list(used["dataset"])
     assert list(stored["train"]["search"]["space"]["xgboost"]) == ["max_depth", "learning_rate"]
     assert open_store().get_run(run_id).data.tags["pipeline_folder"] == "."
-    (trained.folder / "examples" / "one").mkdir(parents=True)
-    assert git_tags(trained.folder / "examples" / "one")["pipeline_folder"] == "examples/one"
+    git(trained.folder, "clone", "--quiet", ".", str(tmp_path / "clone"))
+    below = tmp_path / "clone" / "examples" / "one"
+    below.mkdir(parents=True)
+    assert git_tags(below)["pipeline_folder"] == "examples/one"
 
 
 def stub(folder: Path, code: str) -> str:

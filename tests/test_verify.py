@@ -93,7 +93,7 @@ def test_what_is_sound_passes(exported: Path, trained: Trained) -> None:
     assert failed(1) == failed(2) == {}
     details = {check.name: check.detail for check in verify(open_store(), NAME, exported, 2)}
     assert details["export"] == "none, and none is needed outside Production"
-    assert details["predictions"] == "the model answers its input example"
+    assert details["predictions"] == "of the input example, finite"
     assert details["run"] == f"{trained.experiments[2].run_id} is FINISHED"
     assert details["latest"] == "v001 is in Production"
 

@@ -113,5 +113,5 @@ def _checks(subject: Subject, temporary: Path) -> Iterator[Check]:
     if wrong := [check.name for check in checks if check.name in HASHES and not check.passed]:
         yield Check("predictions", False, f"not tried: nothing is loaded before these are right: {', '.join(wrong)}")
     else:
-        fine = "for its input example the store's model's" if export else "the model answers its input example"
+        fine = "of the input example, equal to those of the store's model" if export else "of the input example, finite"
         yield checked("predictions", problems_of_answers(store, export), fine)
