@@ -182,6 +182,8 @@ def test_a_space_is_accepted_or_refused_and_what_is_accepted_can_be_searched(dat
          "xgboost.gamma: it takes a section with the keys low"),
         ("train", {"search": {"space": {"xgboost": {"gamma": [None]}}}},
          "`space.xgboost.gamma` holds None; it takes 0 or"),
+        ("train", {"search": {"space": {"nn": {"alpha": {"low": "3e-2", "high": 1}}}}},
+         r"alpha.low: it takes a number .it is '3e-2'; YAML takes 3e-2 for text: write 3.0e-2"),
         ("train", {"search": {"max_rounds": 10**7}}, "max_rounds: it takes a whole number from 1 to 100000"),
         ("features", [], "features: it takes a section with the keys neighbors, flux .it is ...$"),
         ("features", {"neighbors": {"k": 5000, "by": ["a"]}}, "neighbors.k: it takes a whole number from 1 to 1000"),

@@ -34,7 +34,7 @@ BOUNDED = settings(
     derandomize=True,
     database=None,
     deadline=None,
-    max_examples=120,
+    max_examples=80,
     suppress_health_check=list(HealthCheck),
 )
 TINY = {
@@ -430,7 +430,7 @@ def test_names_that_are_paths_markup_and_formats_go_the_whole_way(
     pipeline_folder: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     hostile_table(["../../x", "<b>%s{}</b>\n", "a" * 400]).to_csv("data.csv", index=False)
-    models = {**TINY, "experiment_name": "small", "models": ["random_forest", "xgboost"], "explain_rows": 10}
+    models = {**TINY, "experiment_name": "small", "models": ["xgboost"], "explain_rows": 10}
     dataset = {"path": "data.csv", "target": "y", "task": "classification"}
     change_params(pipeline_folder, dataset=dataset, features={}, train=models)
     outside = files(pipeline_folder.parent) if pipeline_folder.parent != pipeline_folder else {}

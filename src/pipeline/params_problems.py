@@ -110,7 +110,7 @@ def in_words(schema: Schema, whole: Schema) -> str:
         told = [
             in_words(option, whole) for option in options if not (option.get("type") == "integer" and "number" in kinds)
         ]
-        return " or ".join([", ".join(told[:-1]), told[-1]])
+        return " or ".join([", ".join(told[:-1]), told[-1]] if told[1:] else told)
     (only,) = options
     if "enum" in only:
         return f"one of {', '.join(map(str, only['enum']))}"
