@@ -1,5 +1,5 @@
 # make repro   a fresh clone to a registered model       make test   the tests
-# make lint    style and types                           make lock   requirements.lock and uv.lock
+# make lint    style and types                           make lock   requirements.lock, uv.lock, deploy's lock
 
 PYTHON ?= python3.11
 BIN := $(CURDIR)/.venv/bin
@@ -21,6 +21,9 @@ lint: .venv/installed
 lock: .venv/installed
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command "make lock" requirements.txt --output-file requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+		--constraint requirements.lock --custom-compile-command "make lock" \
+		deploy/mlflow/requirements.txt --output-file deploy/mlflow/requirements.lock
 	uv lock --quiet
 
 .venv/installed: requirements.lock

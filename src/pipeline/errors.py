@@ -89,7 +89,9 @@ def run_script(main: Callable[[], object]) -> NoReturn:
     except Exception as error:
         if not type(error).__module__.startswith(STORE_MODULES):
             raise
-        detail = " ".join(str(error).split())[:500]
+        from pipeline.tracking import without_password
+
+        detail = without_password(" ".join(str(error).split()))[:500]
         remedy = "mend what it says (python src/store.py status tells of the store), and run the command again"
         if "disk is full" in detail or "No space left" in detail:
             remedy = "free disk space (python src/store.py prune tells what may go), and run the command again"

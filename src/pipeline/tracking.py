@@ -12,6 +12,7 @@ from pipeline.store.create import check_schema, ensure_database, sweep
 from pipeline.store.database import SQLITE as SQLITE
 from pipeline.store.database import local_store, path_of
 from pipeline.store.locations import check_not_moved, check_there
+from pipeline.store.server import check_answers, is_server
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,6 +22,10 @@ QUIET_ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines for each run, with the password where the URI has one
+    # Of a server that serves artifacts: clients would otherwise ask its S3 themselves, which they need not reach.
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
 }
 # MLflow's own loggers whose INFO lines or deprecation notes concern this code and not its user.
 QUIET_LOGGERS = {
@@ -79,11 +84,15 @@ def open_store() -> "MlflowClient":
             check_schema(store)
             check_not_moved(store)
             sweep(store)
+        elif is_server(uri):
+            check_answers(uri, without_password(uri))
         client = mlflow.MlflowClient()
         client.search_experiments(max_results=1)
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         detail = without_password(str(error).strip().split("\n")[0])
-        remedy = "check MLFLOW_TRACKING_URI and that the server runs"
+        remedy = (
+            "check MLFLOW_TRACKING_URI, and MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD if one signs in there"
+        )
         if store:
             remedy = f"make {store.home} writable, free disk space, or move a broken {store.database.name} away"
         raise StoreError(f"the MLflow store {without_password(uri)} cannot be used: {detail}", remedy) from None

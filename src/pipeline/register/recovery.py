@@ -10,6 +10,7 @@ from pipeline.processes import is_owner_gone
 from pipeline.register import history
 from pipeline.register.export import export_folder, exported_run, exports_of, is_sound, point_latest_at, points_at
 from pipeline.register.versions import MADE_BY, PENDING, align_aliases, in_stage, remove_empty_model, remove_version
+from pipeline.stale import another_users_left_alone
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -23,11 +24,12 @@ def recover(client: "MlflowClient", name: str, folder: Path) -> None:
     point at the export of the version of `name` in Production, where that has a sound one.
     """
     sweep_outputs(folder)
-    for model in client.search_registered_models():
-        _finish_moves(client, model)
-        _take_back_versions(client, model)
-        if is_owner_gone(model.tags.get(MADE_BY, "")):
-            remove_empty_model(client, model.name)
+    for model in client.search_registered_models(max_results=1000):
+        with another_users_left_alone():
+            _finish_moves(client, model)
+            _take_back_versions(client, model)
+            if is_owner_gone(model.tags.get(MADE_BY, "")):
+                remove_empty_model(client, model.name)
     current = in_stage(client, name, "Production")
     if current is None:
         return
