@@ -2,7 +2,6 @@
 
 from datetime import date
 from decimal import Decimal
-from types import UnionType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
 # Of a target, whose squared errors must stay finite in XGBoost's 32 bits.
 LARGEST_TARGET = 1e18
+PLAIN = (bool, str, int, float)  # of columns with values of several kinds
 LONGEST_LIST = 1000  # characters of names in a message
 
 
@@ -88,7 +88,7 @@ def _typed(column: pd.Series, params: DatasetParams) -> pd.Series:
     kind = kind_of(column)
     if column.name == params.target:
         if params.task == "classification":
-            _check_plain(column, bool | str | int | float | date | Decimal, params)
+            _check_plain(column, (*PLAIN, date, Decimal), params)
             return as_text(column)
         return column if kind in ("number", "boolean") else column.astype(object)  # which pandera says what is wrong of
     if column.name in params.no_inputs:  # kept for the split only
@@ -99,15 +99,16 @@ def _typed(column: pd.Series, params: DatasetParams) -> pd.Series:
         return column.astype("float64")
     if kind == "boolean":
         return as_text(column) if column.isna().any() else column.astype("bool")
-    _check_plain(column, bool | str | int | float, params)
+    _check_plain(column, PLAIN, params)
     return as_text(column)
 
 
-def _check_plain(column: pd.Series, kinds: UnionType, params: DatasetParams) -> None:
+def _check_plain(column: pd.Series, kinds: tuple[type, ...], params: DatasetParams) -> None:
     """Refuse a column of objects with values of other kinds than these."""
     if kind_of(column) is not None:
         return
-    for row, value in column.dropna().items():
+    known = column.dropna()
+    for row, value in zip(known.index, known, strict=True):
         if not isinstance(value, kinds):
             raise TableError(
                 f"{params.path}: column {column.name!r} holds {type(value).__name__} values, neither numbers nor text: "
@@ -152,7 +153,7 @@ def _breach(failure: pd.Series, table: pd.DataFrame, params: DatasetParams) -> T
     check = str(failure["check"])
     if check == "finite":
         return TableError(
-            f"{where} holds {shown(failure['failure_case'])}, which is infinite to XGBoost, whose numbers have 32 bits",
+            f"{where} holds {failure['failure_case']}, which is infinite to XGBoost, whose numbers have 32 bits",
             "correct the value, or leave it empty to mark it missing",
         )
     if check == "few_categories":
