@@ -11,7 +11,7 @@ repro: .venv/installed
 	dvc repro
 
 test: .venv/installed
-	pytest
+	pytest --numprocesses 2 --dist loadfile
 
 lint: .venv/installed
 	ruff format --check .

@@ -31,7 +31,6 @@ from pipeline.train.stage import train
 from repositories import change_params, commit
 from servers import S3_CLIENT, Server, mlflow_server, s3_client
 
-pytestmark = pytest.mark.xdist_group("server")  # one process of a parallel run starts it
 TRAINER, READER, PASSWORD = "trainer", "reader", "a password of 28 characters"
 DIRECT = "small-direct"  # an experiment whose files clients write to S3 themselves
 
