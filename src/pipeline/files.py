@@ -38,9 +38,9 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield written
         written.chmod(0o644)
-        _to_disk(written)
+        to_disk(written)
         written.replace(path)
-        _to_disk(path.parent)
+        to_disk(path.parent)
     finally:
         written.unlink(missing_ok=True)
 
@@ -58,12 +58,12 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         yield written
         for folder, _, files in os.walk(written):
             for name in files:
-                _to_disk(Path(folder) / name)
-            _to_disk(Path(folder))
+                to_disk(Path(folder) / name)
+            to_disk(Path(folder))
         if path.exists():
             path.rename(replaced)
         written.rename(path)
-        _to_disk(path.parent)
+        to_disk(path.parent)
     finally:
         shutil.rmtree(written, ignore_errors=True)
         shutil.rmtree(replaced, ignore_errors=True)
@@ -75,7 +75,7 @@ def replace_link(link: Path, target: str) -> None:
     made.unlink(missing_ok=True)
     made.symlink_to(target)
     made.replace(link)
-    _to_disk(link.parent)
+    to_disk(link.parent)
 
 
 def sweep_files(*folders: Path) -> list[Path]:
@@ -99,7 +99,8 @@ def _owner_of(path: Path) -> str:
     return f"{host}~{pid}~{started}" if before.endswith(f".{host}") else ""
 
 
-def _to_disk(path: Path) -> None:
+def to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import PipelineError, RegistryError
-from pipeline.export_files import damages
+from pipeline.export_files import METADATA, damages
 from pipeline.files import read_json, replace_link, replacing_folder, sha256, write_json
 from pipeline.logged_files import LOGGED_SHA256, logged_sha256
 from pipeline.paths import EXPORTS, checkout_of
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import Model
 
-METADATA = "metadata.json"
 EXPORT_SHA256 = "export_sha256"  # tag of a version: of its export's metadata.json, which has those of all other files
 
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.paths import checkout_of
+from pipeline.store.locks import REGISTRY
 from pipeline.tracking import SQLITE, store_uri
 
 
@@ -15,7 +16,7 @@ def registry_lock() -> Iterator[None]:
 
     place = _place()
     place.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(place / "registry.lock")
+    lock = FileLock(place / REGISTRY)
     try:
         lock.acquire(timeout=1)
     except Timeout:

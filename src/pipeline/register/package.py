@@ -63,7 +63,7 @@ def _package(client: "MlflowClient", candidate: Candidate, folder: Path) -> str:
         logged = mlflow.artifacts.download_artifacts(f"models:/{candidate.model_id}", dst_path=name)
         served = RawRowsModel(Path(logged))
         graph = to_onnx(served.transformer, served.feature_names, served.model, served.labels)
-        timing = check(graph, served.transformer, rows, lambda some: _answers(served, some))
+        timing = check(graph, served.transformer, rows, lambda some: by_output(served.predict(some)))
         saved = Path(name) / ONNX_FOLDER
         requirements = [f"{package}=={version(package)}" for package in ("onnx", "onnxruntime")]
         mlflow.onnx.save_model(
@@ -89,9 +89,8 @@ def _package(client: "MlflowClient", candidate: Candidate, folder: Path) -> str:
     )
 
 
-def _answers(served: RawRowsModel, rows: pd.DataFrame) -> dict[str, NDArray[Any]]:
+def by_output(predicted: NDArray[Any] | pd.DataFrame) -> dict[str, NDArray[Any]]:
     """Return what a model answers by the names of the graph's outputs."""
-    predicted = served.predict(rows)
     if not isinstance(predicted, pd.DataFrame):
         return {"prediction": predicted}
     return {"prediction": predicted["prediction"].to_numpy(), "probabilities": predicted.iloc[:, 1:].to_numpy()}

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.register.onnx_check import GraphDiffers, check
-from pipeline.register.package import ONNX_FILE
+from pipeline.register.package import ONNX_FILE, by_output
 from pipeline.serve.raw_rows import RawRowsModel
 
 
@@ -68,11 +68,8 @@ def _same(found: Any, expected: Any) -> bool:
 def _graph_answers(graph: Path, example: pd.DataFrame, of_store: RawRowsModel, expected: Any) -> bool:
     import onnx
 
-    answers = {"prediction": expected}
-    if isinstance(expected, pd.DataFrame):
-        answers = {"prediction": expected["prediction"].to_numpy(), "probabilities": expected.iloc[:, 1:].to_numpy()}
     try:
-        check(onnx.load(str(graph)), of_store.transformer, example, lambda _: answers)
+        check(onnx.load(str(graph)), of_store.transformer, example, lambda _: by_output(expected))
     except GraphDiffers:
         return False
     return True

@@ -1,12 +1,11 @@
 """A new store's database appears whole or not at all; one of another MLflow is left alone."""
 
-import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
 from pipeline.errors import StoreError
-from pipeline.files import beside, sweep_files
+from pipeline.files import beside, sweep_files, to_disk
 from pipeline.store.database import JOURNALS, SQLITE, LocalStore, reading, tables_of
 
 BEFORE_RESTORE = ".before-restore-"  # in the name of a store that a restore replaced
@@ -90,15 +89,6 @@ def sweep(store: LocalStore) -> None:
     """Remove what killed processes left unfinished in the store's folder and beside it."""
     with suppress(OSError):  # of a store that may only be read
         sweep_files(store.home, store.home.parent)
-
-
-def to_disk(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _check_no_stopped_restore(home: Path) -> None:

@@ -8,11 +8,11 @@ from datetime import datetime
 from pathlib import Path
 
 from pipeline.errors import StoreError
-from pipeline.files import beside
+from pipeline.files import beside, to_disk
 from pipeline.processes import is_gone
 from pipeline.store.archive import DATABASE, unpack
 from pipeline.store.backup import check_integrity
-from pipeline.store.create import BEFORE_RESTORE, sweep, to_disk
+from pipeline.store.create import BEFORE_RESTORE, sweep
 from pipeline.store.database import LocalStore, connect, writing
 from pipeline.store.locks import CARE, CREATION, REGISTRY, held
 from pipeline.store.orphans import running
