@@ -226,7 +226,7 @@ class Store:
         files = self.folder / "logged" / logged.model_id
         files.mkdir(parents=True)
         fitted.save_model(files / "model.ubj")
-        write_view(RawRowsView(transformer, list(features.columns), task, inputs[:5]), "model.ubj", files)
+        write_view(RawRowsView(transformer, list(features.columns), task, inputs[:5]), files / "model.ubj", files)
         self.client.log_model_artifacts(logged.model_id, str(files))
         self.client.finalize_logged_model(logged.model_id, "READY")
         tags = {"model_sha256": sha256(files / "model.ubj")}

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,14 @@ import yaml
 from conftest import Trained
 from pipeline.errors import GateError, RegistryError
 from pipeline.params import RegisterParams
+from pipeline.processes import owner
 from pipeline.register.history import history, production_line
 from pipeline.register.listing import history_table, versions_table
+from pipeline.register.lock import registry_lock
+from pipeline.register.recovery import recover
 from pipeline.register.rollback import rollback
 from pipeline.register.stage import Request, register
+from pipeline.register.versions import MADE_BY, PENDING
 from pipeline.tracking import open_store
 from test_register import params, state
 
@@ -175,3 +181,50 @@ def test_flags_that_do_not_go_together_are_named(
     }.items():
         assert call("model_register", *arguments) == 2
         assert said in capsys.readouterr().err
+
+
+def test_the_way_back_does_not_hang_on_the_version_that_is_left(
+    three: list[str], trained: Trained, params: RegisterParams
+) -> None:
+    client, record = open_store(), Path("mlartifacts/registration/registered_model.json")
+    client.delete_model_version(params.model_name, "3")
+    assert rollback(params, trained.folder) == 2
+    assert not record.exists(), "what it named is gone, so the stage has to run again"
+    client.delete_run(three[0])
+    try:
+        with pytest.raises(RegistryError, match=r"no way back to version 1: .* has been deleted(?s:.*)--to VERSION"):
+            rollback(params, trained.folder)
+    finally:
+        client.restore_run(three[0])
+    assert state(client, params.model_name) == {1: ("Archived", []), 2: ("Production", ["production"])}
+
+
+def test_what_was_taken_out_by_hand_does_not_come_back(
+    three: list[str], trained: Trained, params: RegisterParams
+) -> None:
+    register(params, trained.folder, Request("Archived", three[2]))
+    assert not (EXPORTS / "latest").is_symlink()
+    assert rollback(params, trained.folder) == 2
+    assert (EXPORTS / "latest").readlink() == Path("v002")
+
+
+def test_a_killed_first_registration_is_taken_back_by_the_next(
+    trained: Trained, params: RegisterParams, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client, run_id = open_store(), trained.experiments[0].run_id
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    dead = f"{owner().split('~')[0]}~{gone.stdout.strip()}~1000000000"
+    elsewhere = trained.folder / "elsewhere" / "models" / "production"
+    for exports, is_there in ((str(EXPORTS.resolve()), False), (str(elsewhere), True)):
+        client.create_registered_model(params.model_name, tags={MADE_BY: dead})
+        pending = {PENDING: json.dumps({"owner": dead, "exports": exports})}
+        client.create_model_version(params.model_name, f"runs:/{run_id}/model", run_id=run_id, tags=pending)
+        export = Path(exports) / "v001"
+        export.mkdir(parents=True)
+        (export / "metadata.json").write_text(json.dumps({"run_id": run_id}))
+        with registry_lock():
+            recover(client, params.model_name, Path())
+        assert "is taken back" in capsys.readouterr().out
+        assert not client.search_registered_models(f"name = '{params.model_name}'")
+        assert export.exists() is is_there, "what another checkout exported is not this one's to remove"
+    assert register(params, trained.folder, Request("Production"))["version"] == 1

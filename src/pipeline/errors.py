@@ -1,5 +1,6 @@
 """Errors a user can cause and mend, and how a script reports them."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -82,6 +83,9 @@ def run_script(main: Callable[[], object]) -> NoReturn:
     except PipelineError as error:
         print(f"{error.label}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except BrokenPipeError:  # who read the output, such as head, wants no more of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
         remedy = "check that its folder is one, that you may write there, and that the disk has space"
         print(f"error: {error.filename or 'a file'}: {error.strerror or error}\n  -> {remedy}", file=sys.stderr)
@@ -101,13 +105,14 @@ def run_script(main: Callable[[], object]) -> NoReturn:
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
-    """Leave the program as soon as it is not within a database call.
+    """Leave the program as soon as it is within neither a database call nor a finalizer.
 
     A statement interrupted there keeps the database locked as long as its traceback lives, and the run's end could
-    not be written. So look again in a twentieth of a second.
+    not be written; an exception in an object's finalizer is lost. So look again in a twentieth of a second.
     """
     while frame is not None:
-        if str(frame.f_globals.get("__name__")).startswith(DATABASE_MODULES):
+        in_database = str(frame.f_globals.get("__name__")).startswith(DATABASE_MODULES)
+        if in_database or frame.f_code.co_name == "__del__":
             signal.signal(signal.SIGALRM, lambda _, later: _stop(signum, later))
             signal.setitimer(signal.ITIMER_REAL, 0.05)
             return

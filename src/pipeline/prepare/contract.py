@@ -152,8 +152,9 @@ def _breach(failure: pd.Series, table: pd.DataFrame, params: DatasetParams) -> T
         where += f", row {int(failure['index']) + 1},"
     check = str(failure["check"])
     if check == "finite":
+        largest = LARGEST_TARGET if column == params.target else LARGEST
         return TableError(
-            f"{where} holds {failure['failure_case']}, which is infinite to XGBoost, whose numbers have 32 bits",
+            f"{where} holds {failure['failure_case']}, which is more than {largest:.3g}, all that XGBoost's 32 bits take",
             "correct the value, or leave it empty to mark it missing",
         )
     if check == "few_categories":

@@ -116,6 +116,21 @@ def point_latest_at(export: Path) -> None:
     replace_link(export.parent / "latest", export.name)
 
 
+def take_latest_away(client: "MlflowClient", name: str, exports: Path) -> bool:
+    """Remove ``latest`` when no version is in Production any more, and return whether it was.
+
+    Unless it points at the export of an earlier store, of which this registry knows nothing.
+    """
+    versions = client.search_model_versions(f"name = '{name}'")
+    if any(version.current_stage == "Production" for version in versions):
+        return False
+    latest = exports / "latest"
+    if not latest.is_symlink() or exported_run(latest) not in {version.run_id for version in versions}:
+        return False
+    latest.unlink()
+    return True
+
+
 def points_at(export: Path) -> bool:
     """Return whether ``latest`` beside `export` is a link to it."""
     latest = export.parent / "latest"
@@ -134,7 +149,7 @@ def _check_same_run(export: Path, run_id: str) -> None:
     exported = exported_run(export)
     if exported not in (None, run_id):
         raise RegistryError(
-            f"{export} is the export of another run, {exported}, from an earlier store",
+            f"{export} is the export of another run, {exported}, from an earlier store or of another registered model",
             f"keep it elsewhere first: mv {export.parent} {export.parent}.old",
         )
 

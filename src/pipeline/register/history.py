@@ -102,7 +102,16 @@ def history(client: "MlflowClient", name: str) -> list[Transition]:
     """Return all moves of a registered model's versions, the oldest first; none when there is no such model."""
     models = client.search_registered_models(f"name = '{name}'")
     tags = models[0].tags if models else {}
-    return [Transition(**json.loads(tags[key])) for key in sorted(tags) if key.startswith(PREFIX)]
+    moves = [_read(tags[key]) for key in sorted(tags) if key.startswith(PREFIX)]
+    return [move for move in moves if move]
+
+
+def _read(tag: str) -> Transition | None:
+    """Return a move as its tag has it; None of a tag that another program wrote."""
+    try:
+        return Transition(**json.loads(tag))
+    except (TypeError, ValueError):
+        return None
 
 
 def last_of(moves: list[Transition], version: int) -> Transition | None:
@@ -114,9 +123,9 @@ def production_line(moves: list[Transition]) -> list[int]:
     """Return the versions that a rollback leads back through, the one in Production last."""
     line: list[int] = []
     for move in moves:
-        if move.stage != "Production":
-            continue
-        if move.how == "rollback" and move.version in line:
+        if move.stage != "Production":  # taken out by hand, if it was there
+            line = [version for version in line if version != move.version or move.origin != "Production"]
+        elif move.how == "rollback" and move.version in line:
             line = line[: line.index(move.version) + 1]
         else:
             line = [version for version in line if version != move.version] + [move.version]

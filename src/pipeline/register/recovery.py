@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING
 from pipeline.paths import sweep_outputs
 from pipeline.processes import is_owner_gone
 from pipeline.register import history
-from pipeline.register.export import export_folder, exported_run, exports_of, is_sound, point_latest_at, points_at
-from pipeline.register.versions import MADE_BY, PENDING, align_aliases, in_stage, remove_empty_model, remove_version
+from pipeline.register.export import (
+    export_folder,
+    exported_run,
+    exports_of,
+    is_sound,
+    point_latest_at,
+    points_at,
+    take_latest_away,
+)
+from pipeline.register.versions import MADE_BY, PENDING, align_aliases, in_stage, remove_empty_model
 from pipeline.stale import another_users_left_alone
 
 if TYPE_CHECKING:
@@ -27,11 +35,12 @@ def recover(client: "MlflowClient", name: str, folder: Path) -> None:
     for model in client.search_registered_models(max_results=1000):
         with another_users_left_alone():
             _finish_moves(client, model)
-            _take_back_versions(client, model)
+            _take_back_versions(client, model, folder)
             if is_owner_gone(model.tags.get(MADE_BY, "")):
                 remove_empty_model(client, model.name)
     current = in_stage(client, name, "Production")
     if current is None:
+        take_latest_away(client, name, exports_of(folder))
         return
     export = export_folder(exports_of(folder), current)
     if is_sound(client, current, export) and not points_at(export):
@@ -54,7 +63,7 @@ def _finish_moves(client: "MlflowClient", model: "RegisteredModel") -> None:
             print(f"recovered: the move of {model.name} version {move.version} to {move.stage} had not been made")
 
 
-def _take_back_versions(client: "MlflowClient", model: "RegisteredModel") -> None:
+def _take_back_versions(client: "MlflowClient", model: "RegisteredModel", folder: Path) -> None:
     for version in client.search_model_versions(f"name = '{model.name}'"):
         if PENDING not in version.tags:
             continue
@@ -65,7 +74,8 @@ def _take_back_versions(client: "MlflowClient", model: "RegisteredModel") -> Non
             client.delete_model_version_tag(version.name, str(version.version), PENDING)
             continue
         export = export_folder(Path(pending["exports"]), version)
-        if exported_run(export) == version.run_id:  # and not what an earlier store exported under that number
+        # Not what an earlier store exported under that number, nor what a store that this is a copy of uses.
+        if export.parent == exports_of(folder) and exported_run(export) == version.run_id and not points_at(export):
             shutil.rmtree(export)
-        remove_version(client, version)
+        client.delete_model_version(version.name, str(version.version))
         print(f"recovered: {version.name} version {version.version}, whose registration was killed, is taken back")

@@ -4,16 +4,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.errors import RegistryError
-from pipeline.files import read_json
+from pipeline.errors import PipelineError, RegistryError
 from pipeline.params import RegisterParams
-from pipeline.paths import REGISTERED_MODEL
-from pipeline.register.candidate import find_candidate
+from pipeline.register.candidate import Candidate, find_candidate
 from pipeline.register.export import export_version, point_latest_at
 from pipeline.register.history import history, production_line
 from pipeline.register.lock import registry_lock
+from pipeline.register.record import renew_record, unrecorded
 from pipeline.register.recovery import recover
-from pipeline.register.stage import write_record
 from pipeline.register.versions import in_stage, move
 from pipeline.stale import sweep_runs
 from pipeline.tracking import open_store
@@ -54,11 +52,12 @@ def rollback(params: RegisterParams, folder: Path, to: int | None = None, reason
         recover(client, name, folder)
         current = in_stage(client, name, "Production")
         target = _target(client, name, current, to)
-        candidate = find_candidate(client, folder, target.run_id)
+        candidate = _sound(client, target, folder)
         export = export_version(client, target, candidate, folder)
-        move(client, target, "Production", "rollback", reason)
-        point_latest_at(export)
-        _refresh_record(client, folder, name)
+        with unrecorded(folder) as before:
+            move(client, target, "Production", "rollback", reason)
+            point_latest_at(export)
+            renew_record(client, before, folder)
     left = f" instead of version {current.version}" if current else ""
     print(f"model_register: {name} version {target.version} is in Production again{left}")
     print(f"model_register: exported to {os.path.relpath(export, folder)}; latest points there")
@@ -89,11 +88,12 @@ def _target(client: "MlflowClient", name: str, current: "ModelVersion | None", t
     return versions[to]
 
 
-def _refresh_record(client: "MlflowClient", folder: Path, name: str) -> None:
-    """Let the output of stage model_register say the stage that its version has now."""
-    if not (folder / REGISTERED_MODEL).exists():
-        return
-    record = read_json(folder / REGISTERED_MODEL, "dvc repro -f -s model_register", "name", "version", "run_id")
-    if record["name"] == name:
-        version = client.get_model_version(name, str(record["version"]))
-        write_record(client, find_candidate(client, folder, record["run_id"]), version, folder)
+def _sound(client: "MlflowClient", target: "ModelVersion", folder: Path) -> Candidate:
+    """Return the run of a version, after checking that it and its model are whole."""
+    try:
+        return find_candidate(client, folder, target.run_id)
+    except PipelineError as error:
+        raise RegistryError(
+            f"there is no way back to version {target.version}: {error.problem}",
+            "choose another one: python src/model_register.py --list, then --rollback --to VERSION",
+        ) from None

@@ -1,24 +1,21 @@
 """Stage 3, model_register: a run becomes a version of the registered model, with a stage; Production is exported."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import GateError, PipelineError
-from pipeline.files import replacing, write_json
 from pipeline.params import RegisterParams, Stage
-from pipeline.paths import REGISTERED_MODEL
 from pipeline.register.candidate import Candidate, find_candidate
-from pipeline.register.export import export_version, exports_of, point_latest_at
+from pipeline.register.export import export_version, exports_of, point_latest_at, take_latest_away
 from pipeline.register.gate import judge
 from pipeline.register.history import How, history, last_of, rolled_back_from
 from pipeline.register.lock import registry_lock
 from pipeline.register.package import package
+from pipeline.register.record import unrecorded, write_record
 from pipeline.register.recovery import recover
-from pipeline.register.versions import EXCLUSIVE, create_version, in_stage, move, remove_version, settle, version_of
+from pipeline.register.versions import create_version, in_stage, move, remove_version, settle, version_of
 from pipeline.stale import sweep_runs
 from pipeline.tracking import open_store
 
@@ -81,7 +78,7 @@ def register(params: RegisterParams, folder: Path, request: Request = Request())
         version = version_of(client, params.model_name, candidate.run_id)
         wanted, how = _wanted(client, params, version, request)
         comparison = _pass_gate(client, params, candidate, folder, request) if wanted == "Production" else ""
-        with _unrecorded(folder / REGISTERED_MODEL):
+        with unrecorded(folder):
             return _register(client, params.model_name, candidate, folder, (wanted, how, request.reason, comparison))
 
 
@@ -161,43 +158,10 @@ def _register(
     settle(client, version, candidate)
     if export:
         point_latest_at(export)
+    elif take_latest_away(client, name, exports_of(folder)):
+        print("model_register: nothing is in Production now, so models/production/latest is removed")
     registered = write_record(client, candidate, version, folder)
     print(f"model_register: {version.name} version {version.version} has stage {wanted}")
     if export:
         print(f"model_register: exported to {os.path.relpath(export, folder)}; latest points there")
     return registered
-
-
-def write_record(client: "MlflowClient", candidate: Candidate, version: "ModelVersion", folder: Path) -> dict[str, Any]:
-    """Write what the registry says of a version to the output of stage model_register, and return it."""
-    stage: Stage = client.get_model_version(version.name, version.version).current_stage  # type: ignore[assignment]
-    registered = {
-        "name": version.name,
-        "version": int(version.version),
-        "stage": stage,
-        "alias": stage.lower() if stage in EXCLUSIVE else None,
-        "run_id": candidate.run_id,
-        "model_id": candidate.model_id,
-        "model_uri": f"models:/{version.name}/{version.version}",
-        "metrics": candidate.metrics,
-        **candidate.tags,
-    }
-    write_json(folder / REGISTERED_MODEL, registered)
-    return registered
-
-
-@contextmanager
-def _unrecorded(record: Path) -> Iterator[None]:
-    """Take the stage's output away for as long as the registry changes.
-
-    When the process is killed meanwhile, `dvc repro` finds the output missing, runs the stage again, and so recovers.
-    """
-    before = record.read_bytes() if record.exists() else None
-    record.unlink(missing_ok=True)
-    try:
-        yield
-    except BaseException:
-        if before is not None:
-            with replacing(record) as written:
-                written.write_bytes(before)
-        raise

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import RegistryError
-from pipeline.export_files import EXPORT_AGAIN, damages
+from pipeline.export_files import damages
 from pipeline.paths import EXPORTS, checkout_of
 from pipeline.register.checks import (
     Check,
@@ -92,7 +92,10 @@ def _latest(client: "MlflowClient", name: str, exports: Path) -> int:
     if latest.is_symlink() and (numbered := re.fullmatch(r"v(\d{3,})", str(latest.readlink()))):
         return int(numbered[1])
     if production is None:
-        raise RegistryError(f"{latest} does not exist: no version of {name} is in Production", EXPORT_AGAIN)
+        raise RegistryError(
+            f"{latest} does not exist: no version of {name} is in Production",
+            "verify another: --verify VERSION (python src/model_register.py --list shows them)",
+        )
     return int(production.version)
 
 

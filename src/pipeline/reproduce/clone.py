@@ -27,7 +27,7 @@ def clone_of(repository: Path, commit: str) -> Iterator[Path]:
     if not has_commit(repository, commit):
         raise PipelineError(
             f"commit {commit} is not in the git repository {repository}",
-            "fetch it from where it was pushed to: git fetch --all",
+            "fetch it from where it was pushed to: git fetch --all (of a shallow clone: git fetch --unshallow)",
         )
     with tempfile.TemporaryDirectory(prefix="reproduce-") as name:
         clone = Path(name).resolve() / repository.name
