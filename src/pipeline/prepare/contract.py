@@ -154,7 +154,7 @@ def _breach(failure: pd.Series, table: pd.DataFrame, params: DatasetParams) -> T
     if check == "finite":
         largest = LARGEST_TARGET if column == params.target else LARGEST
         return TableError(
-            f"{where} holds {failure['failure_case']}, which is more than {largest:.3g}, all that XGBoost's 32 bits take",
+            f"{where} holds {failure['failure_case']}, beyond {largest:.3g}, the most that XGBoost's 32 bits take here",
             "correct the value, or leave it empty to mark it missing",
         )
     if check == "few_categories":
