@@ -50,7 +50,6 @@ def main() -> None:
         print(versions_table(params.model_name) if arguments.list else history_table(params.model_name))
     elif arguments.verify is not None:
         from pipeline.register.verify import report, verify
-
         from pipeline.tracking import open_store
 
         wanted = None if arguments.verify == LATEST else arguments.verify

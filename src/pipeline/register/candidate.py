@@ -1,6 +1,7 @@
 """The run that is to be registered, looked up and checked before anything is written."""
 
 import json
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 # Metrics that do not say how good a model is: of single folds, of the training rows, of its ONNX graph.
 NOT_OF_MODEL = ("fold_", "train_", "training_", "onnx_")
-TRAIN = "dvc repro -f -s model_train"
+TRAIN = "dvc repro -f -s model_train && dvc repro"
+LOOK = "python src/model_register.py --list shows those of versions, MLflow's page all"
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def find_candidate(client: "MlflowClient", folder: Path, run_id: str | None) -> 
         run_id = str(read_json(folder / BEST_MODEL_INFO, TRAIN, "mlflow_run_id")["mlflow_run_id"])
         remedy = f"train anew: {TRAIN}"
     else:
-        remedy = "name the id of an experiment run, as mlflow ui shows it"
+        run_id, remedy = _whole(client, run_id), f"name the id of an experiment's run: {LOOK}"
     try:
         run = client.get_run(run_id)
     except MlflowException:
@@ -80,6 +82,23 @@ def find_candidate(client: "MlflowClient", folder: Path, run_id: str | None) -> 
             if name in run.data.tags
         },
     )
+
+
+def _whole(client: "MlflowClient", start: str) -> str:
+    """Return the run id that begins so; what is given when none does, or it is no such beginning.
+
+    Raises
+    ------
+    RegistryError
+        When several do.
+    """
+    if not re.fullmatch("[0-9a-f]{4,31}", start):
+        return start
+    experiments = [str(one.experiment_id) for one in client.search_experiments()]
+    found = client.search_runs(experiments, f"attributes.run_id LIKE '{start}%'", max_results=2)
+    if len(found) > 1:
+        raise RegistryError(f"several run ids begin with {start}", "give more of it")
+    return str(found[0].info.run_id) if found else start
 
 
 def _check_model(model_id: str, tags: dict[str, str], remedy: str) -> None:

@@ -76,7 +76,9 @@ def export_version(client: "MlflowClient", version: "ModelVersion", candidate: C
     target = export_folder(exports_of(folder), version)
     _check_same_run(target, candidate.run_id)
     if is_sound(client, version, target):
+        print(f"model_register: {EXPORTS / target.name} is whole, and stays as it is")
         return target
+    again = target.exists()
     with replacing_folder(target) as written:
         _fetch(uri, candidate, written / "model")
         model = Model.load(str(written / "model"))
@@ -87,6 +89,7 @@ def export_version(client: "MlflowClient", version: "ModelVersion", candidate: C
         write_json(written / METADATA, _metadata(version, candidate, written, model))
         digest = sha256(written / METADATA)
     client.set_model_version_tag(version.name, str(version.version), EXPORT_SHA256, digest)
+    print(f"model_register: exported to {EXPORTS / target.name}{', which was damaged, anew' if again else ''}")
     return target
 
 

@@ -20,7 +20,7 @@ def versions_table(name: str) -> str:
     versions, moves = _versions(client, name), history(client, name)
     aliases: dict[str, str] = client.get_registered_model(name).aliases
     metrics = [metric for metric in SHOWN if any(_metric(version, metric) for version in versions)]
-    rows = [["version", "stage", "alias", "run", *metrics, "data", "when", "by", "reason"]]
+    rows = [["version", "stage", "alias", "run", *metrics, "data", "when (UTC)", "by", "how: reason"]]
     for version in versions:
         last = last_of(moves, int(version.version))
         named = [alias for alias, number in aliases.items() if str(number) == str(version.version)]
@@ -82,7 +82,10 @@ def aligned(rows: list[list[str]]) -> str:
 def _versions(client: "MlflowClient", name: str) -> list["ModelVersion"]:
     versions = sorted(client.search_model_versions(f"name = '{name}'"), key=lambda one: int(one.version))
     if not versions:
-        raise RegistryError(f"there is no version of {name} in the store", "register one: dvc repro")
+        raise RegistryError(
+            f"there is no version of {name} in the store",
+            "register one: dvc repro; where that finds nothing to do: dvc repro -f -s model_train && dvc repro",
+        )
     return versions
 
 

@@ -84,7 +84,7 @@ def _package(client: "MlflowClient", candidate: Candidate, folder: Path) -> str:
         client.log_metric(candidate.run_id, metric, value)
     return (
         f"ONNX graph equals the model on all {timing.n_rows:,} test rows (largest relative difference "
-        f"{timing.largest_difference:.1g}); one row takes {timing.row_ms:.3g} ms, "
+        f"{timing.largest_difference:.1g})\nmodel_register: one row takes {timing.row_ms:.3g} ms, "
         f"the model {timing.original_row_ms:.3g} ms"
     )
 

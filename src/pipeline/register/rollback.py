@@ -1,6 +1,5 @@
 """Back to a version that was in Production before."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,7 +59,7 @@ def rollback(params: RegisterParams, folder: Path, to: int | None = None, reason
             renew_record(client, before, folder)
     left = f" instead of version {current.version}" if current else ""
     print(f"model_register: {name} version {target.version} is in Production again{left}")
-    print(f"model_register: exported to {os.path.relpath(export, folder)}; latest points there")
+    print(f"model_register: models/production/latest points at {export.name}")
     return int(target.version)
 
 
@@ -72,7 +71,11 @@ def _target(client: "MlflowClient", name: str, current: "ModelVersion | None", t
         if current and int(current.version) in line:
             earlier = [one for one in earlier if line.index(one) < line.index(int(current.version))]
         if not earlier:
-            raise RegistryError(f"no version of {name} was in Production before the present one", f"look: {LOOK}")
+            last = f"version {current.version}" if current else "none"
+            raise RegistryError(
+                f"there is nothing further back: {last} is the first of {name} that was in Production",
+                f"name another that has been there: --rollback --to VERSION; look: {LOOK}",
+            )
         return versions[earlier[-1]]
     if to not in versions:
         known = ", ".join(str(one) for one in sorted(versions)) or "none"

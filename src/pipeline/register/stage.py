@@ -1,6 +1,5 @@
 """Stage 3, model_register: a run becomes a version of the registered model, with a stage; Production is exported."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,7 +117,7 @@ def _pass_gate(
         raise GateError(
             f"{name} version {version.version} was rolled back from Production on {back.when[:16]} by {back.by}"
             + (f": {back.reason}" if back.reason else ""),
-            'train another, or insist: --stage Production --force --reason "…"',
+            f"train another, or insist: {_insist(candidate)}",
         )
     try:
         verdict = judge(client, candidate, current, params.gate, folder)
@@ -130,9 +129,16 @@ def _pass_gate(
     if verdict.promotes:
         return verdict.summary
     if not request.force:
-        raise GateError(verdict.reason, 'nothing was changed; to insist: --stage Production --force --reason "…"')
-    print("model_register: promoted all the same (--force)")
+        raise GateError(
+            f"run {candidate.run_id[:8]} does not take the place of version {current.version}: see what FAILED above",
+            f"nothing was changed; to insist: {_insist(candidate)}",
+        )
+    print("model_register: the gate refuses it; going on because of --force")
     return f"refused: {verdict.summary}"
+
+
+def _insist(candidate: Candidate) -> str:
+    return f'python src/model_register.py --stage Production --run-id {candidate.run_id} --force --reason "…"'
 
 
 def _register(
@@ -163,5 +169,5 @@ def _register(
     registered = write_record(client, candidate, version, folder)
     print(f"model_register: {version.name} version {version.version} has stage {wanted}")
     if export:
-        print(f"model_register: exported to {os.path.relpath(export, folder)}; latest points there")
+        print(f"model_register: models/production/latest points at {export.name}")
     return registered

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import RegistryError
-from pipeline.export_files import damages
+from pipeline.export_files import EXPORT_AGAIN, damages
 from pipeline.paths import EXPORTS, checkout_of
 from pipeline.register.checks import (
     Check,
@@ -79,7 +79,11 @@ def verify(client: "MlflowClient", model_name: str, folder: Path, version: int |
 def report(checks: Sequence[Check]) -> str:
     """Return checks as aligned lines, and what they come to."""
     width = max(len(check.name) for check in checks)
-    lines = [f"{'ok' if check.passed else 'FAILED':6}  {check.name:{width}}  {check.detail}" for check in checks]
+    below = "\n" + " " * (width + 10)
+    lines = []
+    for check in checks:
+        detail = check.detail.replace("; ", below).replace(" -> ", f"{below}-> ")
+        lines.append(f"{'ok' if check.passed else 'FAILED':6}  {check.name:{width}}  {detail}")
     failed = [check.name for check in checks if not check.passed]
     if failed:
         return "\n".join([*lines, f"{len(failed)} of {len(checks)} checks failed: {', '.join(failed)}"])
@@ -104,17 +108,24 @@ def _checks(subject: Subject, temporary: Path) -> Iterator[Check]:
     checks = [registered(subject), run_finished(subject), data(subject), code(subject)]
     if export:
         checks += [metadata(subject, export), recorded(subject.version, export)]
-        checks += [checked("files", damages(export), f"all of {export.name} as exported")]
+        checks += [checked("files", _with_remedy(damages(export), subject), f"all of {export.name} as exported")]
     else:
         checks += [needs_no_export(subject.version)]
     missing = download(subject.version, store)
     checks += [checked("model files", missing or model_files(subject, store), "those that the run wrote")]
     if export:
         different = missing or differences(subject, export, store, temporary)
-        checks += [checked("same as store", different, "every file of model/, byte for byte")]
+        checks += [checked("same as store", _with_remedy(different, subject), "every file of model/, byte for byte")]
     yield from checks
     if wrong := [check.name for check in checks if check.name in HASHES and not check.passed]:
         yield Check("predictions", False, f"not tried: nothing is loaded before these are right: {', '.join(wrong)}")
     else:
         fine = "of the input example, equal to those of the store's model" if export else "of the input example, finite"
         yield checked("predictions", problems_of_answers(store, export), fine)
+
+
+def _with_remedy(problems: list[str], subject: Subject) -> list[str]:
+    """Add to the last problem of an export the command that exports it again."""
+    if not problems:
+        return []
+    return [*problems[:-1], f"{problems[-1]} -> {EXPORT_AGAIN} --run-id {subject.version.run_id}"]

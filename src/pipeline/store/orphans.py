@@ -14,6 +14,7 @@ RUN_ID, MODEL_ID = re.compile("[0-9a-f]{32}"), re.compile("m-[0-9a-f]{32}")
 EXPERIMENT_STAGES = ("experiment", "production_candidate")  # values of the tag `stage` of runs that hold a model
 HISTORY = "transition."  # how the tags of a registered model begin that keep its history
 PRUNE = "python src/store.py prune --no-dry-run"
+SWEEP = "the next training or registration ends them as FAILED"
 RESTORE = "python src/store.py restore FILE (of a backup that has them)"
 Ids = list[str]
 
@@ -44,7 +45,7 @@ def orphans_of(connection: sqlite3.Connection, store: LocalStore) -> list[Orphan
         Orphans("unregistered models whose files are gone", lost_models, PRUNE),
         Orphans("runs whose files are gone", _runs_without_files(connection, store), PRUNE),
         Orphans("registered models without a version", empty_models(connection), PRUNE),
-        Orphans("runs that are RUNNING though their process is gone", stale_runs(connection), PRUNE),
+        Orphans("runs that are RUNNING though their process is gone", stale_runs(connection), SWEEP),
         Orphans("unfinished files", [str(one) for one in _temporary(store)], "any command that opens the store"),
     ]
     return [kind for kind in kinds if kind.names]

@@ -198,7 +198,7 @@ def _print_table(trees: list[Tree], sizes: list[int] | None, folders: dict[Path,
         nested, space = len(tree.run_ids) - 1, "" if sizes is None else in_words(sizes[number])
         name = str(info.run_name)
         rows.append(
-            (info.run_id, name, tree.experiment, info.status, ended, str(nested), str(len(tree.model_ids)), space)
+            (info.run_id[:8], name, tree.experiment, info.status, ended, str(nested), str(len(tree.model_ids)), space)
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows if trees else []:
@@ -207,6 +207,9 @@ def _print_table(trees: list[Tree], sizes: list[int] | None, folders: dict[Path,
         print(f"files that nothing names: {folder} ({in_words(size)})")
     for name in models:
         print(f"registered model without a version: {name}")
+    if not trees and not folders and not models:
+        print("nothing to remove is as old as --older-than says")
+        return
     total = sum(sizes or []) + sum(folders.values())
     runs = sum(len(tree.run_ids) for tree in trees)
     print(

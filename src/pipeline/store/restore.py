@@ -63,7 +63,8 @@ def restore(store: LocalStore, archive: Path) -> Path | None:
     for line in manifest.damaged:
         print(f"restored: note: when it was backed up, {line}")
     if former:
-        print(f"the store that was there is kept: {former} (remove it when you no longer need it)")
+        print(f"kept, until you remove it, is the store that was there: {former}")
+    print("look whether it has the last training's winner: python src/model_register.py")
     return former
 
 

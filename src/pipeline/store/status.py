@@ -10,7 +10,7 @@ from pipeline.stale import stale_runs
 from pipeline.store.candidates import empty_models_of_server
 from pipeline.store.database import LocalStore, reading, tables_of
 from pipeline.store.locations import former_homes
-from pipeline.store.orphans import PRUNE, Orphans, experiment_folders, orphans_of
+from pipeline.store.orphans import PRUNE, SWEEP, Orphans, experiment_folders, orphans_of
 from pipeline.store.pages import pages
 from pipeline.store.sizes import count_files, in_words, size_of
 
@@ -59,10 +59,11 @@ def status_of_local(store: LocalStore) -> str:
         moved = [str(home) for home in former_homes(connection, store)]
     if moved:  # nothing else can be told before that is mended
         orphans = [Orphans("the store was moved; it records its files in", moved, "python src/store.py relocate")]
+    held = f"{in_words(sum(map(size_of, folders)))} in {sum(map(count_files, folders))} files"
     sizes = [
         f"store        {store.database}",
         f"database     {in_words(size_of(store.database))}",
-        f"artifacts    {in_words(sum(map(size_of, folders)))} in {sum(map(count_files, folders))} files",
+        f"artifacts    {'not counted, as the store was moved' if moved else held}",
     ]
     return "\n".join([*sizes, *_lines(holdings), *_care(orphans)])
 
@@ -73,7 +74,7 @@ def status_of_server(client: "MlflowClient", uri: str) -> str:
     stale = [run.info.run_id for run in stale_runs(client)]
     kinds = [
         Orphans("registered models without a version", empty, PRUNE),
-        Orphans("runs that are RUNNING though their process is gone", stale, PRUNE),
+        Orphans("runs that are RUNNING though their process is gone", stale, SWEEP),
     ]
     note = "sizes        only the server knows them"
     return "\n".join([f"store        {uri}", note, *_lines(holdings), *_care([k for k in kinds if k.names])])
