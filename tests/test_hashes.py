@@ -21,6 +21,7 @@ from pipeline.train.tables import load_tables
 
 
 def stored(trained: Trained) -> Path:
+    open_store()
     return Path(mlflow.artifacts.download_artifacts(f"models:/{trained.experiments[0].model_id}"))
 
 

@@ -16,6 +16,7 @@ from alembic.script import ScriptDirectory
 from conftest import SMALL
 from pipeline.errors import StoreError
 from pipeline.paths import checkout_of
+from pipeline.store.database import reading
 from pipeline.tracking import open_experiment, open_store, store_uri
 from repositories import ROOT, change_params
 from zygote import Zygote
@@ -195,3 +196,21 @@ def test_a_database_of_another_mlflow_is_left_alone(
         open_store()
     assert remedy in raised.value.remedy
     assert Path("mlruns/mlflow.db").read_bytes() == before
+
+
+def test_what_a_killed_process_left_half_written_is_rolled_back(migrated_database: Path, tmp_path: Path) -> None:
+    database = tmp_path / "mlflow.db"
+    shutil.copy(migrated_database, database)
+    code = (
+        "import os, sqlite3, sys; database = sqlite3.connect(sys.argv[1]); database.execute('pragma cache_size = 1');"
+        "database.execute('update experiments set name = 1'); database.execute('create table filled (a)');"
+        "database.executemany('insert into filled values (?)', [('x' * 1000,)] * 5000);"
+        "os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(database)], check=False)
+    assert database.with_name("mlflow.db-journal").stat().st_size > 0
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True).execute("select * from experiments")
+    with reading(database) as connection:
+        assert connection.execute("select name from experiments").fetchall() == [("Default",)]
+    assert not database.with_name("mlflow.db-journal").exists()

@@ -44,14 +44,16 @@ def another_users_left_alone() -> Iterator[None]:
             raise
 
 
-def _end(client: "MlflowClient", run: "Run") -> None:
-    tags = run.data.tags
-    unfinished = client.search_logged_models(
-        [run.info.experiment_id], filter_string=f"source_run_id = '{run.info.run_id}'"
-    )
-    for model in unfinished:
+def end_models(client: "MlflowClient", experiment_id: str, run_id: str) -> None:
+    """End the unfinished models of a run that is over as FAILED."""
+    for model in client.search_logged_models([experiment_id], filter_string=f"source_run_id = '{run_id}'"):
         if model.status == "PENDING":
             client.finalize_logged_model(model.model_id, "FAILED")
+
+
+def _end(client: "MlflowClient", run: "Run") -> None:
+    tags = run.data.tags
+    end_models(client, run.info.experiment_id, run.info.run_id)
     client.set_tag(run.info.run_id, "error", f"killed: process {tags['pid']} of {tags['host']} is gone")
     client.set_terminated(run.info.run_id, "FAILED")
     print(f"swept: run {run.info.run_name} ({run.info.run_id}), whose process is gone, is FAILED now")

@@ -11,6 +11,7 @@ from pipeline.errors import StoreError
 
 SQLITE = "sqlite:///"
 PATIENCE = 5  # seconds to wait for others, of whom a person is told afterwards
+TOUCH = "select count(*) from sqlite_master"
 JOURNALS = ("-journal", "-wal", "-shm")
 
 
@@ -43,8 +44,28 @@ def local_store(uri: str) -> LocalStore | None:
 
 
 def connect(database: Path) -> closing[sqlite3.Connection]:
-    """Return a connection that only reads, and leaves no trace; to be used in a `with`."""
-    return closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=20))
+    """Return a connection that only reads, and leaves no trace; to be used in a `with`.
+
+    What a killed process left half-written is rolled back first, which a connection that only reads may not do.
+    """
+    connection = _read_only(database)
+    try:
+        connection.execute(TOUCH)
+    except sqlite3.OperationalError as error:
+        connection.close()
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_READONLY:  # the low byte is what an extended code is of
+            raise
+        with closing(sqlite3.connect(database, timeout=20)) as recovering:
+            recovering.execute(TOUCH)
+        connection = _read_only(database)
+    except sqlite3.DatabaseError:
+        connection.close()
+        raise
+    return closing(connection)
+
+
+def _read_only(database: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=20)
 
 
 @contextmanager

@@ -74,7 +74,7 @@ def _swap(store: LocalStore, made: Path) -> Path | None:
         if home.exists():
             stack.enter_context(held(home, CARE, REGISTRY, CREATION))
             _check_unused(store)
-            former = home.with_name(f"{home.name}{BEFORE_RESTORE}{datetime.now():%Y%m%d-%H%M%S}")
+            former = home.with_name(f"{home.name}{BEFORE_RESTORE}{datetime.now():%Y%m%d-%H%M%S-%f}")
             home.rename(former)
         try:
             made.rename(home)

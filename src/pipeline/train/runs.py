@@ -11,6 +11,7 @@ from pipeline.errors import PipelineError
 from pipeline.learn.cross_validation import by_fold
 from pipeline.learn.scoring import Candidate
 from pipeline.processes import owner_tags
+from pipeline.stale import end_models
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,6 +29,7 @@ def experiment_run(experiment_id: str, run_name: str, tags: Mapping[str, str]) -
             yield run.info.run_id
         except BaseException as error:
             mlflow.set_tag("error", _reason(error)[:LONGEST_TAG])
+            end_models(mlflow.MlflowClient(), experiment_id, run.info.run_id)
             raise
 
 
