@@ -214,3 +214,23 @@ def test_what_a_killed_process_left_half_written_is_rolled_back(migrated_databas
     with reading(database) as connection:
         assert connection.execute("select name from experiments").fetchall() == [("Default",)]
     assert not database.with_name("mlflow.db-journal").exists()
+
+
+def test_a_signal_in_a_finalizer_is_not_lost(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(
+        "import os, signal, time\n"
+        "from pipeline.errors import run_script\n"
+        "class Finalized:\n"
+        "    def __del__(self):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        time.sleep(0.01)\n"
+        "def main():\n"
+        "    Finalized()\n"
+        "    time.sleep(20)\n"
+        "run_script(main)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=15
+    )
+    assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, "stopped\n")
