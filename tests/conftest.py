@@ -86,8 +86,12 @@ def make_pipeline_folder(folder: Path, database: Path) -> Path:
 
 def enter(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make `folder` the current folder and its store the one that is used."""
+    import mlflow
+
+    uri = f"sqlite:///{folder / 'mlruns' / 'mlflow.db'}"
     monkeypatch.chdir(folder)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlruns' / 'mlflow.db'}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    mlflow.set_tracking_uri(uri)  # or it would be that of the test before
 
 
 @pytest.fixture
