@@ -111,8 +111,9 @@ def untracked(folder: Path) -> Numbers:
         stack.enter_context(patch.object(mlflow.xgboost, "autolog"))
         for name in ("open_store", "open_experiment", "provenance_of"):
             stack.enter_context(patch(f"pipeline.train.stage.{name}"))
-        for name in ("logged_model_of", "add_raw_rows_view"):
-            stack.enter_context(patch(f"pipeline.train.experiments.{name}", return_value="none"))
+        of_model = {"logged_model_of": "none", "add_raw_rows_view": {"model_sha256": "none"}}
+        for name, value in of_model.items():
+            stack.enter_context(patch(f"pipeline.train.experiments.{name}", return_value=value))
         mlflow.start_run.return_value.__enter__.return_value.info.run_id = "none"  # type: ignore[attr-defined]
         return {"seconds": timed_training(folder)}
 
