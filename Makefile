@@ -1,17 +1,21 @@
 # make repro   a fresh clone to a registered model       make test   the tests
 # make lint    style and types                           make lock   requirements.lock, uv.lock, deploy's lock
+# make coverage   the tests, nearly twice as slow, and the lines they leave out
 
 PYTHON ?= python3.11
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: repro test lint lock
+.PHONY: repro test coverage lint lock
 
 repro: .venv/installed
 	dvc repro
 
 test: .venv/installed
 	pytest --numprocesses 2 --dist loadfile
+
+coverage: .venv/installed
+	pytest --numprocesses 2 --dist loadfile --cov --cov-report=term:skip-covered
 
 lint: .venv/installed
 	ruff format --check .

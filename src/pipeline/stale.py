@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pipeline.processes import is_gone
+from pipeline.store.pages import pages
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -14,15 +15,8 @@ if TYPE_CHECKING:
 def stale_runs(client: "MlflowClient") -> list["Run"]:
     """Return the RUNNING runs of processes of this host that have ended; others' are nobody's business here."""
     experiments = [str(one.experiment_id) for one in client.search_experiments()]
-    stale: list[Run] = []
-    token = None
-    while experiments:
-        page = client.search_runs(experiments, "attributes.status = 'RUNNING'", page_token=token)
-        stale += [run for run in page if _is_stale(run)]
-        token = page.token
-        if not token:
-            break
-    return stale
+    running = pages(client.search_runs, experiments, "attributes.status = 'RUNNING'") if experiments else []
+    return [run for run in running if _is_stale(run)]
 
 
 def sweep_runs(client: "MlflowClient") -> None:

@@ -12,6 +12,7 @@ from pipeline.features import FEATURES_FILE
 from pipeline.files import read_json, sha256
 from pipeline.logged_files import LOGGED_SHA256, logged_sha256
 from pipeline.paths import BEST_MODEL_INFO
+from pipeline.registered import find_run
 from pipeline.tracking import check_run_not_moved, logged_model_of, with_store
 
 if TYPE_CHECKING:
@@ -49,17 +50,14 @@ def find_candidate(client: "MlflowClient", folder: Path, run_id: str | None) -> 
     RegistryError
         When the run is not in the store, is deleted, is not FINISHED, or its model is missing or changed.
     """
-    from mlflow.exceptions import MlflowException
-
     if run_id is None:
         run_id = str(read_json(folder / BEST_MODEL_INFO, TRAIN, "mlflow_run_id")["mlflow_run_id"])
         remedy = f"train anew: {TRAIN}"
     else:
         run_id, remedy = _whole(client, run_id), f"name the id of an experiment's run: {LOOK}"
-    try:
-        run = client.get_run(run_id)
-    except MlflowException:
-        raise RegistryError(f"MLflow run {run_id} is not in the store", remedy) from None
+    run = find_run(client, run_id)
+    if run is None:
+        raise RegistryError(f"MLflow run {run_id} is not in the store", remedy)
     check_run_not_moved(run)
     if run.info.lifecycle_stage != "active":
         raise RegistryError(

@@ -5,8 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.paths import checkout_of
+from pipeline.store.database import local_store
 from pipeline.store.locks import REGISTRY
-from pipeline.tracking import SQLITE, store_uri
+from pipeline.tracking import store_uri
 
 
 @contextmanager
@@ -30,7 +31,5 @@ def registry_lock() -> Iterator[None]:
 
 def _place() -> Path:
     """Return the folder of the lock: the database's; of a server, this repository's ``mlruns/``."""
-    uri = store_uri()
-    if uri.startswith(SQLITE):
-        return Path(uri.removeprefix(SQLITE)).parent
-    return checkout_of(Path(__file__).parents[3]) / "mlruns"
+    store = local_store(store_uri())
+    return store.home if store else checkout_of(Path(__file__).parents[3]) / "mlruns"

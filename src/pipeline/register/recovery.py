@@ -19,6 +19,7 @@ from pipeline.register.export import (
 )
 from pipeline.register.versions import MADE_BY, PENDING, align_aliases, in_stage, remove_empty_model
 from pipeline.stale import another_users_left_alone
+from pipeline.store.pages import pages
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -32,7 +33,7 @@ def recover(client: "MlflowClient", name: str, folder: Path) -> None:
     point at the export of the version of `name` in Production, where that has a sound one.
     """
     sweep_outputs(folder)
-    for model in client.search_registered_models(max_results=1000):
+    for model in pages(client.search_registered_models):
         with another_users_left_alone():
             _finish_moves(client, model)
             _take_back_versions(client, model, folder)

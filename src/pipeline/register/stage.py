@@ -76,9 +76,11 @@ def register(params: RegisterParams, folder: Path, request: Request = Request())
         candidate = find_candidate(client, folder, request.run_id)
         version = version_of(client, params.model_name, candidate.run_id)
         wanted, how = _wanted(client, params, version, request)
-        comparison = _pass_gate(client, params, candidate, folder, request) if wanted == "Production" else ""
+        promotes = wanted == "Production"
+        comparison = _pass_gate(client, params, candidate, version, folder, request) if promotes else ""
+        asked = (wanted, how, request.reason, comparison)
         with unrecorded(folder):
-            return _register(client, params.model_name, candidate, folder, (wanted, how, request.reason, comparison))
+            return _register(client, params.model_name, candidate, version, folder, asked)
 
 
 def _wanted(
@@ -91,7 +93,7 @@ def _wanted(
         return params.stage, "params.yaml"
     stage: Stage = version.current_stage  # type: ignore[assignment]
     last = last_of(history(client, params.model_name), int(version.version))
-    by_hand = last is not None and (last.how in ("command", "forced") or last.how == "rollback")
+    by_hand = last is not None and last.how != "params.yaml"
     if stage == "Production" or by_hand:
         print(f"model_register: version {version.version} is in {stage} and stays there (--stage changes that)")
         return stage, "params.yaml"
@@ -99,9 +101,19 @@ def _wanted(
 
 
 def _pass_gate(
-    client: "MlflowClient", params: RegisterParams, candidate: Candidate, folder: Path, request: Request
+    client: "MlflowClient",
+    params: RegisterParams,
+    candidate: Candidate,
+    version: "ModelVersion | None",
+    folder: Path,
+    request: Request,
 ) -> str:
-    """Compare a candidate with the version in Production and return what was found, for the history.
+    """Compare a candidate, whose version is given if it has one, with the version in Production.
+
+    Returns
+    -------
+    str
+        What was found, for the history.
 
     Raises
     ------
@@ -109,7 +121,7 @@ def _pass_gate(
         When it is not to be promoted, unless that is forced.
     """
     name = params.model_name
-    current, version = in_stage(client, name, "Production"), version_of(client, name, candidate.run_id)
+    current = in_stage(client, name, "Production")
     if current is None or current.run_id == candidate.run_id:
         return ""
     back = rolled_back_from(history(client, name), int(version.version)) if version else None
@@ -142,11 +154,15 @@ def _insist(candidate: Candidate) -> str:
 
 
 def _register(
-    client: "MlflowClient", name: str, candidate: Candidate, folder: Path, asked: tuple[Stage, How, str, str]
+    client: "MlflowClient",
+    name: str,
+    candidate: Candidate,
+    version: "ModelVersion | None",
+    folder: Path,
+    asked: tuple[Stage, How, str, str],
 ) -> dict[str, Any]:
     wanted, how, reason, comparison = asked
     print(f"model_register: {package(client, candidate, folder)}")
-    version = version_of(client, name, candidate.run_id)
     created = version is None
     if version is None:
         version = create_version(client, name, candidate, str(exports_of(folder)))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import RegistryError
 from pipeline.export_files import EXPORT_AGAIN, damages
-from pipeline.paths import EXPORTS, checkout_of
 from pipeline.register.checks import (
     Check,
     Subject,
@@ -20,6 +19,7 @@ from pipeline.register.checks import (
     registered,
     run_finished,
 )
+from pipeline.register.export import exports_of
 from pipeline.register.file_checks import differences, download, metadata, model_files, recorded
 from pipeline.register.same_answers import problems_of_answers
 from pipeline.register.versions import in_stage
@@ -54,7 +54,7 @@ def verify(client: "MlflowClient", model_name: str, folder: Path, version: int |
     RegistryError
         When there is nothing of that number to verify.
     """
-    exports = checkout_of(folder) / EXPORTS
+    exports = exports_of(folder)
     number = _latest(client, model_name, exports) if version is None else version
     found, export = find_version(client, model_name, number), exports / f"v{number:03d}"
     is_exported = export.exists() or export.is_symlink()
