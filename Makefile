@@ -12,10 +12,10 @@ repro: .venv/installed
 	dvc repro
 
 test: .venv/installed
-	pytest --numprocesses 2 --dist loadfile
+	pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 coverage: .venv/installed
-	pytest --numprocesses 2 --dist loadfile --cov --cov-report=term:skip-covered
+	pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
 lint: .venv/installed
 	ruff format --check .
@@ -33,5 +33,7 @@ lock: .venv/installed
 .venv/installed: requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed: make PYTHON=…")'
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock >.venv/uv.txt
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt
+	.venv/bin/uv pip install --quiet --python .venv/bin/python --compile-bytecode --require-hashes -r requirements.lock
 	touch $@

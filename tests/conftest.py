@@ -33,6 +33,15 @@ SMALL = {
 }
 
 
+# They take minutes: begun last, they would run alone while the other workers have nothing left.
+LONG = ("test_crash.py", "test_server_store.py", "test_pipeline.py", "test_concurrency.py", "test_run_standard.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first."""
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run every test without what the machine or an outer pipeline says about stores and stages."""
