@@ -35,5 +35,6 @@ lock: .venv/installed
 	$(PYTHON) -m venv .venv
 	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock >.venv/uv.txt
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt
-	.venv/bin/uv pip install --quiet --python .venv/bin/python --compile-bytecode --require-hashes -r requirements.lock
+	.venv/bin/uv pip install --quiet --system-certs --python .venv/bin/python --compile-bytecode \
+		--require-hashes -r requirements.lock
 	touch $@
