@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,8 @@ import pytest
 
 from pipeline.params_file import load_params
 from pipeline.prepare.stage import prepare
+from pipeline.store.database import LocalStore
+from pipeline.store.relocate import relocate
 from pipeline.train.experiments import Experiment
 from pipeline.train.stage import train
 from repositories import ROOT, change_params, commit, copy_project
@@ -96,11 +98,13 @@ def make_pipeline_folder(folder: Path, database: Path) -> Path:
 def enter(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make `folder` the current folder and its store the one that is used."""
     import mlflow
+    from mlflow.tracking._tracking_service import utils
 
     uri = f"sqlite:///{folder / 'mlruns' / 'mlflow.db'}"
     monkeypatch.chdir(folder)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     mlflow.set_tracking_uri(uri)  # or it would be that of the test before
+    utils._artifact_repos_cache.clear()  # by run id: those of a copied store have other places
 
 
 @pytest.fixture
@@ -126,14 +130,30 @@ class Trained:
 
 
 @pytest.fixture(scope="session")
-def trained_once(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) -> Trained:
-    """Return a trained pipeline folder, which tests share: training takes ten seconds."""
-    folder = make_pipeline_folder(tmp_path_factory.mktemp("trained") / "repository", migrated_database)
+def trained_first(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) -> Trained:
+    """Train in a small pipeline folder, which takes ten seconds; `trained_once` is a copy for each file of tests."""
+    folder = make_pipeline_folder(tmp_path_factory.mktemp("trained_first") / "repository", migrated_database)
     with pytest.MonkeyPatch.context() as monkeypatch:
         enter(folder, monkeypatch)
         params = load_params()
         prepare(params.dataset, folder)
         return Trained(folder, train(params, folder))
+
+
+@pytest.fixture(scope="module")
+def trained_once(trained_first: Trained, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Return a trained pipeline folder that the tests of a file share."""
+    folder = tmp_path_factory.mktemp("trained") / "repository"
+    shutil.copytree(trained_first.folder, folder, symlinks=True)
+    settle(LocalStore(folder / "mlruns" / "mlflow.db"))
+    return replace(trained_first, folder=folder)
+
+
+def settle(store: LocalStore) -> None:
+    """Let a copied store know where its files are now."""
+    relocate(store)
+    for copy in store.home.glob("mlflow.db.before-relocate-*"):
+        copy.unlink()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 import requests
 import yaml
 
-from conftest import Trained, enter
+from conftest import Trained
 from pipeline.export_files import damages
 from pipeline.register.history import history
 from pipeline.tracking import open_store
@@ -22,19 +22,9 @@ from zygote import Zygote
 EXPORTS = Path("models/production")
 
 
-@pytest.fixture(scope="module")
-def repository(trained_once: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a trained repository of this module's own."""
-    folder = tmp_path_factory.mktemp("concurrency") / "repository"
-    shutil.copytree(trained_once.folder, folder, symlinks=True, ignore=shutil.ignore_patterns("mlruns"))
-    return folder
-
-
 @pytest.fixture
-def folder(repository: Path, trained_once: Trained, monkeypatch: pytest.MonkeyPatch) -> Path:
-    enter(trained_once.folder, monkeypatch)  # whose store holds the runs
-    monkeypatch.chdir(repository)
-    return repository
+def folder(trained: Trained) -> Path:
+    return trained.folder
 
 
 def name_model(name: str) -> None:

@@ -20,7 +20,7 @@ import mlflow
 import pandas as pd
 import pytest
 
-from conftest import Trained
+from conftest import Trained, enter, settle
 from pipeline.errors import PipelineError, StoreError
 from pipeline.store import database, locks
 from pipeline.store.backup import backup
@@ -36,15 +36,12 @@ MODEL = "small-model"
 DAY = 86_400_000  # milliseconds
 
 
-def enter(folder: Path, monkeypatch: pytest.MonkeyPatch) -> LocalStore:
+def enter_settled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> LocalStore:
     """Make a pipeline folder the current one and its store the one that is used; give a copied store its place."""
+    enter(folder, monkeypatch)
     store = LocalStore(folder / "mlruns" / "mlflow.db")
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store.database}")
     if store.exists:
-        relocate(store)
-        for copy in store.home.glob("mlflow.db.before-relocate-*"):
-            copy.unlink()
+        settle(store)
     return store
 
 
@@ -54,10 +51,8 @@ def registered(trained_once: Trained, tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("registered") / "repository"
     shutil.copytree(trained_once.folder, folder, symlinks=True, ignore=shutil.ignore_patterns(".git", "src"))
     with pytest.MonkeyPatch.context() as monkeypatch:
-        enter(folder, monkeypatch)
+        enter_settled(folder, monkeypatch)
         client, winner = open_store(), trained_once.experiments[0]
-        for model in client.search_registered_models():  # of tests that ran before, in the store that this is a copy of
-            client.delete_registered_model(model.name)
         client.create_registered_model(MODEL)
         client.create_model_version(
             MODEL,
@@ -74,7 +69,7 @@ def store(registered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """Return a store of this test's own with three experiments, one of them registered, in a folder as current one."""
     folder = tmp_path / "repository"
     shutil.copytree(registered, folder, symlinks=True)
-    return enter(folder, monkeypatch)
+    return enter_settled(folder, monkeypatch)
 
 
 def rows(store: LocalStore, query: str, *values: object) -> list[tuple[object, ...]]:
@@ -608,7 +603,7 @@ def test_a_full_disk_is_a_clear_error_and_breaks_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     shutil.copytree(registered, disk / "repository", symlinks=True)
-    store = enter(disk / "repository", monkeypatch)
+    store = enter_settled(disk / "repository", monkeypatch)
     backup(store, Path("whole.tar"))
     for free, command in (
         (0, ["prepare"]),
@@ -649,7 +644,7 @@ def test_a_disk_that_may_only_be_read_is_a_clear_error(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     shutil.copytree(registered, disk / "repository", symlinks=True)
-    store = enter(disk / "repository", monkeypatch)
+    store = enter_settled(disk / "repository", monkeypatch)
     backup(store, tmp_path / "whole.tar")
     before = contents(disk)
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
