@@ -1,6 +1,7 @@
 """The gate before Production: the statistics on simulated predictions, the judgement on real models in a real store."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,7 @@ def test_resamples_without_a_positive_row_count_as_not_better() -> None:
     assert 0.55 < share_better("roc_auc", TWO, y_true, current, candidate, 400, 0) < 0.72  # 1 - 1/e has one
 
 
-def test_a_truly_better_model_is_promoted_and_an_equally_good_one_seldom() -> None:
+def test_a_truly_better_model_is_promoted_and_an_equally_good_one_seldom(told: Callable[[str], None]) -> None:
     repetitions, n_rows, better, equal = 200, 120, 0, 0
     rows = pd.DataFrame(index=range(n_rows))
     for seed in range(repetitions):
@@ -118,7 +119,7 @@ def test_a_truly_better_model_is_promoted_and_an_equally_good_one_seldom() -> No
         _, alike = simulated(NUMBER, n_rows, 1.0, seed + 2000)
         better += promotes(NUMBER, y_true, current, good, rows, n_resamples=200)
         equal += promotes(NUMBER, y_true, current, alike, rows, n_resamples=200)
-    print(f"promoted of {repetitions}: {better} truly better, {equal} equally good")
+    told(f"gate, promoted of {repetitions} pairs: {better} truly better, {equal} equally good")
     assert better > 0.95 * repetitions
     assert 0 < equal <= 19  # 10 expected at a confidence of 0.95; more than 19 in one of 400 such tests
 

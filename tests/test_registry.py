@@ -86,6 +86,14 @@ def test_a_better_model_is_promoted_and_the_comparison_kept(trained: Trained, pa
     assert "rmse" in last.comparison
 
 
+def test_a_long_reason_of_many_lines_is_kept_as_one_short_line(trained: Trained, params: RegisterParams) -> None:
+    reason = "first\n\nsecond\t" + "third " * 2000
+    register(params, trained.folder, Request("Production", trained.experiments[0].run_id, reason=reason))
+    kept = history(open_store(), params.model_name)[-1].reason
+    assert kept == " ".join(reason.split())[:1000]
+    assert kept in history_table(params.model_name).splitlines()[1]
+
+
 def test_rollback_goes_back_further_each_time(three: list[str], trained: Trained, params: RegisterParams) -> None:
     client, name = open_store(), params.model_name
     assert rollback(params, trained.folder, reason="orders of magnitude off") == 2

@@ -277,7 +277,9 @@ def test_relocate_refuses_while_another_writes(lock: str, store: LocalStore, mon
     assert rows(store, "select * from experiments") == before
 
 
-def test_relocate_survives_kills(store: LocalStore, zygote: Zygote, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relocate_survives_kills(
+    store: LocalStore, zygote: Zygote, monkeypatch: pytest.MonkeyPatch, told: Callable[[str], None]
+) -> None:
     place = store.home.parent.with_name("moved")
     old, survived, rng = store.home, 0, random.Random(0)
     store.home.parent.rename(place)
@@ -298,7 +300,7 @@ def test_relocate_survives_kills(store: LocalStore, zygote: Zygote, monkeypatch:
     zygote.run(place, "store", "relocate")
     check_sound(moved)
     assert no_temporary_file(moved)
-    print(f"relocate: {survived} kills survived")
+    told(f"store relocate: {survived} kills survived")
     assert survived >= 5
 
 
@@ -371,7 +373,9 @@ def test_prune_removes_what_nobody_asks_for_and_nothing_else(
     assert capsys.readouterr().out == "nothing to remove is as old as --older-than says\n"
 
 
-def test_prune_survives_kills(store: LocalStore, old_runs: dict[str, str], zygote: Zygote) -> None:
+def test_prune_survives_kills(
+    store: LocalStore, old_runs: dict[str, str], zygote: Zygote, told: Callable[[str], None]
+) -> None:
     rng, survived = random.Random(1), 0
     for _ in range(4):
         survived += kill_at_random(zygote, rng, 1.5, "store", "prune", "--no-dry-run")
@@ -380,7 +384,7 @@ def test_prune_survives_kills(store: LocalStore, old_runs: dict[str, str], zygot
     zygote.run(Path.cwd(), "store", "prune", "--no-dry-run")
     assert remaining(store, old_runs) == {"young", "running", "foreign", "winner", "experiment 0"}
     assert len(predict()) == 5
-    print(f"prune: {survived} kills survived")
+    told(f"store prune: {survived} kills survived")
 
 
 @pytest.mark.parametrize(("age", "seconds"), [("12h", 43_200), ("30d", 2_592_000), ("2w", 1_209_600)])
@@ -521,7 +525,11 @@ def test_restore_refuses_a_folder_that_is_shared(tmp_path: Path, store: LocalSto
 
 
 def test_restore_survives_kills(
-    store: LocalStore, zygote: Zygote, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    store: LocalStore,
+    zygote: Zygote,
+    call: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+    told: Callable[[str], None],
 ) -> None:
     backup(store, Path("whole.tar"))
     rng, survived, between = random.Random(2), 0, 0
@@ -541,7 +549,7 @@ def test_restore_survives_kills(
     check_sound(store)
     assert no_temporary_file(store)
     assert len(predict()) == 5
-    print(f"restore: {survived} kills survived, {between} of them between the renames")
+    told(f"store restore: {survived} kills survived, {between} of them between the renames")
     assert survived >= 5
 
 
@@ -559,7 +567,7 @@ def test_a_restore_stopped_between_its_renames_is_told(
     check_sound(store)
 
 
-def test_backup_survives_kills(store: LocalStore, zygote: Zygote) -> None:
+def test_backup_survives_kills(store: LocalStore, zygote: Zygote, told: Callable[[str], None]) -> None:
     rng, survived = random.Random(3), 0
     for _ in range(8):
         survived += kill_at_random(zygote, rng, 0.2, "store", "backup", "--to", "killed.tar")
@@ -569,7 +577,7 @@ def test_backup_survives_kills(store: LocalStore, zygote: Zygote) -> None:
             Path("killed.tar").unlink()
     open_store()
     assert no_temporary_file(store)
-    print(f"backup: {survived} kills survived")
+    told(f"store backup: {survived} kills survived")
 
 
 # disks
@@ -589,6 +597,21 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
+@pytest.fixture
+def store_on_disk(registered: Path, disk: Path, monkeypatch: pytest.MonkeyPatch) -> LocalStore:
+    """Return a store like `store`, on the small disk."""
+    shutil.copytree(registered, disk / "repository", symlinks=True)
+    return enter_settled(disk / "repository", monkeypatch)
+
+
+def check_refused(call: Callable[..., int], capsys: pytest.CaptureFixture[str], *command: str) -> None:
+    """A script ends with one clear error."""
+    assert call(*command) == 2, command
+    said = capsys.readouterr().err
+    assert "error: " in said
+    assert "Traceback" not in said
+
+
 def fill(disk: Path, free: int) -> None:
     """Leave so many bytes of a disk."""
     with (disk / "fill").open("wb") as file:
@@ -596,14 +619,9 @@ def fill(disk: Path, free: int) -> None:
 
 
 def test_a_full_disk_is_a_clear_error_and_breaks_nothing(
-    registered: Path,
-    disk: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    call: Callable[..., int],
-    capsys: pytest.CaptureFixture[str],
+    store_on_disk: LocalStore, disk: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copytree(registered, disk / "repository", symlinks=True)
-    store = enter_settled(disk / "repository", monkeypatch)
+    store = store_on_disk
     backup(store, Path("whole.tar"))
     for free, command in (
         (0, ["prepare"]),
@@ -620,11 +638,8 @@ def test_a_full_disk_is_a_clear_error_and_breaks_nothing(
         if command[-1] == "relocate":
             change(store, "update experiments set artifact_location = '/gone/small' where name = 'small'")
         fill(disk, free)
-        assert call(*command) == 2, (free, command)
+        check_refused(call, capsys, *command)
         (disk / "fill").unlink()
-        said = capsys.readouterr().err
-        assert "error: " in said
-        assert "Traceback" not in said
         assert rows(store, "pragma integrity_check") == [("ok",)]
         assert before.items() <= contents(disk).items()
         assert no_temporary_file(store)
@@ -636,16 +651,13 @@ def test_a_full_disk_is_a_clear_error_and_breaks_nothing(
 
 
 def test_a_disk_that_may_only_be_read_is_a_clear_error(
-    registered: Path,
+    store_on_disk: LocalStore,
     disk: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     call: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    shutil.copytree(registered, disk / "repository", symlinks=True)
-    store = enter_settled(disk / "repository", monkeypatch)
-    backup(store, tmp_path / "whole.tar")
+    backup(store_on_disk, tmp_path / "whole.tar")
     before = contents(disk)
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     for command in (
@@ -657,10 +669,7 @@ def test_a_disk_that_may_only_be_read_is_a_clear_error(
         ["store", "restore", str(tmp_path / "whole.tar")],
         ["store", "backup"],
     ):
-        assert call(*command) == 2, command
-        said = capsys.readouterr().err
-        assert "error: " in said
-        assert "Traceback" not in said
+        check_refused(call, capsys, *command)
     for command in (["store", "status"], ["store", "prune"], ["store", "backup", "--to", str(tmp_path / "other.tar")]):
         assert call(*command) == 0, (command, capsys.readouterr().err)
     assert contents(disk) == before

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -127,7 +128,9 @@ def test_help_imports_nothing_heavy() -> None:
         assert "usage:" in done.stdout
 
 
-def test_a_new_store_survives_kills(tmp_path: Path, zygote: Zygote, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_store_survives_kills(
+    tmp_path: Path, zygote: Zygote, monkeypatch: pytest.MonkeyPatch, told: Callable[[str], None]
+) -> None:
     rng, longest, survived = random.Random(4), 0.0, 0
     for number in range(7):
         place = tmp_path / str(number)
@@ -146,7 +149,7 @@ def test_a_new_store_survives_kills(tmp_path: Path, zygote: Zygote, monkeypatch:
             zygote.run(place, "store", "prune")
             assert store_is_whole(database)
             assert {path.name for path in database.parent.iterdir()} == {"mlflow.db", "mlflow.lock"}
-    print(f"creation: {survived} kills survived")
+    told(f"store creation: {survived} kills survived")
 
 
 def store_is_whole(database: Path) -> bool:

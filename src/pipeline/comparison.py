@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pipeline.text_table import aligned
 from pipeline.train.evaluation import Evaluation
 from pipeline.train.fit import Fitted
 
@@ -40,17 +41,12 @@ def comparison(looks: list[Look], task: str, evaluation: Evaluation) -> str:
     rows.append([baseline, *(_number(one.fitted.metrics[baseline]) for one in looks)])
     rows.append(["features", *(str(len(one.fitted.features)) for one in looks)])
     rows.append(["seconds", *(f"{one.seconds:.1f}" for one in looks)])
-    widths = [max(len(row[place]) for row in [header, *rows]) for place in range(len(header))]
-    lines = [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in [header, ["-" * width for width in widths], *rows]
-    ]
+    dashes = ["-" * max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    table = "\n" + aligned([header, dashes, *rows], to_right=range(1, len(header)))
     if len(looks) > 1:
         n_folds = len(best.fitted.of_folds)
-        lines.append(f"* best by {evaluation.chosen_by} (over {n_folds} folds of the training rows)")
-    return "\n" + "\n".join(lines)
+        table += f"\n* best by {evaluation.chosen_by} (over {n_folds} folds of the training rows)"
+    return table
 
 
 def _number(value: float) -> str:

@@ -7,6 +7,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
+HISTORY = "transition."  # how the tags of a registered model begin that keep its history
+
 
 def find_version(client: "MlflowClient", name: str, number: int) -> "ModelVersion | None":
     """Return a version of a registered model; None when there is none of that number (any more)."""

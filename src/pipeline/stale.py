@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def stale_runs(client: "MlflowClient") -> list["Run"]:
     """Return the RUNNING runs of processes of this host that have ended; others' are nobody's business here."""
-    experiments = [str(one.experiment_id) for one in client.search_experiments()]
+    experiments = [str(one.experiment_id) for one in pages(client.search_experiments)]
     running = pages(client.search_runs, experiments, "attributes.status = 'RUNNING'") if experiments else []
     return [run for run in running if _is_stale(run)]
 

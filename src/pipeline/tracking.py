@@ -9,8 +9,7 @@ from urllib.parse import urlsplit
 from pipeline.errors import StoreError
 from pipeline.paths import checkout_of
 from pipeline.store.create import check_schema, ensure_database, sweep
-from pipeline.store.database import SQLITE as SQLITE
-from pipeline.store.database import local_store, path_of
+from pipeline.store.database import SQLITE, local_store, path_of
 from pipeline.store.locations import check_not_moved, check_there
 from pipeline.store.server import check_answers, is_server
 

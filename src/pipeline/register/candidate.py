@@ -13,6 +13,7 @@ from pipeline.files import read_json, sha256
 from pipeline.logged_files import LOGGED_SHA256, logged_sha256
 from pipeline.paths import BEST_MODEL_INFO
 from pipeline.registered import find_run
+from pipeline.store.pages import pages
 from pipeline.tracking import check_run_not_moved, logged_model_of, with_store
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _whole(client: "MlflowClient", start: str) -> str:
     """
     if not re.fullmatch("[0-9a-f]{4,31}", start):
         return start
-    experiments = [str(one.experiment_id) for one in client.search_experiments()]
+    experiments = [str(one.experiment_id) for one in pages(client.search_experiments)]
     found = client.search_runs(experiments, f"attributes.run_id LIKE '{start}%'", max_results=2)
     if len(found) > 1:
         raise RegistryError(f"several run ids begin with {start}", "give more of it")

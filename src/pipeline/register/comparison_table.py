@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pipeline.params import GateParams
 from pipeline.register.rivals import FEWEST_ROWS, Comparison, Score, Slice
+from pipeline.text_table import aligned
 
 WIDTH = 110
 LONGEST_NAME = 34
@@ -79,12 +80,7 @@ def table(title: str, version: str, comparison: Comparison, params: GateParams, 
             cells.append((f"  {shortened(one.column)}", "", "", "", "", ""))
         cells.append(_cells(f"    {shortened(value_of(one))}", one.score, _remark(one, params)))
     cells += [_cells(score.metric, score) for score in others]
-    widths = [max(len(row[place]) for row in cells) for place in range(5)]
-    lines = [*textwrap.wrap(title, WIDTH), ""]
-    for name, *values, changed, remark in cells:
-        aligned = [value.rjust(width) for value, width in zip(values, widths[1:4], strict=True)]
-        lines.append("  ".join([name.ljust(widths[0]), *aligned, changed.ljust(widths[4]), remark]).rstrip())
-    lines.append("")
+    lines = [*textwrap.wrap(title, WIDTH), "", aligned(cells, to_right=(1, 2, 3)), ""]
     wide = max(len(word) for word, _ in below) + 2
     for word, text in below:
         lines += textwrap.wrap(text, WIDTH, initial_indent=word.ljust(wide), subsequent_indent=" " * wide)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Literal
 
 from pipeline.params import Stage
 from pipeline.processes import owner
+from pipeline.registered import HISTORY
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-PREFIX = "transition."
 LONGEST_REASON = 1000  # characters: a tag of a registered model holds 5,000
 How = Literal["params.yaml", "command", "forced", "rollback"]
 
@@ -38,7 +38,7 @@ class Transition:
     by : str
         ``user@host``.
     reason : str
-        What the person said.
+        What the person said, in one line.
     comparison : str
         What the gate found.
     owner : str
@@ -62,7 +62,7 @@ class Transition:
     @property
     def key(self) -> str:
         """The name of its tag."""
-        return f"{PREFIX}{self.when.replace('+00:00', 'Z').replace(':', '.')}"
+        return f"{HISTORY}{self.when.replace('+00:00', 'Z').replace(':', '.')}"
 
 
 def transition(
@@ -77,7 +77,7 @@ def transition(
         archived,
         how,
         f"{_user()}@{owner().split('~')[0]}",
-        reason,
+        " ".join(reason.split())[:LONGEST_REASON],
         comparison,
         owner(),
     )
@@ -102,7 +102,7 @@ def history(client: "MlflowClient", name: str) -> list[Transition]:
     """Return all moves of a registered model's versions, the oldest first; none when there is no such model."""
     models = client.search_registered_models(f"name = '{name}'")
     tags = models[0].tags if models else {}
-    moves = [_read(tags[key]) for key in sorted(tags) if key.startswith(PREFIX)]
+    moves = [_read(tags[key]) for key in sorted(tags) if key.startswith(HISTORY)]
     return [move for move in moves if move]
 
 

@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import RegistryError
 from pipeline.metrics import better
+from pipeline.register.candidate import TRAIN
 from pipeline.register.history import Transition, history, last_of
+from pipeline.text_table import aligned
 from pipeline.tracking import open_store
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ def versions_table(name: str) -> str:
     versions, moves = _versions(client, name), history(client, name)
     aliases: dict[str, str] = client.get_registered_model(name).aliases
     metrics = [metric for metric in SHOWN if any(_metric(version, metric) for version in versions)]
-    rows = [["version", "stage", "alias", "run", *metrics, "data", "when (UTC)", "by", "how: reason"]]
+    rows = []
     for version in versions:
         last = last_of(moves, int(version.version))
         named = [alias for alias, number in aliases.items() if str(number) == str(version.version)]
@@ -37,15 +39,14 @@ def versions_table(name: str) -> str:
                 _why(last, int(version.version)) if last else "-",
             ]
         )
-    return aligned(rows)
+    return _table(["version", "stage", "alias", "run", *metrics, "data", "when (UTC)", "by", "how: reason"], rows)
 
 
 def history_table(name: str) -> str:
     """Return a line for each move of a version, the oldest first, and what the gate found below it."""
     client = open_store()
     versions, moves = _versions(client, name), history(client, name)
-    rows = [["when (UTC)", "version", "from", "to", "how", "by", "reason"]]
-    rows += [
+    rows = [
         [
             move.when[:19].replace("T", " "),
             str(move.version),
@@ -57,7 +58,7 @@ def history_table(name: str) -> str:
         ]
         for move in moves
     ]
-    header, *lines = aligned(rows).split("\n")
+    header, *lines = _table(["when (UTC)", "version", "from", "to", "how", "by", "reason"], rows).split("\n")
     shown = [header]
     for move, line in zip(moves, lines, strict=True):
         shown.append(line)
@@ -66,17 +67,11 @@ def history_table(name: str) -> str:
     return "\n".join(shown + _unrecorded(versions, moves))
 
 
-def aligned(rows: list[list[str]]) -> str:
-    """Return rows of texts as columns, numbers to the right."""
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    right = [all(_is_number(row[place]) for row in rows[1:]) for place in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(
-            text.rjust(width) if to_right else text.ljust(width)
-            for text, width, to_right in zip(row, widths, right, strict=True)
-        ).rstrip()
-        for row in rows
-    )
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    """Return rows below a header, numbers to the right."""
+    columns = [{row[place] for row in rows} - {"-"} for place in range(len(header))]
+    numbers = [place for place, texts in enumerate(columns) if texts and all(map(_is_number, texts))]
+    return aligned([header, *rows], numbers)
 
 
 def _versions(client: "MlflowClient", name: str) -> list["ModelVersion"]:
@@ -84,7 +79,7 @@ def _versions(client: "MlflowClient", name: str) -> list["ModelVersion"]:
     if not versions:
         raise RegistryError(
             f"there is no version of {name} in the store",
-            "register one: dvc repro; where that finds nothing to do: dvc repro -f -s model_train && dvc repro",
+            f"register one: dvc repro; where that finds nothing to do: {TRAIN}",
         )
     return versions
 

@@ -1,9 +1,11 @@
 """What differs between a training and its repetition."""
 
 import math
+import textwrap
 from collections.abc import Mapping
 
 from pipeline.reproduce.recorded import Result
+from pipeline.text_table import aligned
 
 Difference = tuple[str, str, str]  # what, before, now
 ABSENT = "-"
@@ -26,9 +28,7 @@ def package_differences(before: Mapping[str, str], now: Mapping[str, str]) -> li
 
 def table(header: Difference, rows: list[Difference]) -> str:
     """Return rows as aligned columns."""
-    lines = [header, *rows]
-    widths = [max(len(line[place]) for line in lines) for place in range(2)]
-    return "\n".join(f"  {one.ljust(widths[0])}  {two.ljust(widths[1])}  {three}" for one, two, three in lines)
+    return textwrap.indent(aligned([header, *rows]), "  ")
 
 
 def _of_texts(before: Mapping[str, str], now: Mapping[str, str]) -> list[Difference]:

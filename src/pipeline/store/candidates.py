@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.paths import BEST_MODEL_INFO, checkout_of
-from pipeline.store.orphans import EXPERIMENT_STAGES, HISTORY
+from pipeline.registered import HISTORY
+from pipeline.store.orphans import EXPERIMENT_STAGES
 from pipeline.store.pages import pages
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from pipeline.files import BESIDE
 from pipeline.processes import is_gone
+from pipeline.registered import HISTORY
 from pipeline.store.database import LocalStore, path_of, tables_of
 from pipeline.store.locations import is_inside
 
 RUN_ID, MODEL_ID = re.compile("[0-9a-f]{32}"), re.compile("m-[0-9a-f]{32}")
 EXPERIMENT_STAGES = ("experiment", "production_candidate")  # values of the tag `stage` of runs that hold a model
-HISTORY = "transition."  # how the tags of a registered model begin that keep its history
 PRUNE = "python src/store.py prune --no-dry-run"
 SWEEP = "the next training or registration ends them as FAILED"
 RESTORE = "python src/store.py restore FILE (of a backup that has them)"

@@ -17,6 +17,7 @@ from pipeline.store.database import LocalStore, path_of, reading, tables_of, wri
 from pipeline.store.locks import CARE, REGISTRY, held
 from pipeline.store.orphans import empty_models, unnamed_folders
 from pipeline.store.sizes import in_words, size_of
+from pipeline.text_table import aligned
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -200,9 +201,8 @@ def _print_table(trees: list[Tree], sizes: list[int] | None, folders: dict[Path,
         rows.append(
             (info.run_id[:8], name, tree.experiment, info.status, ended, str(nested), str(len(tree.model_ids)), space)
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows if trees else []:
-        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    if trees:
+        print(aligned(rows))
     for folder, size in folders.items():
         print(f"files that nothing names: {folder} ({in_words(size)})")
     for name in models:
