@@ -53,17 +53,21 @@ def folder(repository: Path, zygote: Zygote, monkeypatch: pytest.MonkeyPatch) ->
     return repository
 
 
-def kill(zygote: Zygote, rng: random.Random, longest: float, *command: str) -> int:
-    """Start a script, kill it after a random time, and return its exit code."""
+def kill(zygote: Zygote, rng: random.Random, longest: float, *command: str) -> tuple[int, float]:
+    """Start a script and kill it after a random time; return its exit code, and how long it takes at most.
+
+    That is `longest`, or less when the kill came too late: how fast a machine is depends on what else it does.
+    """
     pid = zygote.start(Path.cwd(), *command)
-    time.sleep(rng.uniform(0, longest))
+    waited = rng.uniform(0, longest)
+    time.sleep(waited)
     with suppress(ProcessLookupError):
         os.kill(pid, rng.choice(SIGNALS))
     code, said = zygote.wait(pid)
     assert "Traceback" not in said, said
     nowhere = code == 2 and "there is nothing further back" in said
     assert nowhere or code in (0, -signal.SIGKILL, 128 + signal.SIGTERM, -signal.SIGTERM), said
-    return code
+    return code, waited if code == 0 else longest
 
 
 def check_sound() -> None:
@@ -111,10 +115,10 @@ def check_clean(folder: Path, zygote: Zygote, client: MlflowClient) -> None:
 
 
 def counted(script: str, codes: list[int]) -> str:
-    """Return how many kills were survived; at least a third of them must have come in time."""
+    """Return how many kills were survived; at least half of them must have come in time."""
     killed = sum(code == -signal.SIGKILL for code in codes)
     stopped = sum(code in (-signal.SIGTERM, 128 + signal.SIGTERM) for code in codes)
-    assert killed + stopped >= len(codes) // 3
+    assert killed + stopped >= len(codes) // 2
     late = len(codes) - killed - stopped
     return f"{script}: {killed + stopped} kills survived ({killed} SIGKILL, {stopped} SIGTERM), {late} came too late"
 
@@ -124,8 +128,8 @@ def test_a_stage_is_killed(folder: Path, zygote: Zygote, told: Callable[[str], N
     rng, codes = random.Random(kills), []
     longest = zygote.run(folder, script)
     for _ in range(kills):
-        codes.append(kill(zygote, rng, longest, script))
-        longest *= 1 if codes[-1] else 0.9  # too late: it takes less time than it took at first
+        code, longest = kill(zygote, rng, longest, script)
+        codes.append(code)
         check_sound()
     zygote.run(folder, script)
     told(counted(script, codes))
@@ -139,7 +143,7 @@ def test_registration_and_rollback_are_killed(folder: Path, zygote: Zygote, told
     trained = [run.info.run_id for run in runs if "model_sha256" in run.data.tags]
     forced = ("--stage", "Production", "--force", "--reason", "test", "--run-id")
     zygote.run(folder, "model_register", *forced, trained[0])
-    longest = zygote.run(folder, "model_register", *forced, trained[1])
+    longest = dict.fromkeys(range(4), zygote.run(folder, "model_register", *forced, trained[1]))
     for number in range(24):
         kind = number % 4
         arguments = [
@@ -152,8 +156,8 @@ def test_registration_and_rollback_are_killed(folder: Path, zygote: Zygote, told
             for export in EXPORTS.glob("v*"):
                 if export.name != latest:
                     shutil.rmtree(export)
-        codes.append(kill(zygote, rng, longest, "model_register", *arguments[max(0, kind - 1)]))
-        longest *= 1 if codes[-1] else 0.95
+        code, longest[kind] = kill(zygote, rng, longest[kind], "model_register", *arguments[max(0, kind - 1)])
+        codes.append(code)
         check_sound()
     zygote.run(folder, "model_register", *forced, trained[2])
     told(counted("model_register", codes))
