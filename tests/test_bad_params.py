@@ -22,7 +22,7 @@ from repositories import ROOT
 
 BOUNDED = settings(derandomize=True, database=None, deadline=None, max_examples=150)
 JARGON = ("Input should", "validation error", "pydantic", "Value error", "Field required", "permitted", "constrained")
-SECONDS = 6  # that any refusal may take on a busy machine
+SECONDS = 3  # that any refusal may take on a busy machine
 
 
 def keys(section: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
