@@ -219,17 +219,37 @@ def test_what_a_killed_process_left_half_written_is_rolled_back(migrated_databas
     assert not database.with_name("mlflow.db-journal").exists()
 
 
-def test_a_signal_in_a_finalizer_is_not_lost(tmp_path: Path) -> None:
+OF_FINALIZER = """
+class Finalized:
+    def __del__(self):
+        stop()
+def main():
+    Finalized()
+    time.sleep(20)
+"""
+OF_XGBOOST = """
+import numpy, xgboost
+from xgboost.data import SingleBatchInternalIter
+read = SingleBatchInternalIter.next
+def read_and_stop(self, take):
+    stop()
+    return read(self, take)
+SingleBatchInternalIter.next = read_and_stop
+def main():
+    xgboost.QuantileDMatrix(numpy.eye(9), label=numpy.ones(9))
+    time.sleep(20)
+"""
+
+
+@pytest.mark.parametrize("code", [OF_FINALIZER, OF_XGBOOST], ids=["finalizer", "xgboost"])
+def test_a_signal_in_what_c_calls_is_not_lost(tmp_path: Path, code: str) -> None:
     (tmp_path / "script.py").write_text(
         "import os, signal, time\n"
         "from pipeline.errors import run_script\n"
-        "class Finalized:\n"
-        "    def __del__(self):\n"
-        "        os.kill(os.getpid(), signal.SIGTERM)\n"
-        "        time.sleep(0.01)\n"
-        "def main():\n"
-        "    Finalized()\n"
-        "    time.sleep(20)\n"
+        "def stop():\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    time.sleep(0.01)\n"
+        f"{code}"
         "run_script(main)\n"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}

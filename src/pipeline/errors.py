@@ -9,6 +9,9 @@ from typing import NoReturn
 
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 DATABASE_MODULES = ("sqlalchemy", "mlflow.store")
+# Functions that C calls, which drops what they raise: finalizers, XGBoost's readers of data and its log, and
+# threadpoolctl's look at the loaded libraries.
+CALLED_BY_C = ("__del__", "_next_wrapper", "_reset_wrapper", "_log_callback", "match_library_callback")
 STORE_MODULES = (
     "mlflow.",
     "sqlalchemy.",
@@ -105,14 +108,14 @@ def run_script(main: Callable[[], object]) -> NoReturn:
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
-    """Leave the program as soon as it is within neither a database call nor a finalizer.
+    """Leave the program as soon as it is within neither a database call nor a function that C calls.
 
     A statement interrupted there keeps the database locked as long as its traceback lives, and the run's end could
-    not be written; an exception in an object's finalizer is lost. So look again in a twentieth of a second.
+    not be written; an exception in what C calls is lost. So look again in a twentieth of a second.
     """
     while frame is not None:
         in_database = str(frame.f_globals.get("__name__")).startswith(DATABASE_MODULES)
-        if in_database or frame.f_code.co_name == "__del__":
+        if in_database or frame.f_code.co_name in CALLED_BY_C:
             signal.signal(signal.SIGALRM, lambda _, later: _stop(signum, later))
             signal.setitimer(signal.ITIMER_REAL, 0.05)
             return
