@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from mlflow import MlflowClient
 
 from conftest import Trained
 from pipeline.errors import GateError, RegistryError
@@ -21,7 +22,7 @@ from pipeline.register.lock import registry_lock
 from pipeline.register.recovery import recover
 from pipeline.register.rollback import rollback
 from pipeline.register.stage import Request, register
-from pipeline.register.versions import MADE_BY, PENDING
+from pipeline.register.versions import MADE_BY, PENDING, move
 from pipeline.tracking import open_store
 from test_register import params, state
 
@@ -92,6 +93,30 @@ def test_a_long_reason_of_many_lines_is_kept_as_one_short_line(trained: Trained,
     kept = history(open_store(), params.model_name)[-1].reason
     assert kept == " ".join(reason.split())[:1000]
     assert kept in history_table(params.model_name).splitlines()[1]
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_of_two_machines_moves_at_once_one_holder_is_left(
+    first: int, trained: Trained, params: RegisterParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for experiment in trained.experiments[:2]:
+        register(params, trained.folder, Request("Archived", experiment.run_id))
+    client = open_store()
+    versions = {number: client.get_model_version(params.model_name, str(number)) for number in (1, 2)}
+    transition = MlflowClient.transition_model_version_stage
+
+    def not_seeing_the_other(self: MlflowClient, *given: Any, **_: bool) -> object:
+        monkeypatch.setattr(MlflowClient, "transition_model_version_stage", transition)
+        move(client, versions[3 - first], "Staging", "command")
+        return transition(self, *given)  # archives none
+
+    monkeypatch.setattr(MlflowClient, "transition_model_version_stage", not_seeing_the_other)
+    move(client, versions[first], "Staging", "command")
+    assert state(client, params.model_name) == {1: ("Archived", []), 2: ("Staging", ["staging"])}
+    last = history(client, params.model_name)[-1]
+    assert (last.version, last.stage, last.done) == (1, "Archived", True)
+    assert last.reason == "at the same time version 2 was given Staging"
+    assert "no recorded move" not in history_table(params.model_name)
 
 
 def test_rollback_goes_back_further_each_time(three: list[str], trained: Trained, params: RegisterParams) -> None:

@@ -183,7 +183,7 @@ def _register(
     elif take_latest_away(client, name, exports_of(folder)):
         print("model_register: nothing is in Production now, so models/production/latest is removed")
     registered = write_record(client, candidate, version, folder)
-    print(f"model_register: {version.name} version {version.version} has stage {wanted}")
+    print(f"model_register: {version.name} version {version.version} has stage {registered['stage']}")
     if export:
         print(f"model_register: models/production/latest points at {export.name}")
     return registered

@@ -99,13 +99,34 @@ def move(
         reason,
         comparison,
     )
-    history.write(client, version.name, made)
-    with _stages_meant():
-        client.transition_model_version_stage(
-            version.name, str(version.version), stage, archive_existing_versions=stage in EXCLUSIVE
-        )
+    _make(client, version.name, made)
+    if stage in EXCLUSIVE:
+        _archive_all_but_newest(client, version.name, stage, how)
     align_aliases(client, version.name)
     history.done(client, version.name, made)
+
+
+def _make(client: "MlflowClient", name: str, made: history.Transition) -> None:
+    """Write a move down, and make it."""
+    history.write(client, name, made)
+    with _stages_meant():
+        client.transition_model_version_stage(
+            name, str(made.version), made.stage, archive_existing_versions=made.stage in EXCLUSIVE
+        )
+
+
+def _archive_all_but_newest(client: "MlflowClient", name: str, stage: Stage, how: How) -> None:
+    """Leave one holder of an exclusive stage.
+
+    There are two when two machines moved versions at once on one server: it archives those that it sees.
+    """
+    holders = [one for one in client.search_model_versions(f"name = '{name}'") if one.current_stage == stage]
+    numbers = sorted(int(one.version) for one in holders)
+    for number in numbers[:-1]:
+        reason = f"at the same time version {numbers[-1]} was given {stage}"
+        made = history.transition(number, stage, "Archived", [], how, reason, "")
+        _make(client, name, made)
+        history.done(client, name, made)
 
 
 def align_aliases(client: "MlflowClient", name: str) -> None:
