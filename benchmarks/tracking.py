@@ -109,7 +109,7 @@ def untracked(folder: Path) -> Numbers:
             stack.enter_context(patch.object(mlflow, name))
         stack.enter_context(patch.object(mlflow, "log_figure", draw))
         stack.enter_context(patch.object(mlflow.xgboost, "autolog"))
-        for name in ("open_store", "open_experiment", "provenance_of"):
+        for name in ("open_store", "sweep_runs", "open_experiment", "provenance_of"):
             stack.enter_context(patch(f"pipeline.train.stage.{name}"))
         of_model = {"logged_model_of": "none", "add_raw_rows_view": {"model_sha256": "none"}}
         for name, value in of_model.items():
