@@ -1,6 +1,5 @@
 """Held-out RMSE of XGBoost tuned on the raw columns, and of this project with its default features."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,7 +7,6 @@ import numpy as np
 import yaml
 from harness import (
     PROJECT,
-    SOURCES,
     Numbers,
     alternate,
     arguments,
@@ -23,8 +21,6 @@ from harness import (
 
 if TYPE_CHECKING:
     import pandas as pd
-
-sys.path.insert(0, str(SOURCES))
 
 N_JOBS = 2
 TRIALS = 50

@@ -1,7 +1,6 @@
 """Every model family on real tables: what the search gains over the plain estimator, and what the ONNX graph does."""
 
 import io
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -12,9 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from harness import SOURCES, Numbers, alternate, arguments, in_child, median, show, spread, write
-
-sys.path.insert(0, str(SOURCES))
+from harness import Numbers, alternate, arguments, in_child, median, show, spread, write
 
 # scikit-learn's own: binary, ten classes, regression.
 TABLES = {"breast_cancer": "classification", "digits": "classification", "diabetes": "regression"}

@@ -73,7 +73,6 @@ def small_repository(folder: Path) -> Path:
         ):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(PROJECT / name, folder / name)
-    sys.path.insert(0, str(SOURCES))
     from pipeline.datasets.simulated_housing import simulate
 
     (folder / "data/raw").mkdir(parents=True, exist_ok=True)

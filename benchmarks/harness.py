@@ -15,6 +15,7 @@ from typing import Any
 
 PROJECT = Path(__file__).parents[1]
 SOURCES = PROJECT / "src"
+sys.path.insert(0, str(SOURCES))  # of the script, and of the children that import it
 PACKAGES = ("xgboost", "scikit-learn", "optuna", "mlflow", "dvc", "pandas", "numpy")
 Numbers = dict[str, float]
 
@@ -91,17 +92,10 @@ def tuned(learner: Any, seed: int) -> tuple[dict[str, Any], Any]:
 
 def show(title: str, header: list[str], rows: list[list[Any]]) -> None:
     """Print a table."""
-    cells = [header, *([f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[place]) for row in cells) for place in range(len(header))]
-    print(f"\n{title}")
-    for number, row in enumerate(cells):
-        first, *others = (
-            cell.ljust(width) if not place else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        print("  ".join([first, *others]).rstrip())
-        if number == 0:
-            print("  ".join("-" * width for width in widths))
+    from pipeline.text_table import ruled
+
+    cells = [[f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
+    print(f"\n{title}\n{ruled(header, cells)}")
 
 
 def write(path: Path | None, numbers: Numbers) -> None:

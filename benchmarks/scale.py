@@ -12,8 +12,6 @@ from pathlib import Path
 import yaml
 from harness import PROJECT, SOURCES, Numbers, arguments, in_child, median, show, spread, write
 
-sys.path.insert(0, str(SOURCES))
-
 STAGES = ("prepare", "model_train")
 BASE_ROWS = 1000  # whose memory is that of the imports
 

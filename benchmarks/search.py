@@ -1,7 +1,6 @@
 """Time of the search to a given cross-validated RMSE, and held-out RMSE at equal time, against common alternatives."""
 
 import statistics
-import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from harness import (
-    SOURCES,
     Numbers,
     alternate,
     arguments,
@@ -22,8 +20,6 @@ from harness import (
     tuned,
     write,
 )
-
-sys.path.insert(0, str(SOURCES))
 
 N_JOBS = 2
 FOLDS = 5

@@ -3,7 +3,6 @@
 import io
 import os
 import shutil
-import sys
 import tempfile
 import time
 from contextlib import ExitStack
@@ -11,9 +10,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from harness import PROJECT, SOURCES, Numbers, alternate, arguments, in_child, median, show, spread, write
-
-sys.path.insert(0, str(SOURCES))
+from harness import PROJECT, Numbers, alternate, arguments, in_child, median, show, spread, write
 
 MLFLOW_WRITES = (
     "start_run",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.text_table import aligned
+from pipeline.text_table import ruled
 from pipeline.train.evaluation import Evaluation
 from pipeline.train.fit import Fitted
 
@@ -41,8 +41,7 @@ def comparison(looks: list[Look], task: str, evaluation: Evaluation) -> str:
     rows.append([baseline, *(_number(one.fitted.metrics[baseline]) for one in looks)])
     rows.append(["features", *(str(len(one.fitted.features)) for one in looks)])
     rows.append(["seconds", *(f"{one.seconds:.1f}" for one in looks)])
-    dashes = ["-" * max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    table = "\n" + aligned([header, dashes, *rows], to_right=range(1, len(header)))
+    table = "\n" + ruled(header, rows)
     if len(looks) > 1:
         n_folds = len(best.fitted.of_folds)
         table += f"\n* best by {evaluation.chosen_by} (over {n_folds} folds of the training rows)"

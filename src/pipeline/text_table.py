@@ -21,3 +21,9 @@ def aligned(rows: Sequence[Sequence[str]], to_right: Collection[int] = ()) -> st
         ).rstrip()
         for row in rows
     )
+
+
+def ruled(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return rows below a header and a rule, all columns but the first aligned to the right."""
+    rule = ["-" * max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    return aligned([header, rule, *rows], to_right=range(1, len(header)))
