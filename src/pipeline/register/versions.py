@@ -78,8 +78,14 @@ def tags_of(candidate: Candidate) -> dict[str, str]:
 
 def in_stage(client: "MlflowClient", name: str, stage: Stage) -> "ModelVersion | None":
     """Return the version that holds an exclusive stage, if one does."""
+    holders = _holders(client, name, stage)
+    return holders[-1] if holders else None
+
+
+def _holders(client: "MlflowClient", name: str, stage: Stage) -> list["ModelVersion"]:
+    """Return the versions in a stage, the newest last."""
     holders = [one for one in client.search_model_versions(f"name = '{name}'") if one.current_stage == stage]
-    return max(holders, key=lambda one: int(one.version), default=None)
+    return sorted(holders, key=lambda one: int(one.version))
 
 
 def move(
@@ -120,11 +126,10 @@ def _archive_all_but_newest(client: "MlflowClient", name: str, stage: Stage, how
 
     There are two when two machines moved versions at once on one server: it archives those that it sees.
     """
-    holders = [one for one in client.search_model_versions(f"name = '{name}'") if one.current_stage == stage]
-    numbers = sorted(int(one.version) for one in holders)
-    for number in numbers[:-1]:
-        reason = f"at the same time version {numbers[-1]} was given {stage}"
-        made = history.transition(number, stage, "Archived", [], how, reason, "")
+    holders = _holders(client, name, stage)
+    for holder in holders[:-1]:
+        reason = f"at the same time version {holders[-1].version} was given {stage}"
+        made = history.transition(int(holder.version), stage, "Archived", [], how, reason, "")
         _make(client, name, made)
         history.done(client, name, made)
 
