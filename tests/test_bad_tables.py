@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 
 from pipeline.errors import PipelineError
 from pipeline.families import family, names
-from pipeline.features import kind_of
 from pipeline.params import Params
 from pipeline.prepare.stage import prepare
+from pipeline.raw_columns import kind_of
 from pipeline.serve.raw_rows import RawRowsModel
 from pipeline.train.evaluation import Evaluation
 from pipeline.train.fit import fit, learner_of

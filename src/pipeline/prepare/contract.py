@@ -9,8 +9,8 @@ import pandas as pd
 
 from pipeline.errors import TableError
 from pipeline.expressions import LARGEST
-from pipeline.features import as_text, kind_of
 from pipeline.params import DatasetParams
+from pipeline.raw_columns import as_text, kind_of
 from pipeline.section import shown
 
 if TYPE_CHECKING:

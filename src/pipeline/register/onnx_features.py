@@ -12,7 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.expressions import parse
-from pipeline.features import FeatureTransformer, as_numbers, as_text
+from pipeline.features import FeatureTransformer
+from pipeline.raw_columns import as_numbers, as_text
 from pipeline.register.onnx_formulas import add_formula
 from pipeline.register.onnx_graph import Graph, NotConvertible, value_info
 from pipeline.register.onnx_neighbors import add_neighbors

@@ -9,9 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
-from pipeline.features import as_text
 from pipeline.metrics import DIRECTIONS, classification_metrics, regression_scores
 from pipeline.params import GateParams
+from pipeline.raw_columns import as_text
 from pipeline.register.bootstrap import share_better
 from pipeline.task import Task
 

@@ -9,9 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.expressions import LARGEST
-from pipeline.features import Kind, as_text, kind_of
 from pipeline.flux import flux_columns
 from pipeline.params import DatasetParams
+from pipeline.raw_columns import Kind, as_text, kind_of
 from pipeline.scaffold import names
 from pipeline.scaffold.text import are_hashes, flawed_numbers, is_prose, plain, shown, written_dates
 

@@ -8,9 +8,9 @@ from typing import Literal
 import pandas as pd
 
 from pipeline.errors import TableError
-from pipeline.features import as_text
 from pipeline.params import SearchParams, SplitParams, TrainParams
 from pipeline.prepare.duplicates import duplicated
+from pipeline.raw_columns import as_text
 from pipeline.scaffold.columns import MOST_CATEGORIES, OtherSplit, Verdict, judge, light_curve
 from pipeline.scaffold.target import TaskName, check_target, task_of
 from pipeline.scaffold.text import plain, shown

@@ -11,10 +11,10 @@ import pandas as pd
 import yaml
 
 from pipeline.errors import PipelineError
-from pipeline.features import kind_of
 from pipeline.files import replacing
 from pipeline.params_file import check_params
 from pipeline.prepare.read_table import PARQUET_SUFFIXES, read_table
+from pipeline.raw_columns import kind_of
 from pipeline.scaffold.infer import Inferred, infer
 from pipeline.scaffold.params_yaml import params_yaml
 from pipeline.scaffold.target import TaskName

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipeline.errors import StoreError
-from pipeline.features import FEATURES_FILE, FeatureTransformer, Kind
+from pipeline.features import FEATURES_FILE, FeatureTransformer
 from pipeline.files import sha256
 from pipeline.logged_files import LOGGED_SHA256, logged_sha256
 from pipeline.neighbors import NEIGHBORS_FILE
+from pipeline.raw_columns import Kind
 from pipeline.serve.raw_rows import PROBABILITY
 from pipeline.task import Task
 
@@ -31,6 +32,7 @@ CODE = (
     "features.py",
     "flux.py",
     "neighbors.py",
+    "raw_columns.py",
     "serve/__init__.py",
     "serve/raw_rows.py",
     "transits.py",
