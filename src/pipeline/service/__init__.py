@@ -1,0 +1,1 @@
+"""The prediction service: it serves what the pipeline registered, records every answer, and watches for drift."""
