@@ -1,0 +1,119 @@
+"""The service's settings: environment variables, and a file `.env` in the current folder."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from dotenv import load_dotenv
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pipeline.errors import PipelineError
+from pipeline.params import Name, Stage
+
+ENV_FILE = Path(".env")
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class Settings(BaseSettings):
+    """What the service is told; each field is the environment variable of the same name in capitals.
+
+    Attributes
+    ----------
+    service_max_body_bytes, service_max_rows, service_max_explained_rows : int
+        Of one request.
+    service_read_timeout_seconds : float
+        How long a request may take to arrive.
+    service_poll_seconds : float
+        How often a new version or export is looked for.
+    service_tracking_seconds : float
+        How often metrics are logged.
+    service_predictions : Path
+        The folder of the recorded predictions.
+    service_queue_rows : int
+        Answered rows that may wait to be recorded; more are dropped, and counted.
+    challenger_share : float
+        The share of requests that the challenger answers.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    enable_model_registry: bool = True
+    mlflow_tracking_uri: str | None = None
+    mlflow_model_name: Name = "housing-price-production"
+    model_stage: Stage = "Production"
+    model_version: int | None = Field(default=None, ge=1)
+    challenger_version: int | None = Field(default=None, ge=1)
+    challenger_share: float = Field(default=0.1, gt=0, lt=1)
+
+    enable_mlflow_tracking: bool = True
+    mlflow_experiment_name: str | None = Field(default=None, min_length=1, max_length=250)
+    service_tracking_seconds: Seconds = 10
+    service_predictions: Path = Path("data/predictions")
+    service_queue_rows: int = Field(default=200_000, ge=1_000)
+    service_webhook_url: SecretStr | None = None
+
+    service_host: str = "127.0.0.1"
+    service_port: int = Field(default=8080, ge=0, lt=2**16)
+    service_api_key: SecretStr | None = None
+    service_max_rows: int = Field(default=10_000, ge=1)
+    service_max_explained_rows: int = Field(default=100, ge=1)
+    service_max_body_bytes: int = Field(default=2**24, ge=1_000)
+    service_read_timeout_seconds: Seconds = 10
+    service_poll_seconds: Seconds = 5
+
+    @field_validator("service_api_key")
+    @classmethod
+    def _is_sendable(cls, key: SecretStr | None) -> SecretStr | None:
+        text = key.get_secret_value() if key else "a key"
+        if not text.isascii() or not text.isprintable() or text != text.strip():
+            raise ValueError("a header cannot carry it: use printable ASCII without spaces at the ends")
+        return key
+
+    @field_validator("service_webhook_url")
+    @classmethod
+    def _is_an_address(cls, url: SecretStr | None) -> SecretStr | None:
+        if url and not url.get_secret_value().startswith(("http://", "https://")):
+            raise ValueError("it begins with neither http:// nor https://")
+        return url
+
+    @property
+    def experiment_name(self) -> str:
+        """The MLflow experiment of the service's sessions."""
+        return self.mlflow_experiment_name or f"{self.mlflow_model_name}-serving"
+
+    def shown(self) -> dict[str, str]:
+        """Return all settings as texts, by the variables' names, without secrets."""
+        from pipeline.tracking import store_uri, without_password
+
+        values: dict[str, Any] = dict(self) | {
+            "mlflow_tracking_uri": without_password(store_uri()),
+            "mlflow_experiment_name": self.experiment_name,
+        }
+        return {name.upper(): "" if value is None else str(value) for name, value in values.items()}
+
+
+def load_settings(model_name: str | None) -> Settings:
+    """Read the settings; what is in the environment goes before what is in `.env`, which other libraries see too.
+
+    Parameters
+    ----------
+    model_name : str, optional
+        The registered model unless MLFLOW_MODEL_NAME names another.
+
+    Raises
+    ------
+    PipelineError
+        When a value cannot be used; the message names each variable, and no secret.
+    """
+    load_dotenv(ENV_FILE)
+    try:
+        found = Settings()
+    except ValidationError as error:
+        wrong = "; ".join(f"{str(one['loc'][0]).upper()}: {_reason(one['msg'])}" for one in error.errors())
+        raise PipelineError(f"settings: {wrong}", "mend it in the environment or in .env") from None
+    named = "mlflow_model_name" in found.model_fields_set
+    return found if named or model_name is None else found.model_copy(update={"mlflow_model_name": model_name})
+
+
+def _reason(message: str) -> str:
+    return message.removeprefix("Value error, ").replace("Input should", "it should")
