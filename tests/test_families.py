@@ -285,12 +285,12 @@ def test_shap_values_of_a_forest_add_up_where_values_are_missing(task: Task) -> 
     forest = fitted("random_forest", task, fold, 15)
     rows = fold[2]
     assert rows.isna().mean()["d"] > 0.05
-    values, unit = random_forest.explain(forest, rows)
+    values, base_values, unit = random_forest.explain(forest, rows, rows)
     outputs = outputs_of(forest, task, rows)
     outputs = outputs[:, 1] if task.n_classes == 2 else outputs
     assert values.shape == (*rows.shape, *outputs.shape[1:])
-    base = outputs - values.sum(axis=1)
-    np.testing.assert_allclose(base, np.broadcast_to(base[0], base.shape), rtol=1e-6, atol=1e-9)
+    assert base_values.shape == outputs.shape[1:]
+    np.testing.assert_allclose(base_values + values.sum(axis=1), outputs, rtol=1e-6, atol=1e-6)
     assert np.abs(values[:, 3]).max() > 0.01
     assert unit == ("probability" if task.labels else "")
 
@@ -299,25 +299,27 @@ def test_shap_values_of_a_forest_add_up_where_values_are_missing(task: Task) -> 
 def test_shap_values_of_boosted_trees_add_up_to_the_margin(task: Task) -> None:
     fold = fold_of(400, task)
     model = fitted("xgboost", task, fold, 15)
-    values, unit = xgboost.explain(model, fold[2])
+    values, base_values, unit = xgboost.explain(model, fold[2], fold[2])
     margins = np.asarray(model.predict(fold[2], output_margin=True))
     assert values.shape == (*fold[2].shape, *margins.shape[1:])
-    base = margins - values.sum(axis=1)
-    np.testing.assert_allclose(base, np.broadcast_to(base[0], base.shape), atol=1e-4)
+    assert base_values.shape == margins.shape[1:]
+    np.testing.assert_allclose(base_values + values.sum(axis=1), margins, atol=1e-5)
     assert unit == ("log-odds" if task.labels else "")
 
 
 @pytest.mark.parametrize("task", [REGRESSION, BINARY, THREE], ids=["regression", "binary", "three"])
 def test_shap_values_of_a_net_add_up_and_are_the_same_again(task: Task) -> None:
     fold = fold_of(300, task)
-    model, rows = fitted("nn", task, fold, 10), fold[2].head(12)
-    values, unit = nn.explain(model, rows)
+    model, rows, background = fitted("nn", task, fold, 10), fold[2].head(12), fold[0].head(20)
+    values, base_values, unit = nn.explain(model, rows, background)
     outputs = outputs_of(model, task, rows)
     outputs = outputs[:, 1] if task.n_classes == 2 else outputs
     assert values.shape == (*rows.shape, *outputs.shape[1:])
-    base = outputs - values.sum(axis=1)
-    np.testing.assert_allclose(base, np.broadcast_to(base[0], base.shape), atol=1e-4)
-    np.testing.assert_array_equal(nn.explain(model, rows)[0], values)
+    assert base_values.shape == outputs.shape[1:]
+    np.testing.assert_allclose(base_values + values.sum(axis=1), outputs, atol=1e-5)
+    known = outputs_of(model, task, background)
+    np.testing.assert_allclose(base_values, (known[:, 1] if task.n_classes == 2 else known).mean(axis=0), atol=1e-5)
+    np.testing.assert_array_equal(nn.explain(model, rows, background)[0], values)
     assert unit == ("probability" if task.labels else "")
 
 

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 from pipeline.space import Parameter, Space
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
     from pipeline.learn.learner import Learner, Problem
 
 Importance = dict[str, dict[str, float]]
+BACKGROUND_ROWS = 20  # that stand for "not known" where a family's SHAP values need such rows
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,10 @@ class Family:
         Called with the fitted model, features (n_rows, n_features) and targets; returns measures by name, each a
         number for every feature. The first one chooses the important features.
     explain : callable
-        Called with the fitted model and rows; returns SHAP values, shape (n_rows, n_features) or, for more than two
-        classes, (n_rows, n_features, n_classes), and their unit.
+        Called with the fitted model, rows, and `BACKGROUND_ROWS` rows that stand for "not known" (which only some
+        families use); returns SHAP values, shape (n_rows, n_features) or, for more than two classes, (n_rows,
+        n_features, n_classes), what they add up from to the model's output, shape () or (n_classes,), and their unit:
+        "log-odds" or "probability" (of two classes: of the second), or "" for the target's own.
     explainable_rows : callable
         Called with the fitted model, the number of rows times rounds that all fits together took, and the number of
         fits; returns how many rows may be explained without that taking long beside the training.
@@ -61,7 +65,7 @@ class Family:
     space: Space
     learner: Callable[["Problem"], "Learner"]
     importance: Callable[[Any, "pd.DataFrame", "NDArray[Any]"], Importance]
-    explain: Callable[[Any, "pd.DataFrame"], tuple["NDArray[Any]", str]]
+    explain: Callable[[Any, "pd.DataFrame", "pd.DataFrame"], tuple["NDArray[Any]", "NDArray[np.float64]", str]]
     explainable_rows: Callable[[Any, int, int], int]
     train_losses: Callable[[Any], list[float]] = lambda model: []
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.families import Family, Importance
+from pipeline.families import BACKGROUND_ROWS, Family, Importance
 from pipeline.learn.estimators import Estimators, Outputs, Recipe
 from pipeline.learn.learner import FoldTables, Problem, Sampled
 from pipeline.metrics import per_row_log_loss, rmse
@@ -18,7 +18,6 @@ from pipeline.space import Parameter, Range
 if TYPE_CHECKING:
     from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-EXPLAINED_WITH = 20  # rows that stand for "not known" in SHAP values
 SAMPLES = 300  # sets of features that are tried for a row's SHAP values
 # Rows whose values are shuffled to see what a feature matters: so many values in all, within these bounds.
 PERMUTED_VALUES, FEWEST_PERMUTED, MOST_PERMUTED = 100_000, 200, 1000
@@ -131,13 +130,16 @@ def importance(model: Any, X: pd.DataFrame, y: NDArray[Any]) -> Importance:
     return {"permutation": dict(zip(X.columns, map(float, found.importances_mean.clip(0)), strict=True))}
 
 
-def explain(model: Any, X: pd.DataFrame) -> tuple[NDArray[Any], str]:
-    """Estimate SHAP values by Kernel SHAP (Lundberg & Lee 2017), of inputs as the net gets them."""
+def explain(model: Any, X: pd.DataFrame, background: pd.DataFrame) -> tuple[NDArray[Any], NDArray[np.float64], str]:
+    """Estimate SHAP values by Kernel SHAP (Lundberg & Lee 2017), of inputs as the net gets them.
+
+    With the mean output of `background` they add up to the output.
+    """
     import shap
 
     classifies = hasattr(model, "classes_")
     pipeline, net = model if classifies else model.regressor_, net_of(model)
-    inputs = pipeline[:-1].transform(X)
+    inputs, known = (pipeline[:-1].transform(rows) for rows in (X, background))
 
     def outputs(values: NDArray[Any]) -> NDArray[Any]:
         if not classifies:
@@ -147,20 +149,21 @@ def explain(model: Any, X: pd.DataFrame) -> tuple[NDArray[Any], str]:
 
     before = np.random.get_state()
     np.random.seed(0)  # shap draws from NumPy's global generator
-    explainer = shap.KernelExplainer(outputs, inputs[:EXPLAINED_WITH])
+    explainer = shap.KernelExplainer(outputs, known)
     values = explainer.shap_values(inputs, nsamples=SAMPLES, l1_reg=False, silent=True)
     np.random.set_state(before)
-    return np.asarray(values), "probability" if classifies else ""
+    base_values = np.asarray(explainer.expected_value, np.float64)
+    return np.asarray(values), base_values, "probability" if classifies else ""
 
 
 def explainable_rows(model: Any, row_rounds: int, n_fits: int) -> int:
     """Return how many rows can be explained in about three seconds.
 
-    Counted, not measured: each asks the net `SAMPLES` times `EXPLAINED_WITH` rows, at 0.15 ns a weight, and takes
+    Counted, not measured: each asks the net `SAMPLES` times `BACKGROUND_ROWS` rows, at 0.15 ns a weight, and takes
     30 ms more.
     """
     weights = sum(layer.size for layer in net_of(model).coefs_)
-    return max(1, int(3e9 / (0.15 * SAMPLES * EXPLAINED_WITH * weights + 3e7)))
+    return max(1, int(3e9 / (0.15 * SAMPLES * BACKGROUND_ROWS * weights + 3e7)))
 
 
 FAMILY = Family(

@@ -59,7 +59,7 @@ def importance(model: Any, X: pd.DataFrame, y: NDArray[Any]) -> Importance:
     return {"impurity": dict(zip(X.columns, map(float, model.feature_importances_), strict=True))}
 
 
-def explain(model: Any, X: pd.DataFrame) -> tuple[NDArray[Any], str]:
+def explain(model: Any, X: pd.DataFrame, background: pd.DataFrame) -> tuple[NDArray[Any], NDArray[np.float64], str]:
     """Compute exact SHAP values with shap's TreeSHAP; with the base value they add up to the prediction."""
     import shap
 
@@ -70,9 +70,10 @@ def explain(model: Any, X: pd.DataFrame) -> tuple[NDArray[Any], str]:
         left, right = ensemble.children_left[place, nodes], ensemble.children_right[place, nodes]
         ensemble.children_default[place, nodes] = np.where(tree.tree_.missing_go_to_left.astype(bool), left, right)
     values = np.asarray(explainer.shap_values(X, check_additivity=False))
+    base_values = np.asarray(explainer.expected_value, np.float64).reshape(values.shape[2:])
     if values.ndim == 3 and values.shape[2] == 2:  # of the positive class
-        values = values[:, :, 1]
-    return values, "probability" if hasattr(model, "classes_") else ""
+        values, base_values = values[:, :, 1], base_values[1]
+    return values, base_values, "probability" if hasattr(model, "classes_") else ""
 
 
 def explainable_rows(model: Any, row_rounds: int, n_fits: int) -> int:

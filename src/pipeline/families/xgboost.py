@@ -22,14 +22,14 @@ def importance(model: Any, X: pd.DataFrame, y: NDArray[Any]) -> Importance:
     return {kind: {name: float(np.max(scores.get(name, 0.0))) for name in X.columns} for kind, scores in found.items()}
 
 
-def explain(model: Any, X: pd.DataFrame) -> tuple[NDArray[Any], str]:
+def explain(model: Any, X: pd.DataFrame, background: pd.DataFrame) -> tuple[NDArray[Any], NDArray[np.float64], str]:
     """Compute exact SHAP values with XGBoost's own TreeSHAP; with the base value they add up to the margin."""
     from xgboost import DMatrix
 
     values = model.get_booster().predict(DMatrix(X), pred_contribs=True)
     if values.ndim == 3:  # rows, classes, features and the base value
-        return values[:, :, :-1].transpose(0, 2, 1), "log-odds"
-    return values[:, :-1], "log-odds" if hasattr(model, "classes_") else ""
+        return values[:, :, :-1].transpose(0, 2, 1), np.asarray(values[0, :, -1], np.float64), "log-odds"
+    return values[:, :-1], np.asarray(values[0, -1], np.float64), "log-odds" if hasattr(model, "classes_") else ""
 
 
 def explainable_rows(model: Any, row_rounds: int, n_fits: int) -> int:

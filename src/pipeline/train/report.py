@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.families import Family
+from pipeline.families import BACKGROUND_ROWS, Family
 from pipeline.metrics import predicted_classes
 from pipeline.params import Params
 from pipeline.train import class_plots, plots
@@ -59,7 +59,7 @@ def explain(family: Family, fitted: Fitted, tables: Tables, params: Params) -> p
     rows = columns_of(tables.X_test, fitted.features)
     if len(rows) > min(params.train.explain_rows, affordable):
         rows = rows.sample(min(params.train.explain_rows, affordable), random_state=params.train.seed)
-    values, unit = family.explain(fitted.model, rows)
+    values, _, unit = family.explain(fitted.model, rows, rows[:BACKGROUND_ROWS])
     return plots.Explained(rows, np.asarray(values, dtype=np.float64), *_units(unit, tables))
 
 
