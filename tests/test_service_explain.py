@@ -1,0 +1,123 @@
+"""SHAP values of raw rows add up to what the service answers, of every family and both tasks."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+from pipeline.families import BACKGROUND_ROWS, names
+from pipeline.features import FeatureTransformer
+from pipeline.params import NeighborsParams
+from pipeline.register.onnx_model import to_onnx
+from pipeline.serve.raw_rows import RawRowsModel
+from pipeline.service.answered import Columns, Outputs
+from pipeline.service.engine import columns_of, engine
+from pipeline.service.explain import explain, warm
+from pipeline.service.served import ServedModel
+from pipeline.task import Task
+from test_families import fitted
+
+TASKS = {"regression": Task(), "binary": Task([False, True]), "three": Task(["a", "b b", "<c>"])}
+N_EXPLAINED = 6
+
+
+def raw_rows() -> pd.DataFrame:
+    rng = np.random.default_rng(5)
+    rows = pd.DataFrame(
+        {
+            "size <m2>": rng.normal(60, 20, 300),
+            "rooms": rng.integers(1, 6, 300).astype(float),
+            "garden": pd.array(rng.choice([True, False, None], 300), dtype="boolean"),
+            "place": rng.choice(["inland", "near [bay]", None], 300),
+        }
+    )
+    rows.loc[rng.random(300) < 0.2, "size <m2>"] = np.nan
+    return rows
+
+
+def served(name: str, task: Task, with_profile: bool = True) -> tuple[ServedModel, Columns]:
+    """Return a small model of a family, and rows it was not fitted on."""
+    rows = raw_rows()
+    price = 1000 * rows["size <m2>"].fillna(30) + 20_000 * (rows["place"] == "inland") + 9000 * rows["rooms"]
+    y: NDArray[Any] = price.to_numpy()
+    if task.labels:
+        y = np.digitize(y, np.quantile(y, [0.6] if task.n_classes == 2 else [0.3, 0.8]))
+    transformer = FeatureTransformer.fit(rows, {"per room": "`size <m2>` / rooms"})
+    near = transformer.neighborhood(NeighborsParams(k=3, by=["rooms"], means=["per room"]), ["y"])
+    transformer = transformer.with_neighbors(transformer.transform(rows), price.to_numpy(), near)
+    X = transformer.transform(rows)
+    raw = RawRowsModel.__new__(RawRowsModel)  # as it is loaded from a folder
+    raw.transformer, raw.feature_names, raw.labels = transformer, list(X.columns)[::-1], task.labels
+    X = X[raw.feature_names]
+    raw.model = fitted(name, task, (X[:200], y[:200], X[200:], y[200:]), 12)
+    graph = to_onnx(transformer, raw.feature_names, raw.model, raw.labels)
+    profile = {"background": columns_of(rows[:BACKGROUND_ROWS], transformer)} if with_profile else None
+    made = engine(raw, graph.SerializeToString(), rows[200:230])
+    model = ServedModel("small", 3, "r" * 32, "registry", name, raw, made, profile)
+    return model, columns_of(rows[200 : 200 + N_EXPLAINED], transformer)
+
+
+def explained(answer: dict[str, Any], label: str | None) -> float:
+    """Return what base value and SHAP values come to."""
+    base_value, shap_values = answer["base_value"], answer["shap_values"]
+    if label is not None:
+        base_value, shap_values = base_value[label], shap_values[label]
+    return float(base_value + sum(shap_values.values()))
+
+
+def probability(margins: NDArray[np.float64], unit: str) -> NDArray[np.float64]:
+    if unit == "probability":
+        return margins
+    assert unit == "log-odds"
+    powers = np.exp(margins)
+    return powers / (1 + powers) if margins.ndim == 1 else powers / powers.sum(axis=1, keepdims=True)
+
+
+def check_additive(model: ServedModel, answers: list[dict[str, Any]], outputs: Outputs) -> None:
+    assert [answer["prediction"] for answer in answers] == pytest.approx(outputs.predictions)
+    assert json.loads(json.dumps(answers, allow_nan=False)) == answers
+    labels = [str(label) for label in model.labels or []]
+    for answer in answers:
+        assert answer["model_version"] == 3
+        of_one = [answer["shap_values"]] if len(labels) <= 2 else list(answer["shap_values"].values())
+        assert all(list(values) == model.raw.feature_names for values in of_one)
+    if not labels:
+        assert {(answer["unit"], answer["label"]) for answer in answers} == {("", None)}
+        np.testing.assert_allclose([explained(answer, None) for answer in answers], outputs.predictions, rtol=1e-5)
+        return
+    assert outputs.probabilities is not None
+    unit = answers[0]["unit"]
+    if len(labels) == 2:
+        assert {answer["label"] for answer in answers} == {labels[1]}
+        found = probability(np.array([explained(answer, None) for answer in answers]), unit)
+        np.testing.assert_allclose(found, np.array(outputs.probabilities)[:, 1], atol=1e-5)
+        return
+    assert [answer["label"] for answer in answers] == [str(label) for label in outputs.predictions]
+    assert list(answers[0]["base_value"]) == labels
+    found = probability(np.array([[explained(answer, label) for label in labels] for answer in answers]), unit)
+    np.testing.assert_allclose(found, outputs.probabilities, atol=1e-5)
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+@pytest.mark.parametrize("name", names())
+def test_shap_values_add_up_to_what_is_answered(name: str, task: Task) -> None:
+    model, columns = served(name, task)
+    warm(model)
+    answers, outputs = explain(model, columns, N_EXPLAINED), model.predict(columns, N_EXPLAINED)
+    check_additive(model, answers, outputs)
+    values = pd.DataFrame([a["shap_values"] if task.n_classes < 3 else a["shap_values"]["<c>"] for a in answers])
+    assert values.abs().max().max() > 0.001
+    assert explain(model, columns, N_EXPLAINED) == answers
+    assert all(None in values for values in columns.values() if values is not columns["rooms"])
+
+
+def test_of_a_model_without_reference_rows_missing_values_stand_for_not_known() -> None:
+    model, columns = served("nn", TASKS["three"], with_profile=False)
+    answers = explain(model, columns, N_EXPLAINED)
+    check_additive(model, answers, model.predict(columns, N_EXPLAINED))
+    nothing = model.predict({column: [None] for column in columns}, 1).probabilities
+    assert nothing is not None
+    np.testing.assert_allclose(list(answers[0]["base_value"].values()), nothing[0], atol=1e-5)
