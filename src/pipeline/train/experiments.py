@@ -19,6 +19,7 @@ from pipeline.train.evaluation import Evaluation
 from pipeline.train.fit import Fitted, fit, learner_of
 from pipeline.train.provenance import Provenance
 from pipeline.train.raw_rows_view import RawRowsView, add_raw_rows_view
+from pipeline.train.reference_profile import profile_of_outputs
 from pipeline.train.report import log_report
 from pipeline.train.runs import NestedRuns, experiment_run
 from pipeline.train.tables import Tables
@@ -109,7 +110,8 @@ def run_experiment(
         _log_numbers(client, run_id, fitted, used, tables.task)
         model_id = logged_model_of(client.get_run(run_id))
         view = RawRowsView(tables.transformer, features, tables.task, tables.example)
-        hashes = add_raw_rows_view(client, model_id, view)
+        profile = tables.reference | profile_of_outputs(tables.task, fitted.outputs)
+        hashes = add_raw_rows_view(client, model_id, view, profile)
         mlflow.set_tags(hashes)
         log_report(run_name, used, fitted, tables, params)
     return Experiment(run_id, run_name, family_name, model_id, hashes["model_sha256"], fitted)

@@ -17,6 +17,7 @@ from pipeline.neighbors import NEIGHBORS_FILE
 from pipeline.raw_columns import Kind
 from pipeline.serve.raw_rows import PROBABILITY
 from pipeline.task import Task
+from pipeline.train.reference_profile import Profile, write_profile
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -60,8 +61,8 @@ class RawRowsView:
     example: pd.DataFrame
 
 
-def add_raw_rows_view(client: "MlflowClient", model_id: str, view: RawRowsView) -> dict[str, str]:
-    """Add the feature transformer and a python_function flavour over it to a logged model.
+def add_raw_rows_view(client: "MlflowClient", model_id: str, view: RawRowsView, profile: Profile) -> dict[str, str]:
+    """Add the feature transformer, a python_function flavour over it and the reference profile to a logged model.
 
     Parameters
     ----------
@@ -69,6 +70,8 @@ def add_raw_rows_view(client: "MlflowClient", model_id: str, view: RawRowsView) 
     model_id : str
         The logged model that autologging wrote.
     view : RawRowsView
+    profile : dict
+        Of its training rows and its answers to the test rows.
 
     Returns
     -------
@@ -90,6 +93,7 @@ def add_raw_rows_view(client: "MlflowClient", model_id: str, view: RawRowsView) 
 
         added = Path(name) / "view"
         write_view(view, logged / model_file, added)
+        write_profile(added, profile)
         split = json.loads(view.example.to_json(orient="split", index=False, double_precision=15))
         _write_json(added / "input_example.json", split)
         _write_json(added / "serving_input_example.json", {"dataframe_split": split})

@@ -19,6 +19,7 @@ from pipeline.split import Rows, fold_rows, strata_of
 from pipeline.task import Task
 from pipeline.train.dataset_input import telling_rows
 from pipeline.train.neighbor_learner import NeighborLearner
+from pipeline.train.reference_profile import Profile, profile_of_inputs
 
 if TYPE_CHECKING:
     from sklearn.preprocessing import StandardScaler
@@ -68,6 +69,8 @@ class Tables:
         The prepared tables "train" and "test", where a function of the user's judges by them; else empty.
     scaler : StandardScaler
         With mean and deviation of every feature, in order.
+    reference : dict
+        What `profile_of_inputs` says of the training rows.
     """
 
     example: pd.DataFrame
@@ -82,6 +85,7 @@ class Tables:
     telling: dict[str, pd.DataFrame]
     rows: dict[str, pd.DataFrame]
     scaler: "StandardScaler"
+    reference: Profile
 
     @property
     def n_search_rows(self) -> int:
@@ -147,6 +151,7 @@ def load_tables(folder: Path, params: Params) -> Tables:
         telling={"train": telling_rows(train).copy(), "test": telling_rows(test).copy()},
         rows={"train": train, "test": test} if judged_by_rows else {},
         scaler=_scaler(profile["scaler"], transformer, X_train),
+        reference=profile_of_inputs(train, X_train, transformer),
     )
 
 
