@@ -80,11 +80,11 @@ def export_version(client: "MlflowClient", version: "ModelVersion", candidate: C
         return target
     again = target.exists()
     with replacing_folder(target) as written:
-        _fetch(uri, candidate, written / "model")
+        fetch_logged(uri, candidate.run_id, candidate.tags.get(LOGGED_SHA256), written / "model")
         model = Model.load(str(written / "model"))
         flavour = mlflow.xgboost if "xgboost" in model.flavors else mlflow.sklearn
         joblib.dump(flavour.load_model(str(written / "model")), written / "model.pkl")
-        _add_onnx(client, candidate.run_id, written)
+        fetch_onnx(client, candidate.run_id, written)
         _check_same_predictions(uri, written / "model", model)
         write_json(written / METADATA, _metadata(version, candidate, written, model))
         digest = sha256(written / METADATA)
@@ -93,17 +93,21 @@ def export_version(client: "MlflowClient", version: "ModelVersion", candidate: C
     return target
 
 
-def _fetch(uri: str, candidate: Candidate, folder: Path) -> None:
-    """Fetch a logged model, and nothing its run did not write: what MLmodel and code/ name is run when it loads."""
+def fetch_logged(uri: str, run_id: str, expected_sha256: str | None, folder: Path) -> None:
+    """Fetch a logged model, and nothing its run did not write: what MLmodel and code/ name is run when it loads.
+
+    Raises
+    ------
+    RegistryError
+        When the files are not those that the run's tag has the SHA-256 of; models of earlier versions have none.
+    """
     import mlflow
 
     mlflow.artifacts.download_artifacts(uri, dst_path=str(folder))
     for compiled in list(folder.rglob("__pycache__")):
         shutil.rmtree(compiled)
-    if candidate.tags.get(LOGGED_SHA256) not in (None, logged_sha256(folder)):
-        raise RegistryError(
-            f"the files of {uri} are not what run {candidate.run_id} wrote (SHA-256 differs)", "train anew"
-        )
+    if expected_sha256 not in (None, logged_sha256(folder)):
+        raise RegistryError(f"the files of {uri} are not what run {run_id} wrote (SHA-256 differs)", "train anew")
 
 
 def is_sound(client: "MlflowClient", version: "ModelVersion", export: Path) -> bool:
@@ -140,11 +144,11 @@ def points_at(export: Path) -> bool:
     return latest.is_symlink() and str(latest.readlink()) == export.name
 
 
-def _add_onnx(client: "MlflowClient", run_id: str, export: Path) -> None:
-    """Put the ONNX graph of a run, if it has one, into an export."""
+def fetch_onnx(client: "MlflowClient", run_id: str, folder: Path) -> None:
+    """Put the ONNX graph of a run, if it has one, into a folder."""
     if client.get_run(run_id).data.tags.get(TAG) == PACKAGED:
-        with tempfile.TemporaryDirectory(dir=export) as name:
-            Path(client.download_artifacts(run_id, f"{ONNX_FOLDER}/{ONNX_FILE}", name)).rename(export / ONNX_FILE)
+        with tempfile.TemporaryDirectory(dir=folder) as name:
+            Path(client.download_artifacts(run_id, f"{ONNX_FOLDER}/{ONNX_FILE}", name)).rename(folder / ONNX_FILE)
 
 
 def _check_same_run(export: Path, run_id: str) -> None:

@@ -9,6 +9,7 @@ from pipeline.service.answered import Columns, Outputs
 if TYPE_CHECKING:
     from pipeline.serve.raw_rows import RawRowsModel
     from pipeline.service.engine import Engine
+    from pipeline.service.schema import RowSchema
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,10 +26,14 @@ class ServedModel:
         The fitted estimator (``raw.model``) behind its feature transformer (``raw.transformer``).
     engine : Engine
         What computes answers.
+    schema : RowSchema
+        What a request may hold.
     profile : dict, optional
         The reference profile that was logged with the model; None of models trained before there was one.
     card : dict
         What GET /model answers.
+    example : dict
+        A raw row.
     """
 
     name: str
@@ -38,8 +43,10 @@ class ServedModel:
     family: str
     raw: "RawRowsModel"
     engine: "Engine"
+    schema: "RowSchema"
     profile: dict[str, Any] | None = None
     card: dict[str, Any] = field(default_factory=dict)
+    example: dict[str, Any] = field(default_factory=dict)
 
     @property
     def kinds(self) -> dict[str, Kind]:

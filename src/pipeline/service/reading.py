@@ -1,0 +1,48 @@
+"""Reading a request's body: no more of it than allowed, and no longer."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from pipeline.service.bad_request import BadRequest
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+
+async def read_body(request: "Request", max_bytes: int, seconds: float) -> bytes:
+    """Return the whole body of a request.
+
+    Raises
+    ------
+    BadRequest
+        413 when it is larger than `max_bytes`, 408 when it has not arrived after `seconds`, 400 when the client went
+        away.
+    """
+    length = request.headers.get("content-length", "0")
+    if length.isdigit() and int(length) > max_bytes:
+        raise _too_large(max_bytes)
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise BadRequest(400, [_detail("the client went away before the body was whole", "disconnected")])
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if size > max_bytes:
+                    raise _too_large(max_bytes)
+                if not message.get("more_body", False):
+                    return parts[0] if len(parts) == 1 else b"".join(parts)
+    except TimeoutError:
+        raise BadRequest(408, [_detail(f"the body did not arrive within {seconds:g} seconds", "timeout")]) from None
+
+
+def _too_large(max_bytes: int) -> BadRequest:
+    return BadRequest(
+        413, [_detail(f"the body has more than {max_bytes:,} bytes (SERVICE_MAX_BODY_BYTES)", "too_large")]
+    )
+
+
+def _detail(message: str, kind: str) -> dict[str, object]:
+    return {"loc": ["body"], "msg": message, "type": kind}

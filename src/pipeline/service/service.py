@@ -1,0 +1,136 @@
+"""The parts of the service, and how they are joined: who answers, who records, who watches."""
+
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from pipeline.params import MonitorParams
+from pipeline.service.answered import Answered, Arm
+from pipeline.service.monitor import Monitor
+from pipeline.service.predictions import Predictions
+from pipeline.service.prometheus import Prometheus
+from pipeline.service.recorder import Recorder
+from pipeline.service.served import ServedModel
+from pipeline.service.settings import Settings
+from pipeline.service.statistics import Statistics
+from pipeline.service.tracking_run import Tracked, TrackingRun
+from pipeline.service.watch import Watcher
+from pipeline.service.webhook import Webhook
+
+logger = logging.getLogger(__name__)
+CHECK_SECONDS = 2  # between looks for drift
+STOP_SECONDS = 10  # that the store may take to end the session's run
+
+
+class Service:
+    """A session of the service.
+
+    Parameters
+    ----------
+    settings : Settings
+    params : MonitorParams
+        The section ``monitor`` of params.yaml.
+    folder : Path
+        The pipeline folder.
+    """
+
+    def __init__(self, settings: Settings, params: MonitorParams, folder: Path) -> None:
+        self.settings = settings
+        arms: list[Arm] = ["production", "challenger"] if settings.challenger_version else ["production"]
+        self.watcher = Watcher(settings, folder, self._loaded)
+        self.prometheus = Prometheus()
+        url = settings.service_webhook_url
+        webhook = Webhook(url.get_secret_value()) if url else None
+        self.monitors = {arm: Monitor(params, webhook) for arm in arms}
+        self.statistics = {arm: Statistics(params.window, params.min_confidence) for arm in arms}
+        self.recorder = Recorder(
+            folder / settings.service_predictions, settings.service_queue_rows, [self._observe, self.prometheus.observe]
+        )
+        self.predictions = Predictions(lambda: self.watcher.models, settings, self.recorder.put)
+        self.tracking = TrackingRun(
+            settings.experiment_name,
+            settings.mlflow_model_name,
+            {arm: self._tracked(arm) for arm in arms},
+            settings.shown(),
+            settings.service_tracking_seconds,
+        )
+        self._started = time.monotonic()
+        self._stopped = threading.Event()
+        self._checks = threading.Thread(target=self._check, name="monitor", daemon=True)
+
+    def start(self) -> None:
+        """Begin to load, to record and to watch; none of it is waited for."""
+        self.recorder.start()
+        self.watcher.start()
+        self._checks.start()
+        if self.settings.enable_mlflow_tracking:
+            self.tracking.start()
+
+    def stop(self) -> None:
+        """Write all that was answered, and end the session's run."""
+        self._stopped.set()
+        self.watcher.stop()
+        self.recorder.stop(STOP_SECONDS)
+        self.tracking.stop(STOP_SECONDS)
+
+    def count(self, path: str, status: int, elapsed_ms: float) -> None:
+        """Count an answered request."""
+        self.prometheus.requested(path, status)
+        if path == "/health":
+            self.statistics["production"].health_checked(elapsed_ms)
+        elif path in ("/predict", "/explain"):
+            self.statistics["production"].requested(status)
+
+    def health(self) -> dict[str, Any]:
+        """Return what GET /health answers."""
+        models = self.watcher.models
+        model, challenger = models.get("production"), models.get("challenger")
+        return {
+            "status": "ok" if model else "no model",
+            "reason": None if model else self.watcher.reason,
+            "model_name": self.settings.mlflow_model_name,
+            "model_version": model and model.version,
+            "source": model and model.source,
+            "challenger_version": challenger and challenger.version,
+            "warnings": self.watcher.warnings,
+            "drift_detected": self.monitors["production"].detected,
+            "tracking": self.tracking.state(),
+            "recording": self.recorder.state(),
+            "uptime_seconds": round(time.monotonic() - self._started, 1),
+        }
+
+    def drift(self) -> dict[str, Any]:
+        """Return what GET /drift answers."""
+        challenger = self.monitors.get("challenger")
+        return {**self.monitors["production"].report(), "challenger": challenger.report() if challenger else None}
+
+    def metrics(self) -> bytes:
+        """Return what GET /metrics answers."""
+        return self.prometheus.exposition()
+
+    def _loaded(self, model: ServedModel) -> None:
+        """Explain a row of a model that has begun to answer: the first explanation takes seconds."""
+        from pipeline.service.explain import warm
+
+        warm(model)
+
+    def _observe(self, answered: list[Answered]) -> None:
+        """Give answers, in the recorder's thread, to what watches their arm."""
+        for arm, statistics in self.statistics.items():
+            if some := [one for one in answered if one.arm == arm]:
+                statistics.add(some)
+                self.monitors[arm].add(some)
+
+    def _tracked(self, arm: Arm) -> Tracked:
+        def version() -> int | None:
+            model = self.watcher.models.get(arm)
+            return model and model.version
+
+        return Tracked(self.statistics[arm], lambda: self.monitors[arm].detected, version)
+
+    def _check(self) -> None:
+        while not self._stopped.wait(CHECK_SECONDS):
+            for monitor in self.monitors.values():
+                monitor.check()

@@ -1,0 +1,20 @@
+"""Serve the registered model over HTTP, at port 8080; settings come from the environment and .env (README)."""
+
+import argparse
+
+from pipeline.errors import run_script
+
+
+def main() -> None:
+    """Parse the command line, which has no options, and serve until stopped."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
+
+    from pathlib import Path
+
+    from pipeline.service.server import serve
+
+    serve(Path())
+
+
+if __name__ == "__main__":
+    run_script(main)
