@@ -90,6 +90,7 @@ def test_a_classification_folder_says_what_was_inferred_and_is_prepared(
     }
     assert content["train"]["params"] == {"xgboost": {"scale_pos_weight": "balanced"}}
     assert content["evaluate"] == {"choose_by": "average_precision"}
+    assert content["monitor"] == {"max_class_share": None}
     assert content["train"]["experiment_name"] == "My-customers-co"
     assert content["register"] == {"model_name": "My-customers-co-production", "stage": "Staging"}
 

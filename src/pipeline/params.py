@@ -234,6 +234,25 @@ class RegisterParams(Section):
     gate: GateParams = GateParams()
 
 
+class MonitorParams(Section):
+    """When what a served model is asked, and what it answers, is an alarm; a limit that is null is not judged."""
+
+    window: int = Field(default=1000, ge=10, le=100_000)
+    min_rows: int = Field(default=200, ge=10, le=100_000)
+    min_confidence: float | None = Field(default=60.0, ge=0, le=100)
+    max_low_confidence: float | None = Field(default=0.3, ge=0, le=1)
+    max_inference_ms: float | None = Field(default=5000.0, gt=0)
+    max_class_share: float | None = Field(default=0.8, gt=0, le=1)
+    psi: float | None = Field(default=0.2, ge=0)
+    alpha: Fraction = 0.01
+
+    @model_validator(mode="after")
+    def _a_window_can_be_judged(self) -> Self:
+        if self.min_rows > self.window:
+            raise ValueError(f"`min_rows` is {self.min_rows} and cannot be above `window`, which is {self.window}")
+        return self
+
+
 class Params(Section):
     """All of params.yaml."""
 
@@ -242,8 +261,9 @@ class Params(Section):
     evaluate: EvaluateParams = EvaluateParams()
     train: TrainParams = TrainParams()
     registry: RegisterParams = Field(default=RegisterParams(), alias="register")
+    monitor: MonitorParams = MonitorParams()
 
-    @field_validator("features", "evaluate", "train", "registry", mode="before")
+    @field_validator("features", "evaluate", "train", "registry", "monitor", mode="before")
     @classmethod
     def _empty_is_default(cls, section: Any) -> Any:
         return {} if section is None else section

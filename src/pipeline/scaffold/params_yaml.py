@@ -33,6 +33,7 @@ def params_yaml(inferred: Inferred, path: str, name: str) -> str:
         _evaluate(inferred),
         [("train:", ""), (f"  experiment_name: {name}", ""), *_train(inferred)],
         [("register:", ""), (f"  model_name: {name}-production", ""), ("  stage: Staging", STAGES)],
+        _monitor(inferred),
     ]
     return "\n".join("".join(f"{_aligned(*line)}\n" for line in lines) for lines in sections)
 
@@ -113,3 +114,9 @@ def _train(inferred: Inferred) -> list[Line]:
         (f"    n_candidates: {8 if is_small else 16}", ""),
         (f"    max_rounds: {200 if is_small else 400}", ""),
     ]
+
+
+def _monitor(inferred: Inferred) -> list[Line]:
+    if inferred.imbalance:
+        return [("monitor:", ""), ("  max_class_share: null", "one label is most of the rows: its share is no alarm")]
+    return [("monitor: {}", "limits of the prediction service's alarms: README")]
