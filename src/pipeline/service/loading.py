@@ -16,7 +16,7 @@ from pipeline.files import sha256
 from pipeline.logged_files import LOGGED_SHA256, logged_sha256
 from pipeline.paths import EXPORTS
 from pipeline.raw_columns import as_text
-from pipeline.service.engine import Engine, engine
+from pipeline.service.engine import Engine, columns_of, engine
 from pipeline.service.schema import RowSchema
 from pipeline.service.served import ServedModel
 from pipeline.service.settings import Settings
@@ -176,7 +176,7 @@ def _loaded(found: Found, folder: Path, said: dict[str, Any]) -> tuple[ServedMod
         warnings.append(f"version {found.version} has no reference profile: drift is judged by the rules alone")
     card = _card(found, raw, logged, said) | {"engine": made.described()}
     schema = RowSchema.of(raw.transformer)
-    row = {column: None if pd.isna(value) else value for column, value in example.iloc[0].items()}
+    row = {column: values[0] for column, values in columns_of(example, raw.transformer).items()}
     return ServedModel(
         found.name, found.version, found.run_id, found.source, said["family"], raw, made, schema, profile, card, row
     ), warnings

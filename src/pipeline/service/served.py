@@ -41,12 +41,12 @@ class ServedModel:
     run_id: str
     source: Literal["registry", "export"]
     family: str
-    raw: "RawRowsModel"
-    engine: "Engine"
-    schema: "RowSchema"
-    profile: dict[str, Any] | None = None
-    card: dict[str, Any] = field(default_factory=dict)
-    example: dict[str, Any] = field(default_factory=dict)
+    raw: "RawRowsModel" = field(repr=False)
+    engine: "Engine" = field(repr=False)
+    schema: "RowSchema" = field(repr=False)
+    profile: dict[str, Any] | None = field(default=None, repr=False)
+    card: dict[str, Any] = field(default_factory=dict, repr=False)
+    example: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def kinds(self) -> dict[str, Kind]:

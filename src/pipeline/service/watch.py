@@ -101,7 +101,7 @@ class Watcher:
         self.models = models
 
     def _find(self, arm: Arm, number: int | None) -> "tuple[Found, MlflowClient | None]":
-        """Find what an arm is to serve: in the registry, or where that fails, and nothing is served yet, in the exports."""
+        """Find what an arm is to serve: in the registry; in the exports where that fails and nothing is served yet."""
         of_registry = f"registry of {arm}"
         if not self._settings.enable_model_registry:
             return in_exports(self._folder, self._settings, number), None
