@@ -1,0 +1,148 @@
+"""The MLflow runs of a session: opening them, writing points of metrics to them, ending them."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pipeline.processes import owner_tags
+from pipeline.service.answered import Arm
+from pipeline.stale import sweep_runs
+from pipeline.store.server import check_answers, is_server
+from pipeline.tracking import open_experiment, open_store, store_uri, without_password
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+log = logging.getLogger(__name__)
+
+Served = Mapping[Arm, Mapping[int, str]]  # versions, the newest last, and when each began to answer
+BATCH = 900  # metrics in one call: MLflow takes 1,000 metrics, params and tags together
+
+
+@dataclass(frozen=True)
+class Point:
+    """Metrics of one moment.
+
+    Attributes
+    ----------
+    step : int
+        Its number in the session.
+    time_ms : int
+        Since the epoch.
+    metrics : mapping of str to mapping of str to float
+        By arm and name.
+    """
+
+    step: int
+    time_ms: int
+    metrics: Mapping[Arm, Mapping[str, float]]
+
+    @property
+    def size(self) -> int:
+        """How many metrics it has."""
+        return sum(len(metrics) for metrics in self.metrics.values())
+
+
+class SessionRuns:
+    """One run a session, with a run nested in it for every arm but production.
+
+    Every method may be called again after it failed: nothing is created twice, and MLflow keeps a metric of equal
+    name, step, time and value once.
+
+    Parameters
+    ----------
+    experiment : str
+        Created on first use.
+    model_name : str
+    arms : sequence of str
+        Production first.
+    params : mapping of str to str
+        Of the session's run.
+    """
+
+    def __init__(self, experiment: str, model_name: str, arms: Sequence[Arm], params: Mapping[str, str]) -> None:
+        self.experiment = experiment
+        self.model_name = model_name
+        self.arms = arms
+        self.params = params
+        self.started = datetime.now(UTC)
+        self.run_ids: dict[Arm, str] = {}
+        self._tagged: dict[Arm, dict[str, str]] = {}
+        self._client: MlflowClient | None = None
+
+    def open(self) -> "MlflowClient":
+        """Create the runs, or ask the server whether it is there: MLflow would ask a silent one for minutes.
+
+        Raises
+        ------
+        StoreError
+            When the store cannot be used.
+        """
+        if self._client is not None:
+            uri = store_uri()
+            if is_server(uri):
+                check_answers(uri, without_password(uri))
+            return self._client
+        from mlflow.entities import Param
+
+        client = open_store()
+        experiment_id = open_experiment(client, self.experiment)
+        for arm in self.arms:
+            if arm not in self.run_ids:
+                run = client.create_run(experiment_id, int(self.started.timestamp() * 1000), self._tags(arm))
+                self.run_ids[arm] = run.info.run_id
+        params = [Param(name, value) for name, value in self.params.items()]
+        client.log_batch(self.run_ids["production"], params=params)
+        self._client = client
+        _sweep(client)
+        return client
+
+    def write(self, points: Sequence[Point], served: Served) -> None:
+        """Write points, and as tags which versions answered."""
+        from mlflow.entities import Metric, RunTag
+
+        client = self.open()
+        for arm in self.arms:
+            metrics = [
+                Metric(name, value, point.time_ms, point.step)
+                for point in points
+                for name, value in point.metrics.get(arm, {}).items()
+            ]
+            if not metrics:
+                continue
+            tags = _version_tags(served[arm])
+            new = [RunTag(*tag) for tag in tags.items() if tag not in self._tagged.get(arm, {}).items()]
+            for start in range(0, len(metrics), BATCH):
+                client.log_batch(self.run_ids[arm], metrics[start : start + BATCH], tags=new if start == 0 else [])
+            self._tagged[arm] = tags
+
+    def end(self) -> None:
+        """End the runs as FINISHED."""
+        client = self.open()
+        for run_id in reversed(self.run_ids.values()):
+            client.set_terminated(run_id, "FINISHED", int(time.time() * 1000))
+
+    def _tags(self, arm: Arm) -> dict[str, str]:
+        name = f"serving {self.started:%Y-%m-%d %H:%M:%S}"
+        tags = {"stage": "serving", "model_name": self.model_name, "arm": arm, **owner_tags()}
+        if arm == "production":
+            return {"mlflow.runName": name, **tags}
+        return {"mlflow.runName": f"{name} {arm}", "mlflow.parentRunId": self.run_ids["production"], **tags}
+
+
+def _version_tags(served: Mapping[int, str]) -> dict[str, str]:
+    if not served:
+        return {}
+    since = {f"model_version_{version}_since": time for version, time in served.items()}
+    return {"model_version": str(list(served)[-1]), "model_versions": ", ".join(map(str, served)), **since}
+
+
+def _sweep(client: "MlflowClient") -> None:
+    """End the runs of killed sessions; that this fails must not keep this session from being tracked."""
+    try:
+        sweep_runs(client)
+    except Exception as error:
+        log.warning("tracking: runs of killed processes were not ended: %s", without_password(str(error)))
