@@ -17,6 +17,7 @@ from starlette.responses import Response
 from pipeline.service.bad_request import BadRequest
 from pipeline.service.openapi import document
 from pipeline.service.pages import add_pages
+from pipeline.service.prometheus import CONTENT_TYPE
 from pipeline.service.reading import read_body
 from pipeline.service.service import Service
 
@@ -107,7 +108,7 @@ class Endpoints:
 
     async def metrics(self, request: Request) -> Response:
         """Return counters and histograms as Prometheus reads them."""
-        return Response(self._service.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(self._service.metrics(), media_type=CONTENT_TYPE)
 
     async def _body(self, request: Request) -> bytes:
         settings = self._settings

@@ -44,7 +44,7 @@ class Service:
         url = settings.service_webhook_url
         webhook = Webhook(url.get_secret_value()) if url else None
         self.monitors = {arm: Monitor(params, webhook) for arm in arms}
-        self.statistics = {arm: Statistics(params.window, params.min_confidence) for arm in arms}
+        self.statistics = {arm: Statistics(params.window, params.min_confidence or 0.0) for arm in arms}
         self.recorder = Recorder(
             folder / settings.service_predictions, settings.service_queue_rows, [self._observe, self.prometheus.observe]
         )
@@ -108,7 +108,8 @@ class Service:
 
     def metrics(self) -> bytes:
         """Return what GET /metrics answers."""
-        return self.prometheus.exposition()
+        reports = {arm: monitor.report() for arm, monitor in self.monitors.items()}
+        return self.prometheus.exposition(self.recorder.state(), self.tracking.state(), self.watcher.models, reports)
 
     def _loaded(self, model: ServedModel) -> None:
         """Explain a row of a model that has begun to answer: the first explanation takes seconds."""
