@@ -1,0 +1,116 @@
+// What GET /drift says every two seconds: latency over time, the rules, and each column against the training data.
+
+import { at, draw, make, number, percent, show, table } from "./dom.js";
+
+const POINTS = 150; // five minutes
+const MANY_COLUMNS = 20;
+const points = [];
+
+function line(name, values, x, y) {
+  const known = values.map((value, place) => [value, place]).filter(([value]) => typeof value === "number");
+  const path = known.map(([value, place]) => `${x(place).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
+  const [last] = known.slice(-1);
+  return [draw("polyline", { class: name, points: path }),
+    last ? draw("circle", { class: name, cx: x(last[1]), cy: y(last[0]), r: 3 }) : null];
+}
+
+// Returns a round number of at least `value`, for the top of an axis.
+function rounded(value) {
+  const power = 10 ** Math.floor(Math.log10(value));
+  return [1, 2, 5, 10].map((step) => step * power).find((top) => top >= value);
+}
+
+function latency() {
+  const [width, height, left, bottom] = [480, 130, 44, 18];
+  const highest = Math.max(...points.flatMap((point) => [point.p50 ?? 0, point.p99 ?? 0]));
+  if (!(highest > 0)) return null;
+  const top = rounded(highest);
+  const x = (place) => width - 6 - (points.length - 1 - place) * ((width - left - 6) / (POINTS - 1));
+  const y = (value) => 6 + (1 - value / top) * (height - bottom - 6);
+  const now = points[points.length - 1];
+  const ticks = [0, top / 2, top].flatMap((value) => [
+    draw("line", { class: "grid", x1: left, x2: width - 6, y1: y(value), y2: y(value) }),
+    draw("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" }, number(value, 3))]);
+  return make("figure", {},
+    make("figcaption", {}, "Latency in ms of the recent predictions: ",
+      make("span", { class: "p50" }, `median\u00a0${number(now.p50, 3)}`), ", ",
+      make("span", { class: "p99" }, `99\u00a0%\u00a0under\u00a0${number(now.p99, 3)}`)),
+    draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", class: "line",
+      "aria-label": `Latency of the last five minutes, now median ${number(now.p50, 3)} ms, 99th percentile ${number(now.p99, 3)} ms` },
+      ...ticks, draw("text", { x: left, y: height - 3 }, "5 minutes ago"),
+      draw("text", { x: width - 6, y: height - 3, "text-anchor": "end" }, "now"),
+      ...line("p99", points.map((point) => point.p99), x, y), ...line("p50", points.map((point) => point.p50), x, y)));
+}
+
+function mark(alarm) {
+  return make("span", { class: alarm ? "alarm" : "fine" }, alarm ? "alarm" : "ok");
+}
+
+// Numbers below each other, with a fixed number of digits after the point.
+function fixed(value, digits) {
+  if (typeof value !== "number") return "–";
+  return value !== 0 && value < 10 ** -digits ? `< ${(10 ** -digits).toFixed(digits)}` : value.toFixed(digits);
+}
+
+function facts(report, health) {
+  const { window = {}, recent = {} } = report;
+  const recording = health?.recording ?? {}, tracking = health?.tracking ?? {};
+  const shares = Object.entries(recent.classes ?? {}).sort(([, one], [, other]) => other - one).slice(0, 5);
+  return [
+    ["Predictions in the window", `${number(window.rows ?? 0)} of ${number(window.size)}`],
+    ["Mean latency", recent.inference_ms && `${number(recent.inference_ms.mean, 3)} ms`],
+    ["Mean confidence", typeof recent.confidence_mean === "number" ? `${recent.confidence_mean.toFixed(1)} %` : null],
+    ["Unsure predictions", typeof recent.low_confidence_ratio === "number" ? percent(recent.low_confidence_ratio) : null],
+    ["Predicted labels", shares.map(([label, share]) => `${label} ${percent(share, 0)}`).join(", ")],
+    ["Predicted values", typeof recent.value?.mean === "number" ? `mean ${number(recent.value.mean)}, ${number(recent.value.min)} to ${number(recent.value.max)}` : null],
+    ["Recorded", "written_rows" in recording ? `${number(recording.written_rows)} rows, ${number(recording.queued_rows)} waiting, ${number(recording.dropped_rows)} dropped` : null],
+    ["Recording error", recording.last_error],
+    ["MLflow tracking", tracking.state && (tracking.error ? `${tracking.state}: ${tracking.error}` : tracking.state)],
+    ["Metric points dropped", tracking.dropped_points ? number(tracking.dropped_points) : null],
+  ].filter(([, value]) => value);
+}
+
+function rules(report) {
+  if (!report.rules?.length) return null;
+  return table("Rules", [{ name: "rule" }, { name: "value", numeric: true }, { name: "limit", numeric: true }, { name: "state" }],
+    report.rules.map((rule) => ({
+      class: rule.alarm ? "alarmed" : null,
+      cells: [rule.name.replaceAll("_", " "), number(rule.value, 4), number(rule.limit, 4), mark(rule.alarm)],
+    })));
+}
+
+function columns(report) {
+  const all = [...(report.columns ?? [])];
+  if (report.prediction) all.push({ ...report.prediction, column: "the prediction" });
+  if (!all.length) return null;
+  const sorted = all.sort((one, other) => other.alarm - one.alarm || (other.psi ?? 0) - (one.psi ?? 0));
+  const heads = [{ name: "column" }, { name: "PSI", numeric: true }, { name: "p-value", numeric: true },
+    { name: "missing", numeric: true }, { name: "trained", numeric: true }, { name: "state" }];
+  const rows = sorted.slice(0, MANY_COLUMNS).map((column) => ({
+    class: column.alarm ? "alarmed" : null,
+    cells: [column.column, fixed(column.psi, 3), fixed(column.p_value, 4), percent(column.missing_share),
+      percent(column.reference_missing_share), mark(column.alarm)],
+  }));
+  const hidden = sorted.length - rows.length;
+  return make("div", {}, table("Recent rows against the training data", heads, rows),
+    make("p", { class: "quiet" }, hidden > 0 ? `${hidden} more columns with a lower PSI are in GET /drift. ` : "",
+      `An alarm is a PSI of ${number(report.psi_limit)} or more that a test at a false-alarm rate of ${number(report.alpha)} confirms.`));
+}
+
+export function showLive(report, health) {
+  points.push({ p50: report.recent?.inference_ms?.p50 ?? null, p99: report.recent?.inference_ms?.p99 ?? null });
+  if (points.length > POINTS) points.shift();
+  const { rows = 0, min_rows: fewest = 0 } = report.window ?? {};
+  const state = report.detected ? `Alarm: ${report.alarms.join("\n")}`
+    : rows < fewest ? `Not judged yet: ${number(rows)} of at least ${number(fewest)} predictions.` : "No drift: nothing is beyond its limit.";
+  show(at("live-state"),
+    make("p", { id: "drift", class: report.detected ? "alarm block" : "fine block", role: "status" }, state),
+    make("dl", { class: "facts" }, ...facts(report, health).flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)])));
+  show(at("latency"), latency() ?? make("p", { class: "quiet" }, "No prediction yet: the latency is drawn when there are some."));
+  show(at("rules"), rules(report));
+  show(at("columns"), columns(report));
+  const other = report.challenger;
+  show(at("challenger"), other ? make("p", { class: other.detected ? "alarm block" : "quiet" },
+    `Challenger, version ${other.model_version}: ${number(other.window?.rows ?? 0)} predictions, `,
+    other.detected ? `alarm: ${other.alarms.join("; ")}` : "no alarm") : null);
+}
