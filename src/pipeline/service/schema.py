@@ -107,7 +107,7 @@ class RowSchema:
         if self._has_other_keys(body, columns, len(rows)):
             self._refuse(json.loads(body, object_pairs_hook=_Row, parse_int=float), single)
         for name in self.numeric_texts:
-            columns[name] = _texts(columns[name])
+            columns[name] = texts(columns[name])
         return Parsed(columns, len(rows), single)
 
     def check_columns(self, names: Sequence[str]) -> None:
@@ -172,7 +172,7 @@ class RowSchema:
             self._check_keys(loc, row.keys(), problems, getattr(row, "repeated", ()))
             for name, value in row.items():
                 if name in self._values and not self._values[name].isinstance_python(value):
-                    problems.add((*loc, name), *self.wrong(name, value))
+                    self.add_wrong(problems, (*loc, name), value)
         problems.refuse()
 
     def _check_keys(
@@ -201,16 +201,26 @@ class RowSchema:
             f" and {len(self.kinds) - MAX_LISTED:,} more" if len(self.kinds) > MAX_LISTED else ""
         )
 
-    def wrong(self, name: str, value: object) -> tuple[str, str]:
-        """Return message and type of a value that a column does not take."""
+    def takes_numbers(self, name: str) -> bool:
+        """Return whether numbers are values of a column."""
+        return self.kinds[name] == "number" or name in self.numeric_texts
+
+    def add_wrong(self, problems: Problems, loc: tuple[*tuple[int, ...], str], value: object) -> None:
+        """Add a value that its column, the last of `loc`, does not take."""
+        if problems.full:
+            problems.count += 1
+            return
+        name = loc[-1]
         kind = self.kinds[name]
-        takes_numbers = kind == "number" or name in self.numeric_texts
-        if takes_numbers and (isinstance(value, int | float) and not isinstance(value, bool)):
-            return f"a number must be finite, and within 64 bits; this is {told(value)}", "finite_number"
+        if self.takes_numbers(name) and isinstance(value, int | float) and not isinstance(value, bool):
+            message = f"a number must be finite, and within 64 bits; this is {told(value)}"
+            problems.add(loc, message, "finite_number")
+            return
         wanted = {"number": "a number", "boolean": "true or false", "text": "text"}[kind]
         if name in self.numeric_texts:
             wanted += " or a number"
-        return f"the column takes {wanted}, or null where it is missing; this is {told(value)}", f"{kind}_type"
+        message = f"the column takes {wanted}, or null where it is missing; this is {told(value)}"
+        problems.add(loc, message, f"{kind}_type")
 
     def _property(self, name: str, kind: Kind) -> dict[str, Any]:
         if kind == "number":
@@ -257,8 +267,9 @@ def _is_number(category: str) -> bool:
     return math.isfinite(value) and as_text(pd.Series([value]))[0] == category
 
 
-def _texts(values: list[Any]) -> list[str | None]:
+def texts(values: list[Any]) -> list[str | None]:
+    """Write numbers among texts as the categories are written."""
     if all(value is None or isinstance(value, str) for value in values):
         return values
-    texts = as_text(pd.Series(values, dtype=object))
-    return [None if missing else text for text, missing in zip(texts, texts.isna(), strict=True)]
+    written = as_text(pd.Series(values, dtype=object))
+    return [None if missing else text for text, missing in zip(written, written.isna(), strict=True)]
