@@ -63,7 +63,7 @@ class Problems:
 
 def problem(loc: Sequence[int | str], message: str, type_: str) -> Detail:
     """Return one thing that is wrong, at a place in the body."""
-    return {"loc": ["body", *(_sendable(part) for part in loc)], "msg": message, "type": type_}
+    return {"loc": ["body", *(_short(part) for part in loc)], "msg": message, "type": type_}
 
 
 def too_many_rows(max_rows: int) -> BadRequest:
@@ -86,12 +86,9 @@ def told(value: object) -> str:
         return f"a whole number of {value.bit_length():,} bits"
     text = value if isinstance(value, str) else ""
     end = "…" if len(text) > LONGEST_SHOWN else ""
-    return json.dumps(text[:LONGEST_SHOWN] if text else value) + end
+    return json.dumps(text[:LONGEST_SHOWN] if text else value, ensure_ascii=False) + end
 
 
-def _sendable(part: int | str) -> int | str:
-    """Shorten what the sender called a column, and write what UTF-8 cannot."""
-    if isinstance(part, int):
-        return part
-    text = part if len(part) <= 2 * LONGEST_SHOWN else f"{part[: 2 * LONGEST_SHOWN]}…"
-    return text.encode("utf-8", "backslashreplace").decode()
+def _short(part: int | str) -> int | str:
+    """Shorten what the sender called a column."""
+    return f"{part[: 2 * LONGEST_SHOWN]}…" if isinstance(part, str) and len(part) > 2 * LONGEST_SHOWN else part
