@@ -1,0 +1,56 @@
+"""Telling another service of an alarm: an HTTP POST that nothing waits for."""
+
+import json
+import logging
+import threading
+import time
+import urllib.request
+from typing import Any
+from urllib.parse import urlsplit
+
+from pipeline.errors import PipelineError
+
+logger = logging.getLogger(__name__)
+TRIES = 3
+TIMEOUT = 5.0  # seconds that a try may take to connect, and to answer
+WAIT = 2.0  # seconds before the second try; before each further one twice as many
+
+
+class Webhook:
+    """An address that is told of alarms.
+
+    Parameters
+    ----------
+    url : str
+        http or https. It may hold a secret, so messages name its host only.
+
+    Raises
+    ------
+    PipelineError
+        When it is no such address.
+    """
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise PipelineError("SERVICE_WEBHOOK_URL is no http or https address", "write it as https://host/path")
+        self._url = url
+        self._host = parts.hostname
+
+    def send(self, content: dict[str, Any]) -> None:
+        """Post JSON in a thread of its own, which gives up after a few tries; what comes of it is logged."""
+        threading.Thread(target=self._send, args=(content,), name="webhook", daemon=True).start()
+
+    def _send(self, content: dict[str, Any]) -> None:
+        body, problem = json.dumps(content, ensure_ascii=False).encode(), ""
+        for number in range(TRIES):
+            if number:
+                time.sleep(WAIT * 2 ** (number - 1))
+            request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"}, method="POST")  # noqa: S310 (its scheme was checked)
+            try:
+                with urllib.request.urlopen(request, timeout=TIMEOUT) as response:  # noqa: S310
+                    logger.info("webhook: %s answered %d", self._host, response.status)
+                    return
+            except Exception as error:  # an address, a network or a server can be wrong in any way
+                problem = " ".join(str(error).replace(self._url, self._host).split())[:300]
+        logger.warning("webhook: %s was not reached in %d tries: %s", self._host, TRIES, problem)
