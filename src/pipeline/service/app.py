@@ -3,13 +3,13 @@
 import asyncio
 import hmac
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
+import orjson
 from fastapi import FastAPI
-from fastapi.responses import ORJSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -88,23 +88,21 @@ class Endpoints:
         async with self._large:
             body, key = await self._body(request), request.headers.get("x-request-key", "").encode()
             content_type = request.headers.get("content-type", "")
-            return ORJSONResponse(
-                await self._in(self._explanations, self._service.predictions.explain, body, content_type, key)
-            )
+            return _json(await self._in(self._explanations, self._service.predictions.explain, body, content_type, key))
 
     async def health(self, request: Request) -> Response:
         """Say whether rows are answered, and what else an operator should know."""
         report = self._service.health()
-        return ORJSONResponse(report, 200 if report["status"] == "ok" else 503)
+        return _json(report, 200 if report["status"] == "ok" else 503)
 
     async def model(self, request: Request) -> Response:
         """Describe the model of production."""
-        return ORJSONResponse(self._service.predictions.models()["production"].card)
+        return _json(self._service.predictions.models()["production"].card)
 
     async def drift(self, request: Request) -> Response:
         """Return the last look at the recent predictions."""
         self._service.predictions.models()
-        return ORJSONResponse(self._service.drift())
+        return _json(self._service.drift())
 
     async def metrics(self, request: Request) -> Response:
         """Return counters and histograms as Prometheus reads them."""
@@ -160,12 +158,16 @@ def _counted(service: Service, path: str, handler: Handler) -> Handler:
     return counted
 
 
+def _json(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(content), status, headers, "application/json")
+
+
 def _refusal(error: BadRequest) -> Response:
-    return ORJSONResponse({"detail": error.detail}, error.status)
+    return _json({"detail": error.detail}, error.status)
 
 
 def _http_error(request: Request, error: Exception) -> Response:
     """Answer a wrong path or method in the form of all other errors."""
     assert isinstance(error, HTTPException)
     detail = [{"loc": [], "msg": str(error.detail), "type": "http"}]
-    return ORJSONResponse({"detail": detail}, error.status_code, dict(error.headers or {}))
+    return _json({"detail": detail}, error.status_code, error.headers)

@@ -58,15 +58,11 @@ class Service:
         )
         self._started = time.monotonic()
         self._stopped = threading.Event()
-        self._checks = threading.Thread(target=self._check, name="monitor", daemon=True)
 
     def start(self) -> None:
-        """Begin to load, to record and to watch; none of it is waited for."""
+        """Begin to record, to load and to watch; none of it is waited for."""
         self.recorder.start()
-        self.watcher.start()
-        self._checks.start()
-        if self.settings.enable_mlflow_tracking:
-            self.tracking.start()
+        threading.Thread(target=self._begin, name="begin", daemon=True).start()
 
     def stop(self) -> None:
         """Write all that was answered, and end the session's run."""
@@ -91,9 +87,9 @@ class Service:
             "status": "ok" if model else "no model",
             "reason": None if model else self.watcher.reason,
             "model_name": self.settings.mlflow_model_name,
-            "model_version": model and model.version,
-            "source": model and model.source,
-            "challenger_version": challenger and challenger.version,
+            "model_version": model.version if model else None,
+            "source": model.source if model else None,
+            "challenger_version": challenger.version if challenger else None,
             "warnings": self.watcher.warnings,
             "drift_detected": self.monitors["production"].detected,
             "tracking": self.tracking.state(),
@@ -111,6 +107,16 @@ class Service:
         reports = {arm: monitor.report() for arm, monitor in self.monitors.items()}
         return self.prometheus.exposition(self.recorder.state(), self.tracking.state(), self.watcher.models, reports)
 
+    def _begin(self) -> None:
+        """Load the model, and only then start what watches it: packages that two threads import at once may break."""
+        self.watcher.look()
+        import scipy.stats  # noqa: F401
+
+        if self.settings.enable_mlflow_tracking:
+            self.tracking.start()
+        self.watcher.start()
+        threading.Thread(target=self._check, name="monitor", daemon=True).start()
+
     def _loaded(self, model: ServedModel) -> None:
         """Explain a row of a model that has begun to answer: the first explanation takes seconds."""
         from pipeline.service.explain import warm
@@ -127,7 +133,7 @@ class Service:
     def _tracked(self, arm: Arm) -> Tracked:
         def version() -> int | None:
             model = self.watcher.models.get(arm)
-            return model and model.version
+            return model.version if model else None
 
         return Tracked(self.statistics[arm], lambda: self.monitors[arm].detected, version)
 

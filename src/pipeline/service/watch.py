@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,7 +49,7 @@ class Watcher:
         return [text for texts in list(self._warnings.values()) for text in texts]
 
     def start(self) -> None:
-        """Begin to look."""
+        """Begin to look, again and again."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -64,10 +63,8 @@ class Watcher:
             self._look("challenger", self._settings.challenger_version)
 
     def _run(self) -> None:
-        while not self._stopped.is_set():
-            started = time.monotonic()
+        while not self._stopped.wait(self._settings.service_poll_seconds):
             self.look()
-            self._stopped.wait(max(0.0, self._settings.service_poll_seconds - (time.monotonic() - started)))
 
     def _look(self, arm: Arm, number: int | None) -> None:
         try:
