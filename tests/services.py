@@ -55,7 +55,7 @@ def service(folder: Path, version: int | None = 1, **settings: object) -> Iterat
     """
     port = free_port()
     log = folder / f"service-{port}.log"
-    environment = os.environ | {"PATH": PATH, "PYTHONWARNINGS": "error", "SERVICE_PORT": str(port)}
+    environment = os.environ | {"PATH": PATH, "SERVICE_PORT": str(port)}
     environment |= {name: str(value) for name, value in settings.items()}
     with log.open("wb") as file:
         process = subprocess.Popen(
