@@ -59,7 +59,7 @@ def or_null(schema: Schema) -> Schema:
 
 def numbers_by(names: Iterable[str], of: Schema = NUMBER) -> Schema:
     """Return the schema of an object with a number for each name."""
-    return of_object(dict.fromkeys(names, of))
+    return of_object({name: of for name in names})
 
 
 def prediction(model: ServedModel | None) -> Schema:
@@ -75,15 +75,13 @@ def prediction(model: ServedModel | None) -> Schema:
         return of_object({"prediction": NUMBER} | whose)
     texts = [str(label) for label in model.labels]
     share: Schema = {"type": "number", "minimum": 0, "maximum": 1}
-    return of_object(
-        {
-            "prediction": {"enum": model.labels, "description": "The most probable label, in its own type."},
-            "label": {"enum": texts, "description": "The same as text."},
-            "confidence": {"type": "number", "minimum": 0, "maximum": 100, "description": "Its probability, in %."},
-            "probabilities": numbers_by(texts, share),
-        }
-        | whose
-    )
+    classified: dict[str, Schema] = {
+        "prediction": {"enum": model.labels, "description": "The most probable label, in its own type."},
+        "label": {"enum": texts, "description": "The same as text."},
+        "confidence": {"type": "number", "minimum": 0, "maximum": 100, "description": "Its probability, in %."},
+        "probabilities": numbers_by(texts, share),
+    }
+    return of_object(classified | whose)
 
 
 def explanation(model: ServedModel | None) -> Schema:

@@ -39,7 +39,9 @@ def parse_arrow(schema: RowSchema, body: bytes, max_rows: int) -> Parsed:
 
     try:
         return _parse(schema, pa.py_buffer(body), max_rows)
-    except (pa.ArrowException, OSError, struct.error) as error:
+    except BadRequest:
+        raise
+    except Exception as error:  # of a broken stream its reader raises whatever it stumbles over
         reason = " ".join(str(error).split())[:200]
         raise BadRequest.of(400, f"the body is not an Arrow stream: {reason}", "arrow_invalid") from None
 

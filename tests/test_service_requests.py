@@ -1,0 +1,548 @@
+"""What a request may hold and how it is answered, without a server."""
+
+import io
+import json
+import tempfile
+import timeit
+from collections.abc import Callable
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import jsonschema_rs
+import numpy as np
+import orjson
+import pandas as pd
+import pyarrow as pa
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pandas._libs.parsers import STR_NA_VALUES
+from xgboost import XGBClassifier, XGBRegressor
+
+from pipeline.features import FeatureTransformer
+from pipeline.serve.raw_rows import RawRowsModel
+from pipeline.service.answers import render
+from pipeline.service.bad_request import BadRequest
+from pipeline.service.bodies import ARROW, CSV, JSON, parse
+from pipeline.service.csv_body import SIGNS_OF_ABSENCE
+from pipeline.service.engine import Engine
+from pipeline.service.openapi import document
+from pipeline.service.schema import Parsed, RowSchema
+from pipeline.service.served import ServedModel
+from pipeline.service.settings import Settings
+from pipeline.task import Task
+from pipeline.train.raw_rows_view import RawRowsView, write_view
+
+ODD = ["", " ", "class", "copy", "model_config", "json", "__init__", "_x", 'a "b"', "ü:€", "a\nb", "None"]
+ROW = MappingProxyType({"size <m2>": 81.5, "garden": True, "place": "INLAND", "zip": "501"})
+MAX_ROWS = 10
+
+
+def table() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "size <m2>": rng.uniform(20, 200, 60),
+            "garden": rng.random(60) < 0.5,
+            "place": rng.choice(["INLAND", "NEAR [BAY]", "00501"], 60),
+            "zip": pd.Categorical(rng.choice(["501", "10001", "7"], 60)),
+        }
+    )
+
+
+TRANSFORMER = FeatureTransformer.fit(table(), {})
+SCHEMA = RowSchema.of(TRANSFORMER)
+
+
+def served(labels: list[Any] | None) -> ServedModel:
+    """Return a small model as it is served."""
+    rows, task = table(), Task(labels)
+    features = TRANSFORMER.transform(rows)
+    estimator: Any = XGBRegressor(n_estimators=3) if labels is None else XGBClassifier(n_estimators=3)
+    estimator.fit(features, rows["size <m2>"] if labels is None else np.arange(60) % len(labels))
+    with tempfile.TemporaryDirectory() as name:
+        file = Path(name) / "model.ubj"
+        estimator.save_model(file)
+        write_view(RawRowsView(TRANSFORMER, TRANSFORMER.feature_names, task, rows), file, file.parent)
+        raw = RawRowsModel(file.parent)
+    card = {"task": "classification" if labels else "regression"}
+    engine = Engine(raw)
+    return ServedModel("m", 3, "r", "registry", "xgboost", raw, engine, SCHEMA, None, card, dict(ROW))
+
+
+LABELS: list[list[Any] | None] = [None, ["a", "b", "ü,€"], [False, True], [1, 2, 3]]
+
+
+def test_the_model_takes_what_was_parsed() -> None:
+    model = served(None)
+    parsed = SCHEMA.parse_json(orjson.dumps([dict(ROW), dict.fromkeys(ROW)]), MAX_ROWS)
+    assert len(model.predict(parsed.columns, parsed.n_rows).predictions) == 2
+
+
+def json_of(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+def refused(call: Callable[[], object]) -> BadRequest:
+    with pytest.raises(BadRequest) as found:
+        call()
+    json.dumps(found.value.detail)
+    assert all(one.keys() == {"loc", "msg", "type"} and one["msg"] for one in found.value.detail)
+    return found.value
+
+
+def test_a_row_and_rows_of_json() -> None:
+    assert SCHEMA.parse_json(json_of(dict(ROW)), 1) == Parsed({name: [value] for name, value in ROW.items()}, 1, True)
+    rows = [{"zip": 501, "place": None, "garden": None, "size <m2>": 3}, dict(ROW) | {"zip": 501.0, "size <m2>": 1e300}]
+    for body in (json_of(rows), b"\xef\xbb\xbf\n " + json_of(rows)):
+        parsed = SCHEMA.parse_json(body, 2)
+        assert parsed == Parsed(
+            {
+                "size <m2>": [3.0, 1e300],
+                "garden": [None, True],
+                "place": [None, "INLAND"],
+                "zip": ["501", "501"],
+            },
+            2,
+            False,
+        )
+        assert list(parsed.columns) == list(ROW)
+
+
+@pytest.mark.parametrize(
+    ("change", "column", "said"),
+    [
+        ({"size <m2>": "81.5"}, "size <m2>", 'takes a number, or null where it is missing; this is "81.5"'),
+        ({"size <m2>": True}, "size <m2>", "this is true"),
+        ({"size <m2>": [1]}, "size <m2>", "this is a list"),
+        ({"size <m2>": float("nan")}, "size <m2>", "must be finite, and within 64 bits; this is NaN"),
+        ({"size <m2>": float("-inf")}, "size <m2>", "must be finite"),
+        ({"size <m2>": 10**400}, "size <m2>", "a whole number of 1,329 bits"),
+        ({"garden": 1}, "garden", "takes true or false, or null where it is missing; this is 1"),
+        ({"garden": "true"}, "garden", 'this is "true"'),
+        ({"place": 501}, "place", "takes text, or null where it is missing; this is 501"),
+        ({"place": {"a": 1}}, "place", "this is an object"),
+        ({"zip": True}, "zip", "takes text or a number"),
+        ({"zip": float("nan")}, "zip", "must be finite"),
+        ({"Size <m2>": 1}, "Size <m2>", 'no such column: the columns are "size <m2>", "garden", "place", "zip"'),
+        ({"x" * 1000: 1}, "x" * 160 + "…", "no such column"),
+    ],
+)
+def test_a_wrong_value_names_its_column(change: dict[str, Any], column: str, said: str) -> None:
+    body = json_of(dict(ROW) | change)
+    single = refused(lambda: SCHEMA.parse_json(body, 1))
+    assert (single.status, single.detail[0]["loc"]) == (422, ["body", column])
+    assert said in single.detail[0]["msg"]
+    many = refused(lambda: SCHEMA.parse_json(b"[" + json_of(dict(ROW)) + b"," + body + b"]", 2))
+    assert (many.status, many.detail[0]["loc"]) == (422, ["body", 1, column])
+    assert len(single.detail) == len(many.detail) == 1
+
+
+def test_missing_and_repeated_columns() -> None:
+    missing = refused(lambda: SCHEMA.parse_json(b'{"place": "a:b", "zip": "1"}', 1))
+    assert [one["loc"] for one in missing.detail] == [["body", "size <m2>"], ["body", "garden"]]
+    whole = json_of(dict(ROW))
+    for key in (b'"place"', b'"pl\\u0061ce"', b'"unknown\\u003a"'):
+        again = refused(lambda key=key: SCHEMA.parse_json(whole[:-1] + b", " + key + b': "x"}', 1))  # type: ignore[misc]
+        assert again.status == 422
+        assert again.detail[0]["type"] in ("repeated_column", "unknown_column")
+    colons = dict(ROW) | {"place": "12:30:01 \\u003a"}
+    assert SCHEMA.parse_json(json_of([colons, colons]), 2).columns["place"] == [colons["place"]] * 2
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        (b"", 400, "the body is empty"),
+        (b" \n", 400, "the body is empty"),
+        (b"{", 400, "not JSON: EOF"),
+        (b"{}}", 400, "trailing characters"),
+        (b"hello", 400, "not JSON"),
+        (b"\xff\xfe[\x00", 400, "not JSON"),
+        (b'{"place": "\xff"}', 400, "not JSON"),
+        (b'{"place": "\\ud800"}', 400, "not JSON"),
+        (b"[" * 100_000, 400, "recursion limit"),
+        (b'{"size <m2>": ' + b"1" * 5000 + b"}", 400, "number out of range"),
+        (b"null", 422, "a row is an object of columns and values, not null"),
+        (b'"a"', 422, "a row is an object"),
+        (b"[]", 422, "there is no row"),
+        (b"[[]]", 422, "a row is an object of columns and values, not a list"),
+        (b"[" + b"{}," * 10 + b"{}]", 413, "more than 10 rows"),
+        (b"[" + b"0," * 10**6 + b"0]", 413, "more than 10 rows"),
+    ],
+)
+def test_bodies_that_are_no_rows(body: bytes, status: int, said: str) -> None:
+    refusal = refused(lambda: SCHEMA.parse_json(body, MAX_ROWS))
+    assert refusal.status == status
+    assert said in refusal.detail[0]["msg"]
+
+
+def test_the_first_of_many_errors_are_told_and_all_are_counted() -> None:
+    rows: list[Any] = [dict(ROW)] * 5000
+    rows[4711] = dict(ROW) | {"size <m2>": "abc"}
+    one = refused(lambda: SCHEMA.parse_json(json_of(rows), 5000))
+    assert [detail["loc"] for detail in one.detail] == [["body", 4711, "size <m2>"]]
+    many = refused(lambda: SCHEMA.parse_json(json_of([{"x": 1}] * 5000), 5000))
+    assert len(many.detail) == 21
+    assert many.detail[-1]["msg"] == "and 24,980 more like these"
+    keys = b",".join(b'"%d":0' % number for number in range(100_000))
+    unknown = refused(lambda: SCHEMA.parse_json(b"{" + keys + b"}", 1))
+    assert unknown.detail[-1]["msg"] == "and 99,984 more like these"
+
+
+def test_columns_of_any_name() -> None:
+    schema = RowSchema(dict.fromkeys(ODD, "number"), {})
+    row = {name: float(place) for place, name in enumerate(ODD)}
+    assert schema.parse_json(json_of(row), 1).columns == {name: [value] for name, value in row.items()}
+    body = pd.DataFrame([row]).to_csv(index=False).encode()
+    assert parse(schema, body, CSV, 1).columns == {name: [value] for name, value in row.items()}
+    assert parse(schema, stream(pa.table(pd.DataFrame([row]))), ARROW, 1).n_rows == 1
+    refusal = refused(lambda: schema.parse_json(json_of(row | {"copy": "x"}), 1))
+    assert refusal.detail[0]["loc"] == ["body", "copy"]
+
+
+def test_texts_take_numbers_where_a_number_says_which_is_meant() -> None:
+    categories = {
+        "codes": ["501", "00501"],
+        "zips": ["501", "1.5"],
+        "none": [],
+        "infinite": ["inf"],
+        "long": ["1" * 20],
+    }
+    assert RowSchema(dict.fromkeys(categories, "text"), categories).numeric_texts == {"zips"}
+
+
+def test_a_row_of_nine_columns_takes_microseconds() -> None:
+    schema = RowSchema({f"column {place}": "number" for place in range(8)} | {"place": "text"}, {"place": ["INLAND"]})
+    row = {f"column {place}": -122.25 for place in range(8)} | {"place": "INLAND"}
+    body = json_of(row)
+    seconds = min(timeit.repeat(lambda: parse(schema, body, JSON, 1), number=200, repeat=20)) / 200
+    assert seconds < 50e-6
+
+
+# What pydantic reads and what the schema of the document says are one: numbers in 64 bits, and no escapes of them.
+values = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+keys = st.sampled_from([*ROW, "x", ""]) | texts
+nearly = st.dictionaries(keys, values | texts, max_size=6) | st.builds(
+    lambda change: dict(ROW) | change, st.dictionaries(st.sampled_from(list(ROW)), values | texts, max_size=2)
+)
+anything = st.recursive(
+    values | texts, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3), max_leaves=8
+)
+ONCE = settings(max_examples=150, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@ONCE
+@given(nearly | st.lists(nearly, max_size=4) | anything)
+def test_json_is_taken_exactly_where_its_schema_takes_it(value: Any) -> None:
+    schema = SCHEMA.json_schema()
+    both = jsonschema_rs.Draft202012Validator({"oneOf": [schema, {"type": "array", "items": schema, "minItems": 1}]})
+    body = json_of(value)
+    if both.is_valid(value):
+        parsed = parse(SCHEMA, body, JSON, MAX_ROWS)
+        assert all(len(column) == parsed.n_rows for column in parsed.columns.values())
+    else:
+        assert refused(lambda: parse(SCHEMA, body, JSON, MAX_ROWS)).status in (413, 422)
+
+
+@ONCE
+@given(
+    st.binary(max_size=60) | texts.map(str.encode), st.sampled_from([JSON, CSV, ARROW, "text/csv; charset=utf-8", ""])
+)
+def test_bytes_are_rows_or_refused(body: bytes, content_type: str) -> None:
+    assert refused(lambda: parse(SCHEMA, body, content_type, MAX_ROWS)).status in (400, 422)
+
+
+@ONCE
+@given(
+    st.sampled_from([JSON, CSV, ARROW]),
+    st.lists(st.tuples(st.integers(0), st.integers(0, 255)), max_size=4),
+    st.integers(0),
+)
+def test_broken_bodies_are_rows_or_refused(kind: str, changes: list[tuple[int, int]], length: int) -> None:
+    body = bytearray(BODIES[kind])
+    for place, byte in changes:
+        body[place % len(body)] = byte
+    parsed = rows_or_refusal(bytes(body[: length % (2 * len(body))]), kind)
+    if isinstance(parsed, Parsed):
+        assert {len(column) for column in parsed.columns.values()} == {parsed.n_rows}
+    else:
+        assert parsed.status in (400, 413, 422)
+        json.dumps(parsed.detail)
+
+
+def rows_or_refusal(body: bytes, content_type: str) -> Parsed | BadRequest:
+    try:
+        return parse(SCHEMA, body, content_type, MAX_ROWS)
+    except BadRequest as refusal:
+        return refusal
+
+
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [
+        ("application/json; charset=UTF-8", 200),
+        ("Application/JSON", 200),
+        ("", 200),
+        ("application/json; charset=latin-1", 415),
+        ("application/x-www-form-urlencoded", 415),
+        ("text/plain", 415),
+    ],
+)
+def test_content_types(content_type: str, status: int) -> None:
+    if status == 200:
+        assert parse(SCHEMA, json_of(dict(ROW)), content_type, 1).single
+    else:
+        assert refused(lambda: parse(SCHEMA, json_of(dict(ROW)), content_type, 1)).status == status
+
+
+def csv(text: str, max_rows: int = MAX_ROWS) -> Parsed:
+    return parse(SCHEMA, text.encode("utf-8", "surrogateescape"), CSV, max_rows)
+
+
+HEADER = "zip,size <m2>,place,garden\n"
+
+
+def test_csv_is_read_as_stage_prepare_reads_a_table() -> None:
+    parsed = csv(HEADER + '00501, 1e3 ,00501,True\r\n501,,NA,\n"501",nan,"a, ""b""\nc",0\n\n7,-.5,None ,FALSE')
+    assert parsed == Parsed(
+        {
+            "size <m2>": [1000.0, None, None, -0.5],
+            "garden": [True, None, False, False],
+            "place": ["00501", None, 'a, "b"\nc', "None "],
+            "zip": ["00501", "501", "501", "7"],
+        },
+        4,
+        False,
+    )
+    assert list(parsed.columns) == list(ROW)
+    assert set(SIGNS_OF_ABSENCE) == STR_NA_VALUES
+    for sign in SIGNS_OF_ABSENCE:
+        assert set(csv(HEADER + ",".join([sign] * 4)).columns["place"]) == {None}
+    frame = table()
+    read = parse(SCHEMA, frame.to_csv(index=False).encode(), CSV, 60)
+    assert read.columns == {name: frame[name].tolist() for name in ROW}
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "loc", "said"),
+    [
+        ("", 400, [], "empty: send a header and rows"),
+        ("\n\n", 400, [], "empty: send a header and rows"),
+        (HEADER, 422, [], "there is no row"),
+        (HEADER[:-1], 422, [], "there is no row"),
+        (HEADER + "1,1,a\n", 400, [], "Row #2: Expected 4 columns, got 3"),
+        (HEADER + "1,1,a,1,1\n", 400, [], "Expected 4 columns, got 5"),
+        (HEADER + '1,1,a,"1', 400, [], "unexpected end of data"),
+        (HEADER + "1,1,\udcff,1\n", 400, [], "UTF-8"),
+        ("zip,zip,size <m2>,place,garden\n", 422, ["zip"], "more than once"),
+        ("zip,size <m2>,place\n1,1,1", 422, ["garden"], "the column is missing"),
+        (HEADER[:-1] + ",extra\n", 422, ["extra"], "no such column"),
+        (HEADER.replace(",", ";"), 422, [HEADER.replace(",", ";")[:-1]], "no such column"),
+        ("a," * 100_000, 422, ["a"], "more than once"),
+        (HEADER + "1,1,a,1\n1,abc,a,1\n", 422, [1, "size <m2>"], 'takes a finite number, or nothing; this is "abc"'),
+        (HEADER + "1,inf,a,1\n", 422, [0, "size <m2>"], 'this is "inf"'),
+        (HEADER + "1,1e999,a,1\n", 422, [0, "size <m2>"], 'this is "1e999"'),
+        (HEADER + "1,1_000,a,1\n", 422, [0, "size <m2>"], 'this is "1_000"'),
+        (HEADER + "1,1,a,maybe\n", 422, [0, "garden"], 'takes true or false, or nothing; this is "maybe"'),
+        (HEADER + "1,1,a,1\n" * 11, 413, [], "more than 10 rows"),
+    ],
+)
+def test_csv_that_is_refused(text: str, status: int, loc: list[Any], said: str) -> None:
+    refusal = refused(lambda: csv(text))
+    assert (refusal.status, refusal.detail[0]["loc"]) == (status, ["body", *loc])
+    assert said in refusal.detail[0]["msg"]
+
+
+def test_the_first_wrong_cells_of_csv_are_told() -> None:
+    refusal = refused(lambda: csv(HEADER + "1,x,a,y\n" * 1000, 1000))
+    assert len(refusal.detail) == 21
+    assert refusal.detail[-1]["msg"] == "and 1,980 more like these"
+
+
+def stream(*batches: pa.Table, compression: str | None = None) -> bytes:
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    with pa.ipc.new_stream(sink, batches[0].schema, options=options) as writer:
+        for batch in batches:
+            writer.write_table(batch)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def columns(n_rows: int = 2, **changed: Any) -> pa.Table:
+    names = {"size": "size <m2>"}
+    whole = {name: [value] * n_rows for name, value in ROW.items()}
+    return pa.table(whole | {names.get(name, name): values for name, values in changed.items()})
+
+
+BODIES = {
+    JSON: json_of([dict(ROW)] * 2),
+    CSV: (HEADER + "1,1,a,1\n" * 2).encode(),
+    ARROW: stream(columns(zip=pa.array(["501", None]).dictionary_encode())),
+}
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        pa.array([1, None], pa.int8()),
+        pa.array([2**63, None], pa.uint64()),
+        pa.array([1.5, None], pa.float16()),
+        pa.array([None, 1.5], pa.float32()),
+        pa.array([1, None]).cast(pa.decimal128(30, 3)),
+        pa.array([1.5, 2.5]).dictionary_encode(),
+        pa.nulls(2),
+    ],
+    ids=lambda array: str(array.type),
+)
+def test_arrow_numbers(size: pa.Array) -> None:
+    parsed = parse(SCHEMA, stream(columns(size=size)), ARROW, 2)
+    expected = [None if value is None else float(value) for value in size.to_pylist()]
+    assert parsed.columns["size <m2>"] == expected
+    assert all(value is None or type(value) is float for value in parsed.columns["size <m2>"])
+
+
+def test_arrow_texts_truth_values_and_batches() -> None:
+    texts = ["INLAND", None, "ü"]
+    for type_ in (pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.large_string())):
+        batch = columns(
+            3, place=pa.array(texts, pa.string()).cast(type_), zip=[501, None, 7], garden=[True, None, False]
+        )
+        parsed = parse(SCHEMA, stream(batch, batch.slice(1)), ARROW, MAX_ROWS)
+        assert (parsed.n_rows, parsed.single) == (5, False)
+        assert parsed.columns["place"] == texts + texts[1:]
+        assert parsed.columns["zip"] == ["501", None, "7", None, "7"]
+        assert parsed.columns["garden"] == [True, None, False, None, False]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "loc", "said"),
+    [
+        (b"", 400, [], "not an Arrow stream"),
+        (b"ARROW1", 400, [], "not an Arrow stream"),
+        (BODIES[ARROW][:-100], 400, [], "not an Arrow stream"),
+        (stream(columns().slice(0, 0)), 422, [], "there is no row"),
+        (stream(columns(11)), 413, [], "more than 10 rows"),
+        (stream(*[columns()] * 6), 413, [], "more than 10 rows"),
+        (stream(columns(extra=[1, 2])), 422, ["extra"], "no such column"),
+        (stream(columns().drop_columns(["zip"])), 422, ["zip"], "the column is missing"),
+        (stream(columns(size=[True, False])), 422, ["size <m2>"], "takes numbers, not values of Arrow's bool"),
+        (stream(columns(size=["1", "2"])), 422, ["size <m2>"], "not values of Arrow's string"),
+        (stream(columns(garden=[1, 0])), 422, ["garden"], "takes booleans, not values of Arrow's int64"),
+        (stream(columns(place=[1, 0])), 422, ["place"], "takes texts, not values of Arrow's int64"),
+        (stream(columns(size=[1.0, float("nan")])), 422, [1, "size <m2>"], "this is NaN"),
+        (stream(columns(), columns(size=[1.0, float("inf")])), 422, [3, "size <m2>"], "infinite"),
+        (stream(columns(zip=[1.0, float("inf")])), 422, [1, "zip"], "infinite"),
+    ],
+)
+def test_arrow_that_is_refused(body: bytes, status: int, loc: list[Any], said: str) -> None:
+    refusal = refused(lambda: parse(SCHEMA, body, ARROW, MAX_ROWS))
+    assert (refusal.status, refusal.detail[0]["loc"]) == (status, ["body", *loc])
+    assert said in refusal.detail[0]["msg"]
+
+
+@pytest.mark.parametrize("compression", ["zstd", "lz4"])
+def test_compressed_arrow_is_refused_before_it_is_unpacked(compression: str) -> None:
+    text = pa.StringArray.from_buffers(1, pa.py_buffer(np.array([0, 2**26], np.int32)), pa.py_buffer(bytes(2**26)))
+    for place in (text, text.dictionary_encode()):
+        bomb = stream(columns(1, place=place), compression=compression)
+        assert len(bomb) < 2**20
+        before = pa.total_allocated_bytes()
+        refusal = refused(lambda bomb=bomb: parse(SCHEMA, bomb, ARROW, MAX_ROWS))  # type: ignore[misc]
+        assert (refusal.status, refusal.detail[0]["type"]) == (400, "arrow_compressed")
+        assert pa.total_allocated_bytes() - before < 2**20
+
+
+def test_arrow_rows_that_share_a_long_text_are_refused() -> None:
+    text = "x" * 2**20
+    shared = pa.DictionaryArray.from_arrays(pa.array([0] * 40, pa.int8()), [text])
+    one_view = np.array([(len(text), b"xxxx", 0, 0)], "<i4, S4, <i4, <i4")  # length, first letters, buffer, place
+    buffers = [None, pa.py_buffer(one_view.tobytes() * 40), pa.py_buffer(text.encode())]
+    view = pa.Array.from_buffers(pa.string_view(), 40, buffers)
+    for place in (shared, view):
+        refusal = refused(lambda place=place: parse(SCHEMA, stream(columns(40, place=place)), ARROW, 100))  # type: ignore[misc]
+        assert (refusal.status, refusal.detail[0]["type"]) == (413, "too_large")
+    few = parse(SCHEMA, stream(columns(4, place=shared.slice(0, 4))), ARROW, 100).columns["place"]
+    assert few == [text] * 4
+
+
+@pytest.mark.parametrize("labels", LABELS, ids=str)
+def test_answers_are_as_the_document_says(labels: list[Any] | None) -> None:
+    model = served(labels)
+    rows = SCHEMA.parse_json(json_of([dict(ROW), dict.fromkeys(ROW)]), 2)
+    outputs = model.predict(rows.columns, rows.n_rows)
+    body, media_type = render("", model, outputs, ["i-1", "i-2"], False)
+    answers = json.loads(body)
+    assert media_type == JSON
+    assert json.loads(render("*/*", model, outputs, ["i-1", "i-2"], True)[0]) == answers[0]
+    described = document(model, Settings())["components"]["schemas"]["Prediction"]
+    for answer in answers:
+        jsonschema_rs.Draft202012Validator(described).validate(answer)
+    assert [answer["prediction_id"] for answer in answers] == ["i-1", "i-2"]
+    assert {answer["model_version"] for answer in answers} == {3}
+    assert [type(answer["prediction"]) for answer in answers] == [type(value) for value in outputs.predictions]
+    if labels is not None:
+        first = answers[0]
+        assert first["label"] == str(first["prediction"])
+        assert first["confidence"] == pytest.approx(100 * first["probabilities"][first["label"]])
+        assert list(first["probabilities"]) == [str(label) for label in labels]
+
+    flat = [
+        {key: value for key, value in answer.items() if key != "probabilities"}
+        | {f"probability.{label}": value for label, value in answer.get("probabilities", {}).items()}
+        for answer in answers
+    ]
+    as_csv, media_type = render(CSV, model, outputs, ["i-1", "i-2"], False)
+    assert media_type == CSV
+    read = pd.read_csv(io.BytesIO(as_csv), dtype={"label": str}).to_dict("records")
+    assert read == flat
+    as_arrow, media_type = render(f"{ARROW};q=1, {JSON};q=0.5", model, outputs, ["i-1", "i-2"], False)
+    assert media_type == ARROW
+    assert pa.ipc.open_stream(as_arrow).read_all().to_pylist() == flat
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        ("application/json", JSON),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", JSON),
+        ("image/png", JSON),
+        ("text/csv;q=x", JSON),
+        ("text/csv;q=0", JSON),
+        ("TEXT/CSV; header=present", CSV),
+        ("text/csv, */*;q=0.1", CSV),
+        ("text/csv;q=0.5, application/json", JSON),
+        (ARROW, ARROW),
+    ],
+)
+def test_the_answer_is_of_the_type_that_is_wanted_most(accept: str, media_type: str) -> None:
+    model = served(None)
+    outputs = model.predict({name: [value] for name, value in ROW.items()}, 1)
+    assert render(accept, model, outputs, ["i"], True)[1] == media_type
+
+
+@pytest.mark.parametrize("labels", LABELS, ids=str)
+def test_the_document_is_openapi(labels: list[Any] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVICE_API_KEY", "secret")
+    for model in (served(labels), None):
+        described = json.loads(json.dumps(document(model, Settings())))
+        loaded = schemathesis.openapi.from_dict(described)
+        loaded.validate()
+        assert "secret" not in str(described)
+        assert {found.ok().path for found in loaded.get_all_operations()} == {
+            "/", "/predict", "/explain", "/health", "/model", "/drift", "/metrics"
+        }  # fmt: skip
+        for path in ("/predict", "/explain"):
+            assert {"200", "400", "401", "408", "413", "415", "422", "503"} == described["paths"][path]["post"][
+                "responses"
+            ].keys()
+        for schema in described["components"]["schemas"].values():
+            jsonschema_rs.meta.validate(schema | {"components": described["components"]})
+        row = described["components"]["schemas"]["Row"]
+        if model is not None:
+            jsonschema_rs.Draft202012Validator(row).validate(row["examples"][0])
+            assert row["properties"]["zip"]["type"] == ["string", "number", "null"]
+            assert row["properties"]["place"]["examples"] == ["00501", "INLAND", "NEAR [BAY]"]
