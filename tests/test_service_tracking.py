@@ -370,7 +370,9 @@ def test_a_process_ends_in_time_though_the_server_never_answers() -> None:
 def test_the_run_of_a_killed_session_is_swept_by_the_next(
     pipeline_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    body = 'while tracking.state()["state"] != "ok": time.sleep(0.02)\nprint(tracking.state()["run_id"], flush=True)\n'
+    # The watcher opens the store at the same time, while both still import MLflow.
+    body = "from pipeline.tracking import open_store\nopen_store()\n"
+    body += 'while tracking.state()["state"] != "ok": time.sleep(0.02)\nprint(tracking.state()["run_id"], flush=True)\n'
     process = start_script(f"{body}time.sleep(60)", os.environ["MLFLOW_TRACKING_URI"])
     assert process.stdout
     killed = process.stdout.readline().strip()
@@ -437,3 +439,8 @@ def test_prometheus_reads_what_was_counted() -> None:
     assert read["prediction_psi", ("production", 'a "quoted"\nname')] == 9
     assert len([name for name, _ in read if name == "prediction_psi"]) == MAX_COLUMNS
     assert read["process_resident_memory_bytes", ()] > 1e6
+
+    off = TrackingRun("iris-serving", "iris", {}, {}, 1).state()
+    text = prometheus.exposition({"queued_rows": 0, "written_rows": 0, "dropped_rows": 0}, off, {}, {})
+    assert samples(text)["prediction_model_up", ()] == 0
+    assert b"prediction_tracking_" not in text

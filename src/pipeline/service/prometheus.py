@@ -100,10 +100,15 @@ class _Now(Collector):
 
 
 def _queues(recording: Mapping[str, Any], tracking: Mapping[str, Any]) -> list[GaugeMetricFamily | CounterMetricFamily]:
-    return [
+    queues = [
         GaugeMetricFamily("prediction_recorder_queued_rows", "Rows to be written.", recording["queued_rows"]),
         CounterMetricFamily("prediction_recorder_written_rows", "Rows in Parquet files.", recording["written_rows"]),
         CounterMetricFamily("prediction_recorder_dropped_rows", "Rows that are lost.", recording["dropped_rows"]),
+    ]
+    if tracking["state"] == "off":
+        return queues
+    return [
+        *queues,
         GaugeMetricFamily("prediction_tracking_up", "Whether MLflow is written to.", tracking["state"] == "ok"),
         GaugeMetricFamily("prediction_tracking_queued_points", "Points to be written.", tracking["queued_points"]),
         CounterMetricFamily("prediction_tracking_dropped_points", "Points that are lost.", tracking["dropped_points"]),
