@@ -6,6 +6,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from pipeline.service.answered import Answered, Arm
@@ -92,15 +93,15 @@ class Prometheus:
 class _Now(Collector):
     """Gauges of one moment."""
 
-    def __init__(self, families: list[GaugeMetricFamily | CounterMetricFamily]) -> None:
+    def __init__(self, families: list[Metric]) -> None:
         self._families = families
 
-    def collect(self) -> Iterable[GaugeMetricFamily | CounterMetricFamily]:
+    def collect(self) -> Iterable[Metric]:
         return self._families
 
 
-def _queues(recording: Mapping[str, Any], tracking: Mapping[str, Any]) -> list[GaugeMetricFamily | CounterMetricFamily]:
-    queues = [
+def _queues(recording: Mapping[str, Any], tracking: Mapping[str, Any]) -> list[Metric]:
+    queues: list[Metric] = [
         GaugeMetricFamily("prediction_recorder_queued_rows", "Rows to be written.", recording["queued_rows"]),
         CounterMetricFamily("prediction_recorder_written_rows", "Rows in Parquet files.", recording["written_rows"]),
         CounterMetricFamily("prediction_recorder_dropped_rows", "Rows that are lost.", recording["dropped_rows"]),
@@ -115,7 +116,7 @@ def _queues(recording: Mapping[str, Any], tracking: Mapping[str, Any]) -> list[G
     ]
 
 
-def _models(models: Mapping[Arm, ServedModel]) -> list[GaugeMetricFamily]:
+def _models(models: Mapping[Arm, ServedModel]) -> list[Metric]:
     up = GaugeMetricFamily("prediction_model_up", "Whether a model answers.", "production" in models)
     info = GaugeMetricFamily("prediction_model_info", "1.", labels=["arm", "name", "version", "source"])
     for arm, model in models.items():
@@ -123,7 +124,7 @@ def _models(models: Mapping[Arm, ServedModel]) -> list[GaugeMetricFamily]:
     return [up, info]
 
 
-def _drift(reports: Mapping[Arm, Mapping[str, Any]]) -> list[GaugeMetricFamily]:
+def _drift(reports: Mapping[Arm, Mapping[str, Any]]) -> list[Metric]:
     detected = GaugeMetricFamily("prediction_drift_detected", "Whether there is an alarm.", labels=["arm"])
     psi = GaugeMetricFamily("prediction_psi", "Population stability index.", labels=["arm", "column"])
     for arm, report in reports.items():
