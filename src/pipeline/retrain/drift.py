@@ -1,0 +1,91 @@
+"""Whether the newest recorded predictions of the version in Production show drift, judged as the service judges it."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pipeline.errors import PipelineError
+from pipeline.params import MonitorParams
+from pipeline.service.answered import Answered, Outputs
+from pipeline.service.loading import in_registry, load
+from pipeline.service.monitor import Monitor
+from pipeline.service.record_table import INPUT, PROBABILITY, schema_of
+from pipeline.service.served import ServedModel
+from pipeline.service.settings import Settings
+from pipeline.tracking import open_store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def has_drifted(predictions: "pa.Table", params: MonitorParams, settings: Settings) -> bool:
+    """Return whether there is drift, and print what was found.
+
+    How long answers took is not judged: training anew does not change that.
+
+    Parameters
+    ----------
+    predictions : Table
+        From `recorded`.
+    params : MonitorParams
+    settings : Settings
+        They name the registered model, and its stage.
+
+    Raises
+    ------
+    PipelineError
+        When no version is in that stage, or it has no reference profile.
+    """
+    client = open_store()
+    model, _ = load(in_registry(client, settings, None), client)
+    name = f"{model.name} version {model.version}"
+    if model.profile is None:
+        raise PipelineError(
+            f"{name} has no reference profile, so what it was trained on is not known",
+            "retrain without --if-drifted: models have one now",
+        )
+    answered = _newest(predictions, model, params.window)
+    n_rows = len(answered.ids)
+    if n_rows < params.min_rows:
+        print(
+            f"retrain: {n_rows:,} predictions of {name} are recorded, too few to judge drift "
+            f"(monitor.min_rows: {params.min_rows:,}): nothing to do"
+        )
+        return False
+    monitor = Monitor(params.model_copy(update={"max_inference_ms": None}), None)
+    monitor.add([answered])
+    with _errors_only("pipeline.service.monitor"):
+        monitor.check()
+    alarms = monitor.report()["alarms"]
+    print(f"retrain: {'' if alarms else 'no '}drift in the newest {n_rows:,} predictions of {name}", end="")
+    print("".join(f"\nretrain:   {alarm}" for alarm in alarms) or ": nothing to do")
+    return bool(alarms)
+
+
+def _newest(predictions: "pa.Table", model: ServedModel, n_rows: int) -> Answered:
+    """Return the newest recorded predictions of a model in production, as if they had come in one request."""
+    import pyarrow.compute as pc
+
+    schema = schema_of(model)
+    of_model = pc.and_(
+        pc.equal(predictions["model_version"], model.version), pc.equal(predictions["arm"], "production")
+    )
+    kept = predictions.filter(of_model)
+    kept = kept.slice(max(0, kept.num_rows - n_rows)).select(schema.names).cast(schema)
+    columns = {name: kept[INPUT + name].to_pylist() for name in model.kinds}
+    probabilities = [kept[f"{PROBABILITY}{label}"].to_pylist() for label in model.labels or []]
+    outputs = Outputs(kept["prediction"].to_pylist(), [list(row) for row in zip(*probabilities, strict=True)] or None)
+    return Answered(0.0, kept["prediction_id"].to_pylist(), "production", model, columns, outputs, 0.0)
+
+
+@contextmanager
+def _errors_only(name: str) -> Iterator[None]:
+    """Let a logger show errors, and not the alarms, which are printed here."""
+    logger, handler = logging.getLogger(name), logging.StreamHandler()
+    handler.setLevel(logging.ERROR)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)

@@ -1,0 +1,119 @@
+"""Recorded predictions and their labels become rows of the training table."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.errors import PipelineError
+from pipeline.params import DatasetParams
+from pipeline.raw_columns import as_text
+from pipeline.retrain.appended import appended
+from pipeline.retrain.extended import Extended, place_of, read_extended, write_extended
+from pipeline.retrain.labels import ID
+from pipeline.section import shown
+from pipeline.service.record_table import INPUT
+
+FEWEST_ROWS = 30  # of labelled predictions, as of a slice that the gate judges
+
+
+@dataclass(frozen=True)
+class Extension:
+    """What was written.
+
+    Attributes
+    ----------
+    path : str
+        Of the extended table, as ``dataset.path`` takes it.
+    n_own, n_predictions, n_new : int
+        Rows of the table itself; labelled predictions below them; how many of these no earlier extension had.
+    unused : list of str
+        Columns of labels and recorded inputs that the table does not take from there.
+    """
+
+    path: str
+    n_own: int
+    n_predictions: int
+    n_new: int
+    unused: list[str]
+
+
+def extend(params: DatasetParams, folder: Path, recorded: pd.DataFrame, labels: pd.DataFrame) -> Extension:
+    """Write the table of ``dataset.path`` with labelled predictions below its rows; that file stays as it is.
+
+    A prediction that an earlier extension holds is not added again: its row is made anew, or kept where the
+    prediction is no longer recorded.
+
+    Parameters
+    ----------
+    params : DatasetParams
+    folder : Path
+        The pipeline folder.
+    recorded : DataFrame, shape (n_predictions, n_columns)
+        With ``prediction_id`` and ``input.<column>``, in the order in which rows are to be added.
+    labels : DataFrame, shape (n_labels, n_columns)
+        From `read_labels`.
+
+    Raises
+    ------
+    PipelineError
+        When a label is of no known prediction or none of the table's labels, there are too few, or values do not
+        fit the table's columns; nothing is written then.
+    """
+    place = place_of(folder, params.path)
+    texts = params.categorical or []
+    table = read_extended(folder / params.path, texts).own
+    earlier = read_extended(folder / place, texts) if (folder / place).exists() else Extended(table, [])
+    _check_known(labels, {*recorded[ID], *earlier.ids})
+    _check_labels(labels[params.target], table, params)
+    joined = recorded[recorded[ID].isin(labels.index)].set_index(ID)
+    kept = earlier.predictions.drop(index=joined.index, errors="ignore")
+    ids = [*kept.index, *joined.index]
+    if len(ids) < FEWEST_ROWS:
+        raise PipelineError(
+            f"{len(ids)} recorded predictions have a label, fewer than {FEWEST_ROWS}: too few to retrain for",
+            "label more of them",
+        )
+    names = [name for name in joined.columns if name.startswith(INPUT) and name != INPUT + params.target]
+    inputs = joined[names].rename(columns=lambda name: name.removeprefix(INPUT))
+    if inputs.columns.intersection(table.columns).empty:
+        raise PipelineError(
+            f"{params.path} has none of the recorded inputs: {', '.join(inputs.columns[:20])}",
+            "set dataset.path in params.yaml to the table that the model was trained on",
+        )
+    found = labels.loc[joined.index]
+    unused = [
+        *found.columns.intersection(inputs.columns),
+        *found.columns.union(inputs.columns).difference(table.columns),
+    ]
+    fresh = pd.concat([found.drop(columns=unused, errors="ignore"), inputs], axis=1).reindex(columns=table.columns)
+    kept = kept.reindex(columns=table.columns)
+    columns = {}
+    for name, column in table.items():
+        as_texts = name in texts or (name == params.target and params.task == "classification")
+        columns[name] = appended(appended(column, kept[name], as_texts), fresh[name], as_texts)
+    write_extended(folder / place, Extended(pd.DataFrame(columns, copy=False), ids))
+    return Extension(place, len(table), len(ids), len(set(ids).difference(earlier.ids)), unused)
+
+
+def _check_known(labels: pd.DataFrame, known: set[str]) -> None:
+    unknown = [name for name in labels.index if name not in known]
+    if unknown:
+        raise PipelineError(
+            f"{len(unknown):,} of {len(labels):,} labels are of no recorded prediction, such as {unknown[0]}",
+            "correct or remove their rows, or bring back what is missing below SERVICE_PREDICTIONS",
+        )
+
+
+def _check_labels(labels: pd.Series, table: pd.DataFrame, params: DatasetParams) -> None:
+    """Refuse labels that the table does not have: a version that does not know them cannot be compared with."""
+    if params.task == "regression":
+        return
+    known = set(as_text(table[params.target]).dropna())
+    unknown = labels[~as_text(labels).isin(known)]
+    if len(unknown):
+        label = shown(unknown.tolist()[0])
+        raise PipelineError(
+            f"prediction {unknown.index[0]} has the label {label}, which {params.path} does not have",
+            f"correct it: the labels are {', '.join(sorted(known)[:20])}",
+        )
