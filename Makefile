@@ -1,5 +1,5 @@
 # make repro   a fresh clone to a registered model       make test   the tests
-# make lint    style and types                           make lock   requirements.lock, uv.lock, deploy's lock
+# make lint    style and types                           make lock   requirements.lock, uv.lock, deploy's locks
 # make coverage   the tests, nearly twice as slow, and the lines they leave out
 
 PYTHON ?= python3.11
@@ -25,9 +25,11 @@ lint: .venv/installed
 lock: .venv/installed
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command "make lock" requirements.txt --output-file requirements.lock
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
-		--constraint requirements.lock --custom-compile-command "make lock" \
-		deploy/mlflow/requirements.txt --output-file deploy/mlflow/requirements.lock
+	for image in mlflow service; do \
+		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+			--constraint requirements.lock --custom-compile-command "make lock" \
+			deploy/$$image/requirements.txt --output-file deploy/$$image/requirements.lock || exit 1; \
+	done
 	uv lock --quiet
 
 .venv/installed: requirements.lock

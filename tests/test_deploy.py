@@ -1,16 +1,24 @@
 """deploy/: what can be told of it without pulling images."""
 
+import ast
 import json
 import os
 import re
 import shutil
 import subprocess
+import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
-from servers import DEPLOY, compose_service
+from pipeline.families import names
+from pipeline.service.prometheus import Prometheus
+from pipeline.service.settings import Settings
+from repositories import ROOT
+from servers import DEPLOY, compose_environment, compose_service
 from test_locked import pins
 
 COMPOSE = DEPLOY / "docker-compose.yml"
@@ -20,7 +28,10 @@ SECRETS = {
     "S3_SECRET_ACCESS_KEY",
     "MLFLOW_ADMIN_PASSWORD",
     "MLFLOW_SECRET_KEY",
+    "SERVICE_API_KEY",
+    "SERVICE_MLFLOW_PASSWORD",
 }
+BUILT = ("mlflow", "service")  # images of this project
 
 
 def example() -> dict[str, str]:
@@ -45,7 +56,12 @@ def config(folder: Path, variables: dict[str, str]) -> "subprocess.CompletedProc
     (copy / ".env").write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder)}
     return subprocess.run(
-        [*compose(), "config"], cwd=copy, env=environment, capture_output=True, text=True, check=False
+        [*compose(), "--profile", "service", "config"],
+        cwd=copy,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -66,26 +82,96 @@ def test_services_are_pinned_healthy_before_others_and_published_on_loopback_onl
             ends = condition["condition"] == "service_completed_successfully"
             assert ends or (condition["condition"] == "service_healthy" and "healthcheck" in services[other])
     assert "ports" not in services["postgres"]
-    dockerfile = (DEPLOY / "mlflow" / "Dockerfile").read_text()
-    assert "--require-hashes" in dockerfile
-    assert dockerfile.rindex("\nUSER mlflow") > dockerfile.rindex("\nRUN ")
+    for name in BUILT:
+        dockerfile = (DEPLOY / name / "Dockerfile").read_text()
+        assert "--require-hashes" in dockerfile
+        assert dockerfile.rindex(f"\nUSER {name}") > dockerfile.rindex("\nRUN ")
+        assert services[name]["cap_drop"] == ["ALL"]
 
 
-def test_the_image_has_the_packages_of_the_project() -> None:
-    asked = pins((DEPLOY / "mlflow" / "requirements.txt").read_text())
-    locked = pins((DEPLOY / "mlflow" / "requirements.lock").read_text())
-    everything = (DEPLOY.parent / "requirements.lock").read_text()
-    assert {"mlflow", "psycopg2-binary", "boto3", "flask-wtf"} == set(asked)
+@pytest.mark.parametrize("image", BUILT)
+def test_an_image_has_the_packages_of_the_project(image: str) -> None:
+    asked = pins((DEPLOY / image / "requirements.txt").read_text())
+    locked = pins((DEPLOY / image / "requirements.lock").read_text())
+    everything = (ROOT / "requirements.lock").read_text()
+    if image == "mlflow":
+        assert {"mlflow", "psycopg2-binary", "boto3", "flask-wtf"} == set(asked)
+        assert compose_service("mlflow")["image"].endswith(f":{asked['mlflow']}")
+    else:
+        assert asked.items() <= pins((ROOT / "requirements.txt").read_text()).items()
     assert asked.items() <= locked.items()
     assert [name for name, version in locked.items() if f"\n{name}=={version} " not in f"\n{everything}"] == []
-    assert compose_service("mlflow")["image"].endswith(f":{asked['mlflow']}")
+
+
+def imported(start: str) -> set[str]:
+    """Return the packages that a module and the modules of src/ that it imports, and so on, import, wherever."""
+    waiting, seen, packages = [start, *(f"pipeline.families.{name}" for name in names())], set(), set()
+    while waiting:
+        name = waiting.pop()
+        path = ROOT / "src" / name.replace(".", "/")
+        file = next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.exists()), None)
+        if file is None or file in seen:  # a function of a module, which is there as well
+            continue
+        seen.add(file)
+        for node in ast.walk(ast.parse(re.sub(r"\nif TYPE_CHECKING:\n(    .*\n|\n)+", "\n", file.read_text()))):
+            found = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                found = [node.module, *(f"{node.module}.{one.name}" for one in node.names)]
+            waiting += found
+            packages |= {one.partition(".")[0] for one in found}
+    return packages - sys.stdlib_module_names - {"pipeline"}
+
+
+def test_the_image_of_the_service_has_what_it_imports() -> None:
+    locked = {name.lower() for name in pins((DEPLOY / "service" / "requirements.lock").read_text())}
+    found = packages_distributions()
+    wanted = {name: {re.sub("[_.]", "-", one).lower() for one in found[name]} for name in imported("serve")}
+    assert {"fastapi", "mlflow", "shap", "onnxruntime"} <= set(wanted)
+    assert {name for name, distributions in wanted.items() if not distributions & locked} == set()
+    sent = (DEPLOY / "service" / "Dockerfile.dockerignore").read_text().split()
+    copied = re.findall(r"^COPY (\S+) ", (DEPLOY / "service" / "Dockerfile").read_text(), re.MULTILINE)
+    assert [name for name in sent if name.startswith("!")] == [f"!{name}" for name in reversed(copied)]
+    assert sent[0] == "*"
+
+
+def test_the_service_is_told_what_it_knows() -> None:
+    service = compose_service("service")
+    environment = service["environment"]
+    others = {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_DISABLE_TELEMETRY", "HOME"}
+    known = {name.upper() for name in Settings.model_fields}
+    assert set(environment) - others <= known
+    assert {"MLFLOW_TRACKING_URI", "ENABLE_MODEL_REGISTRY", "SERVICE_HOST", "SERVICE_API_KEY"} <= set(environment)
+    defaults = Settings.model_fields
+    assert service["ports"][0].endswith(f":8080:{defaults['service_port'].default}")
+    (volume,) = service["volumes"]
+    assert volume.endswith(f":/opt/pipeline/{defaults['service_predictions'].default}")
+    assert service["read_only"] is True
+    # MLflow's server answers no other name than those it is told.
+    host = urlsplit(environment["MLFLOW_TRACKING_URI"]).netloc
+    assert compose_environment("mlflow")["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")[-1] == host
+
+
+def test_alerts_are_of_metrics_that_the_service_has() -> None:
+    scraped = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
+    (job,) = scraped["scrape_configs"]
+    assert scraped["rule_files"] == ["alerts.yml"]
+    (group,) = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())["groups"]
+    state = {"queued_rows": 0, "written_rows": 0, "dropped_rows": 0}
+    tracking = {"state": "ok", "queued_points": 0, "dropped_points": 0}
+    text = Prometheus().exposition(state, tracking, {}, {"production": {"detected": False}}).decode()
+    kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.MULTILINE))
+    series = {name + end for name, kind in kinds.items() for end in (["_bucket"] if kind == "histogram" else [""])}
+    used = [re.findall(r"\b(?:prediction_\w+|up\b)", rule["expr"]) for rule in group["rules"]]
+    assert all(used)
+    assert {name for names in used for name in names} <= series | {"up"}
+    assert f'job="{job["job_name"]}"' in group["rules"][0]["expr"]
 
 
 def test_compose_accepts_the_file_and_refuses_an_empty_secret(tmp_path: Path) -> None:
     filled = {name: value or "0123456789abcdef" for name, value in example().items()}
     accepted = config(tmp_path / "filled", filled)
     assert accepted.returncode == 0, accepted.stderr
-    assert {"postgres", "s3", "buckets", "mlflow"} == set(yaml.safe_load(accepted.stdout)["services"])
+    assert {"postgres", "s3", "buckets", "mlflow", "service"} == set(yaml.safe_load(accepted.stdout)["services"])
     for name in SECRETS:
         refused = config(tmp_path / name, filled | {name: ""})
         assert refused.returncode != 0, name
