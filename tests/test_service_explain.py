@@ -16,6 +16,7 @@ from pipeline.serve.raw_rows import RawRowsModel
 from pipeline.service.answered import Columns, Outputs
 from pipeline.service.engine import columns_of, engine
 from pipeline.service.explain import explain, warm
+from pipeline.service.schema import RowSchema
 from pipeline.service.served import ServedModel
 from pipeline.task import Task
 from test_families import fitted
@@ -56,7 +57,7 @@ def served(name: str, task: Task, with_profile: bool = True) -> tuple[ServedMode
     graph = to_onnx(transformer, raw.feature_names, raw.model, raw.labels)
     profile = {"background": columns_of(rows[:BACKGROUND_ROWS], transformer)} if with_profile else None
     made = engine(raw, graph.SerializeToString(), rows[200:230])
-    model = ServedModel("small", 3, "r" * 32, "registry", name, raw, made, profile)
+    model = ServedModel("small", 3, "r" * 32, "registry", name, raw, made, RowSchema.of(transformer), profile)
     return model, columns_of(rows[200 : 200 + N_EXPLAINED], transformer)
 
 

@@ -1,6 +1,7 @@
 // Elements and texts. Whatever comes from the service becomes text, never markup.
 
 const SVG = "http://www.w3.org/2000/svg";
+const shown = new WeakMap(); // element -> its markup when last shown
 
 function filled(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
@@ -24,13 +25,18 @@ export function at(id) {
   return document.getElementById(id);
 }
 
-// Replaces what an element shows only where it differs, so that focus, selection and open details survive updates.
+// Replaces what an element shows, only where it differs; a table scrolled or focused stays so.
 export function show(element, ...children) {
   const next = make("div", {}, ...children);
-  if (next.innerHTML !== element.dataset.shown) {
-    element.dataset.shown = next.innerHTML;
-    element.replaceChildren(...next.childNodes);
-  }
+  if (next.innerHTML === shown.get(element)) return;
+  shown.set(element, next.innerHTML);
+  const before = [...element.querySelectorAll(".scroll")].map((box) => [box.scrollLeft, box === document.activeElement]);
+  element.replaceChildren(...next.childNodes);
+  element.querySelectorAll(".scroll").forEach((box, place) => {
+    const [left, focused] = before[place] ?? [0, false];
+    box.scrollLeft = left;
+    if (focused) box.focus({ preventScroll: true });
+  });
 }
 
 export function table(caption, heads, rows) {

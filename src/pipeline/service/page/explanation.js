@@ -30,6 +30,7 @@ function chart(bars, row, width, description) {
     return [
       draw("text", narrow ? { x: 0, y: place * height + 13 } : { x: names - 8, y: top + 12, "text-anchor": "end" },
         shortened(text, narrow ? Math.floor(width / 8) : Math.floor(names / 7.4)), draw("title", {}, text)),
+      draw("line", { class: "axis", x1: zero, x2: zero, y1: narrow ? top - 1 : top - 5, y2: narrow ? top + BAR + 1 : top + BAR + 5 }),
       draw("rect", { class: side, x: value < 0 ? zero - length : zero, y: top, width: Math.max(length, 0.5), height: BAR },
         draw("title", {}, `${text}: ${signed(value)}`)),
       draw("text", { class: "value", x: zero + (value < 0 ? -length - 5 : length + 5), y: top + 12,
@@ -38,7 +39,7 @@ function chart(bars, row, width, description) {
   });
   const total = bars.length * height + 4;
   return draw("svg", { viewBox: `0 0 ${width} ${total}`, width, height: total, role: "img", "aria-label": description },
-    draw("line", { class: "axis", x1: zero, x2: zero, y1: 0, y2: total }), ...drawn);
+    ...drawn);
 }
 
 function meaning(explained, label, sum) {

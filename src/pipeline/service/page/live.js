@@ -21,7 +21,7 @@ function rounded(value) {
 }
 
 function latency() {
-  const [width, height, left, bottom] = [480, 130, 44, 18];
+  const [width, height, left, bottom] = [Math.max(at("live").clientWidth - 40, 240), 130, 44, 18];
   const highest = Math.max(...points.flatMap((point) => [point.p50 ?? 0, point.p99 ?? 0]));
   if (!(highest > 0)) return null;
   const top = rounded(highest);
@@ -32,10 +32,10 @@ function latency() {
     draw("line", { class: "grid", x1: left, x2: width - 6, y1: y(value), y2: y(value) }),
     draw("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" }, number(value, 3))]);
   return make("figure", {},
-    make("figcaption", {}, "Latency in ms of the recent predictions: ",
-      make("span", { class: "p50" }, `median\u00a0${number(now.p50, 3)}`), ", ",
-      make("span", { class: "p99" }, `99\u00a0%\u00a0under\u00a0${number(now.p99, 3)}`)),
-    draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", class: "line",
+    make("figcaption", {}, "Latency in ms of the recent requests: ",
+      make("span", { class: "p50" }, `median ${number(now.p50, 3)}`), ", ",
+      make("span", { class: "p99" }, `99 % under ${number(now.p99, 3)}`)),
+    draw("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", class: "line",
       "aria-label": `Latency of the last five minutes, now median ${number(now.p50, 3)} ms, 99th percentile ${number(now.p99, 3)} ms` },
       ...ticks, draw("text", { x: left, y: height - 3 }, "5 minutes ago"),
       draw("text", { x: width - 6, y: height - 3, "text-anchor": "end" }, "now"),
@@ -52,18 +52,20 @@ function fixed(value, digits) {
   return value !== 0 && value < 10 ** -digits ? `< ${(10 ** -digits).toFixed(digits)}` : value.toFixed(digits);
 }
 
-function facts(report, health) {
+function facts(report, health, requests) {
   const { window = {}, recent = {} } = report;
-  const recording = health?.recording ?? {}, tracking = health?.tracking ?? {};
+  const { recording = {}, tracking = {} } = health;
+  const answered = Object.values(requests).reduce((sum, count) => sum + count, 0);
   const shares = Object.entries(recent.classes ?? {}).sort(([, one], [, other]) => other - one).slice(0, 5);
   return [
-    ["Predictions in the window", `${number(window.rows ?? 0)} of ${number(window.size)}`],
+    ["Requests", `${number(answered)}, refused: ${number(requests[4] ?? 0)}, failed: ${number(requests[5] ?? 0)}`],
+    ["Recent predictions", `${number(window.rows ?? 0)} of ${number(window.size)}`],
     ["Mean latency", recent.inference_ms && `${number(recent.inference_ms.mean, 3)} ms`],
     ["Mean confidence", typeof recent.confidence_mean === "number" ? `${recent.confidence_mean.toFixed(1)} %` : null],
     ["Unsure predictions", typeof recent.low_confidence_ratio === "number" ? percent(recent.low_confidence_ratio) : null],
     ["Predicted labels", shares.map(([label, share]) => `${label} ${percent(share, 0)}`).join(", ")],
     ["Predicted values", typeof recent.value?.mean === "number" ? `mean ${number(recent.value.mean)}, ${number(recent.value.min)} to ${number(recent.value.max)}` : null],
-    ["Recorded", "written_rows" in recording ? `${number(recording.written_rows)} rows, ${number(recording.queued_rows)} waiting, ${number(recording.dropped_rows)} dropped` : null],
+    ["Recorded", "written_rows" in recording ? `predictions: ${number(recording.written_rows)}, waiting: ${number(recording.queued_rows)}, dropped: ${number(recording.dropped_rows)}` : null],
     ["Recording error", recording.last_error],
     ["MLflow tracking", tracking.state && (tracking.error ? `${tracking.state}: ${tracking.error}` : tracking.state)],
     ["Metric points dropped", tracking.dropped_points ? number(tracking.dropped_points) : null],
@@ -81,34 +83,35 @@ function rules(report) {
 
 function columns(report) {
   const all = [...(report.columns ?? [])];
-  if (report.prediction) all.push({ ...report.prediction, column: "the prediction" });
+  for (const what of ["prediction", "confidence"]) if (report[what]) all.push({ ...report[what], column: `the ${what}` });
   if (!all.length) return null;
   const sorted = all.sort((one, other) => other.alarm - one.alarm || (other.psi ?? 0) - (one.psi ?? 0));
-  const heads = [{ name: "column" }, { name: "PSI", numeric: true }, { name: "p-value", numeric: true },
-    { name: "missing", numeric: true }, { name: "trained", numeric: true }, { name: "state" }];
+  const heads = [{ name: "column" }, { name: "state" }, { name: "PSI", numeric: true }, { name: "p-value", numeric: true },
+    { name: "missing", numeric: true }, { name: "in training", numeric: true }];
   const rows = sorted.slice(0, MANY_COLUMNS).map((column) => ({
     class: column.alarm ? "alarmed" : null,
-    cells: [column.column, fixed(column.psi, 3), fixed(column.p_value, 4), percent(column.missing_share),
-      percent(column.reference_missing_share), mark(column.alarm)],
+    cells: [column.column, mark(column.alarm), fixed(column.psi, 3), fixed(column.p_value, 4),
+      percent(column.missing_share), percent(column.reference_missing_share)],
   }));
   const hidden = sorted.length - rows.length;
   return make("div", {}, table("Recent rows against the training data", heads, rows),
     make("p", { class: "quiet" }, hidden > 0 ? `${hidden} more columns with a lower PSI are in GET /drift. ` : "",
-      `An alarm is a PSI of ${number(report.psi_limit)} or more that a test at a false-alarm rate of ${number(report.alpha)} confirms.`));
+      `An alarm needs a PSI above ${number(report.psi_limit)} and a p-value below ${number(report.alpha)} divided by the number of tests; missing shares are judged alike.`));
 }
 
-export function showLive(report, health) {
+export function showLive(report, health, requests) {
   points.push({ p50: report.recent?.inference_ms?.p50 ?? null, p99: report.recent?.inference_ms?.p99 ?? null });
   if (points.length > POINTS) points.shift();
   const { rows = 0, min_rows: fewest = 0 } = report.window ?? {};
-  const state = report.detected ? `Alarm: ${report.alarms.join("\n")}`
-    : rows < fewest ? `Not judged yet: ${number(rows)} of at least ${number(fewest)} predictions.` : "No drift: nothing is beyond its limit.";
+  const [kind, state] = report.detected ? ["alarm", `Alarm: ${report.alarms.join("\n")}`]
+    : rows < fewest ? ["quiet", `Not judged yet: ${number(rows)} of at least ${number(fewest)} predictions.`]
+      : ["fine", "No alarm: nothing is beyond its limit."];
   show(at("live-state"),
-    make("p", { id: "drift", class: report.detected ? "alarm block" : "fine block", role: "status" }, state),
-    make("dl", { class: "facts" }, ...facts(report, health).flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)])));
+    make("p", { id: "drift", class: `${kind} block`, role: "status" }, state),
+    make("dl", { class: "facts" }, ...facts(report, health, requests).flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)])));
   show(at("latency"), latency() ?? make("p", { class: "quiet" }, "No prediction yet: the latency is drawn when there are some."));
   show(at("rules"), rules(report));
-  show(at("columns"), columns(report));
+  show(at("columns"), columns(report), report.note && make("p", { class: "quiet" }, report.note));
   const other = report.challenger;
   show(at("challenger"), other ? make("p", { class: other.detected ? "alarm block" : "quiet" },
     `Challenger, version ${other.model_version}: ${number(other.window?.rows ?? 0)} predictions, `,

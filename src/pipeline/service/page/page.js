@@ -53,12 +53,12 @@ async function look() {
     return;
   }
   if (health.model_version !== version) await load();
-  const report = await service.drift();
+  const [report, requests] = await Promise.all([service.drift(), service.requests()]);
   at("key-form").hidden = true;
   at("main").hidden = false;
   notice((health.warnings ?? []).join("\n"));
   state(health.drift_detected ? `version ${version}, drift` : `version ${version}, ok`, health.drift_detected ? "alarm" : "fine");
-  showLive(report, health);
+  showLive(report, health, requests);
 }
 
 async function watch() {
@@ -85,16 +85,16 @@ function refused(error) {
 }
 
 async function predict() {
-  const [row, mine] = [form.row(), ++asked];
+  const [row, mine, key] = [form.row(), ++asked, `page ${Math.random()}`];
   form.showErrors([]);
   at("form-error").textContent = "";
   at("explanation").replaceChildren();
   try {
-    const answer = await service.predict(row);
+    const answer = await service.predict(row, key);
     if (mine !== asked) return;
     at("answer").replaceChildren(...answerOf(answer, version).filter(Boolean));
     at("explanation").replaceChildren(make("p", { class: "quiet" }, "Explaining…"));
-    const explained = await service.explain(row);
+    const explained = await service.explain(row, key);
     if (mine === asked) showExplanation(at("explanation"), explained, row);
   } catch (error) {
     if (mine !== asked) return;

@@ -57,8 +57,23 @@ export const openapi = () => json("openapi.json");
 export const model = () => json("model");
 export const drift = () => json("drift");
 
-const post = (path, row) =>
-  json(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(row) });
+// Answered requests for predictions by the first digit of their status: {"2": 120, "4": 3}.
+export async function requests() {
+  const counts = {};
+  for (const line of (await request("metrics")).text.split("\n")) {
+    const found = /^prediction_requests_total\{.*endpoint="\/predict".*status="(\d).*\} (\S+)$/.exec(line);
+    if (found) counts[found[1]] = (counts[found[1]] ?? 0) + Number(found[2]);
+  }
+  return counts;
+}
 
-export const predict = (row) => post("predict", row);
-export const explain = (row) => post("explain", row);
+// Requests of the same key are answered by the same version, where a challenger is tried.
+const post = (path, row, key) =>
+  json(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "X-Request-Key": key },
+    body: JSON.stringify(row),
+  });
+
+export const predict = (row, key) => post("predict", row, key);
+export const explain = (row, key) => post("explain", row, key);
