@@ -230,6 +230,7 @@ def test_merging_keeps_every_row_and_ends_at_a_size(
     tmp_path: Path, model: ServedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parquet_log, "TOGETHER", 4)
+    monkeypatch.setattr(parquet_log, "GRACE", 0)
     monkeypatch.setattr(parquet_log, "MAX_ROWS", 100)
     monkeypatch.setattr(parquet_log, "GROUP_ROWS", 30)
     log = ParquetLog(tmp_path)
@@ -254,6 +255,7 @@ def test_a_kill_between_merging_and_cleaning_doubles_nothing(
     tmp_path: Path, model: ServedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parquet_log, "TOGETHER", 4)
+    monkeypatch.setattr(parquet_log, "GRACE", 0)
     log = ParquetLog(tmp_path)
     folder = tmp_path / NAME
     given = [str(row) for row in range(9)]
@@ -292,8 +294,11 @@ def test_reading_while_parts_are_written_and_merged_misses_and_doubles_nothing(
     tmp_path: Path, model: ServedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parquet_log, "TOGETHER", 3)
+    monkeypatch.setattr(parquet_log, "GRACE", 0.2)
     log = ParquetLog(tmp_path)
     append(log, model, ["0"])
+    for place in range(4000):  # a folder with many names is not listed in one instant
+        (tmp_path / NAME / f"{place}.txt").touch()
     done = 0
     stopping = threading.Event()
 
@@ -398,65 +403,80 @@ def test_what_cannot_be_read_is_told(tmp_path: Path, model: ServedModel) -> None
         recorded(tmp_path, NAME)
 
 
-CHILD = f"""
-import sys, time
+# Imports once, then becomes a recording process for each line of its input.
+FORKING = f"""
+import os, signal, sys, time
 sys.path[:0] = [{str(ROOT / "src")!r}, {str(ROOT / "tests")!r}]
 from pathlib import Path
 import test_service_recording as test
 from pipeline.service import parquet_log, recorder
-folder, name, period, together = sys.argv[1:]
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+for line in sys.stdin:
+    if os.fork() == 0:
+        break
+else:
+    sys.exit()
+name, period, together = line.split()
 recorder.PERIOD, parquet_log.TOGETHER = float(period), int(together)
+said = os.open(name, os.O_CREAT | os.O_WRONLY)
 model = test.served({{"x": [1.0, 2.0]}})
-recording = test.Recorder(Path(folder), 10_000)
+recording = test.Recorder(Path("recorded"), 10_000)
 recording.start()
+os.write(said, b"%d\\n" % os.getpid())
 number = 0
 while True:
     at = time.time()
     assert recording.put(test.answer(model, [f"{{name}} {{number}}"], time=at))
-    print(number, at, flush=True)
+    os.write(said, b"%d %f\\n" % (number, at))
     number += 1
     time.sleep(0.002)
 """
 
 
-def test_a_kill_loses_at_most_the_last_second(tmp_path: Path) -> None:
+@pytest.fixture
+def forking(tmp_path: Path) -> Iterator[Callable[..., int]]:
+    """Start recording processes, which write what they put into files of their names."""
+    command = [sys.executable, "-c", FORKING]
+    with subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, text=True) as process:
+        assert process.stdin
+
+        def fork(name: str, period: float, together: int) -> int:
+            print(name, period, together, file=process.stdin, flush=True)
+            said = tmp_path / name
+            wait_until(lambda: said.exists() and said.read_bytes().count(b"\n") > 1)
+            return int(said.read_text().split()[0])
+
+        yield fork
+        process.stdin.close()
+
+
+def test_a_kill_loses_at_most_the_last_second(tmp_path: Path, forking: Callable[..., int]) -> None:
     rng = random.Random()
+    folder = tmp_path / "recorded"
     due: set[str] = set()
     put: set[str] = set()
-    for turn in range(3):
+    for turn in range(4):
         # Two at once in one folder: one as the service runs, one that writes and merges most of the time.
-        commands = {
-            f"{turn} slow": (str(recorder.PERIOD), "3"),
-            f"{turn} quick": ("0.001", "2"),
-        }
-        children = {
-            name: subprocess.Popen(
-                [sys.executable, "-c", CHILD, str(tmp_path), name, *command], stdout=subprocess.PIPE, text=True
-            )
-            for name, command in commands.items()
-        }
-        for name, child in children.items():
-            assert child.stdout
-            begun = child.stdout.readline()
-            assert begun
-            time.sleep(rng.uniform(0.8, 2.0))
+        names = [f"{turn}slow", f"{turn}quick"]
+        pids = [forking(names[0], recorder.PERIOD, 2), forking(names[1], 0.001, 2)]
+        time.sleep(0.6)
+        for name, pid in zip(names, pids, strict=True):
+            time.sleep(rng.uniform(0, 1))
             killed = time.time()
-            child.send_signal(signal.SIGKILL)
-            said = [begun, *child.stdout]
-            child.wait()
-            child.stdout.close()
-            whole = [line.split() for line in said if line.endswith("\n")]
-            due |= {f"{name} {number}" for number, at in whole if float(at) < killed - 1}
-            put |= {f"{name} {number}" for number in range(len(whole) + 1)}  # the last may be put, and not said
-        for path in (tmp_path / NAME).glob("*.parquet"):
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda gone=pid: not Path(f"/proc/{gone}").exists())
+            said = [line.split() for line in (tmp_path / name).read_text().splitlines()[1:]]
+            due |= {f"{name} {number}" for number, at in said if float(at) < killed - 1}
+            put |= {f"{name} {number}" for number in range(len(said) + 1)}  # the last may be put, and not said
+        for path in (folder / NAME).glob("*.parquet"):
             pq.read_table(path)
-        read = ids_in(tmp_path)
+        read = ids_in(folder)
         assert len(read) == len(set(read))
         assert due <= set(read) <= put
     assert len(due) > 100
-    before = recorded(tmp_path, NAME)
-    merge_left(tmp_path, threading.Event())
-    parts = parts_in(tmp_path / NAME)
-    assert parts == without_covered(parts)
-    assert not list((tmp_path / NAME).glob(".*.tmp"))
-    assert recorded(tmp_path, NAME).equals(before)
+    before = recorded(folder, NAME)
+    assert len(parts_in(folder / NAME)) > 8
+    merge_left(folder, threading.Event())
+    assert len(parts_in(folder / NAME)) == 8
+    assert not list((folder / NAME).glob(".*.tmp"))
+    assert recorded(folder, NAME).equals(before)

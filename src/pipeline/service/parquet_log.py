@@ -5,6 +5,7 @@ import secrets
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from pipeline.service.parts import Part, parts_in, without_covered
 logger = logging.getLogger(__name__)
 TOGETHER = 60  # so many files of one level become one of the next
 MAX_ROWS = 1_000_000  # of a merged file
+GRACE = 1.0  # seconds that merged files stay, so that whoever lists the folder meanwhile sees them or what they became
 GROUP_ROWS = 100_000  # rows of a merged file that are in memory at a time
 LOCK = ".merging.lock"
 
@@ -56,12 +58,15 @@ class ParquetLog:
         """Merge what has become many small files, until nothing is left to merge or `stopping` is set."""
         with self._lock:
             due = [(key, level) for key, levels in self._levels.items() for level in range(len(levels))]
+        covered: list[Part] = []
         for key, level in due:
             while not stopping.is_set() and (files := self._take(key, level)):
-                merged = _merged([part for part, _ in files], stopping)
-                if merged:
+                parts = [part for part, _ in files]
+                if merged := _merged(parts, stopping):
+                    covered += parts
                     with self._lock:
                         self._add(key, level + 1, merged, sum(rows for _, rows in files))
+        _remove(covered, stopping)
 
     def _add(self, key: tuple[str, int], level: int, part: Part, rows: int) -> None:
         levels = self._levels[key]
@@ -74,7 +79,7 @@ class ParquetLog:
         with self._lock:
             files = self._levels[key][level]
             while files:
-                together = _first_group(files)
+                together = _first_group(files, TOGETHER)
                 if together == len(files) < TOGETHER:  # there is room for more
                     return []
                 taken, files[:] = files[:together], files[together:]
@@ -83,14 +88,14 @@ class ParquetLog:
         return []
 
 
-def _first_group(files: Sequence[tuple[Part, int]]) -> int:
-    """Return how many of `files`, from the first on, become one file."""
+def _first_group(files: Sequence[tuple[Part, int]], most: int) -> int:
+    """Return how many of `files`, from the first on and `most` at most, become one file."""
     rows = 0
-    for place, (_, count) in enumerate(files[:TOGETHER]):
+    for place, (_, count) in enumerate(files[:most]):
         rows += count
         if rows > MAX_ROWS:
             return max(place, 1)
-    return min(len(files), TOGETHER)
+    return min(len(files), most)
 
 
 def merge_left(folder: Path, stopping: threading.Event) -> None:
@@ -109,16 +114,24 @@ def merge_left(folder: Path, stopping: threading.Event) -> None:
 
 def _merge_left(folder: Path, stopping: threading.Event) -> None:
     left = [part for part in parts_in(folder) if part.is_left]
-    kept = without_covered(left)
-    for part in set(left) - set(kept):
-        part.path.unlink(missing_ok=True)
+    kept = dict.fromkeys(without_covered(left))
+    covered = [part for part in left if part not in kept]
     for _, group in groupby(kept, key=lambda part: (part.version, part.session)):
         files = [(part, _rows(part)) for part in group]
         while files and not stopping.is_set():
-            together = _first_group(files)
-            if together > 1:
-                _merged([part for part, _ in files[:together]], stopping)
-            files = files[together:]
+            together = _first_group(files, len(files))
+            parts, files = [part for part, _ in files[:together]], files[together:]
+            if together > 1 and _merged(parts, stopping):
+                covered += parts
+    _remove(covered, stopping)
+
+
+def _remove(covered: Sequence[Part], stopping: threading.Event) -> None:
+    """Remove merged files after a while; if there is no time for that, the next start does it."""
+    if covered and not stopping.wait(GRACE):
+        for part in covered:
+            with suppress(OSError):  # then it stays, and is never read
+                part.path.unlink()
 
 
 def _rows(part: Part) -> int:
@@ -144,8 +157,6 @@ def _merged(parts: Sequence[Part], stopping: threading.Event) -> Part | None:
                     if stopping.is_set():
                         raise _StoppedError
                     writer.write_table(table, row_group_size=table.num_rows)
-        for part in parts:
-            part.path.unlink(missing_ok=True)
     except _StoppedError:
         return None
     except (OSError, pa.ArrowException, ValueError) as error:

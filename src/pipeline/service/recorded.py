@@ -39,21 +39,14 @@ def recorded(folder: Path, model_name: str) -> pa.Table:
             for part in parts:
                 if part not in tables:
                     tables[part] = _read(part)
+            break
         except FileNotFoundError:  # it was merged meanwhile
             continue
-        # A folder is not listed in one instant: a merged file that appeared meanwhile may be missing in the list,
-        # and so may those that it replaced.
-        if _merged(parts) == _merged(without_covered(parts_in(place))):
-            break
     if not parts:
         raise PipelineError(
             f"{place} holds no recorded predictions", "start the service with: python src/serve.py, and let it predict"
         )
     return _unified([tables[part] for part in parts]).sort_by("time")
-
-
-def _merged(parts: list[Part]) -> list[Part]:
-    return [part for part in parts if part.first < part.last]
 
 
 def _read(part: Part) -> pa.Table:
