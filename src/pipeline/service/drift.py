@@ -1,8 +1,9 @@
 """Whether recent rows, and the answers to them, are distributed as the reference profile of their model says.
 
-Numbers are compared by the two-sample Kolmogorov-Smirnov test, categories, labels and missing shares by the
-chi-squared test of homogeneity. A large window finds significant what does not matter, and a small one seems to differ
-by chance, so an alarm needs both: a p-value that is small, and a population stability index (PSI) that is large.
+Numbers are compared by the two-sample Kolmogorov-Smirnov test, categories and labels by the chi-squared test of
+homogeneity, missing shares by Fisher's exact test, as few values are missing mostly. In a large window what does not
+matter is significant, and a small one seems to differ by chance, so an alarm needs both: a p-value that is small, and a
+population stability index (PSI) that is large.
 """
 
 import time
@@ -204,8 +205,12 @@ def _missing(
     if never:
         return share, of_reference, None, None
     n_reference, missing = reference["n"], round(of_reference * reference["n"])
-    _, p_value = _chi2(np.array([[missing, n_reference - missing], [n_missing, n_rows - n_missing]]))
-    return share, of_reference, p_value, psi([of_reference, 1 - of_reference], [share, 1 - share])
+    if n_missing == missing == 0:
+        return share, of_reference, 1.0, 0.0
+    from scipy.stats import fisher_exact
+
+    result = fisher_exact([[missing, n_reference - missing], [n_missing, n_rows - n_missing]])
+    return share, of_reference, float(result.pvalue), psi([of_reference, 1 - of_reference], [share, 1 - share])
 
 
 def _chi2(counts: NDArray[Any]) -> tuple[float, float]:
