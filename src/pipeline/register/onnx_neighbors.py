@@ -5,7 +5,7 @@ import numpy as np
 from pipeline.neighbors import AS_NEAR, Neighbors
 from pipeline.register.onnx_graph import Graph, NotConvertible, value_info
 
-MOST_PLACES = 50_000  # with which a row takes more than a millisecond; the search tree needs 10 microseconds
+MOST_PLACES = 50_000  # with which a row takes about a millisecond; the search tree needs 10 microseconds
 
 
 def add_neighbors(graph: Graph, near: Neighbors, by: str) -> str:
@@ -60,16 +60,18 @@ def _scan(graph: Graph, near: Neighbors, rows: str) -> str:
     """
     distinct = near.distinct
     # Constants of the body are the graph's, or each row would have to make them anew.
-    places = graph.constant((distinct.places / near.scale).T)  # coordinates first: sums are then over long rows
+    coordinates = [graph.constant(np.ascontiguousarray(one)) for one in (distinct.places / near.scale).T]
     rows_there = graph.constant(distinct.rows.astype(np.float64))
     summed = graph.constant(np.vstack([distinct.totals, distinct.known]).T.astype(np.float64))
     k = min(near.k, len(near.places))
     row, result = graph.name("row"), graph.name("result")
 
     body = graph.within()
-    difference = body.node("Sub", places, body.node("Unsqueeze", row, graph.constant([1])))
-    squares = body.node("Mul", difference, difference)
-    distances = body.node("ReduceSum", squares, graph.constant([0]), keepdims=0)
+    distances = ""
+    for place, coordinate in enumerate(coordinates):  # one by one: summing over the axis of a matrix takes longer
+        difference = body.node("Sub", coordinate, body.node("Gather", row, graph.constant([place])))
+        square = body.node("Mul", difference, difference)
+        distances = body.node("Add", distances, square) if distances else square
     asked = graph.constant([min(k, len(distinct.rows))])
     found = body.node("TopK", distances, asked, outputs=2, axis=0, largest=0)
     rows_so_far = body.node("CumSum", body.node("Gather", rows_there, found), graph.constant(np.int64(0)))
@@ -79,7 +81,8 @@ def _scan(graph: Graph, near: Neighbors, rows: str) -> str:
     # Not times 1 + 2e-9: ONNX Runtime looks at 32 bits of the factor, takes it for 1 and leaves it out.
     beyond = body.node("Mul", radius, graph.constant(AS_NEAR**2 - 1))
     within = body.node("LessOrEqual", distances, body.node("Add", radius, beyond))
-    sums = body.node("MatMul", body.cast(within, "DOUBLE"), summed)
+    who = body.node("Squeeze", body.node("NonZero", within), graph.constant([0]))
+    sums = body.node("ReduceSum", body.node("Gather", summed, who), graph.constant([0]), keepdims=0)
     body.node("Concat", sums, body.node("Sqrt", radius), axis=0, into=result)
     of_row = value_info(row, "DOUBLE", [len(near.by)])
     of_result = value_info(result, "DOUBLE", [2 * len(near.values.T) + 1])

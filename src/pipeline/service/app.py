@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.service.bad_request import BadRequest
 from pipeline.service.openapi import document
@@ -26,8 +27,11 @@ LARGE_AT_ONCE = 32  # larger bodies that are in memory at a time; others wait in
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def create_app(service: Service) -> FastAPI:
-    """Return the application of a service, which starts and stops with it."""
+def create_app(service: Service) -> ASGIApp:
+    """Return the application of a service, which starts and stops with it.
+
+    It is FastAPI's, but for POST /predict, which goes by its middlewares: they take a third of a single row's time.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -46,11 +50,20 @@ def create_app(service: Service) -> FastAPI:
         "/drift": ("GET", endpoints.drift),
         "/metrics": ("GET", endpoints.metrics),
     }
-    for path, (method, handler) in guarded.items():
-        app.add_route(path, _counted(service, path, _guarded(service, handler)), methods=[method])
+    handlers = {path: _counted(service, path, _guarded(service, handler)) for path, (_, handler) in guarded.items()}
+    for path, (method, _) in guarded.items():
+        app.add_route(path, handlers[path], methods=[method])
     app.add_route("/health", _counted(service, "/health", endpoints.health), methods=["GET"])
     app.add_exception_handler(HTTPException, _http_error)
-    return app
+
+    async def predict_first(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == "/predict" and scope["method"] == "POST":
+            response = await handlers["/predict"](Request(scope, receive))
+            await response(scope, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    return predict_first
 
 
 class Endpoints:

@@ -1,6 +1,7 @@
 """The process: settings printed, the application served, everything written when it is told to stop."""
 
 import logging
+import os
 import signal
 import socket
 from pathlib import Path
@@ -36,6 +37,7 @@ def serve(folder: Path) -> None:
     from pipeline.service.connections import protocol, raise_file_limit
     from pipeline.service.service import Service
 
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # or XGBoost's idle threads take the cores from requests
     raise_file_limit()
     service = Service(settings, params.monitor if params else MonitorParams(), folder)
     config = uvicorn.Config(
