@@ -148,6 +148,8 @@ def compose_environment(name: str) -> dict[str, str]:
     """Return a service's environment, with a secret for every variable that must be given."""
     filled = {}
     for key, value in compose_service(name)["environment"].items():
+        if value is None:  # given only where .env has it
+            continue
         required = re.sub(r"\$\{\w+:\?[^}]*\}", secrets.token_hex(16), str(value))
         filled[key] = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", required)
     return filled

@@ -6,6 +6,7 @@ Clients are told MLFLOW_TRACKING_URI, a user and a password, and nothing else.
 import io
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -24,12 +25,14 @@ from conftest import SMALL, make_pipeline_folder
 from pipeline.params_file import load_params
 from pipeline.prepare.stage import prepare
 from pipeline.processes import owner_tags
+from pipeline.service.recorded import recorded
 from pipeline.stale import sweep_runs
 from pipeline.tracking import open_store
 from pipeline.train.experiments import Experiment
 from pipeline.train.stage import train
 from repositories import change_params, commit
-from servers import S3_CLIENT, Server, mlflow_server, s3_client
+from servers import S3_CLIENT, Server, compose_environment, mlflow_server, s3_client
+from services import service
 
 TRAINER, READER, PASSWORD = "trainer", "reader", "a password of 28 characters"
 DIRECT = "small-direct"  # an experiment whose files clients write to S3 themselves
@@ -157,6 +160,35 @@ def test_a_version_goes_to_production_and_back(
     assert model.aliases == {"production": "1"}
     stages = {one.version: one.current_stage for one in client.search_model_versions("name = 'small-model'")}
     assert stages == {"1": "Production", "2": "Archived"}
+
+
+def test_the_service_of_deploy_serves_what_is_in_production_as_a_user_of_its_own(
+    folder: Path, server: Server, tmp_path: Path
+) -> None:
+    environment = compose_environment("service")
+    password, key = environment["MLFLOW_TRACKING_PASSWORD"], environment["SERVICE_API_KEY"]
+    user = {"username": environment["MLFLOW_TRACKING_USERNAME"], "password": password}
+    admin = (server.admin["USERNAME"], server.admin["PASSWORD"])
+    requests.post(f"{server.address}/api/2.0/mlflow/users/create", json=user, auth=admin).raise_for_status()
+    # As in the container: what the image has is params.yaml, and all that is known of the store is the address.
+    shutil.copy(folder / "params.yaml", tmp_path)
+    environment |= {"MLFLOW_TRACKING_URI": server.address, "MLFLOW_MODEL_NAME": "small-model"}
+    row = {"size <m2>": 80, "rooms": 3, "place": "INLAND", "garden": True}
+    with service(tmp_path, 1, **environment | {"SERVICE_HOST": "127.0.0.1", "HOME": str(tmp_path)}) as started:
+        assert requests.post(f"{started.address}/predict", json=row, timeout=30).status_code == 401
+        answer = requests.post(f"{started.address}/predict", json=row, headers={"X-API-Key": key}, timeout=30)
+        assert answer.json()["model_version"] == 1
+    written = started.log.read_text()
+    assert password not in written
+    assert key not in written
+    assert recorded(tmp_path / "data" / "predictions", "small-model")["prediction_id"].to_pylist() == [
+        answer.json()["prediction_id"]
+    ]
+    client = open_store()
+    experiment = client.get_experiment_by_name("small-model-serving")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert (run.info.status, run.data.metrics["session_total_predictions"]) == ("FINISHED", 1)
 
 
 def test_a_user_without_the_right_changes_nothing(
