@@ -34,7 +34,7 @@ export function cardOf(card) {
     ["Name", card.name], ["Version", card.version], ["Stage", card.stage], ["Loaded from", card.source],
     ["Family", card.family], ["Task", card.task], ["Labels", card.labels?.join(", ")],
     ["Trained", card.trained_at && time(card.trained_at)], ["Engine", engines.join("; ")],
-    ["Features", card.features && `${card.features.length}`],
+    ["Features", card.features && number(card.features.length)],
     ["Run", card.run_id && exact(card.run_id)], ["Logged model", card.model_id && exact(card.model_id)],
     ["Git commit", card.git_commit && exact(card.git_commit)],
     ...Object.entries(card.hashes ?? {}).map(([name, hash]) => [`SHA-256 of ${name.replace(/_?sha256$/, "").replaceAll("_", " ")}`, hash && exact(hash)]),
@@ -46,7 +46,7 @@ export function cardOf(card) {
       [make("dt", {}, name), make("dd", {}, value instanceof Node ? value : String(value))])),
     metrics("Metrics of its test and cross-validation", all.filter(([name]) => !DETAILS.test(name))),
     more.length ? make("details", {}, make("summary", {}, `${more.length} more metrics`), metrics("More metrics", more)) : null,
-    card.features?.length ? make("details", {}, make("summary", {}, `${card.features.length} features`),
+    card.features?.length ? make("details", {}, make("summary", {}, `${number(card.features.length)} features`),
       make("ul", { class: "names" }, ...card.features.map((name) => make("li", {}, name)))) : null,
   ];
 }

@@ -95,7 +95,7 @@ function columns(report) {
   }));
   const hidden = sorted.length - rows.length;
   return make("div", {}, table("Recent rows against the training data", heads, rows),
-    make("p", { class: "quiet" }, hidden > 0 ? `${hidden} more columns with a lower PSI are in GET /drift. ` : "",
+    make("p", { class: "quiet" }, hidden > 0 ? `${number(hidden)} more columns with a lower PSI are in GET /drift. ` : "",
       `An alarm needs a PSI above ${number(report.psi_limit)} and a p-value below ${number(report.alpha)} divided by the number of tests; missing shares are judged alike.`));
 }
 
