@@ -20,6 +20,7 @@ from pipeline.tracking import logged_model_of, open_experiment, open_store
 from pipeline.train.dataset_input import dataset_input, telling_rows
 from pipeline.train.experiments import important_features
 from pipeline.train.provenance import git_tags
+from pipeline.train.reference_profile import PROFILE_FILE
 from pipeline.train.stage import train
 from repositories import change_params, commit, git
 
@@ -218,6 +219,11 @@ def test_another_folder_gives_the_same_bytes_and_records_what_is_not_committed(
     for path in ("training/best_metrics.json", "training/plots/learning_curve.csv", "prepare/data_profile.json"):
         assert (Path("mlartifacts") / path).read_bytes() == (committed / path).read_bytes()
     for one, other in zip(again, trained.experiments, strict=True):
+        profiles = [
+            folder / "mlruns" / "small" / "models" / model_id / "artifacts" / PROFILE_FILE
+            for folder, model_id in ((pipeline_folder, one.model_id), (trained.folder, other.model_id))
+        ]
+        assert profiles[0].read_bytes() == profiles[1].read_bytes()
         pictures = sorted(Path(f"mlruns/small/{one.run_id}/artifacts").glob("*.png"))
         assert len(pictures) == 9
         for picture in pictures:
