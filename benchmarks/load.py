@@ -115,7 +115,11 @@ class Load:
         asked = 0
         while time.perf_counter() < self.deadline and (self.times is None or asked < self.times):
             connection = _Connection(self, number, asked)
-            await asyncio.get_running_loop().create_connection(lambda made=connection: made, "127.0.0.1", self.port)
+            try:
+                await asyncio.get_running_loop().create_connection(lambda made=connection: made, "127.0.0.1", self.port)
+            except ConnectionError:
+                self.answers.broken += 1
+                return
             before, asked = asked, await connection.done
             if asked == before:  # it ended without an answer, which is counted as broken
                 return
