@@ -1,5 +1,6 @@
 """Read rows from CSV as stage prepare reads a table, but for what it would guess: the columns' kinds are known."""
 
+import codecs
 import csv
 import io
 from collections import deque
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.raw_columns import Kind
 from pipeline.service.bad_request import MAX_DETAILS, BadRequest, Problems, no_rows, told, too_many_rows
-from pipeline.service.schema import Parsed, RowSchema
+from pipeline.service.schema import BOM, Parsed, RowSchema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,6 +24,7 @@ SIGNS_OF_ABSENCE = [
 NUMBER = r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$"
 TRUE, FALSE = ("true", "1"), ("false", "0")
 LARGEST_BLOCK = 2**31 - 1
+SPARE = 10_000  # bytes of a header, so that columns too many can be named
 
 
 def parse_csv(schema: RowSchema, body: bytes, max_rows: int) -> Parsed:
@@ -34,7 +36,7 @@ def parse_csv(schema: RowSchema, body: bytes, max_rows: int) -> Parsed:
         400 when it is not a table; 413 when there are too many rows; 422 when there is none, when the header has not
         exactly the model's columns, or a value is not what its column takes.
     """
-    header = _header(body)
+    header = _header(body, SPARE + 4 * sum(len(name.encode()) + 1 for name in schema.kinds))
     schema.check_columns(header)
     table = _read(body, header)
     if table.num_rows > max_rows:
@@ -47,10 +49,10 @@ def parse_csv(schema: RowSchema, body: bytes, max_rows: int) -> Parsed:
     return Parsed(columns, table.num_rows, single=False)
 
 
-def _header(body: bytes) -> list[str]:
-    """Return the first row; pyarrow would build a column for each of a million names before they could be refused."""
+def _header(body: bytes, longest: int) -> list[str]:
+    """Return the first row, of which no more is read than the model's names may take, or a million would be."""
     try:
-        header = next((row for row in _rows(body) if row), None)
+        header = next(_rows(body.removeprefix(BOM).lstrip(b"\r\n")[:longest]), None)
         if body.count(b'"') % 2:  # perhaps the last one is not closed, of which pyarrow says nothing
             deque(_rows(body), maxlen=0)
     except (UnicodeDecodeError, csv.Error) as error:
@@ -61,7 +63,8 @@ def _header(body: bytes) -> list[str]:
 
 
 def _rows(body: bytes) -> Iterator[list[str]]:
-    return csv.reader(io.TextIOWrapper(io.BytesIO(body), encoding="utf-8-sig", newline=""), strict=True)
+    text = codecs.getincrementaldecoder("utf-8")().decode(body)  # which may be cut within a letter
+    return csv.reader(io.StringIO(text, newline=""), strict=True)
 
 
 def _read(body: bytes, header: list[str]) -> "pa.Table":
@@ -98,10 +101,11 @@ def _values(column: "pa.ChunkedArray", name: str, kind: Kind, problems: Problems
     wrong = pc.and_(pc.is_valid(column), pc.is_null(values))
     wanted = "a finite number" if kind == "number" else "true or false"
     places = pc.indices_nonzero(wrong).to_pylist()
-    for place in places[:MAX_DETAILS]:
+    tell = [] if problems.full else places[:MAX_DETAILS]
+    for place in tell:
         found = told(column[place].as_py())
         problems.add((place, name), f"the column takes {wanted}, or nothing; this is {found}", f"{kind}_type")
-    problems.count += len(places[MAX_DETAILS:])
+    problems.count += len(places) - len(tell)
     listed: list[Any] = values.to_pylist()
     return listed
 

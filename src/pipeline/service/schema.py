@@ -6,9 +6,11 @@ that is not is looked for only then, so that a body made to be wrong in many pla
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 BOM = b"\xef\xbb\xbf"
 JSON_SPACE = b" \t\r\n"
+COMMA_OR_STRING = re.compile(rb'(,)|"[^"\\]*+(?:\\.[^"\\]*+)*+["\\]?', re.DOTALL)
+SPARE = 10_000  # values, so that what is wrong with a few too many can be told
 MAX_LISTED = 50  # columns or categories that a message or a description names
 
 
@@ -97,6 +101,7 @@ class RowSchema:
         """
         body = body.removeprefix(BOM)
         single = body.lstrip(JSON_SPACE)[:1] != b"["
+        self._check_amount(body, 1 if single else max_rows)
         try:
             rows = [self._row.validate_json(body)] if single else self._list(max_rows).validate_json(body)
         except ValidationError as error:
@@ -130,6 +135,15 @@ class RowSchema:
             "required": list(self.kinds),
             "additionalProperties": False,
         }
+
+    def _check_amount(self, body: bytes, max_rows: int) -> None:
+        """Refuse a body with so many values, of whatever kind, that to parse them would stop all others for seconds."""
+        most = SPARE + 2 * max_rows * len(self.kinds)
+        if body.count(b",") > most:  # perhaps within texts
+            commas = (found for found in COMMA_OR_STRING.finditer(body) if found[1])
+            if next(islice(commas, most, None), None):
+                message = f"the body has far more values than {max_rows:,} rows of {len(self.kinds):,} columns"
+                raise BadRequest.of(413, message, "too_many_values")
 
     def _list(self, max_rows: int) -> SchemaValidator:
         if max_rows not in self._lists:
@@ -178,12 +192,12 @@ class RowSchema:
     def _check_keys(
         self, loc: tuple[int, ...], found: Iterable[str], problems: Problems, repeated: Iterable[str]
     ) -> None:
-        found = set(found)
+        found = dict.fromkeys(found)
         for name in repeated:
             problems.add((*loc, name), "the column is there more than once", "repeated_column")
-        if found == self.kinds.keys():
+        if found.keys() == self.kinds.keys():
             return
-        unknown = sorted(found - self.kinds.keys())
+        unknown = [name for name in found if name not in self.kinds]
         n_missing = len(self.kinds) - (len(found) - len(unknown))
         if problems.full:
             problems.count += len(unknown) + n_missing
