@@ -561,5 +561,9 @@ def test_the_document_is_openapi(labels: list[Any] | None, monkeypatch: pytest.M
         row = described["components"]["schemas"]["Row"]
         if model is not None:
             jsonschema_rs.Draft202012Validator(row).validate(row["examples"][0])
+            for media_type, content in described["paths"]["/predict"]["post"]["requestBody"]["content"].items():
+                examples = [one["value"] for one in content.get("examples", {}).values()]
+                for body in [*map(json_of, examples), *([content["example"].encode()] if media_type == CSV else [])]:
+                    assert parse(SCHEMA, body, media_type, 2).columns["place"][0] == ROW["place"]
             assert row["properties"]["zip"]["type"] == ["string", "number", "null"]
             assert row["properties"]["place"]["examples"] == ["00501", "INLAND", "NEAR [BAY]"]

@@ -1,5 +1,7 @@
 """The service's OpenAPI document, made for the model that is served."""
 
+import csv
+import io
 from typing import TYPE_CHECKING, Any
 
 from pipeline.service import answer_schemas as schemas
@@ -58,8 +60,8 @@ def document(model: "ServedModel | None", settings: "Settings") -> dict[str, Any
             "description": _described(model),
         },
         "paths": {
-            "/predict": {"post": _predict(settings, has_key)},
-            "/explain": {"post": _explain(settings, has_key)},
+            "/predict": {"post": _predict(model, settings, has_key)},
+            "/explain": {"post": _explain(model, settings, has_key)},
             "/model": {"get": _get("The model that is served", "model", _json(_ref("Model")), has_key, ("503",))},
             "/drift": {
                 "get": _get("The last look at the recent predictions", "drift", _json(_ref("Drift")), has_key, ("503",))
@@ -88,7 +90,7 @@ def _row(model: "ServedModel | None") -> dict[str, Any]:
     return {**model.schema.json_schema(), "description": "A row: all raw columns.", "examples": [model.example]}
 
 
-def _predict(settings: "Settings", has_key: bool) -> dict[str, Any]:
+def _predict(model: "ServedModel | None", settings: "Settings", has_key: bool) -> dict[str, Any]:
     answers: dict[str, Any] = _json(_one_or_many("Prediction")) | {CSV: _of(schemas.TEXT), ARROW: _of({})}
     limits = f"at most {settings.service_max_rows:,} rows and {settings.service_max_body_bytes:,} bytes"
     return {
@@ -99,9 +101,10 @@ def _predict(settings: "Settings", has_key: bool) -> dict[str, Any]:
         "parameters": [_request_key()],
         "requestBody": {
             "required": True,
-            "content": _json(_one_or_many("Row"))
+            "content": _rows(model)
             | {
-                CSV: {"schema": {"type": "string", "description": "A header and rows; an empty field is missing."}},
+                CSV: {"schema": {"type": "string", "description": "A header and rows; an empty field is missing."}}
+                | ({"example": _as_csv(model.example)} if model else {}),
                 ARROW: {"schema": {"description": "An uncompressed stream of record batches (IPC)."}},
             },
         },
@@ -111,20 +114,34 @@ def _predict(settings: "Settings", has_key: bool) -> dict[str, Any]:
     }
 
 
-def _explain(settings: "Settings", has_key: bool) -> dict[str, Any]:
+def _explain(model: "ServedModel | None", settings: "Settings", has_key: bool) -> dict[str, Any]:
     return {
         "operationId": "explain",
         "summary": "Explain the prediction of a row, or of many, by SHAP values",
         "description": f"Send at most {settings.service_max_explained_rows:,} rows. base_value and the sum of "
         "shap_values are the prediction in its unit; of more than two labels, of each label.",
         "parameters": [_request_key()],
-        "requestBody": {"required": True, "content": _json(_one_or_many("Row"))},
+        "requestBody": {"required": True, "content": _rows(model)},
         "responses": {
             "200": {"description": "An explanation, or a list of them", "content": _json(_one_or_many("Explanation"))}
         }
         | _refusals(OF_BODIES, has_key),
         **_security(has_key),
     }
+
+
+def _rows(model: "ServedModel | None") -> dict[str, Any]:
+    content = _json(_one_or_many("Row"))
+    if model is not None:
+        row = model.example
+        content[JSON]["examples"] = {"one row": {"value": row}, "many rows": {"value": [row, row]}}
+    return content
+
+
+def _as_csv(row: dict[str, Any]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([row.keys(), row.values()])
+    return text.getvalue()
 
 
 def _health() -> dict[str, Any]:
