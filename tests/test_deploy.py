@@ -113,7 +113,9 @@ def imported(start: str) -> set[str]:
         if file is None or file in seen:  # a function of a module, which is there as well
             continue
         seen.add(file)
-        for node in ast.walk(ast.parse(re.sub(r"\nif TYPE_CHECKING:\n(    .*\n|\n)+", "\n", file.read_text()))):
+        text = re.sub(r"\nif TYPE_CHECKING:\n(    .*\n|\n)+", "\n", file.read_text())
+        packages |= set(re.findall(r'\bfiles\("(\w+)"\)', text))  # whose data files are served
+        for node in ast.walk(ast.parse(text)):
             found = [one.name for one in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.module:
                 found = [node.module, *(f"{node.module}.{one.name}" for one in node.names)]
