@@ -3,6 +3,7 @@
 import json
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -79,6 +80,9 @@ def serving(name: str, task: str, folder: Path) -> Iterator[str]:
     joined.recorder.start()
     thread.start()
     try:
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
         yield f"http://127.0.0.1:{server.config.port}"
     finally:
         server.should_exit = True
