@@ -3,6 +3,7 @@
 import re
 
 from pipeline.service.bad_request import BadRequest
+from pipeline.service.json_body import parse_json
 from pipeline.service.schema import Parsed, RowSchema
 
 JSON = "application/json"
@@ -31,14 +32,14 @@ def parse(schema: RowSchema, body: bytes, content_type: str, max_rows: int) -> P
         type; 422 when there is no row, or one is not right.
     """
     if content_type == JSON:
-        return schema.parse_json(body, max_rows)
+        return parse_json(schema, body, max_rows)
     media_type, _, rest = content_type.partition(";")
     charset = CHARSET.search(rest)
     if charset and charset[1].lower() not in UTF_8:
         raise BadRequest.of(415, "the body must be UTF-8", "content_type")
     match media_type.strip().lower():
         case "" | "application/json":
-            return schema.parse_json(body, max_rows)
+            return parse_json(schema, body, max_rows)
         case "text/csv":
             from pipeline.service.csv_body import parse_csv
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.raw_columns import Kind
 from pipeline.service.bad_request import MAX_DETAILS, BadRequest, Problems, no_rows, told, too_many_rows
-from pipeline.service.schema import BOM, Parsed, RowSchema
+from pipeline.service.json_body import BOM
+from pipeline.service.schema import Parsed, RowSchema
 
 if TYPE_CHECKING:
     import pyarrow as pa
