@@ -19,7 +19,7 @@ from pipeline.service.bad_request import BadRequest
 from pipeline.service.openapi import document
 from pipeline.service.pages import add_pages
 from pipeline.service.prometheus import CONTENT_TYPE
-from pipeline.service.reading import read_body
+from pipeline.service.reading import length_of, read_body
 from pipeline.service.service import Service
 
 SMALL_BODY = 8192  # bytes up to which a body is parsed on the event loop: tens of rows, well below a millisecond
@@ -81,7 +81,7 @@ class Endpoints:
         predictions.models()  # before anything of the body is read
         content_type, accept = headers.get("content-type", ""), headers.get("accept", "")
         key = headers.get("x-request-key", "").encode()
-        if 0 < _length(request) <= SMALL_BODY:
+        if 0 < length_of(request) <= SMALL_BODY:
             asked = predictions.read(await self._body(request), content_type, accept, key)
             content, media_type = (
                 predictions.answer(asked)
@@ -127,11 +127,6 @@ class Endpoints:
 
     async def _in(self, pool: ThreadPoolExecutor, function: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
-
-
-def _length(request: Request) -> int:
-    length = request.headers.get("content-length", "")
-    return int(length) if length.isdigit() else 0
 
 
 def _guarded(service: Service, handler: Handler) -> Handler:
