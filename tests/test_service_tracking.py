@@ -217,6 +217,7 @@ def test_a_session_is_one_run_with_one_nested_for_the_challenger(
 ) -> None:
     statistics: dict[Arm, Statistics] = {"production": Statistics(10, 60), "challenger": Statistics(10, 60)}
     versions = [None, 3, 4, 3]
+    open_store()  # as the service has, to load a model, before its session begins
     tracking = session(statistics, lambda: versions[0])
     assert tracking.state() == {
         "state": "off",
@@ -267,6 +268,7 @@ def test_a_thread_that_opens_the_store_and_the_session_do_not_disturb_each_other
     pipeline_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     statistics = Statistics(10, 60)
+    open_store()
     tracking = session({"production": statistics})
     tracking.start()
     for number in range(20):
@@ -369,9 +371,7 @@ def test_a_process_ends_in_time_though_the_server_never_answers() -> None:
 def test_the_run_of_a_killed_session_is_swept_by_the_next(
     pipeline_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # The watcher opens the store at the same time, while both still import MLflow.
-    body = "from pipeline.tracking import open_store\nopen_store()\n"
-    body += 'while tracking.state()["state"] != "ok": time.sleep(0.02)\nprint(tracking.state()["run_id"], flush=True)\n'
+    body = 'while tracking.state()["state"] != "ok": time.sleep(0.02)\nprint(tracking.state()["run_id"], flush=True)\n'
     with start_script(f"{body}time.sleep(60)", os.environ["MLFLOW_TRACKING_URI"]) as process:
         assert process.stdout
         killed = process.stdout.readline().strip()
