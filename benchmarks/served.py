@@ -60,6 +60,8 @@ def copied(repository: Path, folder: Path) -> Subject:
     store = LocalStore(folder / "mlruns/mlflow.db")
     shutil.copytree(repository / "mlruns", store.home)
     shutil.copytree(repository / EXPORTS, folder / EXPORTS, symlinks=True)
+    for name in ("data/processed", "mlartifacts"):
+        shutil.copytree(repository / name, folder / name)
     shutil.copy(repository / "params.yaml", folder)
     with redirect_stdout(io.StringIO()):
         relocate(store)
