@@ -224,6 +224,17 @@ def test_two_versions_with_different_columns_are_read_as_one_table(
     assert columns["probability.B"] == [None, 0.75] * 2
 
 
+def test_one_version_number_of_two_stores_is_no_trouble(tmp_path: Path, begun: Callable[..., Recorder]) -> None:
+    recording = begun()
+    recording.put(answer(served({"x": [1.0, 2.0]}), ["a"], time=0.0))
+    recording.put(answer(served({"y": [1.0, 2.0]}), ["b"], time=1.0))
+    recording.stop(10)
+    assert recorded(tmp_path, NAME).select(["prediction_id", "input.x", "input.y"]).to_pylist() == [
+        {"prediction_id": "a", "input.x": 1.5, "input.y": None},
+        {"prediction_id": "b", "input.x": None, "input.y": 1.5},
+    ]
+
+
 def append(log: ParquetLog, model: ServedModel, ids: list[str]) -> None:
     log.append(NAME, model.version, table_of(model, [answer(model, ids)])[0])
 

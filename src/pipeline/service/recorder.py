@@ -44,7 +44,7 @@ class Recorder:
         self._lock = threading.Lock()  # of what follows, up to the counts
         self._queue: list[Answered] = []
         self._queued_rows = self._unwritten_rows = self._written_rows = self._dropped_rows = 0
-        self._unwritten: defaultdict[tuple[str, int], list[pa.Table]] = defaultdict(list)
+        self._unwritten: defaultdict[tuple[str, int, pa.Schema], list[pa.Table]] = defaultdict(list)
         self._retry_at = 0.0
         self._last_error: str | None = None
         self._failing: set[int] = set()
@@ -122,7 +122,7 @@ class Recorder:
             self._observe(drained)
 
     def _keep(self, drained: list[Answered]) -> None:
-        """Turn records into tables, which take a tenth of the memory, as far as there is room for them."""
+        """Turn records into tables, which take a ninth of the memory, as far as there is room for them."""
         by_model: defaultdict[ServedModel, list[Answered]] = defaultdict(list)
         for answered in drained:
             by_model[answered.model].append(answered)
@@ -131,8 +131,9 @@ class Recorder:
             table, problem = table_of(model, records)
             with self._lock:
                 room = max(self.max_rows - (self._unwritten_rows - rows), 0)
-                self._unwritten[model.name, model.version].append(table.slice(0, room))
                 kept = min(table.num_rows, room)
+                if kept:
+                    self._unwritten[model.name, model.version, table.schema].append(table.slice(0, kept))
                 self._unwritten_rows -= rows - kept
                 self._dropped_rows += rows - kept
             if problem:
@@ -141,7 +142,7 @@ class Recorder:
     def _write(self) -> None:
         import pyarrow as pa
 
-        for (name, version), tables in list(self._unwritten.items()):
+        for (name, version, schema), tables in list(self._unwritten.items()):
             table = pa.concat_tables(tables)
             try:
                 self._log.append(name, version, table)
@@ -151,7 +152,7 @@ class Recorder:
                 self._last_error = str(error)
                 self._retry_at = time.monotonic() + RETRY
                 return
-            del self._unwritten[name, version]
+            del self._unwritten[name, version, schema]
             with self._lock:
                 self._unwritten_rows -= table.num_rows
                 self._written_rows += table.num_rows
