@@ -2,6 +2,7 @@
 
 import logging
 import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -38,6 +39,9 @@ QUIET_LOGGERS = {
     "alembic": logging.WARNING,
 }
 
+# Two threads that import MLflow for the first time at once find it half imported, and it stays broken.
+_importing = threading.Lock()
+
 
 def store_uri() -> str:
     """Return the tracking URI: MLFLOW_TRACKING_URI, or the database in this repository's ``mlruns/``."""
@@ -68,9 +72,11 @@ def open_store() -> "MlflowClient":
     """
     for name, value in QUIET_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    import mlflow
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
+    with _importing:
+        import mlflow
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  (which MLflow imports later, by itself)
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
 
     for name, level in QUIET_LOGGERS.items():
         logging.getLogger(name).setLevel(level)
@@ -122,7 +128,7 @@ def open_experiment(client: "MlflowClient", name: str) -> str:
         raise StoreError(
             f"the MLflow experiment {name!r} has been deleted",
             f"restore it: {with_store('mlflow experiments restore')} --experiment-id {experiment.experiment_id}; "
-            "or change train.experiment_name in params.yaml",
+            "or name another: train.experiment_name in params.yaml, of the service MLFLOW_EXPERIMENT_NAME",
         )
     place = path_of(experiment.artifact_location)
     if store and place:

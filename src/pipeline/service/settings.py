@@ -47,7 +47,7 @@ class Settings(BaseSettings):
 
     enable_mlflow_tracking: bool = True
     mlflow_experiment_name: str | None = Field(default=None, min_length=1, max_length=250)
-    service_tracking_seconds: Seconds = 10
+    service_tracking_seconds: Seconds = 30
     service_predictions: Path = Path("data/predictions")
     service_queue_rows: int = Field(default=200_000, ge=1_000)
     service_webhook_url: SecretStr | None = None
