@@ -74,7 +74,7 @@ def open_store() -> "MlflowClient":
         os.environ.setdefault(name, value)
     with _importing:
         import mlflow
-        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401  (which MLflow imports later, by itself)
+        import mlflow.store.tracking.sqlalchemy_store  # which MLflow imports later, by itself
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 
