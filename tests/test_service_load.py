@@ -26,8 +26,9 @@ from repositories import ROOT
 from services import Running, service
 
 NAME = "loaded"
-PATIENCE = 1  # seconds a client may take to send a request or to read an answer
-MOST_ROWS = 20  # of a request
+PATIENCE = 1.5  # seconds a client may take to send a request or to read an answer
+SLOW = 20  # clients of each kind
+MOST_ROWS = 200  # of a request
 MOST_GROWTH = 40 * 2**20  # bytes of memory in a few seconds of load: of buffers and of what waits to be written
 
 
@@ -54,12 +55,23 @@ class Served:
         told: dict[str, Any] = {}
         with subprocess.Popen([str(argument) for argument in command], stdout=subprocess.PIPE, text=True) as load:
             try:
+                self._wait_for_answers()
                 yield told
                 told |= json.loads(load.communicate(timeout=90)[0])
             finally:
                 load.kill()
         lines = [line.partition(" ") for line in ids.read_text().splitlines()]
         self.answered += [(int(version), number) for version, _, number in lines]
+
+    def _wait_for_answers(self) -> None:
+        before, deadline = self._answered_rows(), time.monotonic() + 30
+        while self._answered_rows() == before:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    def _answered_rows(self) -> int:
+        recording = self.running.health()["recording"]
+        return int(recording["queued_rows"] + recording["written_rows"])
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +99,7 @@ def requests_file(promoted: Trained, tmp_path_factory: pytest.TempPathFactory) -
     """Write requests of one row and, every tenth, of `MOST_ROWS`."""
     table = pd.read_parquet(promoted.folder / "data/processed/test.parquet").drop(columns="price")
     rows = json.loads(table.to_json(orient="records", double_precision=15))
-    bodies = [rows[:MOST_ROWS] if place % 10 == 9 else row for place, row in enumerate(rows)]
+    bodies = [(8 * rows)[:MOST_ROWS] if place % 10 == 9 else row for place, row in enumerate(rows)]
     path = tmp_path_factory.mktemp("load") / "requests.jsonl"
     path.write_text("".join(json.dumps({"path": "/predict", "body": json.dumps(body)}) + "\n" for body in bodies))
     return path
@@ -118,21 +130,24 @@ def test_slow_clients_are_cut_off_and_hold_up_no_one(served: Served) -> None:
         "body": (head % 500, b"[" * 500),
         "large body": (head % 1_000_000, b"[" * 500),
     }
-    with served.asked("--connections", 4, "--seconds", 5) as told, ThreadPoolExecutor(max_workers=200) as pool:
-        ended = {kind: [pool.submit(_drip, served.port, *sent) for _ in range(20)] for kind, sent in slow.items()} | {
+    with (
+        served.asked("--connections", 4, "--seconds", 3 * PATIENCE) as told,
+        ThreadPoolExecutor(max_workers=200) as pool,
+    ):
+        ended = {kind: [pool.submit(_drip, served.port, *sent) for _ in range(SLOW)] for kind, sent in slow.items()} | {
             "unread": [pool.submit(_leave_unread, served.port) for _ in range(5)]
         }
         first = {kind: Counter(each.result() for each in futures) for kind, futures in ended.items()}
     assert first == {
-        "silent": {"": 20},
-        "head": {"HTTP/1.1 408 Request Timeout": 20},
-        "body": {"HTTP/1.1 408 Request Timeout": 20},
-        "large body": {"HTTP/1.1 408 Request Timeout": 20},
+        "silent": {"": SLOW},
+        "head": {"HTTP/1.1 408 Request Timeout": SLOW},
+        "body": {"HTTP/1.1 408 Request Timeout": SLOW},
+        "large body": {"HTTP/1.1 408 Request Timeout": SLOW},
         "unread": {"cut off": 5},
     }
     assert set(told["statuses"]) == {"200"}
     assert told["broken"] == 0
-    assert told["p99_ms"] < 500 * PATIENCE
+    assert told["most_ms"] < 1000 * PATIENCE, told  # no one waited until a slow client was cut off
 
 
 def _drip(port: int, at_once: bytes, dripped: bytes) -> str:
@@ -160,7 +175,7 @@ def _leave_unread(port: int) -> str:
         received = 0
         try:
             connection.sendall(asked * wanted)
-            time.sleep(4 * PATIENCE)
+            time.sleep(2.5 * PATIENCE)
             while part := connection.recv(2**20):
                 received += len(part)
         except ConnectionError:
@@ -185,8 +200,8 @@ def test_a_model_may_change_under_load(served: Served) -> None:
 def test_memory_stays_as_it_is(served: Served) -> None:
     process = psutil.Process(served.running.process.pid)
     sizes = []
-    for _ in range(4):
-        with served.asked("--connections", 16, "--seconds", 2) as told:
+    for _ in range(3):
+        with served.asked("--connections", 16, "--seconds", 1.5) as told:
             pass
         assert set(told["statuses"]) == {"200"}
         sizes.append(process.memory_info().rss)
@@ -194,8 +209,8 @@ def test_memory_stays_as_it_is(served: Served) -> None:
 
 
 def test_every_answer_is_on_the_disk_once_when_the_service_has_stopped(served: Served) -> None:
-    with served.asked("--connections", 8, "--seconds", 4) as told:
-        time.sleep(2)
+    with served.asked("--connections", 8, "--seconds", 3) as told:
+        time.sleep(1)
         served.running.process.send_signal(signal.SIGTERM)  # while it is asked: what is answered is recorded
         served.running.process.wait(timeout=30)
     assert set(told["statuses"]) == {"200"}
