@@ -24,6 +24,7 @@ from pipeline.register.stage import Request, register
 from pipeline.register.versions import in_stage
 from pipeline.retrain.extend import Extension, extend
 from pipeline.retrain.labels import read_labels
+from pipeline.retrain.pipeline_run import alone
 from pipeline.service.answered import Answered
 from pipeline.service.loading import in_registry, load
 from pipeline.service.recorder import Recorder
@@ -99,6 +100,9 @@ def test_without_drift_nothing_happens(
     record(asked(np.random.default_rng(0), drifted=True).head(150))
     assert call("retrain", "--if-drifted") == 0
     assert "150 predictions of small-model version 1 are recorded, too few to judge drift" in capsys.readouterr().out
+    with alone(folder):
+        assert call("retrain") == 2
+    assert "another retraining is at work in" in capsys.readouterr().err
     shutil.rmtree(PREDICTIONS)
     assert call("retrain", "--if-drifted") == 2
     assert "holds no recorded predictions" in capsys.readouterr().err

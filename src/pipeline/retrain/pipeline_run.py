@@ -1,5 +1,6 @@
 """Running the pipeline of the current folder on another table, by DVC."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -15,8 +16,40 @@ LAST_LINES = 12
 PATIENCE = 30  # seconds that stopped stages have to end their runs
 
 
-def run_pipeline(folder: Path, path: str) -> None:
+@contextmanager
+def alone(folder: Path) -> Iterator[int]:
+    """Hold the lock of a pipeline folder's retraining, and yield its descriptor, which `run_pipeline` gives to DVC.
+
+    When this process is killed, DVC goes on and holds it until it has ended: two of them in one folder would disturb
+    each other.
+
+    Raises
+    ------
+    PipelineError
+        When another retraining holds it.
+    """
+    with (folder / "dvc.yaml").open("rb") as file:  # DVC does not write to it, so it is the same file all the time
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PipelineError(
+                f"another retraining is at work in {folder.resolve()}, or its DVC, if it was killed",
+                "run this again when it has ended",
+            ) from None
+        yield file.fileno()
+
+
+def run_pipeline(folder: Path, path: str, lock: int) -> None:
     """Run ``dvc exp run`` with another ``dataset.path``, and pass on what it prints; what is done is not redone.
+
+    Parameters
+    ----------
+    folder : Path
+        The pipeline folder.
+    path : str
+        Of the table.
+    lock : int
+        From `alone`.
 
     Raises
     ------
@@ -29,7 +62,7 @@ def run_pipeline(folder: Path, path: str) -> None:
     command = ["exp", "run", "--set-param", f"dataset.path='{quoted}'"]
     print(f"retrain: dvc {' '.join(command)}")
     last: deque[str] = deque(maxlen=LAST_LINES)
-    with _started([sys.executable, "-m", "dvc", *command], folder) as process:
+    with _started([sys.executable, "-m", "dvc", *command], folder, lock) as process:
         assert process.stdout is not None
         for line in process.stdout:
             print(f"  | {line}", end="", flush=True)
@@ -49,7 +82,7 @@ def run_pipeline(folder: Path, path: str) -> None:
 
 
 @contextmanager
-def _started(command: list[str], folder: Path) -> Iterator["subprocess.Popen[str]"]:
+def _started(command: list[str], folder: Path, lock: int) -> Iterator["subprocess.Popen[str]"]:
     """Start DVC, and end it and its stages when the block is left early."""
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', os.defpath)}"
@@ -61,6 +94,7 @@ def _started(command: list[str], folder: Path) -> Iterator["subprocess.Popen[str
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        pass_fds=(lock,),
     )
     try:
         yield process

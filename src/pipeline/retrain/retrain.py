@@ -7,7 +7,7 @@ from pipeline.register.stage import Request, register
 from pipeline.retrain.drift import has_drifted
 from pipeline.retrain.extend import extend
 from pipeline.retrain.labels import LABELS, read_labels
-from pipeline.retrain.pipeline_run import run_pipeline
+from pipeline.retrain.pipeline_run import alone, run_pipeline
 from pipeline.service.recorded import recorded
 from pipeline.service.settings import load_settings
 
@@ -34,12 +34,17 @@ def retrain(params: Params, folder: Path, labels: Path | None = None, if_drifted
     PipelineError
         When labels, records or the table cannot be used, or the pipeline fails.
     """
+    with alone(folder) as lock:
+        _retrain(params, folder, labels or folder / LABELS, if_drifted, lock)
+
+
+def _retrain(params: Params, folder: Path, labels: Path, if_drifted: bool, lock: int) -> None:
     name = params.registry.model_name
     settings = load_settings(name).model_copy(update={"mlflow_model_name": name, "model_stage": "Production"})
     predictions = recorded(folder / settings.service_predictions, name)
     if if_drifted and not has_drifted(predictions, params.monitor, settings):
         return
-    labelled = read_labels(labels or folder / LABELS, params.dataset)
+    labelled = read_labels(labels, params.dataset)
     rows = predictions.to_pandas()
     extension = extend(params.dataset, folder, rows, labelled)
     n_labelled = rows["prediction_id"].isin(labelled.index).sum()
@@ -55,5 +60,5 @@ def retrain(params: Params, folder: Path, labels: Path | None = None, if_drifted
         f"retrain: {extension.path}: {extension.n_own:,} rows of the table and {extension.n_predictions:,} labelled "
         f"predictions, {extension.n_new:,} of them new"
     )
-    run_pipeline(folder, extension.path)
+    run_pipeline(folder, extension.path, lock)
     register(params.registry, folder, Request(stage="Production", reason="retrained on recorded predictions"))
