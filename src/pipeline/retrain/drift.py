@@ -57,7 +57,13 @@ def has_drifted(predictions: "pa.Table", params: MonitorParams, settings: Settin
     monitor.add([answered])
     with _errors_only("pipeline.service.monitor"):
         monitor.check()
-    alarms = monitor.report()["alarms"]
+    report = monitor.report()
+    if report["checked_at"] is None:
+        raise PipelineError(
+            f"the recorded predictions of {name} cannot be compared with its reference profile: see above",
+            "retrain without --if-drifted",
+        )
+    alarms = report["alarms"]
     print(f"retrain: {'' if alarms else 'no '}drift in the newest {n_rows:,} predictions of {name}", end="")
     print("".join(f"\nretrain:   {alarm}" for alarm in alarms) or ": nothing to do")
     return bool(alarms)

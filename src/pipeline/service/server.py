@@ -26,7 +26,7 @@ def serve(folder: Path) -> None:
     params = load_params(folder / "params.yaml") if (folder / "params.yaml").exists() else None
     settings = load_settings(params.registry.model_name if params else None)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True)
-    for name in ("mlflow", "urllib3", "alembic"):
+    for name in ("mlflow", "urllib3", "alembic", "matplotlib"):
         logging.getLogger(name).setLevel(logging.WARNING)
     width = max(map(len, settings.shown()))
     print("\n".join(f"{name:{width}}  {value}" for name, value in settings.shown().items()), flush=True)
