@@ -5,6 +5,7 @@ import operator
 import re
 import warnings
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,7 @@ MAX_LENGTH = 1000
 MAX_DEPTH = 100  # of operations within each other: Python's stack is to be deep enough wherever it is computed
 
 
+@lru_cache(maxsize=1000)
 def parse(name: str, formula: str) -> ast.expr:
     """Parse the formula of derived column `name` and check that it holds nothing but arithmetic.
 

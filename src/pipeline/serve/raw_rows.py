@@ -62,7 +62,9 @@ class RawRowsModel:
             In a regression the target, in its unit; in a classification the column ``prediction``, the most probable
             label, and a column ``probability_<label>`` for each.
         """
-        features = self.transformer.transform(model_input, only=self.feature_names)
+        features: Any = self.transformer.transform(model_input, only=self.feature_names)
+        if hasattr(self.model, "get_booster"):  # XGBoost takes longer to read a DataFrame than to answer a row
+            features = features.to_numpy()
         if self.labels is None:
             return np.asarray(self.model.predict(features), dtype=np.float64)
         probabilities = np.asarray(self.model.predict_proba(features), dtype=np.float64)

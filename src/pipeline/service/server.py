@@ -37,7 +37,8 @@ def serve(folder: Path) -> None:
     from pipeline.service.connections import protocol, raise_file_limit
     from pipeline.service.service import Service
 
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # or XGBoost's idle threads take the cores from requests
+    # XGBoost's threads spin while they wait for each other, but not on, or they would take the cores from requests.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     raise_file_limit()
     service = Service(settings, params.monitor if params else MonitorParams(), folder)
     config = uvicorn.Config(
