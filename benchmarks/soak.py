@@ -199,7 +199,7 @@ def hashed(lines: list[str]) -> NDArray[np.uint64]:
 
 def lost(soak: Soak, health: dict[str, Any]) -> list[str]:
     """Return what does not hold of the recorded predictions: each that was answered is there, once, and no other."""
-    from pipeline.service.recorded import recorded
+    from pipeline.service.recording.recorded import recorded
 
     table = recorded(soak.subject.folder / "data/predictions", soak.subject.model_name)
     versions, ids = (table.column(name).to_pylist() for name in ("model_version", "prediction_id"))

@@ -11,7 +11,7 @@ def main() -> None:
 
     from pathlib import Path
 
-    from pipeline.service.server import serve
+    from pipeline.service.web.server import serve
 
     serve(Path())
 

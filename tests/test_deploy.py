@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from pipeline.families import names
-from pipeline.service.prometheus import Prometheus
 from pipeline.service.settings import Settings
+from pipeline.service.tracking.prometheus import Prometheus
 from repositories import ROOT
 from servers import DEPLOY, compose_environment, compose_service
 from test_locked import pins

@@ -26,8 +26,8 @@ from pipeline.retrain.extend import Extension, extend
 from pipeline.retrain.labels import read_labels
 from pipeline.retrain.pipeline_run import alone
 from pipeline.service.answered import Answered
-from pipeline.service.loading import in_registry, load
-from pipeline.service.recorder import Recorder
+from pipeline.service.models.loading import in_registry, load
+from pipeline.service.recording.recorder import Recorder
 from pipeline.service.settings import load_settings
 from pipeline.store.database import LocalStore
 from pipeline.tracking import open_store

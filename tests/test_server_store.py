@@ -25,7 +25,7 @@ from conftest import SMALL, make_pipeline_folder
 from pipeline.params_file import load_params
 from pipeline.prepare.stage import prepare
 from pipeline.processes import owner_tags
-from pipeline.service.recorded import recorded
+from pipeline.service.recording.recorded import recorded
 from pipeline.stale import sweep_runs
 from pipeline.tracking import open_store
 from pipeline.train.experiments import Experiment

@@ -20,8 +20,8 @@ from conftest import Trained, enter
 from pipeline.params import RegisterParams
 from pipeline.register.stage import Request, register
 from pipeline.serve.raw_rows import RawRowsModel
-from pipeline.service.ab import arm_of
-from pipeline.service.recorded import recorded
+from pipeline.service.models.ab import arm_of
+from pipeline.service.recording.recorded import recorded
 from pipeline.service.settings import load_settings
 from pipeline.tracking import open_store
 from repositories import ROOT

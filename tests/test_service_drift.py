@@ -22,14 +22,14 @@ from pipeline.families import family
 from pipeline.params import DatasetParams, FeaturesParams, MonitorParams, Params, SearchParams, TrainParams
 from pipeline.prepare.stage import prepare
 from pipeline.serve.raw_rows import RawRowsModel
-from pipeline.service import webhook as webhook_module
 from pipeline.service.answered import Answered, Columns, Outputs
-from pipeline.service.drift import CURVES
-from pipeline.service.engine import Engine
-from pipeline.service.monitor import Monitor
-from pipeline.service.schema import RowSchema
-from pipeline.service.served import ServedModel
-from pipeline.service.webhook import Webhook
+from pipeline.service.drift import webhook as webhook_module
+from pipeline.service.drift.comparison import CURVES
+from pipeline.service.drift.monitor import Monitor
+from pipeline.service.drift.webhook import Webhook
+from pipeline.service.models.engine import Engine
+from pipeline.service.models.served import ServedModel
+from pipeline.service.requests.schema import RowSchema
 from pipeline.train.evaluation import Evaluation
 from pipeline.train.fit import fit, learner_of
 from pipeline.train.raw_rows_view import RawRowsView, write_view
@@ -291,7 +291,7 @@ def test_rules_judge_answers_and_their_time(classification: Case) -> None:
 def test_the_newest_rows_are_judged_and_alarms_begin_and_end_once(
     regression: Case, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.WARNING, "pipeline.service.monitor")
+    caplog.set_level(logging.WARNING, "pipeline.service.drift.monitor")
     monitor = Monitor(MonitorParams(window=300, min_rows=100), None)
     monitor.check()
     assert monitor.report()["model_version"] is None
@@ -341,7 +341,7 @@ def test_a_batch_beyond_the_window_counts_by_its_last_rows(regression: Case) -> 
 
 
 def test_a_new_model_begins_with_an_empty_window(regression: Case, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.WARNING, "pipeline.service.monitor")
+    caplog.set_level(logging.WARNING, "pipeline.service.drift.monitor")
     monitor = Monitor(MonitorParams(), None)
     monitor.add([regression.answers(regression.test[:300].assign(population=0.0))])
     monitor.check()
@@ -495,7 +495,7 @@ def test_a_webhook_is_told_when_alarms_begin_and_end(regression: Case) -> None:
 
 @pytest.mark.usefixtures("_quick_tries")
 def test_a_webhook_is_tried_three_times_and_its_secret_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "pipeline.service.webhook")
+    caplog.set_level(logging.INFO, "pipeline.service.drift.webhook")
     with hook(refusals=2) as (url, handler):
         Webhook(url).send({"text": "é"})
         until(lambda: caplog.records)

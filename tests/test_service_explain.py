@@ -14,10 +14,10 @@ from pipeline.params import NeighborsParams
 from pipeline.register.onnx_model import to_onnx
 from pipeline.serve.raw_rows import RawRowsModel
 from pipeline.service.answered import Columns, Outputs
-from pipeline.service.engine import columns_of, engine
-from pipeline.service.explain import explain, warm
-from pipeline.service.schema import RowSchema
-from pipeline.service.served import ServedModel
+from pipeline.service.models.engine import columns_of, engine
+from pipeline.service.models.explain import explain, warm
+from pipeline.service.models.served import ServedModel
+from pipeline.service.requests.schema import RowSchema
 from pipeline.task import Task
 from test_families import fitted
 

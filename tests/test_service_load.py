@@ -21,7 +21,7 @@ import pytest
 from conftest import Trained, enter
 from pipeline.params import RegisterParams
 from pipeline.register.stage import Request, register
-from pipeline.service.recorded import recorded
+from pipeline.service.recording.recorded import recorded
 from repositories import ROOT
 from services import Running, service
 

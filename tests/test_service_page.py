@@ -23,9 +23,9 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 from conftest import Trained, enter
 from pipeline.params import MonitorParams, RegisterParams
 from pipeline.register.stage import Request, register
-from pipeline.service.app import create_app
 from pipeline.service.service import Service
 from pipeline.service.settings import Settings
+from pipeline.service.web.app import create_app
 from servers import free_port
 from services import Running, service
 from test_service_explain import TASKS, served

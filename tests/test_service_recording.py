@@ -24,14 +24,14 @@ import pytest
 
 from pipeline.errors import PipelineError
 from pipeline.features import FeatureTransformer
-from pipeline.service import parquet_log, recorder
 from pipeline.service.answered import Answered, Columns, Outputs
-from pipeline.service.parquet_log import ParquetLog, merge_left
-from pipeline.service.parts import parts_in, without_covered
-from pipeline.service.record_table import table_of
-from pipeline.service.recorded import recorded
-from pipeline.service.recorder import Recorder
-from pipeline.service.served import ServedModel
+from pipeline.service.models.served import ServedModel
+from pipeline.service.recording import parquet_log, recorder
+from pipeline.service.recording.parquet_log import ParquetLog, merge_left
+from pipeline.service.recording.parts import parts_in, without_covered
+from pipeline.service.recording.record_table import table_of
+from pipeline.service.recording.recorded import recorded
+from pipeline.service.recording.recorder import Recorder
 from repositories import ROOT
 
 NAME = "small-model"
@@ -443,7 +443,7 @@ import os, signal, sys, time
 sys.path[:0] = [{str(ROOT / "src")!r}, {str(ROOT / "tests")!r}]
 from pathlib import Path
 import test_service_recording as test
-from pipeline.service import parquet_log, recorder
+from pipeline.service.recording import parquet_log, recorder
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 for line in sys.stdin:
     if os.fork() == 0:

@@ -23,17 +23,17 @@ from xgboost import XGBClassifier, XGBRegressor
 
 from pipeline.features import FeatureTransformer
 from pipeline.serve.raw_rows import RawRowsModel
-from pipeline.service.answers import render
-from pipeline.service.bad_request import BadRequest
-from pipeline.service.bodies import ARROW, CSV, JSON, parse
-from pipeline.service.csv_body import SIGNS_OF_ABSENCE
-from pipeline.service.engine import Engine
-from pipeline.service.explain import explain
-from pipeline.service.json_body import parse_json
-from pipeline.service.openapi import document
-from pipeline.service.schema import Parsed, RowSchema
-from pipeline.service.served import ServedModel
+from pipeline.service.models.engine import Engine
+from pipeline.service.models.explain import explain
+from pipeline.service.models.served import ServedModel
+from pipeline.service.requests.answers import render
+from pipeline.service.requests.bad_request import BadRequest
+from pipeline.service.requests.bodies import ARROW, CSV, JSON, parse
+from pipeline.service.requests.csv_body import SIGNS_OF_ABSENCE
+from pipeline.service.requests.json_body import parse_json
+from pipeline.service.requests.schema import Parsed, RowSchema
 from pipeline.service.settings import Settings
+from pipeline.service.web.openapi import document
 from pipeline.task import Task
 from pipeline.train.raw_rows_view import RawRowsView, write_view
 

@@ -19,14 +19,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.features import FeatureTransformer
 from pipeline.serve.raw_rows import RawRowsModel
-from pipeline.service import tracking_run
 from pipeline.service.answered import Answered, Arm, Outputs
-from pipeline.service.engine import Engine
-from pipeline.service.prometheus import BUCKETS, MAX_COLUMNS, Prometheus
-from pipeline.service.schema import RowSchema
-from pipeline.service.served import ServedModel
-from pipeline.service.statistics import Statistics
-from pipeline.service.tracking_run import Tracked, TrackingRun
+from pipeline.service.models.engine import Engine
+from pipeline.service.models.served import ServedModel
+from pipeline.service.requests.schema import RowSchema
+from pipeline.service.tracking import tracking_run
+from pipeline.service.tracking.prometheus import BUCKETS, MAX_COLUMNS, Prometheus
+from pipeline.service.tracking.statistics import Statistics
+from pipeline.service.tracking.tracking_run import Tracked, TrackingRun
 from pipeline.tracking import open_store
 from repositories import ROOT
 from servers import answers, free_port, running
@@ -346,8 +346,8 @@ def start_script(body: str, uri: str) -> "subprocess.Popen[str]":
     """Start a process with a session in it."""
     code = f"""
 import sys, time
-from pipeline.service.statistics import Statistics
-from pipeline.service.tracking_run import Tracked, TrackingRun
+from pipeline.service.tracking.statistics import Statistics
+from pipeline.service.tracking.tracking_run import Tracked, TrackingRun
 tracked = Tracked(Statistics(10, 60), lambda: False, lambda: 1)
 tracking = TrackingRun("iris-serving", "iris", {{"production": tracked}}, {{}}, 0.05)
 tracking.start()

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from pipeline.errors import PipelineError
 from pipeline.params import MonitorParams
 from pipeline.service.answered import Answered, Outputs
-from pipeline.service.loading import in_registry, load
-from pipeline.service.monitor import Monitor
-from pipeline.service.record_table import INPUT, PROBABILITY, schema_of
-from pipeline.service.served import ServedModel
+from pipeline.service.drift.monitor import Monitor
+from pipeline.service.models.loading import in_registry, load
+from pipeline.service.models.served import ServedModel
+from pipeline.service.recording.record_table import INPUT, PROBABILITY, schema_of
 from pipeline.service.settings import Settings
 from pipeline.tracking import open_store
 
@@ -55,7 +55,7 @@ def has_drifted(predictions: "pa.Table", params: MonitorParams, settings: Settin
         return False
     monitor = Monitor(params.model_copy(update={"max_inference_ms": None}), None)
     monitor.add([answered])
-    with _errors_only("pipeline.service.monitor"):
+    with _errors_only("pipeline.service.drift.monitor"):
         monitor.check()
     report = monitor.report()
     if report["checked_at"] is None:

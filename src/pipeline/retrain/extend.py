@@ -12,7 +12,7 @@ from pipeline.retrain.appended import appended
 from pipeline.retrain.extended import Extended, place_of, read_extended, write_extended
 from pipeline.retrain.labels import ID
 from pipeline.section import shown
-from pipeline.service.record_table import INPUT
+from pipeline.service.recording.record_table import INPUT
 
 FEWEST_ROWS = 30  # of labelled predictions, as of a slice that the gate judges
 

@@ -8,7 +8,7 @@ from pipeline.retrain.drift import has_drifted
 from pipeline.retrain.extend import extend
 from pipeline.retrain.labels import LABELS, read_labels
 from pipeline.retrain.pipeline_run import alone, run_pipeline
-from pipeline.service.recorded import recorded
+from pipeline.service.recording.recorded import recorded
 from pipeline.service.settings import load_settings
 
 

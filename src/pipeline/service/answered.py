@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from pipeline.service.served import ServedModel
+    from pipeline.service.models.served import ServedModel
 
 Columns = dict[str, list[Any]]  # raw column -> a value a row: float, bool, str, or None where it is missing
 Arm = Literal["production", "challenger"]

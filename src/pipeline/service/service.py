@@ -8,16 +8,16 @@ from typing import Any
 
 from pipeline.params import MonitorParams
 from pipeline.service.answered import Answered, Arm
-from pipeline.service.monitor import Monitor
-from pipeline.service.predictions import Predictions
-from pipeline.service.prometheus import Prometheus
-from pipeline.service.recorder import Recorder
-from pipeline.service.served import ServedModel
+from pipeline.service.drift.monitor import Monitor
+from pipeline.service.drift.webhook import Webhook
+from pipeline.service.models.served import ServedModel
+from pipeline.service.models.watch import Watcher
+from pipeline.service.recording.recorder import Recorder
+from pipeline.service.requests.predictions import Predictions
 from pipeline.service.settings import Settings
-from pipeline.service.statistics import Statistics
-from pipeline.service.tracking_run import Tracked, TrackingRun
-from pipeline.service.watch import Watcher
-from pipeline.service.webhook import Webhook
+from pipeline.service.tracking.prometheus import Prometheus
+from pipeline.service.tracking.statistics import Statistics
+from pipeline.service.tracking.tracking_run import Tracked, TrackingRun
 
 logger = logging.getLogger(__name__)
 CHECK_SECONDS = 2  # between looks for drift
@@ -119,7 +119,7 @@ class Service:
 
     def _loaded(self, model: ServedModel) -> None:
         """Explain a row of a model that has begun to answer: the first explanation takes seconds."""
-        from pipeline.service.explain import warm
+        from pipeline.service.models.explain import warm
 
         warm(model)
 

@@ -1,0 +1,1 @@
+"""Whether what is asked and answered is still like the training data."""

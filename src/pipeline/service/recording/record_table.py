@@ -1,0 +1,127 @@
+"""Answered requests as a table: a row a prediction, with what was asked, what was answered, when and by which model."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from pipeline.raw_columns import Kind, as_text
+from pipeline.service.answered import Answered
+
+if TYPE_CHECKING:
+    from pipeline.service.models.served import ServedModel
+
+INPUT, PROBABILITY = "input.", "probability."  # before a raw column, a label: so neither has the name of another column
+CHUNK_ROWS = 1000  # converted at once
+# Python's lock is given back for PAUSE seconds whenever it was held for WORK seconds, or requests would wait for it.
+WORK, PAUSE = 0.0005, 0.0002
+TYPES: dict[Kind, pa.DataType] = {"number": pa.float64(), "boolean": pa.bool_(), "text": pa.string()}
+
+
+def schema_of(model: "ServedModel") -> pa.Schema:
+    """Return the columns in which predictions of `model` are recorded, in order; their types hang on it alone."""
+    fields = [
+        ("prediction_id", pa.string()),
+        ("time", pa.timestamp("us", tz="UTC")),
+        ("model_name", pa.string()),
+        ("model_version", pa.int64()),
+        ("arm", pa.string()),
+        ("elapsed_ms", pa.float64()),
+        *((INPUT + name, TYPES[kind]) for name, kind in model.kinds.items()),
+    ]
+    if model.labels is None:
+        fields.append(("prediction", pa.float64()))
+    else:
+        answered = {bool: pa.bool_(), int: pa.int64(), str: pa.string()}[type(model.labels[0])]
+        fields += [("prediction", answered), ("label", pa.string()), ("confidence", pa.float64())]
+        fields += [(f"{PROBABILITY}{label}", pa.float64()) for label in model.labels]
+    named = {"model_name": model.name, "model_version": str(model.version), "run_id": model.run_id}
+    return pa.schema(fields, metadata=named)
+
+
+def table_of(model: "ServedModel", records: Sequence[Answered]) -> tuple[pa.Table, str | None]:
+    """Return what `model` answered as a table.
+
+    Python's lock is held for a millisecond at a time at most, as requests are answered meanwhile.
+
+    Returns
+    -------
+    table : Table, shape (n_rows, n_columns)
+        With the columns of `schema_of`; missing values are null.
+    problem : str, optional
+        Why records are left out of it, if some are: their values are not of the columns' types.
+    """
+    schema = schema_of(model)
+    batches: list[pa.RecordBatch] = []
+    problem = None
+    waiting = list(_chunks(records))[::-1]
+    while waiting:
+        chunk = waiting.pop()
+        try:
+            arrays = _with_pauses(_arrays(model, chunk))
+            batches.append(pa.RecordBatch.from_arrays(arrays, schema=schema))
+        except Exception as error:  # whatever stood in one record, it must not take the others with it
+            problem = f"{type(error).__name__}: {error}"
+            middle = len(chunk) // 2
+            waiting += [half for half in (chunk[middle:], chunk[:middle]) if middle]
+    return pa.Table.from_batches(batches, schema), problem
+
+
+def _chunks(records: Sequence[Answered]) -> Iterator[list[Answered]]:
+    chunk: list[Answered] = []
+    rows = 0
+    for record in records:
+        chunk.append(record)
+        rows += len(record.ids)
+        if rows >= CHUNK_ROWS:
+            yield chunk
+            chunk, rows = [], 0
+    if chunk:
+        yield chunk
+
+
+def _arrays(model: "ServedModel", records: list[Answered]) -> Iterator[pa.Array]:
+    """Give the columns of `schema_of`, in order."""
+    counts = [len(record.ids) for record in records]
+    n_rows = sum(counts)
+    microseconds = np.array([round(record.time * 1e6) for record in records], dtype=np.int64)
+    yield pa.array([one for record in records for one in record.ids], pa.string())
+    yield pa.array(np.repeat(microseconds, counts)).cast(pa.timestamp("us", tz="UTC"))
+    yield pa.repeat(pa.scalar(model.name, pa.string()), n_rows)
+    yield pa.repeat(pa.scalar(model.version, pa.int64()), n_rows)
+    yield pa.array([record.arm for record, count in zip(records, counts, strict=True) for _ in range(count)])
+    yield pa.array(np.repeat(np.array([record.elapsed_ms for record in records], dtype=np.float64), counts))
+    for name, kind in model.kinds.items():
+        yield _array([value for record in records for value in record.columns[name]], kind)
+    predictions = [value for record in records for value in record.outputs.predictions]
+    yield pa.array(predictions, None if model.labels else pa.float64())
+    if model.labels:
+        texts = {label: str(label) for label in model.labels}
+        yield pa.array([texts[label] for label in predictions], pa.string())
+        yield pa.array([value for record in records for value in record.outputs.confidences or []], pa.float64())
+        rows = [row for record in records for row in record.outputs.probabilities or []]
+        yield from (pa.array(column, pa.float64()) for column in zip(*rows, strict=True))
+
+
+def _array(values: list[Any], kind: Kind) -> pa.Array:
+    """Return a raw column; in a text column numbers are as the model reads them, in 501.0 the text 501."""
+    try:
+        return pa.array(values, TYPES[kind], from_pandas=True)
+    except pa.ArrowTypeError:
+        if kind != "text":
+            raise
+        return pa.array(as_text(pd.Series(values, dtype=object)), pa.string(), from_pandas=True)
+
+
+def _with_pauses(arrays: Iterator[pa.Array]) -> list[pa.Array]:
+    done = []
+    since = time.perf_counter()
+    for array in arrays:
+        done.append(array)
+        if time.perf_counter() - since > WORK:
+            time.sleep(PAUSE)
+            since = time.perf_counter()
+    return done

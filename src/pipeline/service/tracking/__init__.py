@@ -1,0 +1,1 @@
+"""The numbers of a session, for MLflow and Prometheus."""

@@ -1,0 +1,73 @@
+"""The process: settings printed, the application served, everything written when it is told to stop."""
+
+import logging
+import os
+import signal
+import socket
+from pathlib import Path
+
+from pipeline.errors import PipelineError
+from pipeline.params import MonitorParams
+from pipeline.params_file import load_params
+from pipeline.service.settings import Settings, load_settings
+
+KEEP_ALIVE_SECONDS = 75
+LAST_SECONDS = 10  # that requests under way may take when the service is told to stop
+
+
+def serve(folder: Path) -> None:
+    """Serve the model of a pipeline folder until SIGTERM, SIGINT or SIGHUP.
+
+    Raises
+    ------
+    PipelineError
+        When params.yaml or a setting cannot be used, or the port is taken.
+    """
+    params = load_params(folder / "params.yaml") if (folder / "params.yaml").exists() else None
+    settings = load_settings(params.registry.model_name if params else None)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True)
+    for name in ("mlflow", "urllib3", "alembic", "matplotlib"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    width = max(map(len, settings.shown()))
+    print("\n".join(f"{name:{width}}  {value}" for name, value in settings.shown().items()), flush=True)
+    listener = _listen(settings)
+    import uvicorn
+
+    from pipeline.service.service import Service
+    from pipeline.service.web.app import create_app
+    from pipeline.service.web.connections import protocol, raise_file_limit
+
+    # XGBoost's threads spin while they wait for each other, but not on, or they would take the cores from requests.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    raise_file_limit()
+    service = Service(settings, params.monitor if params else MonitorParams(), folder)
+    config = uvicorn.Config(
+        create_app(service),
+        http=protocol(settings.service_read_timeout_seconds),
+        loop="uvloop",
+        lifespan="on",
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=LAST_SECONDS,
+    )
+    server = uvicorn.Server(config)
+    signal.signal(signal.SIGHUP, server.handle_exit)  # as SIGTERM and SIGINT, which it handles itself
+    server.run([listener])
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """Take the port now, before seconds are spent on imports; connections wait until the service accepts them."""
+    try:
+        family = socket.AF_INET6 if ":" in settings.service_host else socket.AF_INET
+        listener = socket.create_server((settings.service_host, settings.service_port), family=family, backlog=2048)
+    except OSError as error:
+        raise PipelineError(
+            f"the address {settings.service_host}, port {settings.service_port}, cannot be listened at: "
+            f"{error.strerror}",
+            "stop who listens there, or name another: SERVICE_PORT=8081 python src/serve.py",
+        ) from None
+    print(f"serving at http://{settings.service_host}:{listener.getsockname()[1]}", flush=True)
+    return listener
