@@ -112,6 +112,8 @@ class Service:
         self.watcher.look()
         import scipy.stats  # noqa: F401
 
+        if self._stopped.is_set():
+            return
         if self.settings.enable_mlflow_tracking:
             self.tracking.start()
         self.watcher.start()
