@@ -85,7 +85,7 @@ class Load:
     ----------
     port : int
     requests : sequence of bytes
-        Each connection goes round them, from another one on.
+        Each connection goes round them, from another place on.
     times : int, optional
         Requests of each connection; as many as fit into `seconds` when None.
     seconds, pause : float
@@ -106,7 +106,9 @@ class Load:
         started = time.perf_counter()
         self.deadline = started + self.seconds
         async with asyncio.timeout(self.seconds + LAST_SECONDS):
-            await asyncio.gather(*(self._ask(number * 7) for number in range(connections)))
+            await asyncio.gather(
+                *(self._ask(number * len(self.requests) // connections) for number in range(connections))
+            )
         self.answers.seconds = time.perf_counter() - started
         return self.answers
 
