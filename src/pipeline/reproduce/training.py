@@ -1,20 +1,15 @@
 """Running a commit's own stages, with a store of their own."""
 
 import os
-import subprocess
 import sys
-from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import PipelineError
+from pipeline.programs import run_shown
 from pipeline.reproduce.recorded import Recorded, Result, result_of
 
 STAGES = ("prepare", "model_train")
 OUTER = ("MLFLOW_", "DVC_", "GIT_")  # what says which store, stage and repository this is run in
-LAST_LINES = 12
-PATIENCE = 30  # seconds that a stopped stage has to end its runs
 
 
 def train_again(folder: Path, scripts: Path, store: Path) -> str:
@@ -41,41 +36,15 @@ def train_again(folder: Path, scripts: Path, store: Path) -> str:
     """
     uri = f"sqlite:///{store / 'mlflow.db'}"
     environment = {name: value for name, value in os.environ.items() if not name.startswith(OUTER)}
-    environment |= {"MLFLOW_TRACKING_URI": uri, "PYTHONUNBUFFERED": "1"}
+    environment["MLFLOW_TRACKING_URI"] = uri
     for stage in STAGES:
-        last: deque[str] = deque(maxlen=LAST_LINES)
-        with _started([sys.executable, str(scripts / f"{stage}.py")], folder, environment) as process:
-            assert process.stdout is not None
-            for line in process.stdout:
-                print(f"  | {line}", end="", flush=True)
-                last.append(line)
-            code = process.wait()
+        code, last = run_shown([sys.executable, str(scripts / f"{stage}.py")], folder, environment)
         if code:
             raise PipelineError(
-                f"{stage} of that commit fails in the clone (exit code {code}):\n{''.join(last).rstrip()}",
+                f"{stage} of that commit fails in the clone (exit code {code}):\n{last}",
                 "install what it was trained with (environment.json of the run has the versions), or mend what it says",
             )
     return uri
-
-
-@contextmanager
-def _started(command: list[str], folder: Path, environment: dict[str, str]) -> Iterator["subprocess.Popen[str]"]:
-    """Start a process, and end it when the block is left early."""
-    process = subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        if process.stdout:
-            process.stdout.close()
 
 
 def result_in(uri: str, recorded: Recorded) -> Result:

@@ -2,18 +2,13 @@
 
 import fcntl
 import os
-import signal
-import subprocess
 import sys
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import GateError, PipelineError
-
-LAST_LINES = 12
-PATIENCE = 30  # seconds that stopped stages have to end their runs
+from pipeline.programs import run_shown
 
 
 @contextmanager
@@ -61,50 +56,15 @@ def run_pipeline(folder: Path, path: str, lock: int) -> None:
     quoted = path.replace("\\'", "\\\\'").replace("'", "\\'")  # as Hydra reads it: a path may hold spaces and commas
     command = ["exp", "run", "--set-param", f"dataset.path='{quoted}'"]
     print(f"retrain: dvc {' '.join(command)}")
-    last: deque[str] = deque(maxlen=LAST_LINES)
-    with _started([sys.executable, "-m", "dvc", *command], folder, lock) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            print(f"  | {line}", end="", flush=True)
-            last.append(line)
-        code = process.wait()
+    paths = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    code, last = run_shown([sys.executable, "-m", "dvc", *command], folder, os.environ | {"PATH": paths}, [lock])
     if code:
-        printed = "".join(last).rstrip()
-        if f"exited with {GateError.exit_code}" in printed:
+        if f"exited with {GateError.exit_code}" in last:
             raise GateError(
                 "the new model does not get the stage of register.stage, Production: see what FAILED above",
                 "the version there goes on; the new model's run is in the store",
             )
         raise PipelineError(
-            f"the pipeline fails (DVC's exit code {code}):\n{printed}",
+            f"the pipeline fails (DVC's exit code {code}):\n{last}",
             "mend what it says, and run this again: it goes on where it stopped",
         )
-
-
-@contextmanager
-def _started(command: list[str], folder: Path, lock: int) -> Iterator["subprocess.Popen[str]"]:
-    """Start DVC, and end it and its stages when the block is left early."""
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', os.defpath)}"
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        pass_fds=(lock,),
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
-            try:
-                process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-        if process.stdout:
-            process.stdout.close()
