@@ -27,7 +27,7 @@ from services import Running, service
 
 NAME = "loaded"
 PATIENCE = 1.5  # seconds a client may take to send a request or to read an answer
-SLOW = 20  # clients of each kind
+SLOW = 40  # clients of each kind
 MOST_ROWS = 200  # of a request
 MOST_GROWTH = 40 * 2**20  # bytes of memory in a few seconds of load: of buffers and of what waits to be written
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import PipelineError
+from pipeline.expressions import LARGEST
 from pipeline.params import DatasetParams
 from pipeline.prepare.read_table import read_table
 from pipeline.raw_columns import as_text, kind_of
@@ -55,7 +56,7 @@ def read_labels(path: Path, params: DatasetParams) -> pd.DataFrame:
             raise PipelineError(f"{path}: {column!r}{of} is missing in row {row + 1}", "fill it in, or remove the row")
     if params.task == "regression":
         _check_numbers(table, params.target, path)
-    table[ID] = as_text(table[ID])
+    table[ID] = as_text(table[ID]).str.strip()
     _check_one_each(table, params.target, path)
     return table.drop_duplicates(ID).set_index(ID)
 
@@ -68,14 +69,14 @@ def _split_column(params: DatasetParams) -> list[str]:
 def _check_numbers(table: pd.DataFrame, target: str, path: Path) -> None:
     labels = table[target]
     if kind_of(labels) == "number":
-        wrong = ~np.isfinite(labels.to_numpy(np.float64))
+        wrong = ~(np.abs(labels.to_numpy(np.float64)) <= LARGEST)
     else:
         wrong = pd.to_numeric(as_text(labels), errors="coerce").isna().to_numpy()
     if wrong.any() or kind_of(labels) != "number":
         row = int(wrong.argmax())
         label = shown(labels.tolist()[row])
         raise PipelineError(
-            f"{path}: {target!r} of prediction {table[ID].iloc[row]} is {label} in row {row + 1}, not a number",
+            f"{path}: {target!r} of prediction {table[ID].iloc[row]} is {label} in row {row + 1}, no number of 32 bits",
             "correct it, or remove the row",
         )
 

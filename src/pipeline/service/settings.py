@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -72,9 +73,16 @@ class Settings(BaseSettings):
     @field_validator("service_webhook_url")
     @classmethod
     def _is_an_address(cls, url: SecretStr | None) -> SecretStr | None:
-        if url and not url.get_secret_value().startswith(("http://", "https://")):
-            raise ValueError("it begins with neither http:// nor https://")
+        if url and not _is_http(url.get_secret_value()):
+            raise ValueError("it is no http:// or https:// address")
         return url
+
+    @field_validator("mlflow_tracking_uri")
+    @classmethod
+    def _can_be_read(cls, uri: str | None) -> str | None:
+        if uri and uri.startswith("http") and not _is_http(uri):
+            raise ValueError("it is no http:// or https:// address")
+        return uri
 
     @property
     def experiment_name(self) -> str:
@@ -105,7 +113,10 @@ def load_settings(model_name: str | None) -> Settings:
     PipelineError
         When a value cannot be used; the message names each variable, and no secret.
     """
-    load_dotenv(ENV_FILE)
+    try:
+        load_dotenv(ENV_FILE)
+    except (OSError, UnicodeDecodeError) as error:
+        raise PipelineError(f"{ENV_FILE} cannot be read: {error}", "mend it, or move it away") from None
     try:
         found = Settings()
     except ValidationError as error:
@@ -113,6 +124,15 @@ def load_settings(model_name: str | None) -> Settings:
         raise PipelineError(f"settings: {wrong}", "mend it in the environment or in .env") from None
     named = "mlflow_model_name" in found.model_fields_set
     return found if named or model_name is None else found.model_copy(update={"mlflow_model_name": model_name})
+
+
+def _is_http(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        return False
+    return known and address.isprintable() and " " not in address
 
 
 def _reason(message: str) -> str:

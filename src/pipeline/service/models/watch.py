@@ -85,7 +85,10 @@ class Watcher:
         self._serve()
         self._warn(f"model of {arm}", warnings)
         logger.info("%s: %s version %d, from the %s, answers now", arm, model.name, model.version, model.source)
-        self._loaded(model)
+        try:
+            self._loaded(model)
+        except Exception as error:  # what is done beside must not keep the model from answering
+            self._warn(f"model of {arm}", [*warnings, f"{arm}: {_short(f'{type(error).__name__}: {error}')}"])
 
     def _serve(self) -> None:
         """Let what is loaded answer; a challenger only where it takes the requests that production takes."""
@@ -133,4 +136,6 @@ class Watcher:
 
 
 def _short(text: str) -> str:
-    return " ".join(text.split())[:500]
+    from pipeline.tracking import without_password
+
+    return without_password(" ".join(text.split()))[:500]

@@ -31,6 +31,12 @@ def parse(schema: RowSchema, body: bytes, content_type: str, max_rows: int) -> P
         400 when the body is not what its content type says; 413 when it has too many rows; 415 of another content
         type; 422 when there is no row, or one is not right.
     """
+    parsed = _parse(schema, body, content_type, max_rows)
+    schema.check_texts(parsed.columns, parsed.single)
+    return parsed
+
+
+def _parse(schema: RowSchema, body: bytes, content_type: str, max_rows: int) -> Parsed:
     if content_type == JSON:
         return parse_json(schema, body, max_rows)
     media_type, _, rest = content_type.partition(";")

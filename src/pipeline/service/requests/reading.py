@@ -1,6 +1,8 @@
 """Reading a request's body: no more of it than allowed, and no longer."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from pipeline.service.requests.bad_request import BadRequest
@@ -9,8 +11,44 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 
-async def read_body(request: "Request", max_bytes: int, seconds: float) -> bytes:
-    """Return the whole body of a request.
+class Room:
+    """Bytes of bodies that may be in memory at a time; more wait in their connections.
+
+    Bytes are counted, and not bodies: clients that send little, and slowly, take no one's place.
+
+    Parameters
+    ----------
+    n_bytes : int
+    """
+
+    def __init__(self, n_bytes: int) -> None:
+        self._free = n_bytes
+        self._freed = asyncio.Event()
+
+    async def take(self, n_bytes: int) -> None:
+        """Wait until there is room; the last one to find some may take more than there is."""
+        while self._free <= 0:
+            self._freed.clear()
+            await self._freed.wait()
+        self._free -= n_bytes
+
+    def give_back(self, n_bytes: int) -> None:
+        """Make room for others."""
+        self._free += n_bytes
+        self._freed.set()
+
+    @asynccontextmanager
+    async def body(self, request: "Request", max_bytes: int, seconds: float) -> AsyncIterator[bytes]:
+        """Give the whole body of a request, which takes room until the block ends; raises as `read_body` does."""
+        body = await read_body(request, max_bytes, seconds, self)
+        try:
+            yield body
+        finally:
+            self.give_back(len(body))
+
+
+async def read_body(request: "Request", max_bytes: int, seconds: float, room: Room | None = None) -> bytes:
+    """Return the whole body of a request, for which room is taken where it is given.
 
     Raises
     ------
@@ -30,12 +68,18 @@ async def read_body(request: "Request", max_bytes: int, seconds: float) -> bytes
                 if message["type"] == "http.disconnect":
                     raise BadRequest.of(400, "the client went away before the body was whole", "disconnected")
                 parts.append(message.get("body", b""))
-                size += len(parts[-1])
-                if size > max_bytes:
+                if size + len(parts[-1]) > max_bytes:
                     raise _too_large(max_bytes)
+                if room:
+                    await room.take(len(parts[-1]))
+                size += len(parts[-1])
                 if not message.get("more_body", False):
                     return parts[0] if len(parts) == 1 else b"".join(parts)
-    except TimeoutError:
+    except BaseException as error:
+        if room:
+            room.give_back(size)
+        if not isinstance(error, TimeoutError):
+            raise
         raise BadRequest.of(408, f"the body did not arrive within {seconds:g} seconds", "timeout") from None
 
 

@@ -17,6 +17,7 @@ from pipeline.service.requests.bad_request import Problems, told
 if TYPE_CHECKING:
     from pipeline.features import FeatureTransformer
 
+LONGEST_TEXT = 1000  # characters, unless a known category is longer
 MAX_LISTED = 50  # columns or categories that a message or a description names
 
 
@@ -67,6 +68,8 @@ class RowSchema:
         self.row = SchemaValidator(row)
         self.rows = SchemaValidator(core.list_schema(row, fail_fast=True, strict=True))
         self.text_columns = [name for name, kind in kinds.items() if kind == "text"]
+        known = (len(value) for values in categories.values() for value in values)
+        self.longest_text = max(LONGEST_TEXT, *known, 0)
 
     @classmethod
     def of(cls, transformer: "FeatureTransformer") -> "RowSchema":
@@ -83,6 +86,22 @@ class RowSchema:
         """
         problems = Problems()
         self.check_keys((), names, problems, sorted(name for name, count in Counter(names).items() if count > 1))
+        problems.refuse()
+
+    def check_texts(self, columns: Columns, single: bool) -> None:
+        """Refuse texts that no category is as long as: what watches the requests keeps them in memory.
+
+        Raises
+        ------
+        BadRequest
+            422 when there is one.
+        """
+        problems = Problems()
+        for name in self.text_columns:
+            for place, value in enumerate(columns[name]):
+                if isinstance(value, str) and len(value) > self.longest_text:
+                    message = f"a text has at most {self.longest_text:,} characters; this has {len(value):,}"
+                    problems.add((name,) if single else (place, name), message, "text_length")
         problems.refuse()
 
     def json_schema(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import hmac
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import orjson
@@ -16,14 +16,14 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.service.requests.bad_request import BadRequest
-from pipeline.service.requests.reading import length_of, read_body
+from pipeline.service.requests.reading import Room, length_of, read_body
 from pipeline.service.service import Service
 from pipeline.service.tracking.prometheus import CONTENT_TYPE
 from pipeline.service.web.openapi import document
 from pipeline.service.web.pages import add_pages
 
 SMALL_BODY = 8192  # bytes up to which a body is parsed on the event loop: tens of rows, well below a millisecond
-LARGE_AT_ONCE = 32  # larger bodies that are in memory at a time; others wait in their connections
+LARGE_AT_ONCE = 32  # larger bodies, of the largest that are allowed, for which there is room in memory
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -54,7 +54,15 @@ def create_app(service: Service) -> ASGIApp:
     for path, (method, _) in guarded.items():
         app.add_route(path, handlers[path], methods=[method])
     app.add_route("/health", _counted(service, "/health", endpoints.health), methods=["GET"])
-    app.add_exception_handler(HTTPException, _http_error)
+
+    def http_error(request: Request, error: Exception) -> Response:
+        """Answer a wrong path or method in the form of all other errors."""
+        assert isinstance(error, HTTPException)
+        service.count("other", error.status_code, 0.0)
+        detail = [{"loc": [], "msg": str(error.detail), "type": "http"}]
+        return _json({"detail": detail}, error.status_code, error.headers)
+
+    app.add_exception_handler(HTTPException, http_error)
 
     async def predict_first(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] == "/predict" and scope["method"] == "POST":
@@ -73,7 +81,7 @@ class Endpoints:
         self._service, self._settings = service, service.settings
         self._batches = ThreadPoolExecutor(2, thread_name_prefix="batch")
         self._explanations = ThreadPoolExecutor(1, thread_name_prefix="explain")
-        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
+        self._room = Room(LARGE_AT_ONCE * service.settings.service_max_body_bytes)
 
     async def predict(self, request: Request) -> Response:
         """Answer rows; small bodies on the event loop, which is faster than handing them to a thread."""
@@ -89,8 +97,7 @@ class Endpoints:
                 else await self._in(self._batches, predictions.answer, asked)
             )
             return Response(content, media_type=media_type)
-        async with self._large:
-            body = await self._body(request)
+        async with self._large_body(request) as body:
             asked = await self._in(self._batches, predictions.read, body, content_type, accept, key)
             content, media_type = await self._in(self._batches, predictions.answer, asked)
             return Response(content, media_type=media_type)
@@ -98,8 +105,8 @@ class Endpoints:
     async def explain(self, request: Request) -> Response:
         """Explain rows."""
         self._service.predictions.models()
-        async with self._large:
-            body, key = await self._body(request), request.headers.get("x-request-key", "").encode()
+        async with self._large_body(request) as body:
+            key = request.headers.get("x-request-key", "").encode()
             content_type = request.headers.get("content-type", "")
             return _json(await self._in(self._explanations, self._service.predictions.explain, body, content_type, key))
 
@@ -120,6 +127,10 @@ class Endpoints:
     async def metrics(self, request: Request) -> Response:
         """Return counters and histograms as Prometheus reads them."""
         return Response(self._service.metrics(), media_type=CONTENT_TYPE)
+
+    def _large_body(self, request: Request) -> AbstractAsyncContextManager[bytes]:
+        settings = self._settings
+        return self._room.body(request, settings.service_max_body_bytes, settings.service_read_timeout_seconds)
 
     async def _body(self, request: Request) -> bytes:
         settings = self._settings
@@ -152,13 +163,17 @@ def _counted(service: Service, path: str, handler: Handler) -> Handler:
     """Count the answers of a path by status."""
 
     async def counted(request: Request) -> Response:
-        started, status = time.perf_counter(), 500
+        started = time.perf_counter()
+        status: int | None = None  # as it stays where the request is given up
         try:
             response = await handler(request)
             status = response.status_code
         except BadRequest as error:
             response = _refusal(error)
             status = error.status
+        except Exception:
+            status = 500
+            raise
         finally:
             service.count(path, status, (time.perf_counter() - started) * 1000)
         return response
@@ -172,10 +187,3 @@ def _json(content: object, status: int = 200, headers: Mapping[str, str] | None 
 
 def _refusal(error: BadRequest) -> Response:
     return _json({"detail": error.detail}, error.status)
-
-
-def _http_error(request: Request, error: Exception) -> Response:
-    """Answer a wrong path or method in the form of all other errors."""
-    assert isinstance(error, HTTPException)
-    detail = [{"loc": [], "msg": str(error.detail), "type": "http"}]
-    return _json({"detail": detail}, error.status_code, error.headers)

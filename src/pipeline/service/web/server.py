@@ -37,6 +37,9 @@ def serve(folder: Path) -> None:
     from pipeline.service.web.app import create_app
     from pipeline.service.web.connections import protocol, raise_file_limit
 
+    # A registry that hangs is given up after two such times; MLflow's own patience is a quarter of an hour.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     # XGBoost's threads spin while they wait for each other, but not on, or they would take the cores from requests.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     raise_file_limit()
