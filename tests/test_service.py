@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,12 +18,13 @@ import pytest
 import requests
 
 from conftest import Trained, enter
+from pipeline.errors import PipelineError
 from pipeline.params import RegisterParams
 from pipeline.register.stage import Request, register
 from pipeline.serve.raw_rows import RawRowsModel
 from pipeline.service.models.ab import arm_of
 from pipeline.service.recording.recorded import recorded
-from pipeline.service.settings import load_settings
+from pipeline.service.settings import load_settings, unknown_settings
 from pipeline.tracking import open_store
 from repositories import ROOT
 from servers import PATH, free_port
@@ -252,7 +254,11 @@ def test_the_share_of_a_challenger_is_stable_and_about_right() -> None:
         ("SERVICE_PORT", "eighty", "SERVICE_PORT"),
         ("CHALLENGER_SHARE", "1.5", "CHALLENGER_SHARE"),
         ("MODEL_STAGE", "Live", "MODEL_STAGE"),
-        ("SERVICE_WEBHOOK_URL", "ftp://x", "SERVICE_WEBHOOK_URL"),
+        *(
+            ("SERVICE_WEBHOOK_URL", url, "SERVICE_WEBHOOK_URL")
+            for url in ("ftp://x", "x/y", "https://", "http://[::1", "http://x/a secret")
+        ),
+        ("MLFLOW_TRACKING_URI", "http://[bad", "MLFLOW_TRACKING_URI"),
         ("SERVICE_API_KEY", "schlüssel-9", "SERVICE_API_KEY"),
     ],
 )
@@ -281,9 +287,27 @@ def test_settings_come_from_env_below_the_environment(tmp_path: Path, monkeypatc
     assert (found.mlflow_model_name, found.experiment_name) == ("of-params", "of-params-serving")
 
 
-def test_a_taken_port_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import socket
+def test_a_name_that_is_no_setting_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SERVICE_API_KYE", "x")
+    assert unknown_settings() == ["SERVICE_API_KYE (is SERVICE_API_KEY meant?)"]
+    (tmp_path / ".env").write_bytes(b"SERVICE_PORT=80\xff")
+    with pytest.raises(PipelineError, match=r"\.env cannot be read"):
+        load_settings(None)
 
+
+def test_a_registry_that_never_answers_is_given_up_and_its_password_not_told(promoted: Trained) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"http://someone:pass-4711@127.0.0.1:{silent.getsockname()[1]}"
+        with service(promoted.folder, 3, MLFLOW_TRACKING_URI=uri, MLFLOW_HTTP_REQUEST_TIMEOUT=2) as running:
+            health = running.health()
+            assert health["source"] == "export"
+            assert "the local export of version 3 answers" in health["warnings"][0]
+            assert "pass-4711" not in json.dumps(health)
+        assert "pass-4711" not in running.log.read_text()
+
+
+def test_a_taken_port_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         done = subprocess.run(

@@ -481,8 +481,17 @@ def test_arrow_rows_that_share_a_long_text_are_refused() -> None:
     for place in (shared, view):
         refusal = refused(lambda place=place: parse(SCHEMA, stream(columns(40, place=place)), ARROW, 100))  # type: ignore[misc]
         assert (refusal.status, refusal.detail[0]["type"]) == (413, "too_large")
-    few = parse(SCHEMA, stream(columns(4, place=shared.slice(0, 4))), ARROW, 100).columns["place"]
-    assert few == [text] * 4
+    few = refused(lambda: parse(SCHEMA, stream(columns(4, place=shared.slice(0, 4))), ARROW, 100))
+    assert [one["type"] for one in few.detail] == ["text_length"] * 4
+
+
+def test_a_text_is_as_long_as_a_category_may_be() -> None:
+    text = "x" * SCHEMA.longest_text
+    assert parse(SCHEMA, json_of(ROW | {"place": text}), JSON, 1).columns["place"] == [text]
+    refusal = refused(lambda: parse(SCHEMA, json_of([dict(ROW), ROW | {"place": f"{text}x"}]), JSON, 2))
+    assert (refusal.status, refusal.detail[0]["loc"]) == (422, ["body", 1, "place"])
+    assert "at most 1,000 characters; this has 1,001" in refusal.detail[0]["msg"]
+    assert SCHEMA.json_schema()["properties"]["place"]["maxLength"] == 1000
 
 
 @pytest.mark.parametrize("labels", LABELS, ids=str)

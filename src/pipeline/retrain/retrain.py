@@ -1,7 +1,9 @@
 """Retraining: labelled predictions join the training table, the pipeline runs, and the gate decides."""
 
+import sys
 from pathlib import Path
 
+from pipeline.errors import GateError
 from pipeline.params import Params
 from pipeline.register.stage import Request, register
 from pipeline.retrain.drift import has_drifted
@@ -61,4 +63,13 @@ def _retrain(params: Params, folder: Path, labels: Path, if_drifted: bool, lock:
         f"predictions, {extension.n_new:,} of them new"
     )
     run_pipeline(folder, extension.path, lock)
-    register(params.registry, folder, Request(stage="Production", reason="retrained on recorded predictions"))
+    try:
+        register(params.registry, folder, Request(stage="Production", reason="retrained on recorded predictions"))
+    except GateError as error:
+        insist = error.remedy.removeprefix("nothing was changed; ")
+        back = "git restore --staged --worktree . && dvc repro"
+        raise GateError(
+            error.problem, f"Production is as it was; this folder is the new model's (to go back: {back}); {insist}"
+        ) from None
+    finally:
+        sys.stdout.flush()  # the table before the refusal, where both go into one file

@@ -1,5 +1,7 @@
 """The service's settings: environment variables, and a file `.env` in the current folder."""
 
+import os
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -12,6 +14,7 @@ from pipeline.errors import PipelineError
 from pipeline.params import Name, Stage
 
 ENV_FILE = Path(".env")
+PREFIXES = ("SERVICE_", "CHALLENGER_", "MODEL_")
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
@@ -97,7 +100,7 @@ class Settings(BaseSettings):
             "mlflow_tracking_uri": without_password(store_uri()),
             "mlflow_experiment_name": self.experiment_name,
         }
-        return {name.upper(): "" if value is None else str(value) for name, value in values.items()}
+        return {name.upper(): _written(value) for name, value in values.items()}
 
 
 def load_settings(model_name: str | None) -> Settings:
@@ -124,6 +127,20 @@ def load_settings(model_name: str | None) -> Settings:
         raise PipelineError(f"settings: {wrong}", "mend it in the environment or in .env") from None
     named = "mlflow_model_name" in found.model_fields_set
     return found if named or model_name is None else found.model_copy(update={"mlflow_model_name": model_name})
+
+
+def unknown_settings() -> list[str]:
+    """Return what the environment has that looks like a setting and is none, with what may be meant."""
+    known = [name.upper() for name in Settings.model_fields]
+    strange = sorted(name for name in os.environ if name.startswith(PREFIXES) and name not in known)
+    meant = {name: get_close_matches(name, known, 1) for name in strange}
+    return [f"{name}{f' (is {meant[name][0]} meant?)' if meant[name] else ''}" for name in strange]
+
+
+def _written(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _is_http(address: str) -> bool:

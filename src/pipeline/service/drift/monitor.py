@@ -121,7 +121,9 @@ class Monitor:
         began = [text for name, text in found.items() if is_new or name not in before]
         ended = [text for name, (text, _) in before.items() if is_new or name not in self._alarms]
         name = f"{model.name} version {model.version}"
-        if ended:
+        if ended and is_new:
+            logger.warning("%s is watched anew; until now there was an alarm: %s", name, "; ".join(ended))
+        elif ended:
             logger.warning("no alarm any more of %s: %s", name, "; ".join(ended))
         if began:
             logger.warning("alarm of %s: %s", name, "; ".join(began))
@@ -129,7 +131,7 @@ class Monitor:
             alarms = [text for text, _ in self._alarms.values()]
             self._webhook.send(
                 {
-                    "text": f"{name}: " + ("; ".join(alarms) or "no alarm any more"),
+                    "text": f"{name}: " + ("; ".join(alarms) or ("watched anew" if is_new else "no alarm any more")),
                     "model_name": model.name,
                     "model_version": model.version,
                     "detected": bool(alarms),

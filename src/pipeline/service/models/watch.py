@@ -74,10 +74,10 @@ class Watcher:
                 return
             model, warnings = load(found, client)
         except Exception as error:  # whatever a store, a file or a model raises: the service goes on
-            problem = error.problem if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
-            self._warn(arm, [f"{arm}: {_short(problem)}"])
+            problem = _short(str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}")
+            self._warn(arm, [f"{arm}: {problem}"])
             if arm == "production":
-                self.reason = _short(str(error) if isinstance(error, PipelineError) else problem)
+                self.reason = problem
             return
         self._loaded_models[arm] = model
         self._identities[arm] = found.identity
@@ -106,10 +106,7 @@ class Watcher:
         if not self._settings.enable_model_registry:
             return in_exports(self._folder, self._settings, number), None
         try:
-            if self._client is None:
-                from pipeline.tracking import open_store
-
-                self._client = open_store()
+            self._client = _checked(self._client)
             found = in_registry(self._client, self._settings, number)
         except Exception as error:
             self._client = None
@@ -133,6 +130,18 @@ class Watcher:
             if text not in self._warnings.get(of, []):
                 logger.warning(text)
         self._warnings[of] = texts
+
+
+def _checked(client: "MlflowClient | None") -> "MlflowClient":
+    """Return a client of a registry that answers: of one that does not, MLflow would go on asking for minutes."""
+    from pipeline.store.server import check_answers, is_server
+    from pipeline.tracking import open_store, store_uri, without_password
+
+    if client is None:
+        return open_store()
+    if is_server(uri := store_uri()):
+        check_answers(uri, without_password(uri))
+    return client
 
 
 def _short(text: str) -> str:

@@ -175,6 +175,7 @@ class RowSchema:
             "description": f"A category; null where it is missing. Known in training{more}: {len(known):,}. Others are "
             "answered too, as if it were missing.",
             "examples": known[:MAX_LISTED],
+            "maxLength": self.longest_text,
         }
 
 

@@ -4,12 +4,13 @@ import logging
 import os
 import signal
 import socket
+import sys
 from pathlib import Path
 
 from pipeline.errors import PipelineError
 from pipeline.params import MonitorParams
 from pipeline.params_file import load_params
-from pipeline.service.settings import Settings, load_settings
+from pipeline.service.settings import Settings, load_settings, unknown_settings
 
 KEEP_ALIVE_SECONDS = 75
 LAST_SECONDS = 10  # that requests under way may take when the service is told to stop
@@ -26,10 +27,14 @@ def serve(folder: Path) -> None:
     params = load_params(folder / "params.yaml") if (folder / "params.yaml").exists() else None
     settings = load_settings(params.registry.model_name if params else None)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", force=True)
-    for name in ("mlflow", "urllib3", "alembic", "matplotlib"):
+    for name in ("mlflow", "alembic", "matplotlib"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # each retry is a warning of its own
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     width = max(map(len, settings.shown()))
-    print("\n".join(f"{name:{width}}  {value}" for name, value in settings.shown().items()), flush=True)
+    print("\n".join(f"{name:{width}}  {value}".rstrip() for name, value in settings.shown().items()))
+    for name in unknown_settings():
+        logging.warning("%s is no setting of the service, and counts for nothing", name)
     listener = _listen(settings)
     import uvicorn
 
@@ -69,8 +74,8 @@ def _listen(settings: Settings) -> socket.socket:
     except OSError as error:
         raise PipelineError(
             f"the address {settings.service_host}, port {settings.service_port}, cannot be listened at: "
-            f"{error.strerror}",
+            f"{os.strerror(error.errno) if error.errno else error}",
             "stop who listens there, or name another: SERVICE_PORT=8081 python src/serve.py",
         ) from None
-    print(f"serving at http://{settings.service_host}:{listener.getsockname()[1]}", flush=True)
+    print(f"serving at http://{settings.service_host}:{listener.getsockname()[1]}")
     return listener
