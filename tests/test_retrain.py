@@ -248,8 +248,14 @@ def test_a_split_by_time_takes_its_column_from_the_labels(tmp_path: Path) -> Non
         (labels_of(30).drop(columns="price"), "no column 'price'"),
         (labels_of(30).drop(columns="prediction_id"), "no column 'prediction_id'"),
         (labels_of(30, price=[1.0] * 29 + [None]), "'price' of prediction s-29 is missing in row 30"),
-        (labels_of(30, price=["1"] * 29 + ["dear"]), "'price' of prediction s-29 is 'dear' in row 30, not a number"),
-        (labels_of(30, price=[1.0] * 29 + [np.inf]), "'price' of prediction s-29 is inf in row 30, not a number"),
+        (
+            labels_of(30, price=["1"] * 29 + ["dear"]),
+            "'price' of prediction s-29 is 'dear' in row 30, no number of 32 bits",
+        ),
+        (
+            labels_of(30, price=[1.0] * 29 + [np.inf]),
+            "'price' of prediction s-29 is inf in row 30, no number of 32 bits",
+        ),
         (
             pd.concat([labels_of(30), labels_of(2) + pd.Series({"prediction_id": "", "price": 1})]),
             "prediction s-0 has the labels 0 in row 1 and 1 in row 31",

@@ -9,9 +9,9 @@ from typing import NoReturn
 
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 DATABASE_MODULES = ("sqlalchemy", "mlflow.store")
-# Functions that C calls, which drops what they raise: finalizers, XGBoost's readers of data and its log, and
-# threadpoolctl's look at the loaded libraries.
-CALLED_BY_C = ("__del__", "_next_wrapper", "_reset_wrapper", "_log_callback", "match_library_callback")
+# Functions that C calls, which drops what they raise: finalizers, also of thread pools; XGBoost's readers of data and
+# its log; threadpoolctl's look at the loaded libraries.
+CALLED_BY_C = ("__del__", "weakref_cb", "_next_wrapper", "_reset_wrapper", "_log_callback", "match_library_callback")
 STORE_MODULES = (
     "mlflow.",
     "sqlalchemy.",
