@@ -48,7 +48,7 @@ def served(rows: dict[str, Any], labels: list[Any] | None = None, version: int =
 
 def answer(model: ServedModel, ids: Sequence[str], columns: Columns | None = None, **further: Any) -> Answered:
     outputs = Outputs([float(len(one)) for one in ids])
-    columns = columns or {name: [1.5] * len(ids) for name in model.kinds}
+    columns = columns or {name: ["b" if kind == "text" else 1.5] * len(ids) for name, kind in model.kinds.items()}
     known = {"time": time.time(), "arm": "production", "outputs": outputs, "elapsed_ms": 0.25}
     return Answered(**cast(Any, {"ids": list(ids), "model": model, "columns": columns} | known | further))
 
@@ -88,7 +88,7 @@ def test_regression_comes_back_as_it_was_given(tmp_path: Path, begun: Callable[.
     table = {name: [1.0, 2.0] for name in STRANGE} | {"garden": [True, False], "code": ["501", "7"]}
     model = served(table)
     given: Columns = {name: [float(place), None] for place, name in enumerate(STRANGE)}
-    given |= {"garden": [None, True], "code": [501.0, "NEAR [BAY]"]}
+    given |= {"garden": [None, True], "code": ["501", "NEAR [BAY]"]}
     one = {name: [None] for name in given}
     recording = begun()
     moment = 1_700_000_000.123456
@@ -128,7 +128,7 @@ def test_classification_has_labels_in_their_type_and_every_probability(
     recording = begun()
     rest = [0.0] * (len(labels) - 2)
     outputs = Outputs([labels[1], labels[0]], [[0.25, 0.75, *rest], [0.625, 0.375, *rest]])
-    recording.put(answer(model, ["a", "b"], {"x": [0.0, float("nan")]}, outputs=outputs))
+    recording.put(answer(model, ["a", "b"], {"x": [0.0, None]}, outputs=outputs))
     recording.stop(10)
     read = recorded(tmp_path, NAME)
     texts = [str(label) for label in labels]

@@ -1,7 +1,6 @@
 """The parts of the service, and how they are joined: who answers, who records, who watches."""
 
 import gc
-import logging
 import threading
 import time
 from pathlib import Path
@@ -20,7 +19,6 @@ from pipeline.service.tracking.prometheus import Prometheus
 from pipeline.service.tracking.statistics import Statistics
 from pipeline.service.tracking.tracking_run import Tracked, TrackingRun
 
-logger = logging.getLogger(__name__)
 CHECK_SECONDS = 2  # between looks for drift
 STOP_SECONDS = 10  # that the store may take to end the session's run
 

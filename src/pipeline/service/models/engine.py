@@ -147,12 +147,7 @@ def _numbers(values: list[Any]) -> NDArray[np.float64]:
 def _fed(values: list[Any], kind: Kind) -> NDArray[Any]:
     """Return a column as an input of the graph, shape (n_rows, 1)."""
     if kind == "text":
-        texts = ["" if value is None else value if isinstance(value, str) else _text(value) for value in values]
-        return np.array(texts, dtype=object)[:, None]
+        return np.array(["" if value is None else value for value in values], dtype=object)[:, None]
     numbers = _numbers(values)
     numbers[np.abs(numbers) > LARGEST] = np.nan
     return numbers[:, None]
-
-
-def _text(value: object) -> str:
-    return str(as_text(pd.Series([value], dtype=object)).iloc[0])

@@ -16,6 +16,7 @@ from pipeline.files import sha256
 from pipeline.logged_files import LOGGED_SHA256, logged_sha256
 from pipeline.paths import EXPORTS
 from pipeline.raw_columns import as_text
+from pipeline.register.package import ONNX_FILE
 from pipeline.service.models.engine import Engine, columns_of, engine
 from pipeline.service.models.served import ServedModel
 from pipeline.service.requests.schema import RowSchema
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
     from pipeline.features import FeatureTransformer
     from pipeline.serve.raw_rows import RawRowsModel
-
-ONNX_FILE = "model.onnx"
 
 
 @dataclass(frozen=True)

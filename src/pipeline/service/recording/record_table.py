@@ -2,13 +2,12 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
-from pipeline.raw_columns import Kind, as_text
+from pipeline.raw_columns import Kind
 from pipeline.service.answered import Answered
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ def _arrays(model: "ServedModel", records: list[Answered]) -> Iterator[pa.Array]
     yield pa.array([record.arm for record, count in zip(records, counts, strict=True) for _ in range(count)])
     yield pa.array(np.repeat(np.array([record.elapsed_ms for record in records], dtype=np.float64), counts))
     for name, kind in model.kinds.items():
-        yield _array([value for record in records for value in record.columns[name]], kind)
+        yield pa.array([value for record in records for value in record.columns[name]], TYPES[kind])
     predictions = [value for record in records for value in record.outputs.predictions]
     yield pa.array(predictions, None if model.labels else pa.float64())
     if model.labels:
@@ -104,16 +103,6 @@ def _arrays(model: "ServedModel", records: list[Answered]) -> Iterator[pa.Array]
         yield pa.array([value for record in records for value in record.outputs.confidences or []], pa.float64())
         rows = [row for record in records for row in record.outputs.probabilities or []]
         yield from (pa.array(column, pa.float64()) for column in zip(*rows, strict=True))
-
-
-def _array(values: list[Any], kind: Kind) -> pa.Array:
-    """Return a raw column; in a text column numbers are as the model reads them, in 501.0 the text 501."""
-    try:
-        return pa.array(values, TYPES[kind], from_pandas=True)
-    except pa.ArrowTypeError:
-        if kind != "text":
-            raise
-        return pa.array(as_text(pd.Series(values, dtype=object)), pa.string(), from_pandas=True)
 
 
 def _with_pauses(arrays: Iterator[pa.Array]) -> list[pa.Array]:

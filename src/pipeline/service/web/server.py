@@ -31,8 +31,9 @@ def serve(folder: Path) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # each retry is a warning of its own
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    width = max(map(len, settings.shown()))
-    print("\n".join(f"{name:{width}}  {value}".rstrip() for name, value in settings.shown().items()))
+    shown = settings.shown()
+    width = max(map(len, shown))
+    print("\n".join(f"{name:{width}}  {value}".rstrip() for name, value in shown.items()))
     for name in unknown_settings():
         logging.warning("%s is no setting of the service, and counts for nothing", name)
     listener = _listen(settings)
