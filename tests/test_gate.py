@@ -230,7 +230,7 @@ class Store:
         write_view(RawRowsView(transformer, list(features.columns), task, inputs[:5]), files / "model.ubj", files)
         self.client.log_model_artifacts(logged.model_id, str(files))
         self.client.finalize_logged_model(logged.model_id, "READY")
-        tags = {"model_sha256": sha256(files / "model.ubj")}
+        tags = {"model_sha256": sha256(files / "model.ubj")} | other.get("tags", {})
         run_id = self.client.create_run(self.experiment_id, tags=tags).info.run_id
         self.client.log_param(run_id, "dataset.target", target)
         hashes = {"train": other.get("train", "1" * 64), "test": sha256(self.folder / TEST_TABLE)}
@@ -358,6 +358,20 @@ def test_another_training_table_is_noted(store: Store, rivals: tuple[Candidate, 
     verdict = store.judge(good, store.run(rounds=3, train="2" * 64))
     assert verdict.promotes
     assert note in " ".join(verdict.table.split())
+
+
+@pytest.mark.parametrize(
+    ("own", "strategy", "noted"), [("a", "random", False), ("b", "random", True), ("a", "time", True)]
+)
+def test_the_same_rows_with_predictions_below_them_are_no_other_table(
+    store: Store, own: str, strategy: str, noted: bool
+) -> None:
+    before = store.run(rounds=3, train="2" * 64, tags={"data_sha256": "a"})
+    after = store.run(tags={"data_sha256": "c", "own_data_sha256": own})
+    for candidate in (before, after):
+        store.client.log_param(candidate.run_id, "dataset.split.strategy", strategy)
+    verdict = store.judge(after, before)
+    assert ("among its training rows" in " ".join(verdict.table.split())) is noted
 
 
 def test_probabilities_are_compared_label_by_label(store: Store) -> None:

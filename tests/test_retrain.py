@@ -19,6 +19,7 @@ from pipeline.errors import PipelineError
 from pipeline.files import sha256
 from pipeline.params import DatasetParams
 from pipeline.params_file import load_params
+from pipeline.paths import TEST_TABLE, TRAIN_TABLE
 from pipeline.prepare.read_table import read_table
 from pipeline.register.stage import Request, register
 from pipeline.register.versions import in_stage
@@ -119,6 +120,7 @@ def test_drift_and_labels_lead_to_a_new_model_that_the_gate_judges(
     assert "data/labels.csv, the file of the labels, does not exist" in capsys.readouterr().err
     pd.DataFrame({"prediction_id": ids, "price": rows["price"]}).head(200).to_csv(LABELS, index=False)
     original = sha256(folder / "data.csv")
+    sides = {path: pd.read_parquet(path) for path in (TRAIN_TABLE, TEST_TABLE)}
 
     # Stopped in the middle: it ends what it started, and the next one goes on.
     command = [sys.executable, str(ROOT / "src" / "retrain.py"), "--if-drifted"]
@@ -143,6 +145,11 @@ def test_drift_and_labels_lead_to_a_new_model_that_the_gate_judges(
     assert "  | Stage 'prepare' didn't change, skipping" in printed.out
     assert "  | model_train: " in printed.out
     assert "better in rmse (10,000 % asked)" in printed.out
+    assert "among its training rows" not in printed.out  # as no row of the table has changed sides:
+    for path, before in sides.items():
+        now = pd.read_parquet(path)
+        assert now.iloc[: len(before)].equals(before)
+        assert 0 < len(now) - len(before) < 200
     assert printed.err.startswith("refused: run ")
     assert (holder(), sha256(EXTENDED), sha256(folder / "data.csv")) == ("1", written, original)
     assert load_params().dataset.path == str(EXTENDED)

@@ -4,6 +4,7 @@ import pytest
 
 from pipeline.errors import TableError
 from pipeline.params import DatasetParams
+from pipeline.prepare.recorded_rows import split_apart
 from pipeline.split import fold_rows, split_rows
 
 
@@ -98,3 +99,34 @@ def test_a_missing_time_is_named(rows: pd.DataFrame) -> None:
     timed = rows.assign(day=pd.to_datetime(rows["day"]).where(rows.index != 7))
     with pytest.raises(TableError, match="'day' holds no time in row 8"):
         split_rows(timed, params("time", "day"))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "column"), [("random", None), ("stratified", None), ("stratified", "kind"), ("group", "house")]
+)
+def test_no_row_changes_sides_when_predictions_are_added(rows: pd.DataFrame, strategy: str, column: str | None) -> None:
+    split = params(strategy, column)
+    added = rows.sample(300, replace=True, random_state=2).assign(house=lambda frame: frame["house"] + 10)
+    ids = [f"session-{place}" for place in range(300)]
+    kept = rows.drop(3)  # its row 3 was equal to another one
+    sides = {"train": set(kept.index[split_rows(kept, split)[0]]), "test": set(kept.index[split_rows(kept, split)[1]])}
+    for n_added in (40, 300):
+        table = pd.concat([rows, added.head(n_added)], ignore_index=True).drop([3, 104])
+        train, test = split_apart(table, split, 100, ids[:n_added])
+        assert sorted([*train, *test]) == list(range(98 + n_added))
+        found = {"train": set(table.index[train]), "test": set(table.index[test])}
+        assert all(sides[name] <= found[name] for name in sides)
+        drawn = [place for place in found["test"] if place >= 100]
+        assert 0.1 < len(drawn) / n_added < 0.4
+        if strategy == "group":
+            assert not set(table["house"].iloc[train]) & set(table["house"].iloc[test])
+        sides = found
+    assert [list(side) for side in split_apart(rows, split, 100, [])] == [
+        list(side) for side in split_rows(rows, split)
+    ]
+
+
+def test_added_predictions_are_split_by_time_like_all_rows(rows: pd.DataFrame) -> None:
+    split = params("time", "day")
+    train, test = split_apart(rows, split, 60, [str(place) for place in range(40)])
+    assert (list(train), list(test)) == tuple(map(list, split_rows(rows, split)))

@@ -17,7 +17,7 @@ from pipeline.paths import DATA_PROFILE, SCALER, TEST_TABLE, TRAIN_TABLE, sweep_
 from pipeline.prepare.contract import check_contract, select_columns
 from pipeline.prepare.duplicates import duplicated
 from pipeline.prepare.read_table import read_table
-from pipeline.split import split_rows
+from pipeline.prepare.recorded_rows import recorded_rows, split_apart
 
 if TYPE_CHECKING:
     from sklearn.preprocessing import StandardScaler
@@ -50,6 +50,7 @@ def prepare(params: DatasetParams, folder: Path) -> dict[str, Any]:
     source = folder / params.path
     table = read_table(source, params.categorical or [])
     n_raw, n_columns = table.shape
+    recorded = recorded_rows(source)
     # One table at a time is held, and no copy is made of one that stays as it is.
     if params.drop_duplicates:
         table = _without(table, duplicated(table))
@@ -61,7 +62,7 @@ def prepare(params: DatasetParams, folder: Path) -> dict[str, Any]:
         f"prepare: dropped {n_raw - n_distinct:,} exact duplicates and {n_distinct - len(table):,} rows "
         f"without {params.target}"
     )
-    train_rows, test_rows = split_rows(table, params)
+    train_rows, test_rows = split_apart(table, params, n_raw - len(recorded.ids), recorded.ids)
     described = {str(name): _describe(table[name]) for name in table.columns}
     train, test = table.iloc[train_rows], table.iloc[test_rows]
     del table
@@ -84,7 +85,7 @@ def prepare(params: DatasetParams, folder: Path) -> dict[str, Any]:
         },
         "columns": described,
         "scaler": _numbers(scaler),
-        "sha256": {"raw": sha256(source)},
+        "sha256": {"raw": sha256(source)} | ({"own": recorded.own_sha256} if recorded.own_sha256 else {}),
     }
     _write(folder, train, test, scaler, profile)
     print(f"prepare: {len(train):,} training and {len(test):,} test rows in {TRAIN_TABLE.parent}")

@@ -17,7 +17,7 @@ from pipeline.params import GateParams
 from pipeline.register.candidate import Candidate, find_candidate
 from pipeline.register.comparison_table import conditions, summary, table
 from pipeline.register.rivals import compare
-from pipeline.register.tested_rows import table_hashes, tested_rows
+from pipeline.register.tested_rows import may_know, tested_rows
 from pipeline.serve.raw_rows import RawRowsModel
 from pipeline.task import Label, Task
 
@@ -109,7 +109,7 @@ def judge(
     if found.same:
         failed = [f"predicts exactly what {name} predicts of all {len(rows):,} test rows"]
         below = [("FAILED", f"the candidate {failed[0]}")]
-    if table_hashes(client, rival.run_id).get("train") != table_hashes(client, candidate.run_id).get("train"):
+    if may_know(client, rival.run_id, candidate.run_id):
         note = f"{name} was trained on another table: some of these test rows may be among its training rows, "
         below.append(("note", note + "which makes it look better here than it is"))
     words = failed or [rule.text for rule in rules]

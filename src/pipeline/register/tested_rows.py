@@ -10,6 +10,7 @@ from pipeline.paths import TEST_TABLE
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 
 def table_hashes(client: "MlflowClient", run_id: str) -> dict[str, str]:
@@ -17,6 +18,36 @@ def table_hashes(client: "MlflowClient", run_id: str) -> dict[str, str]:
     inputs = client.get_run(run_id).inputs
     found = [{tag.key: tag.value for tag in entry.tags} for entry in (inputs.dataset_inputs if inputs else [])]
     return {tags.get("mlflow.data.context", ""): tags["sha256"] for tags in found if "sha256" in tags}
+
+
+def may_know(client: "MlflowClient", run_id: str, tested_run_id: str) -> bool:
+    """Return whether rows that a run was tested on may be among those that another run was trained on.
+
+    They are not where both were trained on the same table; or on tables split alike whose own rows are the same,
+    with recorded predictions below them: then no row changes sides (`pipeline.prepare.recorded_rows`).
+
+    Parameters
+    ----------
+    client : MlflowClient
+    run_id : str
+        Of the run that was trained.
+    tested_run_id : str
+        Of the one that was tested.
+    """
+    if table_hashes(client, run_id).get("train") == table_hashes(client, tested_run_id).get("train"):
+        return False
+    run, tested = client.get_run(run_id), client.get_run(tested_run_id)
+    if run.data.tags.get("data_sha256") == tested.data.tags.get("data_sha256"):
+        return True  # the same rows, divided otherwise
+    divided = _own_rows(run)
+    return divided != _own_rows(tested) or divided.get("dataset.split.strategy") == "time"
+
+
+def _own_rows(run: "Run") -> dict[str, str | None]:
+    """Return what decides where a table's own rows go: their file's SHA-256, and the settings of stage prepare."""
+    settings = {name: value for name, value in run.data.params.items() if name.startswith("dataset.")}
+    tags = run.data.tags
+    return settings | {"dataset.path": tags.get("own_data_sha256", tags.get("data_sha256"))}
 
 
 def tested_rows(client: "MlflowClient", run_id: str, folder: Path, missed: str, otherwise: str) -> "pd.DataFrame":

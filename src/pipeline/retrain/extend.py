@@ -6,7 +6,9 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.errors import PipelineError
+from pipeline.files import sha256
 from pipeline.params import DatasetParams
+from pipeline.prepare.recorded_rows import RecordedRows
 from pipeline.raw_columns import as_text
 from pipeline.retrain.appended import appended
 from pipeline.retrain.extended import Extended, place_of, read_extended, write_extended
@@ -62,12 +64,14 @@ def extend(params: DatasetParams, folder: Path, recorded: pd.DataFrame, labels: 
     """
     place = place_of(folder, params.path)
     texts = params.categorical or []
-    table = read_extended(folder / params.path, texts).own
-    earlier = read_extended(folder / place, texts) if (folder / place).exists() else Extended(table, [])
-    _check_known(labels, {*recorded[ID], *earlier.ids})
+    source = read_extended(folder / params.path, texts)
+    table = source.own
+    own_sha256 = source.recorded.own_sha256 or sha256(folder / params.path)
+    earlier = read_extended(folder / place, texts).predictions if (folder / place).exists() else table.iloc[:0]
+    _check_known(labels, {*recorded[ID], *earlier.index})
     _check_labels(labels[params.target], table, params)
     joined = recorded[recorded[ID].isin(labels.index)].set_index(ID)
-    kept = earlier.predictions.drop(index=joined.index, errors="ignore")
+    kept = earlier.drop(index=joined.index, errors="ignore")
     ids = [*kept.index, *joined.index]
     if len(ids) < FEWEST_ROWS:
         raise PipelineError(
@@ -92,8 +96,8 @@ def extend(params: DatasetParams, folder: Path, recorded: pd.DataFrame, labels: 
     for name, column in table.items():
         as_texts = name in texts or (name == params.target and params.task == "classification")
         columns[name] = appended(appended(column, kept[name], as_texts), fresh[name], as_texts)
-    write_extended(folder / place, Extended(pd.DataFrame(columns, copy=False), ids))
-    return Extension(place, len(table), len(ids), len(set(ids).difference(earlier.ids)), unused)
+    write_extended(folder / place, Extended(pd.DataFrame(columns, copy=False), RecordedRows(ids, own_sha256)))
+    return Extension(place, len(table), len(ids), len(set(ids).difference(earlier.index)), unused)
 
 
 def _check_known(labels: pd.DataFrame, known: set[str]) -> None:

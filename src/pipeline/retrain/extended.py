@@ -1,6 +1,5 @@
 """The table of dataset.path with labelled predictions below its rows, in a file of its own beside it."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +8,9 @@ import pandas as pd
 from pipeline.errors import PipelineError
 from pipeline.files import replacing
 from pipeline.prepare.read_table import read_table
+from pipeline.prepare.recorded_rows import RecordedRows, recorded_rows
 from pipeline.scaffold.new_pipeline import ENDING
 
-IDS = b"recorded_predictions"  # in the Parquet file's metadata: of which predictions its last rows are
 ADDED = "+recorded.parquet"
 
 
@@ -22,22 +21,22 @@ class Extended:
     Attributes
     ----------
     rows : DataFrame, shape (n_rows, n_columns)
-    ids : list of str
-        Of the predictions in the last ``len(ids)`` rows; empty of a table without any.
+    recorded : RecordedRows
+        Of its last ``len(recorded.ids)`` rows.
     """
 
     rows: pd.DataFrame
-    ids: list[str]
+    recorded: RecordedRows
 
     @property
     def own(self) -> pd.DataFrame:
         """The rows that are no predictions."""
-        return self.rows.iloc[: len(self.rows) - len(self.ids)]
+        return self.rows.iloc[: len(self.rows) - len(self.recorded.ids)]
 
     @property
     def predictions(self) -> pd.DataFrame:
         """The rows that are, by their ids."""
-        return self.rows.iloc[len(self.rows) - len(self.ids) :].set_axis(self.ids)
+        return self.rows.iloc[len(self.rows) - len(self.recorded.ids) :].set_axis(list(self.recorded.ids))
 
 
 def read_extended(path: Path, text_columns: list[str]) -> Extended:
@@ -48,19 +47,7 @@ def read_extended(path: Path, text_columns: list[str]) -> Extended:
     TableError
         When there is no such table, or it is broken.
     """
-    return Extended(read_table(path, text_columns), ids_in(path) or [])
-
-
-def ids_in(path: Path) -> list[str] | None:
-    """Return the ids of the predictions that a file holds; None of one that was not written here."""
-    from pyarrow import ArrowInvalid
-    from pyarrow.parquet import read_schema
-
-    try:
-        metadata = read_schema(path).metadata or {}
-    except (FileNotFoundError, ArrowInvalid):  # such as of a CSV
-        return None
-    return list(json.loads(metadata[IDS])) if IDS in metadata else None
+    return Extended(read_table(path, text_columns), recorded_rows(path))
 
 
 def place_of(folder: Path, path: str) -> str:
@@ -71,10 +58,10 @@ def place_of(folder: Path, path: str) -> str:
     PipelineError
         When another file lies there.
     """
-    if ids_in(folder / path) is not None:
+    if recorded_rows(folder / path).ids:
         return path
     place = Path(path).with_name(ENDING.sub("", Path(path).name) + ADDED)
-    if (folder / place).exists() and ids_in(folder / place) is None:
+    if (folder / place).exists() and not recorded_rows(folder / place).ids:
         raise PipelineError(
             f"{place} is where recorded predictions would be added to the rows of {path}, and it is another file",
             "move or rename it",
@@ -97,6 +84,6 @@ def write_extended(path: Path, extended: Extended) -> None:
         table = pa.Table.from_pandas(extended.rows, preserve_index=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise PipelineError(f"the rows cannot be written to {path}: {error}", "give each column one type") from None
-    metadata = (table.schema.metadata or {}) | {IDS: json.dumps(extended.ids).encode()}
+    metadata = (table.schema.metadata or {}) | extended.recorded.metadata()
     with replacing(path) as written:
         parquet.write_table(table.replace_schema_metadata(metadata), written)

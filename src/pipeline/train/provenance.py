@@ -25,6 +25,7 @@ REQUIREMENTS = Path(__file__).parents[3] / "requirements.txt"
 # What stages write themselves: a difference there does not make the code or the data another.
 OUTPUTS = (":(exclude,glob)**/mlartifacts/**", ":(exclude,glob)**/dvc.lock")
 LONGEST_LIST = 250  # characters of a list that is a parameter of a run
+HASH_TAGS = {"data_sha256": "raw", "own_data_sha256": "own"}  # of a table with recorded predictions there are both
 DVC_VARIABLES = ("DVC_STAGE", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV")
 
 
@@ -56,7 +57,7 @@ def provenance_of(folder: Path, params: Params, tables: Tables) -> Provenance:
     """Work out where a training in `folder` comes from."""
     hashes = tables.profile["sha256"]
     return Provenance(
-        tags={"data_sha256": hashes["raw"], **git_tags(folder), **dvc_tags()},
+        tags={tag: hashes[name] for tag, name in HASH_TAGS.items() if name in hashes} | git_tags(folder) | dvc_tags(),
         settings=params.model_dump(by_alias=True),
         inputs=[
             dataset_input(telling, tables.profile["rows"][context], context, hashes[context], params.dataset)
