@@ -13,7 +13,7 @@ from pipeline.params import DatasetParams, SplitParams
 from pipeline.raw_columns import as_text
 from pipeline.split import Rows, groups_of, split_rows
 
-KEY = b"recorded_predictions"  # of a Parquet file's metadata
+KEY = b"recorded_rows"  # of a Parquet file's metadata
 
 
 @dataclass(frozen=True)
