@@ -1,11 +1,15 @@
 import json
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.errors import PipelineError
 from pipeline.features import FeatureTransformer, feature_name
+from pipeline.params import NeighborsParams
 
 
 @pytest.fixture
@@ -78,3 +82,27 @@ def test_a_number_beyond_32_bits_is_missing_in_a_request() -> None:
     transformer = FeatureTransformer.fit(rows, {"double": "2 * size"})
     features = transformer.transform(pd.DataFrame({"size": [1e39, -np.inf, 3.0]}))
     assert features["size"].isna().tolist() == features["double"].isna().tolist() == [True, True, False]
+
+
+@settings(deadline=None, derandomize=True)
+@given(
+    st.lists(
+        st.tuples(
+            st.none() | st.floats(allow_nan=False, allow_infinity=False),
+            st.none() | st.booleans(),
+            st.none() | st.sampled_from(["INLAND", "10001", "10001.0", "10001.00", "", ".0", "elsewhere"]),
+        ),
+        min_size=1,
+    )
+)
+def test_values_have_the_features_of_their_table(values: list[tuple[Any, Any, Any]]) -> None:
+    rows = pd.DataFrame({"size": [1.0, 2.5, -3.0], "garden": [True, False, True], "place": ["INLAND", "10001", ""]})
+    transformer = FeatureTransformer.fit(rows, {"root": "sqrt(size)", "both": "size * size"})
+    near = transformer.neighborhood(NeighborsParams(k=2, by=["size", "both"], means=["root"]), ["y"])
+    transformer = transformer.with_neighbors(transformer.transform(rows), np.arange(3.0), near)
+    columns = dict(zip(rows.columns, map(list, zip(*values, strict=True)), strict=True))
+    names = transformer.feature_names[::-1]
+    table = pd.DataFrame({name: pd.Series(column, dtype=object) for name, column in columns.items()})
+    found = transformer.of_values(columns, names)
+    assert (found.dtype, found.flags.f_contiguous) == (np.float32, True)
+    np.testing.assert_array_equal(found, transformer.transform(table.astype({"size": float}), only=names))

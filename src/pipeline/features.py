@@ -7,7 +7,7 @@ from the same code.
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,13 +20,15 @@ from numpy.typing import NDArray
 from pipeline.errors import PipelineError
 from pipeline.expressions import columns_of, compute, parse
 from pipeline.flux import FLUX_FEATURES, flux_columns, flux_features
-from pipeline.neighbors import NEIGHBORS_FILE, Neighborhood, Neighbors
-from pipeline.raw_columns import Kind, as_numbers, as_text, kind_of
+from pipeline.neighbors import NEIGHBORS_FILE, Matrix, Neighborhood, Neighbors
+from pipeline.raw_columns import Kind, as_numbers, as_text, kind_of, without_too_large
 
 if TYPE_CHECKING:
     from pipeline.params import DatasetParams, NeighborsParams
 
 FEATURES_FILE = "features.json"  # in a logged model
+SUFFIX = ".0"  # a server that met a missing value beside whole numbers sends 10001 as the text 10001.0
+Column = NDArray[np.float32]
 
 
 def non_features(table: pd.DataFrame, params: "DatasetParams") -> list[str]:
@@ -189,20 +191,53 @@ class FeatureTransformer:
             As XGBoost computes. Missing numbers stay missing (NaN), which it handles itself.
         """
         numbers = {name: as_numbers(rows[name], kind) for name, kind in self.kinds.items() if kind != "text"}
+        indicators = (_indicators(as_text(rows[name]), values) for name, values in self.categories.items())
+        names = self.feature_names if only is None else list(only)
+        return pd.DataFrame(self._matrix(numbers, indicators, names), rows.index, names, copy=False)
+
+    def of_values(self, columns: Mapping[str, Sequence[Any]], only: Sequence[str]) -> Matrix:
+        """Compute the features of raw rows whose values are known to be right, without pandas, which takes longer.
+
+        Parameters
+        ----------
+        columns : mapping of str to sequence, length n_rows
+            The columns of `kinds`: float, bool or str, or None where a value is missing.
+        only : sequence of str
+            The features wanted.
+
+        Returns
+        -------
+        array of float32, shape (n_rows, n_features)
+            What `transform` gives for a table of these values.
+        """
+        numbers = {
+            name: without_too_large(np.array(columns[name], dtype=np.float64))  # None becomes NaN
+            for name, kind in self.kinds.items()
+            if kind != "text"
+        }
+        indicators = (_indicators_of_values(columns[name], values) for name, values in self.categories.items())
+        return self._matrix(numbers, indicators, only)
+
+    def _matrix(
+        self, numbers: dict[str, NDArray[np.float64]], indicators: Iterable[list[Column]], only: Sequence[str]
+    ) -> Matrix:
+        """Return features of raw numbers and of the 0 and 1 of each text column's categories, column after column."""
         columns = [numbers[name].astype(np.float32) for name in self.numbers]
         columns += [compute(parse(name, formula), numbers).astype(np.float32) for name, formula in self.derived.items()]
         if self.flux:
             columns += list(flux_features(np.column_stack([numbers[name] for name in self.flux_columns])).T)
-        for name, values in self.categories.items():
-            texts = as_text(rows[name])
-            # A server that met a missing value beside whole numbers sends 10001 as the text 10001.0.
-            texts = texts.where(texts.isin(values), texts.str.removesuffix(".0"))
-            columns += [np.asarray(texts == category, dtype=np.float32) for category in values]
-        names = self.feature_names
-        features = pd.DataFrame(dict(zip(names, columns, strict=False)), index=rows.index, copy=False)
-        if self.neighbors and (only is None or set(only) & set(self.neighbor_names)):
-            features[self.neighbor_names] = self.neighbors.transform(features)
-        return features if only is None else features[list(only)]
+        for of_column in indicators:
+            columns += of_column
+        found = dict(zip(self.feature_names, columns, strict=False))
+        n_rows = len(columns[0])
+        del columns
+        if self.neighbors and set(only) & set(self.neighbor_names):
+            near = self.neighbors.transform(np.column_stack([found[name] for name in self.neighbors.by]))
+            found |= dict(zip(self.neighbor_names, near.T, strict=True))
+        matrix = np.empty((n_rows, len(only)), dtype=np.float32, order="F")
+        for place, name in enumerate(only):
+            matrix[:, place] = found.pop(name)  # so that all of it is in memory once
+        return matrix
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -214,6 +249,21 @@ class FeatureTransformer:
     def to_dict(self) -> dict[str, Any]:
         """Return all that was fitted, as plain values for JSON; neighbours are stored as arrays of their own."""
         return {"kinds": self.kinds, "categories": self.categories, "derived": self.derived, "flux": self.flux}
+
+
+def _indicators(texts: pd.Series, categories: list[str]) -> list[Column]:
+    """Return for each category where it is, as 0 and 1."""
+    texts = texts.where(texts.isin(categories), texts.str.removesuffix(SUFFIX))
+    return [np.asarray(texts == category, dtype=np.float32) for category in categories]
+
+
+def _indicators_of_values(values: Sequence[str | None], categories: list[str]) -> list[Column]:
+    places = {category: place for place, category in enumerate(categories)}
+    found = [
+        places.get(value, places.get(value.removesuffix(SUFFIX), -1)) if value is not None else -1 for value in values
+    ]
+    indicators = np.array(found)[:, None] == np.arange(len(categories))
+    return list(indicators.T.astype(np.float32))
 
 
 def _check_derived(name: str, formula: str, kinds: dict[str, Kind]) -> None:

@@ -114,25 +114,25 @@ class Neighbors:
         order = order[~np.isnan(places[order]).any(axis=1)]
         return cls(what.k, what.by, what.names, places[order], values[order])
 
-    def transform(self, X: pd.DataFrame) -> Matrix:
+    def transform(self, places: Matrix) -> Matrix:
         """Compute the features of rows that are not among the training rows.
 
         Parameters
         ----------
-        X : DataFrame of float32, shape (n_rows, n_features)
-            With the columns of `by`.
+        places : array of float32, shape (n_rows, len(by))
+            The rows' values of `by`.
 
         Returns
         -------
         array of float32, shape (n_rows, n_values + 1)
-            The means, and the distance to the farthest of the neighbours; NaN for rows that lack a column of `by`.
+            The means, and the distance to the farthest of the neighbours; NaN for rows that lack a value.
         """
-        out = np.full((len(X), self.values.shape[1] + 1), np.nan, dtype=np.float32)
-        for start in range(0, len(X), CHUNK):
-            places = X[self.by].iloc[start : start + CHUNK].to_numpy(np.float32)
-            known = np.flatnonzero(~np.isnan(places).any(axis=1))
+        out = np.full((len(places), self.values.shape[1] + 1), np.nan, dtype=np.float32)
+        for start in range(0, len(places), CHUNK):
+            chunk = places[start : start + CHUNK]
+            known = np.flatnonzero(~np.isnan(chunk).any(axis=1))
             if len(known) and len(self.places):
-                out[start + known] = self._of_places(places[known])
+                out[start + known] = self._of_places(chunk[known])
         return out
 
     def _of_places(self, places: Matrix) -> Matrix:
@@ -217,7 +217,8 @@ def out_of_fold(
     """
     out = np.full((len(X), len(what.names)), np.nan, dtype=np.float32)
     for others, rows in folds:
-        out[rows] = Neighbors.fit(X.iloc[others], y[others], what).transform(X.iloc[rows])
+        near = Neighbors.fit(X.iloc[others], y[others], what)
+        out[rows] = near.transform(X[what.by].iloc[rows].to_numpy())
     return out
 
 

@@ -44,7 +44,11 @@ def as_numbers(column: pd.Series, kind: Kind) -> NDArray[np.float64]:
             raise ValueError(f"column {column.name!r} holds {wrong.iloc[0]!r}, which is neither true nor false")
         column = known
     values = np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
-    # What is infinite in the models' 32 bits is missing, as it is in derived columns; stage prepare refuses it.
+    return without_too_large(values)
+
+
+def without_too_large(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return values with NaN for what is infinite in the models' 32 bits, as in derived columns; prepare refuses it."""
     too_large = np.abs(values) > LARGEST
     return np.where(too_large, np.nan, values) if too_large.any() else values
 

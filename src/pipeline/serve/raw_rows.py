@@ -62,15 +62,31 @@ class RawRowsModel:
             In a regression the target, in its unit; in a classification the column ``prediction``, the most probable
             label, and a column ``probability_<label>`` for each.
         """
-        features: Any = self.transformer.transform(model_input, only=self.feature_names)
-        if hasattr(self.model, "get_booster"):  # XGBoost takes longer to read a DataFrame than to answer a row
-            features = features.to_numpy()
+        answers = self.answer(self.transformer.transform(model_input, only=self.feature_names).to_numpy())
         if self.labels is None:
-            return np.asarray(self.model.predict(features), dtype=np.float64)
-        probabilities = np.asarray(self.model.predict_proba(features), dtype=np.float64)
-        predicted = [self.labels[place] for place in probabilities.argmax(axis=1)]
-        columns = {f"{PROBABILITY}{label}": probabilities[:, place] for place, label in enumerate(self.labels)}
+            return answers
+        predicted = [self.labels[place] for place in answers.argmax(axis=1)]
+        columns = {f"{PROBABILITY}{label}": answers[:, place] for place, label in enumerate(self.labels)}
         return pd.DataFrame({"prediction": predicted, **columns}, index=model_input.index)
+
+    def answer(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Predict from features.
+
+        Parameters
+        ----------
+        features : array of float32, shape (n_rows, n_features)
+            Those of `feature_names`.
+
+        Returns
+        -------
+        array of float64, shape (n_rows,) or (n_rows, n_labels)
+            In a regression the target, in a classification the probability of each label.
+        """
+        X: Any = features
+        if not hasattr(self.model, "get_booster"):  # XGBoost takes longer to read a DataFrame than to answer a row
+            X = pd.DataFrame(features, columns=self.feature_names, copy=False)
+        found = self.model.predict(X) if self.labels is None else self.model.predict_proba(X)
+        return np.asarray(found, dtype=np.float64)
 
 
 def _check(path: Path, expected_sha256: str | None) -> None:

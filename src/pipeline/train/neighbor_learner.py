@@ -55,7 +55,7 @@ class NeighborLearner:
     def of_fold(self, train: Rows, valid: Rows) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Return the features of a fold's training rows, out of fold again, and of its validation rows."""
         near = Neighbors.fit(self.X.iloc[train], self.y[train], self.what)
-        return self._out_of_fold(train), self._table(near.transform(self.X.iloc[valid]), valid)
+        return self._out_of_fold(train), self._table(near.transform(self.X[near.by].iloc[valid].to_numpy()), valid)
 
     def _out_of_fold(self, rows: Rows) -> pd.DataFrame:
         # One fold less than over all rows: a fold's own training rows may be too few, or of too few groups, for more.

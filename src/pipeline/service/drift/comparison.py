@@ -13,10 +13,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.raw_columns import as_numbers
+from pipeline.raw_columns import without_too_large
 from pipeline.service.drift.window import Rows
 from pipeline.service.models.served import ServedModel
 from pipeline.train.reference_profile import bins_of, flux_names
@@ -131,9 +130,10 @@ class Comparer:
     def _flux(self, rows: Rows) -> Values:
         new = [place for place, name in enumerate(rows.ids) if name not in self._curves]
         if new:
-            columns = {name: np.array(rows.column(name), dtype=object)[new] for name in self._transformer.kinds}
-            features = self._transformer.transform(pd.DataFrame(columns), only=flux_names(self._transformer))
-            self._curves |= {rows.ids[place]: row for place, row in zip(new, features.to_numpy(), strict=True)}
+            values = {name: rows.column(name) for name in self._transformer.kinds}
+            columns = {name: [column[place] for place in new] for name, column in values.items()}
+            features = self._transformer.of_values(columns, flux_names(self._transformer))
+            self._curves |= {rows.ids[place]: row for place, row in zip(new, features, strict=True)}
         self._curves = {name: self._curves[name] for name in rows.ids}
         return np.array(list(self._curves.values()), dtype=np.float64)
 
@@ -226,4 +226,4 @@ def _chi2(counts: NDArray[Any]) -> tuple[float, float]:
 
 def _numbers(values: Sequence[Any]) -> Values:
     """Return numbers as the model sees them: NaN where one is missing or too large for it."""
-    return as_numbers(pd.Series(np.array(values, dtype=np.float64)), "number")
+    return without_too_large(np.array(values, dtype=np.float64))

@@ -8,8 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
-from pipeline.expressions import LARGEST
-from pipeline.raw_columns import Kind, as_text
+from pipeline.raw_columns import Kind, without_too_large
 from pipeline.service.answered import Columns, Outputs
 
 if TYPE_CHECKING:
@@ -58,14 +57,14 @@ class Engine:
         """
         if self.is_quick(n_rows):
             return self.by_graph(columns)
-        return self.by_model(table(columns, self.raw.transformer.kinds))
+        return self.by_model(columns)
 
-    def by_model(self, rows: pd.DataFrame) -> Outputs:
+    def by_model(self, columns: Columns) -> Outputs:
         """Answer by the logged model."""
-        answer = self.raw.predict(rows)
-        if isinstance(answer, pd.DataFrame):
-            return Outputs(answer["prediction"].tolist(), answer.iloc[:, 1:].to_numpy().tolist())
-        return Outputs(answer.tolist())
+        answers, labels = self.raw.answer(features_of(self.raw, columns)), self.raw.labels
+        if labels is None:
+            return Outputs(answers.tolist())
+        return Outputs([labels[place] for place in answers.argmax(axis=1)], answers.tolist())
 
     def by_graph(self, columns: Columns) -> Outputs:
         """Answer by the ONNX graph."""
@@ -113,7 +112,8 @@ def engine(raw: "RawRowsModel", graph: bytes | None, rows: pd.DataFrame) -> Engi
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     made = Engine(raw, session, input_names(raw.transformer))
-    _check_agree(made.by_graph(columns_of(rows, raw.transformer)), made.by_model(rows))
+    columns = columns_of(rows, raw.transformer)
+    _check_agree(made.by_graph(columns), made.by_model(columns))
     return made
 
 
@@ -131,23 +131,13 @@ def columns_of(rows: pd.DataFrame, transformer: "FeatureTransformer") -> Columns
     }
 
 
-def table(columns: Columns, kinds: dict[str, Kind]) -> pd.DataFrame:
-    """Return validated values as a table of the types that training saw."""
-    made: dict[str, Any] = {}
-    for column, kind in kinds.items():
-        values = columns[column]
-        made[column] = _numbers(values) if kind != "text" else as_text(pd.Series(values, dtype=object))
-    return pd.DataFrame(made, copy=False)
-
-
-def _numbers(values: list[Any]) -> NDArray[np.float64]:
-    return np.array(values, dtype=np.float64)  # None becomes NaN, true 1
+def features_of(raw: "RawRowsModel", columns: Columns) -> NDArray[np.float32]:
+    """Return the features of validated values that the model takes, shape (n_rows, n_features)."""
+    return raw.transformer.of_values(columns, raw.feature_names)
 
 
 def _fed(values: list[Any], kind: Kind) -> NDArray[Any]:
     """Return a column as an input of the graph, shape (n_rows, 1)."""
     if kind == "text":
         return np.array(["" if value is None else value for value in values], dtype=object)[:, None]
-    numbers = _numbers(values)
-    numbers[np.abs(numbers) > LARGEST] = np.nan
-    return numbers[:, None]
+    return without_too_large(np.array(values, dtype=np.float64))[:, None]  # None becomes NaN, true 1

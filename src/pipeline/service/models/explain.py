@@ -4,7 +4,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from pipeline.service.answered import Columns
-from pipeline.service.models.engine import table
+from pipeline.service.models.engine import features_of
 from pipeline.service.models.served import ServedModel
 
 if TYPE_CHECKING:
@@ -77,4 +77,6 @@ def warm(model: ServedModel) -> None:
 
 
 def _features(model: ServedModel, columns: Columns) -> "pd.DataFrame":
-    return model.raw.transformer.transform(table(columns, model.kinds), only=model.raw.feature_names)
+    import pandas as pd
+
+    return pd.DataFrame(features_of(model.raw, columns), columns=model.raw.feature_names, copy=False)
