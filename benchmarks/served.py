@@ -52,11 +52,15 @@ def copied(repository: Path, folder: Path) -> Subject:
 
     from pipeline.params_file import load_params
     from pipeline.paths import EXPORTS, TEST_TABLE
+    from pipeline.service.settings import PREFIXES
     from pipeline.store.database import LocalStore
     from pipeline.store.relocate import relocate
 
     if not (repository / EXPORTS / "latest").exists():
-        raise SystemExit(f"{repository} has no model in Production: run `make repro` there, or name another repository")
+        raise SystemExit(
+            f"{repository} has no model in Production: there, `make repro && python src/model_register.py --stage "
+            "Production`; or name another repository"
+        )
     store = LocalStore(folder / "mlruns/mlflow.db")
     shutil.copytree(repository / "mlruns", store.home)
     shutil.copytree(repository / EXPORTS, folder / EXPORTS, symlinks=True)
@@ -68,9 +72,8 @@ def copied(repository: Path, folder: Path) -> Subject:
     params = load_params(folder / "params.yaml")
     table = pd.read_parquet(repository / TEST_TABLE).drop(columns=params.dataset.target)
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DVC_", "SERVICE_"))
-    } | {
+    of_others = ("MLFLOW_", "DVC_", *PREFIXES, "ENABLE_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(of_others)} | {
         "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}",
         "MLFLOW_TRACKING_URI": f"sqlite:///{store.database}",
         "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -22,7 +22,7 @@ def main() -> None:
     parser = arguments(__doc__, repeats=5)
     parser.add_argument("--seconds", type=float, default=5, metavar="S", help="of asking one server, once")
     parser.add_argument(
-        "--repository", type=Path, default=PROJECT, metavar="FOLDER", help="where `make repro` has been run"
+        "--repository", type=Path, default=PROJECT, metavar="FOLDER", help="with a version in Production"
     )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

@@ -165,7 +165,7 @@ def test_a_run_that_cannot_be_registered_leaves_the_registry_as_it_was(
         with pytest.raises(Exception, match=message) as raised:
             register(params, trained.folder, Request("Production", run_id))
         assert isinstance(raised.value, RegistryError) or run_id == empty
-    with pytest.raises(Exception, match=r"best_model_info.json does not exist(?s:.*)dvc repro -f -s model_train"):
+    with pytest.raises(Exception, match=r"best_model_info.json does not exist(?s:.*)write it with: dvc repro"):
         register(params, tmp_path)
     assert not client.search_registered_models(f"name = '{params.model_name}'")
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from conftest import Trained, enter, make_table, settle
@@ -21,13 +22,16 @@ from pipeline.params import DatasetParams
 from pipeline.params_file import load_params
 from pipeline.paths import TEST_TABLE, TRAIN_TABLE
 from pipeline.prepare.read_table import read_table
+from pipeline.raw_columns import kind_of
 from pipeline.register.stage import Request, register
 from pipeline.register.versions import in_stage
+from pipeline.retrain.drift import has_drifted
 from pipeline.retrain.extend import Extension, extend
 from pipeline.retrain.labels import read_labels
 from pipeline.retrain.pipeline_run import alone
 from pipeline.service.answered import Answered
 from pipeline.service.models.loading import in_registry, load
+from pipeline.service.recording.recorded import recorded
 from pipeline.service.recording.recorder import Recorder
 from pipeline.service.settings import load_settings
 from pipeline.store.database import LocalStore
@@ -166,6 +170,14 @@ def test_drift_and_labels_lead_to_a_new_model_that_the_gate_judges(
     assert read_table(EXTENDED).tail(200)["price"].tolist() == rows["price"].head(200).tolist()
 
 
+def test_a_version_that_has_answered_nothing_yet_is_not_judged(folder: Path) -> None:
+    record(asked(np.random.default_rng(2), drifted=True))
+    predictions = recorded(folder / PREDICTIONS, "small-model")
+    of_another = predictions.set_column(3, "model_version", pa.array([99] * N_ROWS)).drop_columns("input.rooms")
+    assert predictions.column_names[3] == "model_version"
+    assert not has_drifted(of_another, load_params().monitor, load_settings("small-model"))
+
+
 HOUSES = pd.DataFrame(
     {
         "id": [7, 8, 9],
@@ -206,7 +218,7 @@ def labels_of(n_rows: int, **columns: Any) -> pd.DataFrame:
 def test_predictions_are_added_once_and_labels_may_be_corrected(tmp_path: Path) -> None:
     HOUSES.to_csv(tmp_path / "houses.csv", index=False)
     first = extended(tmp_path, LISTED, labels_of(30, annotator="me", size=1))
-    assert first == Extension("houses+recorded.parquet", 3, 30, 30, ["size", "annotator"])
+    assert first == Extension("houses+recorded.parquet", 3, 30, 30, 0, ["size", "annotator"])
     table = read_table(tmp_path / first.path)
     assert list(table.columns) == list(HOUSES.columns)
     assert table.head(3)["zip"].tolist() == ["01", "02", "01"]
@@ -223,13 +235,21 @@ def test_predictions_are_added_once_and_labels_may_be_corrected(tmp_path: Path) 
     digest = sha256(tmp_path / first.path)
     assert extended(tmp_path, LISTED, labels_of(30)).n_new == 0
     again = LISTED.model_copy(update={"path": first.path})
-    assert extended(tmp_path, again, labels_of(30)) == Extension(first.path, 3, 30, 0, [])
+    assert extended(tmp_path, again, labels_of(30)) == Extension(first.path, 3, 30, 0, 0, [])
     assert sha256(tmp_path / first.path) == digest
-    corrected = labels_of(40).assign(price=lambda labels: labels["price"] + 1)
+    corrected = labels_of(40).assign(price=lambda labels: labels["price"] + 1)  # also of what is recorded no more
     more = extended(tmp_path, again, corrected, recorded_rows().tail(20))
     assert (more.n_own, more.n_predictions, more.n_new) == (3, 40, 10)
     prices = read_table(tmp_path / first.path)["price"].tolist()
-    assert prices == [1, 2, 3, *range(0, 200, 10), *range(201, 401, 10)]
+    assert prices == [1, 2, 3, *range(1, 401, 10)]
+
+
+def test_predictions_without_a_truth_value_are_left_out(tmp_path: Path) -> None:
+    HOUSES.to_csv(tmp_path / "houses.csv", index=False)
+    rows = recorded_rows().assign(**{"input.garden": [None, True, False, True] * 10})
+    found = extended(tmp_path, LISTED, labels_of(40), rows)
+    assert (found.n_predictions, found.n_left_out) == (30, 10)
+    assert kind_of(read_table(tmp_path / found.path)["garden"]) == "boolean"
 
 
 def test_a_split_by_time_takes_its_column_from_the_labels(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from pipeline.errors import PipelineError
 from pipeline.families import BACKGROUND_ROWS, names
 from pipeline.features import FeatureTransformer
 from pipeline.params import NeighborsParams
@@ -59,6 +60,12 @@ def served(name: str, task: Task, with_profile: bool = True) -> tuple[ServedMode
     made = engine(raw, graph.SerializeToString(), rows[200:230])
     model = ServedModel("small", 3, "r" * 32, "registry", name, raw, made, RowSchema.of(transformer), profile)
     return model, columns_of(rows[200 : 200 + N_EXPLAINED], transformer)
+
+
+def test_a_graph_that_cannot_be_loaded_is_told() -> None:
+    model, _ = served("xgboost", Task(None))
+    with pytest.raises(PipelineError, match="the ONNX graph cannot be loaded"):
+        engine(model.raw, b"no graph", raw_rows())
 
 
 def explained(answer: dict[str, Any], label: str | None) -> float:

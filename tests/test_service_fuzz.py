@@ -158,7 +158,7 @@ BROKEN = {
     "a header without a colon": (post(b"what is this"), 400),
     "a header with NUL": (post(b"X-Request-Key: a\0b"), 400),
     "a header that is not ASCII": (post(b"X-Request-Key: \xff\xe4", b"Content-Length: 2", body=b"{}"), 422),
-    "a key that is not ASCII": (post(b"X-API-Key: \xff", b"Content-Length: 0"), None),
+    "a key that is not ASCII": (post(line=b"POST /predict HTTP/1.1\r\nX-API-Key: \xff"), 401),
     "a length that is no number": (post(b"Content-Length: abc", body=b"{}"), 400),
     "a length in other digits": (post(b"Content-Length: \xb2", body=b"{}"), 400),
     "a negative length": (post(b"Content-Length: -5", body=b"{}"), 400),
@@ -175,9 +175,9 @@ BROKEN = {
     "a chunk that is no chunk": (post(CHUNKED, body=b"zz\r\n{}\r\n"), 400),
     "a chunk beyond 64 bits": (post(CHUNKED, body=b"f" * 40 + b"\r\n{}\r\n"), 400),
     "another transfer coding": (post(b"Transfer-Encoding: gzip", body=b"{}"), 400),
-    "a compressed body": (post(b"Content-Encoding: gzip", b"Content-Length: 2", body=b"{}"), None),
+    "a compressed body": (post(b"Content-Encoding: gzip", b"Content-Length: 2", body=b"{}"), 415),
     "HTTP/1.0": (post(b"Content-Length: 2", body=b"{}", line=b"POST /predict HTTP/1.0"), 422),
-    "a websocket": (post(b"Upgrade: websocket", b"Sec-WebSocket-Key: YQ==", line=b"GET /predict HTTP/1.1"), None),
+    "a websocket": (post(b"Upgrade: websocket", b"Sec-WebSocket-Key: YQ==", line=b"GET /predict HTTP/1.1"), 405),
 }  # fmt: skip
 
 
@@ -185,9 +185,7 @@ BROKEN = {
 def test_what_is_no_request_is_refused_and_the_service_goes_on(running: Running, name: str) -> None:
     sent, status = BROKEN[name]
     found = exchange(running, sent, then_closed=not sent)
-    if status is not None:
-        assert found.split(b" ")[1] == str(status).encode(), found[:300]
-    assert not found.startswith((b"HTTP/1.1 5", b"HTTP/1.0 5"))
+    assert found.split(b" ")[1:2] == [str(status).encode()] * (status is not None), found[:300]
     assert check_it_goes_on(running) == 200
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -28,7 +29,7 @@ from pipeline.service.answered import Answered, Columns, Outputs
 from pipeline.service.models.served import ServedModel
 from pipeline.service.recording import parquet_log, recorder
 from pipeline.service.recording.parquet_log import ParquetLog, merge_left
-from pipeline.service.recording.parts import parts_in, without_covered
+from pipeline.service.recording.parts import Part, parts_in, without_covered
 from pipeline.service.recording.record_table import table_of
 from pipeline.service.recording.recorded import recorded
 from pipeline.service.recording.recorder import Recorder
@@ -262,6 +263,29 @@ def test_merging_keeps_every_row_and_ends_at_a_size(
     first = read.filter(pa.compute.equal(read["model_version"], 1)).column("prediction_id").to_pylist()
     assert first == [one for ids in given for one in ids]
     assert read.num_rows == len(first) + sum(bool(ids) for ids in given)
+
+
+@pytest.mark.parametrize("sizes", [[1, 1, 1, 1, 95, 95, 1, 30, 30, 60, 1], [1] * 40])
+def test_a_merged_file_covers_nothing_that_it_does_not_hold(
+    tmp_path: Path, model: ServedModel, monkeypatch: pytest.MonkeyPatch, sizes: list[int]
+) -> None:
+    """By sizes a part may stay alone, and by a full disk several: what is merged across them would hide their rows."""
+    monkeypatch.setattr(parquet_log, "TOGETHER", 4)
+    monkeypatch.setattr(parquet_log, "GRACE", 0)
+    monkeypatch.setattr(parquet_log, "MAX_ROWS", 100)
+    merged, calls = parquet_log._merged, count()
+    failing = [1, 4] if max(sizes) == 1 else []
+    monkeypatch.setattr(parquet_log, "_merged", lambda *given: None if next(calls) in failing else merged(*given))
+    log = ParquetLog(tmp_path)
+    given = [[f"{part}.{row}" for row in range(size)] for part, size in enumerate(sizes)]
+    for ids in given:
+        append(log, model, ids)
+        log.merge(threading.Event())
+    expected = sorted(one for ids in given for one in ids)
+    assert sorted(ids_in(tmp_path)) == expected
+    monkeypatch.setattr(Part, "is_left", True)
+    merge_left(tmp_path, threading.Event())
+    assert sorted(ids_in(tmp_path)) == expected
 
 
 def test_a_kill_between_merging_and_cleaning_doubles_nothing(

@@ -52,7 +52,7 @@ def find_candidate(client: "MlflowClient", folder: Path, run_id: str | None) -> 
         When the run is not in the store, is deleted, is not FINISHED, or its model is missing or changed.
     """
     if run_id is None:
-        run_id = str(read_json(folder / BEST_MODEL_INFO, TRAIN, "mlflow_run_id")["mlflow_run_id"])
+        run_id = str(read_json(folder / BEST_MODEL_INFO, "dvc repro", "mlflow_run_id")["mlflow_run_id"])
         remedy = f"train anew: {TRAIN}"
     else:
         run_id, remedy = _whole(client, run_id), f"name the id of an experiment's run: {LOOK}"

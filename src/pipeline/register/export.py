@@ -15,7 +15,7 @@ from pipeline.files import read_json, replace_link, replacing_folder, sha256, wr
 from pipeline.logged_files import LOGGED_SHA256, logged_sha256
 from pipeline.paths import EXPORTS, checkout_of
 from pipeline.register.candidate import Candidate
-from pipeline.register.package import ONNX_FILE, ONNX_FOLDER, PACKAGED, TAG
+from pipeline.register.package import ONNX_FILE, ONNX_FOLDER, ONNX_SHA256, PACKAGED, TAG
 from pipeline.serve.raw_rows import RawRowsModel
 
 if TYPE_CHECKING:
@@ -145,10 +145,24 @@ def points_at(export: Path) -> bool:
 
 
 def fetch_onnx(client: "MlflowClient", run_id: str, folder: Path) -> None:
-    """Put the ONNX graph of a run, if it has one, into a folder."""
-    if client.get_run(run_id).data.tags.get(TAG) == PACKAGED:
-        with tempfile.TemporaryDirectory(dir=folder) as name:
-            Path(client.download_artifacts(run_id, f"{ONNX_FOLDER}/{ONNX_FILE}", name)).rename(folder / ONNX_FILE)
+    """Put the ONNX graph of a run, if it has one, into a folder.
+
+    Raises
+    ------
+    RegistryError
+        When it is not the one that was packaged.
+    """
+    tags = client.get_run(run_id).data.tags
+    if tags.get(TAG) != PACKAGED:
+        return
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        graph = Path(client.download_artifacts(run_id, f"{ONNX_FOLDER}/{ONNX_FILE}", name))
+        if sha256(graph) != tags.get(ONNX_SHA256, sha256(graph)):  # earlier runs have no such tag
+            raise RegistryError(
+                f"the ONNX graph of run {run_id} is not the one that was packaged (SHA-256 differs)",
+                "find out who writes to the store; restore a backup, or register another run",
+            )
+        graph.rename(folder / ONNX_FILE)
 
 
 def _check_same_run(export: Path, run_id: str) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
+from pipeline.files import sha256
 from pipeline.register.candidate import Candidate
 from pipeline.register.tested_rows import tested_rows
 from pipeline.serve.raw_rows import RawRowsModel
@@ -20,6 +21,7 @@ ONNX_FOLDER = "onnx_model"  # in a run's artifacts
 ONNX_FILE = "model.onnx"
 TAG = "onnx"  # of a run: "packaged", or why there is no graph
 PACKAGED = "packaged"
+ONNX_SHA256 = "onnx_sha256"  # tag of a run
 
 
 def package(client: "MlflowClient", candidate: Candidate, folder: Path) -> str:
@@ -73,6 +75,7 @@ def _package(client: "MlflowClient", candidate: Candidate, folder: Path) -> str:
             save_as_external_data=False,
             onnx_execution_providers=["CPUExecutionProvider"],
         )
+        client.set_tag(candidate.run_id, ONNX_SHA256, sha256(saved / ONNX_FILE))
         client.log_artifacts(candidate.run_id, str(saved), ONNX_FOLDER)
     for metric, value in {
         "onnx_row_ms": timing.row_ms,

@@ -71,9 +71,11 @@ def _target(client: "MlflowClient", name: str, current: "ModelVersion | None", t
         if current and int(current.version) in line:
             earlier = [one for one in earlier if line.index(one) < line.index(int(current.version))]
         if not earlier:
-            last = f"version {current.version}" if current else "none"
+            first = (
+                f"version {current.version} is the first of {name} that was" if current else f"no version of {name} is"
+            )
             raise RegistryError(
-                f"there is nothing further back: {last} is the first of {name} that was in Production",
+                f"there is nothing further back: {first} in Production",
                 f"name another that has been there: --rollback --to VERSION; look: {LOOK}",
             )
         return versions[earlier[-1]]

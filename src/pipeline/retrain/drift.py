@@ -78,7 +78,10 @@ def _newest(predictions: "pa.Table", model: ServedModel, n_rows: int) -> Answere
         pc.equal(predictions["model_version"], model.version), pc.equal(predictions["arm"], "production")
     )
     kept = predictions.filter(of_model)
-    kept = kept.slice(max(0, kept.num_rows - n_rows)).select(schema.names).cast(schema)
+    if kept.num_rows:
+        kept = kept.slice(max(0, kept.num_rows - n_rows)).select(schema.names).cast(schema)
+    else:  # perhaps no version before had all of its columns
+        kept = schema.empty_table()
     columns = {name: kept[INPUT + name].to_pylist() for name in model.kinds}
     probabilities = [kept[f"{PROBABILITY}{label}"].to_pylist() for label in model.labels or []]
     outputs = Outputs(kept["prediction"].to_pylist(), [list(row) for row in zip(*probabilities, strict=True)] or None)

@@ -9,7 +9,7 @@ from pipeline.errors import PipelineError
 from pipeline.files import sha256
 from pipeline.params import DatasetParams
 from pipeline.prepare.recorded_rows import RecordedRows
-from pipeline.raw_columns import as_text
+from pipeline.raw_columns import as_text, kind_of
 from pipeline.retrain.appended import appended
 from pipeline.retrain.extended import Extended, place_of, read_extended, write_extended
 from pipeline.retrain.labels import ID
@@ -27,8 +27,9 @@ class Extension:
     ----------
     path : str
         Of the extended table, as ``dataset.path`` takes it.
-    n_own, n_predictions, n_new : int
-        Rows of the table itself; labelled predictions below them; how many of these no earlier extension had.
+    n_own, n_predictions, n_new, n_left_out : int
+        Rows of the table itself; labelled predictions below them; how many of these no earlier extension had; and how
+        many are left out, as a truth value is missing: with gaps their column would become one of texts.
     unused : list of str
         Columns of labels and recorded inputs that the table does not take from there.
     """
@@ -37,14 +38,15 @@ class Extension:
     n_own: int
     n_predictions: int
     n_new: int
+    n_left_out: int
     unused: list[str]
 
 
 def extend(params: DatasetParams, folder: Path, recorded: pd.DataFrame, labels: pd.DataFrame) -> Extension:
     """Write the table of ``dataset.path`` with labelled predictions below its rows; that file stays as it is.
 
-    A prediction that an earlier extension holds is not added again: its row is made anew, or kept where the
-    prediction is no longer recorded.
+    A prediction that an earlier extension holds is not added again: its row is made anew, or kept, with what is its
+    label now, where the prediction is no longer recorded.
 
     Parameters
     ----------
@@ -71,15 +73,18 @@ def extend(params: DatasetParams, folder: Path, recorded: pd.DataFrame, labels: 
     _check_known(labels, {*recorded[ID], *earlier.index})
     _check_labels(labels[params.target], table, params)
     joined = recorded[recorded[ID].isin(labels.index)].set_index(ID)
-    kept = earlier.drop(index=joined.index, errors="ignore")
+    names = [name for name in joined.columns if name.startswith(INPUT) and name != INPUT + params.target]
+    inputs = joined[names].rename(columns=lambda name: name.removeprefix(INPUT))
+    truths = [name for name in inputs.columns.intersection(table.columns) if kind_of(table[name]) == "boolean"]
+    is_whole = inputs[truths].notna().all(axis=1)
+    joined, inputs = joined[is_whole], inputs[is_whole].astype(dict.fromkeys(truths, bool))
+    kept = _corrected(earlier.drop(index=joined.index, errors="ignore"), labels[params.target])
     ids = [*kept.index, *joined.index]
     if len(ids) < FEWEST_ROWS:
         raise PipelineError(
             f"{len(ids)} recorded predictions have a label, fewer than {FEWEST_ROWS}: too few to retrain for",
             "label more of them",
         )
-    names = [name for name in joined.columns if name.startswith(INPUT) and name != INPUT + params.target]
-    inputs = joined[names].rename(columns=lambda name: name.removeprefix(INPUT))
     if inputs.columns.intersection(table.columns).empty:
         raise PipelineError(
             f"{params.path} has none of the recorded inputs: {', '.join(inputs.columns[:20])}",
@@ -97,7 +102,16 @@ def extend(params: DatasetParams, folder: Path, recorded: pd.DataFrame, labels: 
         as_texts = name in texts or (name == params.target and params.task == "classification")
         columns[name] = appended(appended(column, kept[name], as_texts), fresh[name], as_texts)
     write_extended(folder / place, Extended(pd.DataFrame(columns, copy=False), RecordedRows(ids, own_sha256)))
-    return Extension(place, len(table), len(ids), len(set(ids).difference(earlier.index)), unused)
+    return Extension(
+        place, len(table), len(ids), len(set(ids).difference(earlier.index)), int((~is_whole).sum()), unused
+    )
+
+
+def _corrected(kept: pd.DataFrame, labels: pd.Series) -> pd.DataFrame:
+    """Return rows of an earlier extension with the labels of now, where there are any."""
+    now = labels[labels.index.isin(kept.index)]
+    before = kept[labels.name].drop(index=now.index)
+    return kept.assign(**{str(labels.name): pd.concat([before, now]).reindex(kept.index)}) if len(now) else kept
 
 
 def _check_known(labels: pd.DataFrame, known: set[str]) -> None:

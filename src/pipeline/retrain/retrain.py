@@ -53,6 +53,10 @@ def _retrain(params: Params, folder: Path, labels: Path, if_drifted: bool, lock:
     print(
         f"retrain: {len(rows):,} predictions recorded, {n_labelled:,} with a label, {len(rows) - n_labelled:,} without"
     )
+    if extension.n_left_out:
+        print(
+            f"retrain: left out, as a truth value is missing that the table has in all rows: {extension.n_left_out:,}"
+        )
     if extension.unused:
         print(
             f"retrain: not used, as the table has no such column, or as the recorded value counts: "

@@ -28,7 +28,7 @@ class Outputs:
     @property
     def confidences(self) -> list[float] | None:
         """The probability of each predicted label in percent, 0 to 100; None of a regression."""
-        return None if self.probabilities is None else [100 * max(row) for row in self.probabilities]
+        return None if self.probabilities is None else [round(100 * max(row), 10) for row in self.probabilities]
 
 
 @dataclass(frozen=True, slots=True)

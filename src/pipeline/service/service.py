@@ -43,7 +43,7 @@ class Service:
         url = settings.service_webhook_url
         webhook = Webhook(url.get_secret_value()) if url else None
         self.monitors = {arm: Monitor(params, webhook) for arm in arms}
-        self.statistics = {arm: Statistics(params.window, params.min_confidence or 0.0) for arm in arms}
+        self.statistics = {arm: Statistics(params.window, params.min_confidence) for arm in arms}
         self.recorder = Recorder(
             folder / settings.service_predictions, settings.service_queue_rows, [self._observe, self.prometheus.observe]
         )
@@ -142,5 +142,5 @@ class Service:
 
     def _check(self) -> None:
         while not self._stopped.wait(CHECK_SECONDS):
-            for monitor in self.monitors.values():
-                monitor.check()
+            for arm, monitor in self.monitors.items():
+                monitor.check(self.watcher.models.get(arm))

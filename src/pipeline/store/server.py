@@ -38,9 +38,10 @@ def check_answers(uri: str, shown: str) -> None:
         http_request(  # type: ignore[no-untyped-call]
             host, "/health", "GET", max_retries=0, timeout=seconds, raise_on_status=False
         )
-    except MlflowException:
+    except MlflowException as error:
+        how = "the connection is refused" if "refused" in str(error) else f"within {seconds} seconds"
         raise StoreError(
-            f"the MLflow store {shown} cannot be used: no server answers there within {seconds} seconds",
+            f"the MLflow store {shown} cannot be used: no server answers there ({how})",
             "check MLFLOW_TRACKING_URI, the network and that the server runs; a slow one gets more time by "
             "MLFLOW_HTTP_REQUEST_TIMEOUT=SECONDS",
         ) from None

@@ -9,16 +9,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.families import BACKGROUND_ROWS
 from pipeline.features import FeatureTransformer
 from pipeline.raw_columns import Kind, as_numbers, as_text
 from pipeline.task import Task
 
 PROFILE_FILE = "reference_profile.json"  # in a logged model
-FORMAT = 1
 BINS = 10
 SAMPLE = 500  # order statistics kept of a number column: its distribution function within 0.1 %
 CATEGORIES = 200  # counted apart, the most frequent ones
-BACKGROUND_ROWS = 20
+DIGITS = 5  # of what a model answers: its ONNX graph differs in the last of 32 bits
 
 Profile = dict[str, Any]
 
@@ -43,7 +43,6 @@ def profile_of_inputs(rows: pd.DataFrame, X: pd.DataFrame, transformer: FeatureT
     """
     curve = set(transformer.flux_columns)
     return {
-        "format": FORMAT,
         "columns": {
             name: _profile_of(rows[name], kind) for name, kind in transformer.kinds.items() if name not in curve
         },
@@ -68,12 +67,20 @@ def profile_of_outputs(task: Task, outputs: NDArray[Any]) -> Profile:
         labels' probabilities in percent, None of a regression.
     """
     if task.labels is None:
-        return {"prediction": profile_of_numbers(outputs), "confidence": None}
+        return {"prediction": profile_of_numbers(in_few_digits(outputs)), "confidence": None}
     predicted = pd.Series(outputs.argmax(axis=1)).map(dict(enumerate(task.texts)))
     return {
         "prediction": profile_of_categories(predicted, "text"),
-        "confidence": profile_of_numbers(100 * outputs.max(axis=1)),
+        "confidence": profile_of_numbers(in_few_digits(100 * outputs.max(axis=1))),
     }
+
+
+def in_few_digits(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what a model answered rounded to `DIGITS` digits, in which all its forms agree.
+
+    Else the value of many rows would be in one bin by the model, and in the next by its graph.
+    """
+    return np.array([float(f"{value:.{DIGITS}g}") for value in values.tolist()], dtype=np.float64)
 
 
 def profile_of_numbers(values: NDArray[np.float64]) -> Profile:
@@ -109,7 +116,7 @@ def profile_of_categories(values: pd.Series, kind: Kind) -> Profile:
     -------
     dict
         ``n`` rows; ``missing_share`` of them; ``shares`` of the present ones by category, the most frequent first,
-        at most `CATEGORIES`; ``other_share`` of those with another.
+        at most `CATEGORIES`.
     """
     counts = values.value_counts()
     ranked = sorted(((int(count), str(name)) for name, count in counts.items()), key=lambda one: (-one[0], one[1]))
@@ -119,7 +126,6 @@ def profile_of_categories(values: pd.Series, kind: Kind) -> Profile:
         "n": len(values),
         "missing_share": _share(len(values) - n_present, len(values)),
         "shares": {name: count / n_present for count, name in ranked[:CATEGORIES]},
-        "other_share": _share(sum(count for count, _ in ranked[CATEGORIES:]), n_present),
     }
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pipeline.raw_columns import without_too_large
 from pipeline.service.drift.window import Rows
 from pipeline.service.models.served import ServedModel
-from pipeline.train.reference_profile import bins_of, flux_names
+from pipeline.train.reference_profile import bins_of, flux_names, in_few_digits
 
 FLOOR = 1e-4  # of shares in the PSI, which of a share of 0 would be infinite
 FEWEST_EXPECTED = 5  # in the window, of a category that is counted apart, for the chi-squared distribution to hold
@@ -119,13 +119,13 @@ class Comparer:
         """Compare the predicted numbers, or labels."""
         reference = self._profile["prediction"]
         if reference["kind"] == "number":
-            return of_numbers("prediction", _numbers(rows.predictions), reference, is_output=True)
+            return of_numbers("prediction", _answered(rows.predictions), reference, is_output=True)
         return of_categories("prediction", rows.predictions, reference, is_output=True)
 
     def confidence(self, rows: Rows) -> Comparison | None:
         """Compare the confidences; None of a regression."""
         reference, values = self._profile["confidence"], rows.confidences
-        return None if values is None else of_numbers("confidence", _numbers(values), reference, is_output=True)
+        return None if values is None else of_numbers("confidence", _answered(values), reference, is_output=True)
 
     def _flux(self, rows: Rows) -> Values:
         new = [place for place, name in enumerate(rows.ids) if name not in self._curves]
@@ -227,3 +227,8 @@ def _chi2(counts: NDArray[Any]) -> tuple[float, float]:
 def _numbers(values: Sequence[Any]) -> Values:
     """Return numbers as the model sees them: NaN where one is missing or too large for it."""
     return without_too_large(np.array(values, dtype=np.float64))
+
+
+def _answered(values: Sequence[float]) -> Values:
+    """Return numbers that a model answered as the reference profile has them."""
+    return in_few_digits(np.array(values, dtype=np.float64))

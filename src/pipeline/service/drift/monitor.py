@@ -57,10 +57,18 @@ class Monitor:
                     self._window = Window(one.model, self._params.window)
                 self._window.add(one)
 
-    def check(self) -> None:
-        """Look at the window, unless nothing has come since the last look."""
+    def check(self, model: ServedModel | None = None) -> None:
+        """Look at the window, unless nothing has come since the last look.
+
+        Parameters
+        ----------
+        model : ServedModel, optional
+            Which answers now: where it is another than before, the watch begins anew, without waiting for its answers.
+        """
         with self._looking:
             with self._lock:
+                if model and self._window and self._window.model is not model:
+                    self._window = Window(model, self._params.window)
                 window = self._window
                 if window is None or self._looked == (window, window.total):
                     return
@@ -79,7 +87,7 @@ class Monitor:
         report = self._empty() | {
             "model_version": model.version,
             "checked_at": _now(),
-            "recent": recent(rows, params),
+            "recent": recent(rows, params) if total else {},
             "note": None if model.profile else NO_PROFILE,
         }
         report["window"]["rows"] = len(rows.ids)

@@ -99,8 +99,8 @@ def engine(raw: "RawRowsModel", graph: bytes | None, rows: pd.DataFrame) -> Engi
     Raises
     ------
     PipelineError
-        When they do not agree: on a label, or by more than 1e-5 of a value and 1e-6 of the largest, which is what 32
-        bits give.
+        When the graph cannot be loaded, or they do not agree: on a label, or by more than 1e-5 of a value and 1e-6 of
+        the largest, which is what 32 bits give.
     """
     if graph is None:
         return Engine(raw)
@@ -110,7 +110,10 @@ def engine(raw: "RawRowsModel", graph: bytes | None, rows: pd.DataFrame) -> Engi
 
     options = SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    try:
+        session = InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # whatever ONNX Runtime raises
+        raise PipelineError(f"the ONNX graph cannot be loaded: {error}", "register the run again") from None
     made = Engine(raw, session, input_names(raw.transformer))
     columns = columns_of(rows, raw.transformer)
     _check_agree(made.by_graph(columns), made.by_model(columns))

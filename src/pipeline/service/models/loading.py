@@ -81,7 +81,8 @@ def in_exports(folder: Path, settings: Settings, number: int | None) -> Found:
     """
     link = folder / EXPORTS / (f"v{number:03d}" if number else "latest")
     if not link.exists():
-        raise PipelineError(f"{EXPORTS / link.name} does not exist", f"export a model: {EXPORT_AGAIN}")
+        remedy = f"name a version there is: {EXPORT_AGAIN}, --list" if number else f"export a model: {EXPORT_AGAIN}"
+        raise PipelineError(f"{EXPORTS / link.name} does not exist", remedy)
     export = link.resolve()
     metadata = read_metadata(export)
     if metadata["name"] != settings.mlflow_model_name:

@@ -89,9 +89,14 @@ class ParquetLog:
 
 
 def _first_group(files: Sequence[tuple[Part, int]], most: int) -> int:
-    """Return how many of `files`, from the first on and `most` at most, become one file."""
+    """Return how many of `files`, from the first on and `most` at most, become one file.
+
+    They follow each other without a gap, as the name of what they become covers all parts from the first to the last.
+    """
     rows = 0
-    for place, (_, count) in enumerate(files[:most]):
+    for place, (part, count) in enumerate(files[:most]):
+        if place and part.first != files[place - 1][0].last + 1:
+            return place
         rows += count
         if rows > MAX_ROWS:
             return max(place, 1)

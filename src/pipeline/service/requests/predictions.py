@@ -75,7 +75,15 @@ class Predictions:
             raise BadRequest(503, [{"loc": [], "msg": "no model is served: GET /health says why", "type": "no_model"}])
         return models
 
-    def read(self, body: bytes, content_type: str, accept: str, key: bytes, max_rows: int | None = None) -> Asked:
+    def read(
+        self,
+        body: bytes,
+        content_type: str,
+        accept: str,
+        key: bytes,
+        started: float,
+        max_rows: int | None = None,
+    ) -> Asked:
         """Parse a body by the columns of the model that is to answer it; `key` is empty where the client sends none.
 
         Raises
@@ -83,7 +91,6 @@ class Predictions:
         BadRequest
             When it is not what the model takes.
         """
-        started = time.perf_counter()
         models = self.models()
         arm: Arm = arm_of(key or body, self._settings.challenger_share) if "challenger" in models else "production"
         model = models[arm]
@@ -115,6 +122,6 @@ class Predictions:
         """
         from pipeline.service.models.explain import explain
 
-        asked = self.read(body, content_type, "", key, self._settings.service_max_explained_rows)
+        asked = self.read(body, content_type, "", key, 0.0, self._settings.service_max_explained_rows)
         answers = explain(asked.model, asked.parsed.columns, asked.parsed.n_rows)
         return answers[0] if asked.parsed.single else answers

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 class Room:
     """Bytes of bodies that may be in memory at a time; more wait in their connections.
 
-    Bytes are counted, and not bodies: clients that send little, and slowly, take no one's place.
+    Bytes are counted, and not bodies: clients that send little, and slowly, take no one's place. Where all is taken by
+    bodies of which none is whole, one of them at a time goes on, or they would wait for each other.
 
     Parameters
     ----------
@@ -24,17 +25,23 @@ class Room:
     def __init__(self, n_bytes: int) -> None:
         self._free = n_bytes
         self._freed = asyncio.Event()
+        self._goes_on: Request | None = None
 
-    async def take(self, n_bytes: int) -> None:
+    async def take(self, request: "Request", n_bytes: int) -> None:
         """Wait until there is room; the last one to find some may take more than there is."""
-        while self._free <= 0:
+        while self._free <= 0 and self._goes_on is not request:
+            if self._goes_on is None:
+                self._goes_on = request
+                break
             self._freed.clear()
             await self._freed.wait()
         self._free -= n_bytes
 
-    def give_back(self, n_bytes: int) -> None:
+    def give_back(self, request: "Request", n_bytes: int) -> None:
         """Make room for others."""
         self._free += n_bytes
+        if self._goes_on is request:
+            self._goes_on = None
         self._freed.set()
 
     @asynccontextmanager
@@ -44,7 +51,7 @@ class Room:
         try:
             yield body
         finally:
-            self.give_back(len(body))
+            self.give_back(request, len(body))
 
 
 async def read_body(request: "Request", max_bytes: int, seconds: float, room: Room | None = None) -> bytes:
@@ -71,13 +78,13 @@ async def read_body(request: "Request", max_bytes: int, seconds: float, room: Ro
                 if size + len(parts[-1]) > max_bytes:
                     raise _too_large(max_bytes)
                 if room:
-                    await room.take(len(parts[-1]))
+                    await room.take(request, len(parts[-1]))
                 size += len(parts[-1])
                 if not message.get("more_body", False):
                     return parts[0] if len(parts) == 1 else b"".join(parts)
     except BaseException as error:
         if room:
-            room.give_back(size)
+            room.give_back(request, size)
         if not isinstance(error, TimeoutError):
             raise
         raise BadRequest.of(408, f"the body did not arrive within {seconds:g} seconds", "timeout") from None

@@ -17,7 +17,7 @@ from pipeline.tracking import without_password
 
 log = logging.getLogger(__name__)
 
-MAX_POINTS = 1000  # that wait for the store: almost three hours of one each ten seconds
+MAX_POINTS = 1000  # that wait for the store: eight hours of one each 30 seconds
 FIRST_PAUSE, LONGEST_PAUSE, LAST_PAUSE = 1.0, 60.0, 0.5  # seconds between attempts; the last while stopping
 LONGEST_CALL = 30  # seconds after which a call to the store counts as failing
 LONGEST_ERROR = 300

@@ -1,5 +1,6 @@
 """The process: settings printed, the application served, everything written when it is told to stop."""
 
+import errno
 import logging
 import os
 import signal
@@ -73,10 +74,14 @@ def _listen(settings: Settings) -> socket.socket:
         family = socket.AF_INET6 if ":" in settings.service_host else socket.AF_INET
         listener = socket.create_server((settings.service_host, settings.service_port), family=family, backlog=2048)
     except OSError as error:
+        taken = error.errno in (errno.EADDRINUSE, errno.EACCES)
         raise PipelineError(
             f"the address {settings.service_host}, port {settings.service_port}, cannot be listened at: "
-            f"{os.strerror(error.errno) if error.errno else error}",
-            "stop who listens there, or name another: SERVICE_PORT=8081 python src/serve.py",
+            f"{os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror}",
+            "stop who listens there, or name another: SERVICE_PORT=8081 python src/serve.py"
+            if taken
+            else "name an address of this machine: SERVICE_HOST=127.0.0.1, or SERVICE_HOST=0.0.0.0 for all it has",
         ) from None
-    print(f"serving at http://{settings.service_host}:{listener.getsockname()[1]}")
+    host = f"[{settings.service_host}]" if family == socket.AF_INET6 else settings.service_host
+    print(f"serving at http://{host}:{listener.getsockname()[1]}")
     return listener

@@ -2,16 +2,16 @@
 
 import { at, draw, make, number, percent, show, table } from "./dom.js";
 
-const POINTS = 150; // five minutes
+const SPAN = 5 * 60 * 1000; // milliseconds
 const MANY_COLUMNS = 20;
 const points = [];
 
-function line(name, values, x, y) {
-  const known = values.map((value, place) => [value, place]).filter(([value]) => typeof value === "number");
-  const path = known.map(([value, place]) => `${x(place).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
+function line(name, x, y) {
+  const known = points.filter((point) => typeof point[name] === "number");
+  const path = known.map((point) => `${x(point.time).toFixed(1)},${y(point[name]).toFixed(1)}`).join(" ");
   const [last] = known.slice(-1);
   return [draw("polyline", { class: name, points: path }),
-    last ? draw("circle", { class: name, cx: x(last[1]), cy: y(last[0]), r: 3 }) : null];
+    last ? draw("circle", { class: name, cx: x(last.time), cy: y(last[name]), r: 3 }) : null];
 }
 
 // Returns a round number of at least `value`, for the top of an axis.
@@ -25,9 +25,9 @@ function latency() {
   const highest = Math.max(...points.flatMap((point) => [point.p50 ?? 0, point.p99 ?? 0]));
   if (!(highest > 0)) return null;
   const top = rounded(highest);
-  const x = (place) => width - 6 - (points.length - 1 - place) * ((width - left - 6) / (POINTS - 1));
-  const y = (value) => 6 + (1 - value / top) * (height - bottom - 6);
   const now = points[points.length - 1];
+  const x = (time) => width - 6 - (now.time - time) * ((width - left - 6) / SPAN);
+  const y = (value) => 6 + (1 - value / top) * (height - bottom - 6);
   const ticks = [0, top / 2, top].flatMap((value) => [
     draw("line", { class: "grid", x1: left, x2: width - 6, y1: y(value), y2: y(value) }),
     draw("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" }, number(value, 3))]);
@@ -39,7 +39,7 @@ function latency() {
       "aria-label": `Latency of the last five minutes, now median ${number(now.p50, 3)} ms, 99th percentile ${number(now.p99, 3)} ms` },
       ...ticks, draw("text", { x: left, y: height - 3 }, "5 minutes ago"),
       draw("text", { x: width - 6, y: height - 3, "text-anchor": "end" }, "now"),
-      ...line("p99", points.map((point) => point.p99), x, y), ...line("p50", points.map((point) => point.p50), x, y)));
+      ...line("p99", x, y), ...line("p50", x, y)));
 }
 
 function mark(alarm) {
@@ -100,8 +100,9 @@ function columns(report) {
 }
 
 export function showLive(report, health, requests) {
-  points.push({ p50: report.recent?.inference_ms?.p50 ?? null, p99: report.recent?.inference_ms?.p99 ?? null });
-  if (points.length > POINTS) points.shift();
+  const { p50, p99 } = report.recent?.inference_ms ?? {};
+  points.push({ time: Date.now(), p50, p99 });
+  while (points[0].time < Date.now() - SPAN) points.shift();
   const { rows = 0, min_rows: fewest = 0 } = report.window ?? {};
   const [kind, state] = report.detected ? ["alarm", `Alarm: ${report.alarms.join("\n")}`]
     : rows < fewest ? ["quiet", `Not judged yet: ${number(rows)} of at least ${number(fewest)} predictions.`]

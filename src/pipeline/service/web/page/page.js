@@ -9,7 +9,7 @@ import { showLive } from "./live.js";
 import * as service from "./service.js";
 
 const EVERY = 2000; // ms
-let form = null, version = null, asked = 0;
+let form = null, version = null, loaded = null, asked = 0;
 
 function notice(text) {
   show(at("notice"), text);
@@ -46,13 +46,17 @@ async function load() {
 async function look() {
   const health = await service.health();
   if (health.status !== "ok") {
-    version = null;
+    loaded = null;
     at("main").hidden = true;
     notice(`There is no model to predict with: ${health.reason}`);
     state("no model", "alarm");
     return;
   }
-  if (health.model_version !== version) await load();
+  const found = `${health.source} ${health.model_version}`;
+  if (found !== loaded) {
+    await load();
+    loaded = found;
+  }
   const [report, requests] = await Promise.all([service.drift(), service.requests()]);
   at("key-form").hidden = true;
   at("main").hidden = false;
