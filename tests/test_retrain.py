@@ -22,6 +22,7 @@ from pipeline.params import DatasetParams
 from pipeline.params_file import load_params
 from pipeline.paths import TEST_TABLE, TRAIN_TABLE
 from pipeline.prepare.read_table import read_table
+from pipeline.prepare.stage import prepare
 from pipeline.raw_columns import kind_of
 from pipeline.register.stage import Request, register
 from pipeline.register.versions import in_stage
@@ -242,6 +243,31 @@ def test_predictions_are_added_once_and_labels_may_be_corrected(tmp_path: Path) 
     assert (more.n_own, more.n_predictions, more.n_new) == (3, 40, 10)
     prices = read_table(tmp_path / first.path)["price"].tolist()
     assert prices == [1, 2, 3, *range(1, 401, 10)]
+
+
+def test_texts_are_added_as_the_model_read_them(tmp_path: Path) -> None:
+    HOUSES.to_csv(tmp_path / "houses.csv", index=False)
+    rows = recorded_rows().assign(**{"input.zip": ["01", "01.0", "", None, "7.0"] * 8})
+    table = read_table(tmp_path / extended(tmp_path, LISTED, labels_of(40), rows).path)
+    assert table["zip"].iloc[3:8].fillna("missing").tolist() == ["01", "01", "missing", "missing", "7.0"]
+
+
+def test_own_rows_stay_where_they_are_though_gaps_change_their_types(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A column of whole numbers that is no input, by which is split, has gaps in recorded predictions."""
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"size": rng.uniform(1, 9, 600), "block": np.arange(600) % 60, "price": rng.random(600)})
+    table.to_csv(tmp_path / "houses.csv", index=False)
+    split = {"strategy": "stratified", "column": "block"}
+    params = DatasetParams(path="houses.csv", target="price", drop=["block"], split=split)
+    prepare(params, tmp_path)
+    before = {path: pd.read_parquet(tmp_path / path)["size"].tolist() for path in (TRAIN_TABLE, TEST_TABLE)}
+    rows = recorded_rows().drop(columns=["input.garden", "input.zip"])
+    found = extended(tmp_path, params, labels_of(40), rows)
+    prepare(params.model_copy(update={"path": found.path}), tmp_path)
+    for path, sizes in before.items():
+        assert pd.read_parquet(tmp_path / path)["size"].tolist()[: len(sizes)] == sizes
 
 
 def test_predictions_without_a_truth_value_are_left_out(tmp_path: Path) -> None:

@@ -256,7 +256,7 @@ def test_the_share_of_a_challenger_is_stable_and_about_right() -> None:
         ("MODEL_STAGE", "Live", "MODEL_STAGE"),
         *(
             ("SERVICE_WEBHOOK_URL", url, "SERVICE_WEBHOOK_URL")
-            for url in ("ftp://x", "x/y", "https://", "http://[::1", "http://x/a secret")
+            for url in ("ftp://x", "x/y", "https://", "http://[::1", "http://x/a secret", "https://user:secret@x/y")
         ),
         ("MLFLOW_TRACKING_URI", "http://[bad", "MLFLOW_TRACKING_URI"),
         ("SERVICE_API_KEY", "schlüssel-9", "SERVICE_API_KEY"),

@@ -460,6 +460,7 @@ class Hook(BaseHTTPRequestHandler):
     """Takes JSON, after it has refused as often as its server is told to."""
 
     refusals: ClassVar[int]
+    refusal: ClassVar[int]
     taken: ClassVar[list[dict[str, Any]]]
     tries: ClassVar[int]
 
@@ -470,7 +471,8 @@ class Hook(BaseHTTPRequestHandler):
         if not refuses:
             assert self.headers["Content-Type"] == "application/json"
             self.taken.append(body)
-        self.send_response(500 if refuses else 204)
+        self.send_response(self.refusal if refuses else 204)
+        self.send_header("Location", "/elsewhere?SECRET")
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
@@ -478,8 +480,8 @@ class Hook(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def hook(refusals: int = 0) -> Iterator[tuple[str, type[Hook]]]:
-    handler = type("OneHook", (Hook,), {"refusals": refusals, "taken": [], "tries": 0})
+def hook(refusals: int = 0, refusal: int = 500) -> Iterator[tuple[str, type[Hook]]]:
+    handler = type("OneHook", (Hook,), {"refusals": refusals, "refusal": refusal, "taken": [], "tries": 0})
     with HTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -540,8 +542,16 @@ def test_a_webhook_is_tried_three_times_and_its_secret_is_not_logged(caplog: pyt
         assert handler.taken == []
     Webhook(url).send({})  # nobody listens there any more
     until(lambda: len(caplog.records) == 3)
-    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING", "WARNING"]
-    assert "127.0.0.1 was not reached in 3 tries: HTTP Error 500" in caplog.records[1].message
+    with hook(refusals=9, refusal=302) as (url, handler):
+        Webhook(url).send({})
+        until(lambda: len(caplog.records) == 4)
+        assert handler.tries == 3
+    Webhook("http://user:SECRET@host:SECRET/").send({})
+    until(lambda: len(caplog.records) == 5)
+    assert [record.levelname for record in caplog.records] == ["INFO", *["WARNING"] * 4]
+    assert "127.0.0.1 was not reached in 3 tries: it answered 500" in caplog.records[1].message
+    assert "Connection refused" in caplog.records[2].message
+    assert "127.0.0.1 was not reached in 3 tries: it answered 302" in caplog.records[3].message
     assert "SECRET" not in caplog.text
 
 

@@ -177,6 +177,9 @@ BROKEN = {
     "another transfer coding": (post(b"Transfer-Encoding: gzip", body=b"{}"), 400),
     "a compressed body": (post(b"Content-Encoding: gzip", b"Content-Length: 2", body=b"{}"), 415),
     "HTTP/1.0": (post(b"Content-Length: 2", body=b"{}", line=b"POST /predict HTTP/1.0"), 422),
+    "an offer of HTTP/2": (post(b"Connection: Upgrade", b"uPgrade : h2c", b"Content-Length: 2", body=b"{}"), 400),
+    "an offer of HTTP/2 as clients make it": (post(
+        b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"Content-Length: 2", body=b"{}"), 422),
     "a websocket": (post(b"Upgrade: websocket", b"Sec-WebSocket-Key: YQ==", line=b"GET /predict HTTP/1.1"), 405),
 }  # fmt: skip
 

@@ -411,6 +411,16 @@ def test_arrow_numbers(size: pa.Array) -> None:
     assert all(value is None or type(value) is float for value in parsed.columns["size <m2>"])
 
 
+@pytest.mark.parametrize("scale", [31, 2_000_000_000, -2])
+def test_decimals_that_pyarrow_cannot_read_are_refused(scale: int) -> None:
+    """Beyond its digits it reads a wrong number, and far beyond it takes the process with it."""
+    numbers = pa.array([1, 2]).cast(pa.decimal128(30, 0))
+    size = pa.Array.from_buffers(pa.decimal128(30, scale), 2, numbers.buffers())
+    found = refused(lambda: parse(SCHEMA, stream(columns(size=size)), ARROW, 2))
+    assert (found.status, found.detail[0]["loc"]) == (422, ["body", "size <m2>"])
+    assert "decimal128" in found.detail[0]["msg"]
+
+
 def test_arrow_texts_truth_values_and_batches() -> None:
     texts = ["INLAND", None, "ü"]
     for type_ in (pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.large_string())):

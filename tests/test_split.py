@@ -107,26 +107,43 @@ def test_a_missing_time_is_named(rows: pd.DataFrame) -> None:
 def test_no_row_changes_sides_when_predictions_are_added(rows: pd.DataFrame, strategy: str, column: str | None) -> None:
     split = params(strategy, column)
     added = rows.sample(300, replace=True, random_state=2).assign(house=lambda frame: frame["house"] + 10)
-    ids = [f"session-{place}" for place in range(300)]
-    kept = rows.drop(3)  # its row 3 was equal to another one
-    sides = {"train": set(kept.index[split_rows(kept, split)[0]]), "test": set(kept.index[split_rows(kept, split)[1]])}
+    added["day"] += " 12:00"  # rows of their own, but for some
+    added.iloc[:20] = rows.iloc[:20]
+    own = rows.drop(3)  # which was equal to another one
+    train, test = split_rows(own, split)
+    sides = {"train": set(own.index[train]), "test": set(own.index[test])}
+    before = sides
     for n_added in (40, 300):
         table = pd.concat([rows, added.head(n_added)], ignore_index=True).drop([3, 104])
-        train, test = split_apart(table, split, 100, ids[:n_added])
+        train, test = split_apart(table, split, own)
         assert sorted([*train, *test]) == list(range(98 + n_added))
         found = {"train": set(table.index[train]), "test": set(table.index[test])}
-        assert all(sides[name] <= found[name] for name in sides)
-        drawn = [place for place in found["test"] if place >= 100]
-        assert 0.1 < len(drawn) / n_added < 0.4
+        assert all(before[name] <= found[name] for name in before)
         if strategy == "group":
             assert not set(table["house"].iloc[train]) & set(table["house"].iloc[test])
-        sides = found
-    assert [list(side) for side in split_apart(rows, split, 100, [])] == [
-        list(side) for side in split_rows(rows, split)
-    ]
+        else:
+            again = {name: {place - 100 for place in found[name] if place in range(100, 120)} for name in found}
+            assert all(again[name] - {3, 4} <= sides[name] for name in sides)
+        before = found
+    drawn = [place for place in before["test"] if place >= 120]
+    assert strategy == "group" or 0.15 < len(drawn) / 280 < 0.35
+
+
+def test_whole_numbers_among_which_others_miss_are_the_same(rows: pd.DataFrame) -> None:
+    own = rows.assign(rooms=np.arange(100) % 7)
+    added = own.sample(50, random_state=1)
+    table = pd.concat([own, added, own.head(1).assign(rooms=np.nan)], ignore_index=True)
+    assert table["rooms"].dtype == np.float64
+    train, test = split_apart(table, params("random"), own)
+    own_train = set(split_rows(own, params("random"))[0])
+    assert {place for place in train if 100 <= place < 150} == {
+        100 + number for number, place in enumerate(added.index) if place in own_train
+    }
+    assert len(test) + len(train) == 151
 
 
 def test_added_predictions_are_split_by_time_like_all_rows(rows: pd.DataFrame) -> None:
     split = params("time", "day")
-    train, test = split_apart(rows, split, 60, [str(place) for place in range(40)])
-    assert (list(train), list(test)) == tuple(map(list, split_rows(rows, split)))
+    assert [list(side) for side in split_apart(rows, split, rows.head(60))] == [
+        list(side) for side in split_rows(rows, split)
+    ]

@@ -18,7 +18,7 @@ from conftest import SMALL
 from pipeline.errors import StoreError
 from pipeline.paths import checkout_of
 from pipeline.store.database import reading
-from pipeline.tracking import open_experiment, open_store, store_uri
+from pipeline.tracking import open_experiment, open_store, still_open, store_uri, without_password
 from repositories import ROOT, change_params
 from zygote import Zygote
 
@@ -86,6 +86,31 @@ def test_a_store_that_cannot_be_used_is_one_clear_error(
     with pytest.raises(StoreError, match="cannot be used") as raised:
         open_store()
     assert "secret" not in str(raised.value)
+
+
+def test_a_database_that_was_replaced_is_opened_anew(pipeline_folder: Path, migrated_database: Path) -> None:
+    client, database, kept = open_store(), Path("mlruns/mlflow.db"), Path("kept.db")
+    client.create_experiment("before")
+    assert still_open(client) is client
+    database.rename(kept)
+    with pytest.raises(StoreError, match="its database is gone"):
+        still_open(client)
+    assert not database.exists()
+    shutil.copy(migrated_database, database)
+    assert still_open(client).get_experiment_by_name("before") is None
+    kept.replace(database)
+    assert still_open(client).get_experiment_by_name("before") is not None
+
+
+@pytest.mark.parametrize(
+    "uri", ["postgresql://u:s3c#r/e?t@h/db", "postgresql://h/db?user=u&password=s3c%23r", "x://u:s@h"]
+)
+def test_no_password_is_shown(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    shown = without_password(f"cannot reach {uri}")
+    assert "***" in shown
+    assert "s3c" not in shown
+    assert ":s@" not in shown
 
 
 def test_a_signal_ends_the_run_as_failed(pipeline_folder: Path) -> None:

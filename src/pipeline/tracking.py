@@ -2,15 +2,15 @@
 
 import logging
 import os
+import re
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from pipeline.errors import StoreError
 from pipeline.paths import checkout_of
 from pipeline.store.create import check_schema, ensure_database, sweep
-from pipeline.store.database import SQLITE, local_store, path_of
+from pipeline.store.database import SQLITE, LocalStore, local_store, path_of
 from pipeline.store.locations import check_not_moved, check_there
 from pipeline.store.server import check_answers, is_server
 
@@ -41,6 +41,11 @@ QUIET_LOGGERS = {
 
 # Two threads that import MLflow for the first time at once find it half imported, and it stays broken.
 _importing = threading.Lock()
+_opened: dict[str, tuple[int, int]] = {}  # by URI: which file a database was when it was opened
+PASSWORDS = (  # of a URI: what is before, the password, what is behind
+    re.compile(r"//[^:/@\s]*(:)([^@\s]+)(@)"),
+    re.compile(r"([?&]\w*(?:password|secret|token)=)([^&#\s]+)()", re.IGNORECASE),
+)
 
 
 def store_uri() -> str:
@@ -93,6 +98,8 @@ def open_store() -> "MlflowClient":
             check_answers(uri, without_password(uri))
         client = mlflow.MlflowClient()
         client.search_experiments(max_results=1)
+        if store:
+            _opened[uri] = _file(store)
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         detail = without_password(str(error).strip().split("\n")[0])
         remedy = (
@@ -102,6 +109,47 @@ def open_store() -> "MlflowClient":
             remedy = f"make {store.home} writable, free disk space, or move a broken {store.database.name} away"
         raise StoreError(f"the MLflow store {without_password(uri)} cannot be used: {detail}", remedy) from None
     return client
+
+
+def still_open(client: "MlflowClient") -> "MlflowClient":
+    """Return a client of the store as it is now, for those who keep one for long.
+
+    Raises
+    ------
+    StoreError
+        When the server does not answer, for which MLflow would wait for minutes; when the database is gone, or the one
+        in its place cannot be used.
+    """
+    uri = store_uri()
+    store = local_store(uri)
+    if is_server(uri):
+        check_answers(uri, without_password(uri))
+    elif store:
+        if not store.database.exists():
+            raise StoreError(
+                f"the MLflow store {uri} cannot be used: its database is gone",
+                "bring it back: python src/store.py restore FILE",
+            )
+        if _opened.get(uri) != _file(store):
+            _forget(uri)
+            return open_store()
+    return client
+
+
+def _file(store: LocalStore) -> tuple[int, int]:
+    """Return which file the database is, whatever it is called."""
+    status = store.database.stat()
+    return status.st_dev, status.st_ino
+
+
+def _forget(uri: str) -> None:
+    """Close MLflow's connections to a database: they would go on with one that was moved or deleted."""
+    from mlflow.store.model_registry import sqlalchemy_store as registry
+    from mlflow.store.tracking import sqlalchemy_store as tracking
+
+    for module in (registry, tracking):
+        if engine := module.SqlAlchemyStore._engine_map.get(uri):
+            engine.dispose()
 
 
 def open_experiment(client: "MlflowClient", name: str) -> str:
@@ -158,6 +206,8 @@ def check_run_not_moved(run: "Run") -> None:
 
 
 def without_password(text: str) -> str:
-    """Return `text` without the password of `store_uri`, for messages."""
-    password = urlsplit(store_uri()).password
-    return text.replace(f":{password}@", ":***@") if password else text
+    """Return `text` without the passwords of `store_uri`, for messages."""
+    for pattern in PASSWORDS:
+        for before, secret, after in pattern.findall(store_uri()):
+            text = text.replace(f"{before}{secret}{after}", f"{before}***{after}")
+    return text

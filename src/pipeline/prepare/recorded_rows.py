@@ -1,17 +1,18 @@
 """Tables whose last rows are recorded predictions: what their files say of them, and how they are split."""
 
-import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from pipeline.params import DatasetParams, SplitParams
-from pipeline.raw_columns import as_text
-from pipeline.split import Rows, groups_of, split_rows
+from pipeline.features import non_features
+from pipeline.params import DatasetParams
+from pipeline.raw_columns import as_text, kind_of
+from pipeline.split import Rows, split_rows
 
 KEY = b"recorded_rows"  # of a Parquet file's metadata
 
@@ -26,14 +27,22 @@ class RecordedRows:
         Of the predictions, a row each; empty of a table without any.
     own_sha256 : str, optional
         Of the file that the rows before them were read from; None of a table without any.
+    own_types : dict of str to str
+        Of the columns in that file, some of which gaps in the predictions have changed.
     """
 
     ids: Sequence[str] = ()
     own_sha256: str | None = None
+    own_types: dict[str, str] = field(default_factory=dict)
 
     def metadata(self) -> dict[bytes, bytes]:
         """Return it as a Parquet file's metadata."""
-        return {KEY: json.dumps({"ids": list(self.ids), "own_sha256": self.own_sha256}).encode()}
+        return {KEY: json.dumps(asdict(self)).encode()}
+
+    def own(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows before the predictions, with the types they had without them."""
+        types = {name: type_ for name, type_ in self.own_types.items() if str(table[name].dtype) != type_}
+        return table.iloc[: len(table) - len(self.ids)].astype(types)
 
 
 def recorded_rows(path: Path) -> RecordedRows:
@@ -48,22 +57,21 @@ def recorded_rows(path: Path) -> RecordedRows:
     return RecordedRows(**json.loads(metadata[KEY])) if KEY in metadata else RecordedRows()
 
 
-def split_apart(table: pd.DataFrame, params: DatasetParams, n_own: int, ids: Sequence[str]) -> tuple[Rows, Rows]:
+def split_apart(table: pd.DataFrame, params: DatasetParams, own: pd.DataFrame) -> tuple[Rows, Rows]:
     """Divide a table by ``dataset.split`` so that no row changes sides when predictions are added.
 
-    Its own rows are divided as if there were no others; each prediction by its id, or by its group. So the training
-    rows of a model never become test rows of a later one, which it would answer better than rows it has not seen. Of a
-    split by time, the last rows are the test rows, whatever they are.
+    Its own rows are divided as if there were no others. A prediction goes where a row with the same inputs is, or else
+    by a hash of its inputs; of a split by group, where its group is, or by a hash of that. So the training rows of a
+    model never become test rows of a later one, which it would answer better than rows it has not seen. Of a split by
+    time, the last rows are the test rows, whatever they are.
 
     Parameters
     ----------
     table : DataFrame, shape (n_rows, n_columns)
-        Its index is each row's place in the file.
+        Checked; its index is each row's place in the file.
     params : DatasetParams
-    n_own : int
-        Rows of the file before the predictions.
-    ids : sequence of str
-        Of the predictions.
+    own : DataFrame, shape (n_own, n_columns)
+        The table's own rows, checked without the predictions.
 
     Returns
     -------
@@ -75,26 +83,23 @@ def split_apart(table: pd.DataFrame, params: DatasetParams, n_own: int, ids: Seq
     TableError
         As of `split_rows`.
     """
-    own = np.asarray(table.index) < n_own
-    if own.all() or params.split.strategy == "time":
+    if params.split.strategy == "time":
         return split_rows(table, params)
-    train, test = (np.flatnonzero(own)[side] for side in split_rows(table[own], params))
-    added = np.flatnonzero(~own)
-    if params.split.strategy == "group":
-        groups = groups_of(table, params)
-        values = as_text(table[params.split.column]).to_numpy()
-        known, tested = set(groups[own]), set(groups[test])
-        drawn = [
-            group in tested if group in known else _is_drawn(value, params.split)
-            for group, value in zip(groups[added], values[added], strict=True)
-        ]
-    else:
-        drawn = [_is_drawn(ids[place - n_own], params.split) for place in table.index[added]]
-    is_test = np.array(drawn, dtype=np.bool_)
+    train, test = (table.index.get_indexer(own.index[side]) for side in split_rows(own, params))
+    added = np.flatnonzero(~table.index.isin(own.index))
+    by_group = params.split.strategy == "group"
+    hashes = _hashes(table[[params.split.column]] if by_group else table.drop(columns=non_features(table, params)))
+    is_test = pd.util.hash_array(hashes[added] ^ np.uint64(params.split.seed)) < params.split.test_size * 2**64
+    is_test |= np.isin(hashes[added], hashes[test])
+    is_test &= ~np.isin(hashes[added], hashes[train])
     return np.concatenate([train, added[~is_test]]), np.concatenate([test, added[is_test]])
 
 
-def _is_drawn(name: str, split: SplitParams) -> bool:
-    """Return whether what has this name is of the test rows: a share of ``test_size`` is, whatever else there is."""
-    digest = hashlib.sha256(f"{split.seed} {name}".encode()).digest()
-    return int.from_bytes(digest[:8]) < split.test_size * 2**64
+def _hashes(table: pd.DataFrame) -> NDArray[np.uint64]:
+    """Return a hash of each row, in which whole numbers are numbers, whether or not others miss in their column."""
+    columns = {
+        name: as_text(column) if kind_of(column) in ("text", None) else column.astype(np.float64) + 0.0  # no -0
+        for name, column in table.items()
+    }
+    hashed = pd.util.hash_pandas_object(pd.DataFrame(columns, copy=False), index=False)
+    return np.asarray(hashed, dtype=np.uint64)

@@ -18,6 +18,7 @@ from pipeline.prepare.contract import check_contract, select_columns
 from pipeline.prepare.duplicates import duplicated
 from pipeline.prepare.read_table import read_table
 from pipeline.prepare.recorded_rows import recorded_rows, split_apart
+from pipeline.split import split_rows
 
 if TYPE_CHECKING:
     from sklearn.preprocessing import StandardScaler
@@ -51,18 +52,14 @@ def prepare(params: DatasetParams, folder: Path) -> dict[str, Any]:
     table = read_table(source, params.categorical or [])
     n_raw, n_columns = table.shape
     recorded = recorded_rows(source)
-    # One table at a time is held, and no copy is made of one that stays as it is.
-    if params.drop_duplicates:
-        table = _without(table, duplicated(table))
-    n_distinct = len(table)
-    table = check_contract(select_columns(table, params), params)
-    table = _without(table, table[params.target].isna().to_numpy())
+    own = _checked(recorded.own(table), params)[0] if recorded.ids else None
+    table, n_distinct = _checked(table, params)
     print(f"prepare: {params.path}, {n_raw:,} rows x {n_columns} columns")
     print(
         f"prepare: dropped {n_raw - n_distinct:,} exact duplicates and {n_distinct - len(table):,} rows "
         f"without {params.target}"
     )
-    train_rows, test_rows = split_apart(table, params, n_raw - len(recorded.ids), recorded.ids)
+    train_rows, test_rows = split_rows(table, params) if own is None else split_apart(table, params, own)
     described = {str(name): _describe(table[name]) for name in table.columns}
     train, test = table.iloc[train_rows], table.iloc[test_rows]
     del table
@@ -90,6 +87,18 @@ def prepare(params: DatasetParams, folder: Path) -> dict[str, Any]:
     _write(folder, train, test, scaler, profile)
     print(f"prepare: {len(train):,} training and {len(test):,} test rows in {TRAIN_TABLE.parent}")
     return profile
+
+
+def _checked(table: pd.DataFrame, params: DatasetParams) -> tuple[pd.DataFrame, int]:
+    """Return the rows that count, as the contract has them, and how many distinct ones there are.
+
+    One table at a time is held, and no copy is made of one that stays as it is.
+    """
+    if params.drop_duplicates:
+        table = _without(table, duplicated(table))
+    n_distinct = len(table)
+    table = check_contract(select_columns(table, params), params)
+    return _without(table, table[params.target].isna().to_numpy()), n_distinct
 
 
 def _without(table: pd.DataFrame, rows: NDArray[np.bool_]) -> pd.DataFrame:

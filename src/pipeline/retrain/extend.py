@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.errors import PipelineError
+from pipeline.features import SUFFIX
 from pipeline.files import sha256
 from pipeline.params import DatasetParams
 from pipeline.prepare.recorded_rows import RecordedRows
@@ -69,6 +70,7 @@ def extend(params: DatasetParams, folder: Path, recorded: pd.DataFrame, labels: 
     source = read_extended(folder / params.path, texts)
     table = source.own
     own_sha256 = source.recorded.own_sha256 or sha256(folder / params.path)
+    own_types = source.recorded.own_types or {str(name): str(column.dtype) for name, column in table.items()}
     earlier = read_extended(folder / place, texts).predictions if (folder / place).exists() else table.iloc[:0]
     _check_known(labels, {*recorded[ID], *earlier.index})
     _check_labels(labels[params.target], table, params)
@@ -100,11 +102,24 @@ def extend(params: DatasetParams, folder: Path, recorded: pd.DataFrame, labels: 
     columns = {}
     for name, column in table.items():
         as_texts = name in texts or (name == params.target and params.task == "classification")
-        columns[name] = appended(appended(column, kept[name], as_texts), fresh[name], as_texts)
-    write_extended(folder / place, Extended(pd.DataFrame(columns, copy=False), RecordedRows(ids, own_sha256)))
+        rows = _as_known(fresh[name], column) if name in inputs.columns else fresh[name]
+        columns[name] = appended(appended(column, kept[name], as_texts), rows, as_texts)
+    write_extended(
+        folder / place, Extended(pd.DataFrame(columns, copy=False), RecordedRows(ids, own_sha256, own_types))
+    )
     return Extension(
         place, len(table), len(ids), len(set(ids).difference(earlier.index)), int((~is_whole).sum()), unused
     )
+
+
+def _as_known(values: pd.Series, column: pd.Series) -> pd.Series:
+    """Return recorded texts as the model read them: 501.0 as the category 501, the empty text as missing."""
+    if kind_of(values) != "text":
+        return values
+    known = set(as_text(column).dropna())
+    without = values.str.removesuffix(SUFFIX)
+    values = values.where(values.isin(known) | ~without.isin(known), without)
+    return values.where(values.isin(known) | (values != ""))
 
 
 def _corrected(kept: pd.DataFrame, labels: pd.Series) -> pd.DataFrame:

@@ -78,6 +78,8 @@ class Settings(BaseSettings):
     def _is_an_address(cls, url: SecretStr | None) -> SecretStr | None:
         if url and not _is_http(url.get_secret_value()):
             raise ValueError("it is no http:// or https:// address")
+        if url and "@" in urlsplit(url.get_secret_value()).netloc:
+            raise ValueError("leave user and password out of the address: they are not sent")
         return url
 
     @field_validator("mlflow_tracking_uri")

@@ -4,6 +4,7 @@ import json
 import logging
 import threading
 import time
+import urllib.error
 import urllib.request
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +13,13 @@ logger = logging.getLogger(__name__)
 TRIES = 3
 TIMEOUT = 5.0  # seconds that a try may take to connect, and to answer
 WAIT = 2.0  # seconds before the second try; before each further one twice as many
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Takes a redirection for a failure: what is posted would be lost on the way."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
 
 
 class Webhook:
@@ -38,9 +46,13 @@ class Webhook:
                 time.sleep(WAIT * 2 ** (number - 1))
             request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"}, method="POST")  # noqa: S310 (the settings check its scheme)
             try:
-                with urllib.request.build_opener().open(request, timeout=TIMEOUT) as response:
+                with urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT) as response:
                     logger.info("webhook: %s answered %d", self._host, response.status)
                     return
-            except Exception as error:  # an address, a network or a server can be wrong in any way
-                problem = " ".join(str(error).replace(self._url, self._host).split())[:300]
+            except urllib.error.HTTPError as error:
+                problem = f"it answered {error.code}"
+            except urllib.error.URLError as error:
+                problem = str(error.reason)[:300]
+            except Exception as error:  # a network or a server can be wrong in any way; texts may hold the address
+                problem = type(error).__name__
         logger.warning("webhook: %s was not reached in %d tries: %s", self._host, TRIES, problem)

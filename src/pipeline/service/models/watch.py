@@ -102,14 +102,15 @@ class Watcher:
 
     def _find(self, arm: Arm, number: int | None) -> "tuple[Found, MlflowClient | None]":
         """Find what an arm is to serve: in the registry; in the exports where that fails and nothing is served yet."""
+        from pipeline.tracking import open_store, still_open
+
         of_registry = f"registry of {arm}"
         if not self._settings.enable_model_registry:
             return in_exports(self._folder, self._settings, number), None
         try:
-            self._client = _checked(self._client)
+            self._client = still_open(self._client) if self._client else open_store()
             found = in_registry(self._client, self._settings, number)
         except Exception as error:
-            self._client = None
             problem = error.problem if isinstance(error, PipelineError) else str(error)
             served = self._loaded_models.get(arm)
             if served and served.source == "registry":
@@ -130,18 +131,6 @@ class Watcher:
             if text not in self._warnings.get(of, []):
                 logger.warning(text)
         self._warnings[of] = texts
-
-
-def _checked(client: "MlflowClient | None") -> "MlflowClient":
-    """Return a client of a registry that answers: of one that does not, MLflow would go on asking for minutes."""
-    from pipeline.store.server import check_answers, is_server
-    from pipeline.tracking import open_store, store_uri, without_password
-
-    if client is None:
-        return open_store()
-    if is_server(uri := store_uri()):
-        check_answers(uri, without_password(uri))
-    return client
 
 
 def _short(text: str) -> str:

@@ -121,7 +121,9 @@ def _fits(type_: "pa.DataType", kind: Kind, takes_numbers: bool) -> bool:
         return True
     if types.is_dictionary(type_):
         return _fits(type_.value_type, kind, takes_numbers)
-    if takes_numbers and (types.is_integer(type_) or types.is_floating(type_) or types.is_decimal(type_)):
+    if takes_numbers and types.is_decimal(type_):
+        return bool(0 <= type_.scale <= type_.precision)  # others pyarrow reads wrong, or dies of
+    if takes_numbers and (types.is_integer(type_) or types.is_floating(type_)):
         return True
     return types.is_boolean(type_) if kind == "boolean" else kind == "text" and _is_text(type_)
 

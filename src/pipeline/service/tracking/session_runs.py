@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from pipeline.processes import owner_tags
 from pipeline.service.answered import Arm
 from pipeline.stale import sweep_runs
-from pipeline.store.server import check_answers, is_server
-from pipeline.tracking import open_experiment, open_store, store_uri, without_password
+from pipeline.tracking import open_experiment, open_store, still_open, without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -82,9 +81,7 @@ class SessionRuns:
             When the store cannot be used.
         """
         if self._client is not None:
-            uri = store_uri()
-            if is_server(uri):
-                check_answers(uri, without_password(uri))
+            self._client = still_open(self._client)
             return self._client
         from mlflow.entities import Param
 

@@ -1,6 +1,7 @@
 """Connections: room for many, and limits for clients that are slow to send a request or to read an answer."""
 
 import asyncio
+import re
 import resource
 import time
 from http import HTTPStatus
@@ -11,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 MOST_FILES = 65_536  # that this process wants to have open, connections among them
 SWEEP_SECONDS = 1.0  # between looks at the connections, at most
 HEAD_BYTES = 65_536  # of a request line and its headers
+UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 READ_BYTES = 65_536  # of an answer that a client has to take in the time it is given, unless less is left
 
 
@@ -56,7 +58,7 @@ class _LimitedProtocol(HttpToolsProtocol):
         self.sweep.plan(self.loop, self.connections)
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+        super().data_received(_without_upgrade(data))
         if self._has_head:
             self._head_bytes = 0
             return
@@ -92,6 +94,17 @@ class _LimitedProtocol(HttpToolsProtocol):
             head = f"HTTP/1.1 {status.value} {status.phrase}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
             self.transport.write(head.encode())
             self.transport.close()
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """Return what was received without the offer to go over to another protocol, for which the parser skips the body.
+
+    Java's HTTP client offers it with every first request.
+    """
+    if not data.startswith(b"POST "):
+        return data
+    head, end, body = data.partition(b"\r\n\r\n")
+    return UPGRADE.sub(b"\r\nX-Offered:", head) + end + body if UPGRADE.search(head) else data
 
 
 class _Sweep:
