@@ -164,7 +164,7 @@ def test_the_page_opens_or_says_why_not(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
     try:
-        deadline, answer = time.monotonic() + 60, None
+        deadline, answer = time.monotonic() + 180, None
         while answer is None and time.monotonic() < deadline and page.poll() is None:
             try:
                 answer = requests.get("http://127.0.0.1:5000", timeout=2)
