@@ -29,7 +29,7 @@ DEPLOY = ROOT / "deploy"
 # Of the commands of this environment.
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 S3_CLIENT = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
-LONGEST_START = 120  # seconds
+LONGEST_START = 180  # seconds
 PARENT_DEATH = 1  # PR_SET_PDEATHSIG of Linux' prctl
 
 

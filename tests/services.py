@@ -16,7 +16,7 @@ import requests
 from repositories import ROOT
 from servers import PATH, die_with_parent, free_port
 
-LONGEST_START = 90  # seconds
+LONGEST_START = 180  # seconds
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def serve(model_uri: str, folder: Path) -> Iterator[str]:
             command, cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
         )
     try:
-        address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 90
+        address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 180
         while not _answers(f"{address}/ping"):
             assert server.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()

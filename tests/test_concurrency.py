@@ -100,7 +100,7 @@ def test_two_trainings_at_once_while_the_page_reads(
 
 
 def _wait_for(address: str) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 180
     while True:
         try:
             return requests.get(f"{address}/health", timeout=5).raise_for_status()

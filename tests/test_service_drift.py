@@ -490,7 +490,7 @@ def hook(refusals: int = 0, refusal: int = 500) -> Iterator[tuple[str, type[Hook
         thread.join()
 
 
-def until(condition: Callable[[], object], seconds: float = 10) -> None:
+def until(condition: Callable[[], object], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen"

@@ -64,7 +64,7 @@ class Served:
         self.answered += [(int(version), number) for version, _, number in lines]
 
     def _wait_for_answers(self) -> None:
-        before, deadline = self._answered_rows(), time.monotonic() + 30
+        before, deadline = self._answered_rows(), time.monotonic() + 60
         while self._answered_rows() == before:
             assert time.monotonic() < deadline
             time.sleep(0.05)

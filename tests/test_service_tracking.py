@@ -336,7 +336,7 @@ def test_points_wait_for_a_server_that_is_away_or_silent(
         predictions_for(2)
         began = time.monotonic()
         tracking.stop(1.0)
-        assert time.monotonic() - began < 5  # MLflow's client waits 20 seconds, and asks again
+        assert time.monotonic() - began < 10  # MLflow's client waits 20 seconds, and asks again
     assert tracking.state()["queued_points"] == 0
     assert tracking.state()["dropped_points"] >= state["dropped_points"] + 30
     assert "the run was not ended" in caplog.records[-1].message
