@@ -13,10 +13,9 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 
-def table_hashes(client: "MlflowClient", run_id: str) -> dict[str, str]:
+def table_hashes(run: "Run") -> dict[str, str]:
     """Return the SHA-256 of the tables a run was trained and tested on, by their context: ``train`` and ``test``."""
-    inputs = client.get_run(run_id).inputs
-    found = [{tag.key: tag.value for tag in entry.tags} for entry in (inputs.dataset_inputs if inputs else [])]
+    found = [{tag.key: tag.value for tag in entry.tags} for entry in (run.inputs.dataset_inputs if run.inputs else [])]
     return {tags.get("mlflow.data.context", ""): tags["sha256"] for tags in found if "sha256" in tags}
 
 
@@ -34,9 +33,9 @@ def may_know(client: "MlflowClient", run_id: str, tested_run_id: str) -> bool:
     tested_run_id : str
         Of the one that was tested.
     """
-    if table_hashes(client, run_id).get("train") == table_hashes(client, tested_run_id).get("train"):
-        return False
     run, tested = client.get_run(run_id), client.get_run(tested_run_id)
+    if table_hashes(run).get("train") == table_hashes(tested).get("train"):
+        return False
     if run.data.tags.get("data_sha256") == tested.data.tags.get("data_sha256"):
         return True  # the same rows, divided otherwise
     divided = _own_rows(run)
@@ -70,7 +69,7 @@ def tested_rows(client: "MlflowClient", run_id: str, folder: Path, missed: str, 
     import pandas as pd
 
     path = folder / TEST_TABLE
-    if not path.exists() or sha256(path) != table_hashes(client, run_id).get("test"):
+    if not path.exists() or sha256(path) != table_hashes(client.get_run(run_id)).get("test"):
         raise PipelineError(
             f"{path} is not the table that run {run_id} was tested on, so {missed}",
             f"prepare that table again (dvc repro prepare, with the run's params.yaml), {otherwise}",

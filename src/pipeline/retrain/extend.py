@@ -70,7 +70,7 @@ def extend(params: DatasetParams, folder: Path, recorded: pd.DataFrame, labels: 
     source = read_extended(folder / params.path, texts)
     table = source.own
     own_sha256 = source.recorded.own_sha256 or sha256(folder / params.path)
-    own_types = source.recorded.own_types or {str(name): str(column.dtype) for name, column in table.items()}
+    own_types = {str(name): str(column.dtype) for name, column in table.items()}
     earlier = read_extended(folder / place, texts).predictions if (folder / place).exists() else table.iloc[:0]
     _check_known(labels, {*recorded[ID], *earlier.index})
     _check_labels(labels[params.target], table, params)

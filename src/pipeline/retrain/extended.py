@@ -30,8 +30,8 @@ class Extended:
 
     @property
     def own(self) -> pd.DataFrame:
-        """The rows that are no predictions."""
-        return self.rows.iloc[: len(self.rows) - len(self.recorded.ids)]
+        """The rows that are no predictions, with the types they had without them."""
+        return self.recorded.own(self.rows)
 
     @property
     def predictions(self) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.features import SUFFIX
 from pipeline.raw_columns import without_too_large
 from pipeline.service.drift.window import Rows
 from pipeline.service.models.served import ServedModel
@@ -169,7 +170,7 @@ def of_categories(
     n_missing = counts.pop(None, 0)
     for value, count in counts.items():
         text = str(value).lower() if kind == "boolean" else str(value)
-        texts[text if text in known else text.removesuffix(".0")] += count  # as the feature transformer reads it
+        texts[text if text in known else text.removesuffix(SUFFIX)] += count  # as the feature transformer reads it
     n_present, n_reference = texts.total(), round(reference["n"] * (1 - reference["missing_share"]))
     statistic, p_value, found = None, None, 0.0
     if n_present and n_reference:

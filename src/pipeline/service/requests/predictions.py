@@ -23,13 +23,10 @@ class Asked:
 
     Attributes
     ----------
-    started : float
-        When its body was there, by `time.perf_counter`.
     accept : str
         The media types that the client takes.
     """
 
-    started: float
     arm: Arm
     model: ServedModel
     parsed: Parsed
@@ -75,15 +72,7 @@ class Predictions:
             raise BadRequest(503, [{"loc": [], "msg": "no model is served: GET /health says why", "type": "no_model"}])
         return models
 
-    def read(
-        self,
-        body: bytes,
-        content_type: str,
-        accept: str,
-        key: bytes,
-        started: float,
-        max_rows: int | None = None,
-    ) -> Asked:
+    def read(self, body: bytes, content_type: str, accept: str, key: bytes, max_rows: int | None = None) -> Asked:
         """Parse a body by the columns of the model that is to answer it; `key` is empty where the client sends none.
 
         Raises
@@ -95,20 +84,19 @@ class Predictions:
         arm: Arm = arm_of(key or body, self._settings.challenger_share) if "challenger" in models else "production"
         model = models[arm]
         return Asked(
-            started,
             arm,
             model,
             parse(model.schema, body, content_type, max_rows or self._settings.service_max_rows),
             accept,
         )
 
-    def answer(self, asked: Asked) -> tuple[bytes, str]:
-        """Answer a request, and return the body and its media type."""
+    def answer(self, asked: Asked, started: float) -> tuple[bytes, str]:
+        """Answer a request whose body was there when `time.perf_counter` was `started`; return body and media type."""
         model, parsed = asked.model, asked.parsed
         outputs = model.predict(parsed.columns, parsed.n_rows)
         ids = [f"{self._session}-{next(self._counter)}" for _ in range(parsed.n_rows)]
         answer = render(asked.accept, model, outputs, ids, parsed.single)
-        elapsed_ms = (time.perf_counter() - asked.started) * 1000
+        elapsed_ms = (time.perf_counter() - started) * 1000
         self._put(Answered(time.time(), ids, asked.arm, model, parsed.columns, outputs, elapsed_ms))
         return answer
 
@@ -122,6 +110,6 @@ class Predictions:
         """
         from pipeline.service.models.explain import explain
 
-        asked = self.read(body, content_type, "", key, 0.0, self._settings.service_max_explained_rows)
+        asked = self.read(body, content_type, "", key, self._settings.service_max_explained_rows)
         answers = explain(asked.model, asked.parsed.columns, asked.parsed.n_rows)
         return answers[0] if asked.parsed.single else answers

@@ -91,17 +91,18 @@ class Endpoints:
         key = headers.get("x-request-key", "").encode()
         if 0 < length_of(request) <= SMALL_BODY:
             body = await self._body(request)
-            asked = predictions.read(body, content_type, accept, key, time.perf_counter())
+            started = time.perf_counter()
+            asked = predictions.read(body, content_type, accept, key)
             content, media_type = (
-                predictions.answer(asked)
+                predictions.answer(asked, started)
                 if asked.is_quick
-                else await self._in(self._batches, predictions.answer, asked)
+                else await self._in(self._batches, predictions.answer, asked, started)
             )
             return Response(content, media_type=media_type)
         async with self._large_body(request) as body:
             started = time.perf_counter()  # what waits for a thread from here on is part of the answer's time
-            asked = await self._in(self._batches, predictions.read, body, content_type, accept, key, started)
-            content, media_type = await self._in(self._batches, predictions.answer, asked)
+            asked = await self._in(self._batches, predictions.read, body, content_type, accept, key)
+            content, media_type = await self._in(self._batches, predictions.answer, asked, started)
             return Response(content, media_type=media_type)
 
     async def explain(self, request: Request) -> Response:
