@@ -82,7 +82,7 @@ def tuned_on_raw_columns(path: Path, seed: int) -> Numbers:
     import optuna
     import xgboost as xgb
 
-    from pipeline.features import FeatureTransformer
+    from pipeline.features.transformer import FeatureTransformer
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     parts = three_parts(path, seed)
@@ -125,9 +125,9 @@ def project(path: Path, seed: int, search: dict[str, int], neighbors: bool) -> N
     """Search and fit with the project's own features, learnt from the 64 %, and parameters chosen by the 16 %."""
     import pandas as pd
 
-    from pipeline.features import FeatureTransformer
-    from pipeline.params_file import check_params
-    from pipeline.task import Task
+    from pipeline.features.transformer import FeatureTransformer
+    from pipeline.learn.task import Task
+    from pipeline.params.load import check_params
     from pipeline.train.neighbor_learner import NeighborLearner
 
     content = yaml.safe_load((PROJECT / "params.yaml").read_text())

@@ -48,13 +48,13 @@ def main() -> None:
 
 def ours(name: str, family_name: str, seed: int) -> Numbers:
     """Search, fit and test a family as exp1 does, without MLflow, and package it."""
-    from pipeline.families import family
+    from pipeline.learn.families import family
     from pipeline.learn.progress import best_of
     from pipeline.learn.search import search
-    from pipeline.params import DatasetParams, Params, SplitParams, TrainParams
+    from pipeline.onnx.check import check
+    from pipeline.onnx.model import to_onnx
+    from pipeline.params.schema import DatasetParams, Params, SplitParams, TrainParams
     from pipeline.prepare.stage import prepare
-    from pipeline.register.onnx_check import check
-    from pipeline.register.onnx_model import to_onnx
     from pipeline.train.fit import learner_of
     from pipeline.train.tables import load_tables
 
@@ -116,7 +116,7 @@ def theirs(name: str, family_name: str, seed: int) -> Numbers:
     from sklearn.preprocessing import StandardScaler
     from xgboost import XGBClassifier, XGBRegressor
 
-    from pipeline.task import Task
+    from pipeline.learn.task import Task
 
     table, classifies = load(name), TABLES[name] == "classification"
     X, y = table.drop(columns="target").astype("float32"), table["target"]

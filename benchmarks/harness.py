@@ -75,7 +75,7 @@ def learner_of(params: Any, space: dict[str, Any], seed: int, n_jobs: int, folds
 
     from pipeline.learn.boosting import Boosting
     from pipeline.learn.learner import Problem
-    from pipeline.task import Task
+    from pipeline.learn.task import Task
 
     return Boosting(Problem(Task(), {}, space, params, seed, n_jobs, StandardScaler(), folds))
 
@@ -92,7 +92,7 @@ def tuned(learner: Any, seed: int) -> tuple[dict[str, Any], Any]:
 
 def show(title: str, header: list[str], rows: list[list[Any]]) -> None:
     """Print a table."""
-    from pipeline.text_table import ruled
+    from pipeline.support.text import ruled
 
     cells = [[f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
     print(f"\n{title}\n{ruled(header, cells)}")

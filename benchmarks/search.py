@@ -102,7 +102,7 @@ def load(path: Path, seed: int) -> tuple[Any, Any, Any, Any, Any]:
     import pandas as pd
     from sklearn.model_selection import KFold, train_test_split
 
-    from pipeline.features import FeatureTransformer
+    from pipeline.features.transformer import FeatureTransformer
 
     table = pd.read_csv(path)
     y = table.pop(TARGET).to_numpy(np.float64) / UNIT
@@ -164,7 +164,7 @@ def our_search(path: Path, seed: int, wanted: float) -> Numbers:
     """
     import xgboost
 
-    from pipeline.params import SearchParams
+    from pipeline.learn.search_params import SearchParams
 
     X_train, X_test, y_train, y_test, rows = load(path, seed)
     space = {name: {"low": low, "high": high, "log": kind == "log"} for name, (low, high, kind) in SPACE.items()}

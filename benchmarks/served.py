@@ -50,11 +50,11 @@ def copied(repository: Path, folder: Path) -> Subject:
     """Copy what serving needs of a repository after `make repro`, so that it stays as it is."""
     import pandas as pd
 
-    from pipeline.params_file import load_params
-    from pipeline.paths import EXPORTS, TEST_TABLE
+    from pipeline.params.load import load_params
     from pipeline.service.settings import PREFIXES
+    from pipeline.store.care.relocate import relocate
     from pipeline.store.database import LocalStore
-    from pipeline.store.relocate import relocate
+    from pipeline.support.paths import EXPORTS, TEST_TABLE
 
     if not (repository / EXPORTS / "latest").exists():
         raise SystemExit(
@@ -211,7 +211,7 @@ def bare(model: Path, body: Path, seconds: float) -> Numbers:
     """Time the bare model on a batch in this process: JSON parsed, the table made, predicted, written as JSON."""
     import pandas as pd
 
-    from pipeline.serve.raw_rows import RawRowsModel
+    from pipeline.features.raw_rows_model import RawRowsModel
 
     loaded, text, times = RawRowsModel(model), body.read_text(), []
     began = time.perf_counter()

@@ -60,9 +60,9 @@ def main() -> None:
 
 def prepared(folder: Path) -> Numbers:
     """Prepare the default table below `folder`, and create the store, which is done once in a repository's life."""
-    from pipeline.params_file import load_params
+    from pipeline.params.load import load_params
     from pipeline.prepare.stage import prepare
-    from pipeline.tracking import open_store
+    from pipeline.store.open import open_store
 
     table = folder / "data/raw/housing.csv"
     table.parent.mkdir(parents=True)
@@ -76,7 +76,7 @@ def tracked(folder: Path) -> Numbers:
     """Time the stage as it is, and what MLflow takes to log its three models."""
     import mlflow.xgboost
 
-    from pipeline.tracking import open_store
+    from pipeline.store.open import open_store
 
     open_store()
     spent, log_model = [], mlflow.xgboost.log_model
@@ -122,7 +122,7 @@ def timed_training(folder: Path) -> float:
     import shap  # noqa: F401
     import xgboost  # noqa: F401
 
-    from pipeline.params_file import load_params
+    from pipeline.params.load import load_params
     from pipeline.train.stage import train
 
     params = load_params(PROJECT / "params.yaml")

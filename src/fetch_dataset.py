@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from pipeline.errors import run_script
+from pipeline.cli import run_script
 
 
 def main() -> None:
@@ -13,7 +13,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="the CSV to write (default: data/raw/NAME.csv)")
     arguments = parser.parse_args()
     from pipeline.datasets.california import fetch_california
-    from pipeline.files import replacing
+    from pipeline.support.files import replacing
 
     output = arguments.output or Path("data/raw") / f"{arguments.name}.csv"
     table = fetch_california()

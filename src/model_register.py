@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from pipeline.errors import run_script
+from pipeline.cli import run_script
 
 STAGES = ("None", "Staging", "Production", "Archived")
 LATEST = -1
@@ -41,7 +41,7 @@ def main() -> None:
     if arguments.reason and looks:
         parser.error("--reason goes with a change of stage")
 
-    from pipeline.params_file import load_params
+    from pipeline.params.load import load_params
 
     params = load_params().registry
     if arguments.list or arguments.history:
@@ -49,8 +49,8 @@ def main() -> None:
 
         print(versions_table(params.model_name) if arguments.list else history_table(params.model_name))
     elif arguments.verify is not None:
-        from pipeline.register.verify import report, verify
-        from pipeline.tracking import open_store
+        from pipeline.register.verify.verify import report, verify
+        from pipeline.store.open import open_store
 
         wanted = None if arguments.verify == LATEST else arguments.verify
         checks = verify(open_store(), params.model_name, Path(), wanted)

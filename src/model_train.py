@@ -3,13 +3,13 @@
 import argparse
 from pathlib import Path
 
-from pipeline.errors import run_script
+from pipeline.cli import run_script
 
 
 def main() -> None:
     """Parse the command line and run the stage in the current folder."""
     argparse.ArgumentParser(description=__doc__).parse_args()
-    from pipeline.params_file import load_params
+    from pipeline.params.load import load_params
     from pipeline.train.stage import train
 
     train(load_params(), Path())

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from pipeline.errors import run_script
+from pipeline.cli import run_script
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from pipeline.errors import run_script
+from pipeline.cli import run_script
 
 
 def main() -> None:
@@ -12,7 +12,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--version", type=int, required=True, metavar="N", help="of register.model_name")
     arguments = parser.parse_args()
-    from pipeline.params_file import load_params
+    from pipeline.params.load import load_params
     from pipeline.reproduce.reproduce import reproduce
 
     sys.exit(not reproduce(load_params().registry.model_name, arguments.version, Path()))

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from pipeline.errors import run_script
+from pipeline.cli import run_script
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
         help="CSV or Parquet file with prediction_id and the target's column; data/labels.csv when absent",
     )
     arguments = parser.parse_args()
-    from pipeline.params_file import load_params
+    from pipeline.params.load import load_params
     from pipeline.retrain.retrain import retrain
 
     retrain(load_params(), Path(), arguments.labels, arguments.if_drifted)

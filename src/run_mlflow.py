@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from pipeline.errors import run_script
+from pipeline.cli import run_script
 
 
 def main() -> None:
@@ -22,8 +22,8 @@ def main() -> None:
         parser.error("name a table with --dataset, or ask for the page with --ui")
     if arguments.dataset and not arguments.target:
         parser.error("name the column to predict with --target")
-    from pipeline.mlflow_ui import open_ui
-    from pipeline.quick_look import Request, look
+    from pipeline.quick_look.look import Request, look
+    from pipeline.store.ui import open_ui
 
     if arguments.dataset:
         look(

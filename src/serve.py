@@ -2,7 +2,7 @@
 
 import argparse
 
-from pipeline.errors import run_script
+from pipeline.cli import run_script
 
 
 def main() -> None:

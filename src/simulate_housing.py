@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from pipeline.errors import run_script
+from pipeline.cli import run_script
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
     if arguments.rows is not None and arguments.rows < 1:
         parser.error("--rows must be 1 or more")
     from pipeline.datasets.simulated_housing import NOISE, ROWS, SEED, best_rmse, simulate
-    from pipeline.files import replacing
+    from pipeline.support.files import replacing
 
     rows = ROWS if arguments.rows is None else arguments.rows
     simulated = simulate(rows, SEED if arguments.seed is None else arguments.seed)

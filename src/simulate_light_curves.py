@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from pipeline.errors import run_script
+from pipeline.cli import run_script
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
     if arguments.stars is not None and arguments.stars < 1:
         parser.error("--stars must be 1 or more")
     from pipeline.datasets.simulated_light_curves import FEWEST_POINTS, POINTS, SEED, STARS, simulate
-    from pipeline.files import replacing
+    from pipeline.support.files import replacing
 
     stars = STARS if arguments.stars is None else arguments.stars
     points = POINTS if arguments.points is None else arguments.points

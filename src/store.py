@@ -3,41 +3,41 @@
 import argparse
 from pathlib import Path
 
-from pipeline.errors import run_script
+from pipeline.cli import run_script
 
 
 def main() -> None:
     """Parse the command line and do what it says with the store."""
     parser = argparse.ArgumentParser(description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("status", help="what the store holds, and what needs care, with the command that mends it")
-    relocate = commands.add_parser(
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    subparsers.add_parser("status", help="what the store holds, and what needs care, with the command that mends it")
+    relocate = subparsers.add_parser(
         "relocate", help="after the repository was moved: let the store record the new place"
     )
     relocate.add_argument("--from", dest="origin", type=Path, metavar="OLD", help="where it was, if that is asked for")
-    prune = commands.add_parser("prune", help="remove failed runs and candidates that were never registered")
+    prune = subparsers.add_parser("prune", help="remove failed runs and candidates that were never registered")
     prune.add_argument(
         "--older-than", default="30d", metavar="AGE", help="hours, days or weeks: 12h, 30d (default), 4w"
     )
     prune.add_argument("--dry-run", action=argparse.BooleanOptionalAction, default=True, help="only show what would go")
-    backup = commands.add_parser("backup", help="write one file with all of the store, while others use it")
+    backup = subparsers.add_parser("backup", help="write one file with all of the store, while others use it")
     backup.add_argument("--to", type=Path, metavar="FILE", help="mlruns.backup-TIME.tar beside mlruns/ when absent")
-    restore = commands.add_parser("restore", help="put a backup into the store's place; what is there is kept")
+    restore = subparsers.add_parser("restore", help="put a backup into the store's place; what is there is kept")
     restore.add_argument("archive", type=Path, metavar="FILE")
     arguments = parser.parse_args()
-    from pipeline.store import care
+    from pipeline.store.care import commands
 
     match arguments.command:
         case "status":
-            care.show_status()
+            commands.show_status()
         case "relocate":
-            care.relocate_store(arguments.origin)
+            commands.relocate_store(arguments.origin)
         case "prune":
-            care.prune_store(arguments.older_than, arguments.dry_run)
+            commands.prune_store(arguments.older_than, arguments.dry_run)
         case "backup":
-            care.back_up_store(arguments.to)
+            commands.back_up_store(arguments.to)
         case "restore":
-            care.restore_store(arguments.archive)
+            commands.restore_store(arguments.archive)
 
 
 if __name__ == "__main__":

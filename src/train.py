@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from pipeline.errors import run_script
+from pipeline.cli import run_script
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, metavar="X", help="of nn or xgboost")
     parser.add_argument("--output-path", type=Path, metavar="FOLDER", help="a new folder to write the model to")
     arguments = parser.parse_args()
-    from pipeline.quick_look import Request, look
+    from pipeline.quick_look.look import Request, look
 
     options = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "learning_rate")}
     request = Request(

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from pipeline.datasets.simulated_housing import best_rmse, simulate
-from pipeline.files import sha256
-from pipeline.params_file import load_params
-from pipeline.tracking import open_store
+from pipeline.params.load import load_params
+from pipeline.store.open import open_store
+from pipeline.support.files import sha256
 from repositories import shell
 
 NAME = "housing-price-production"

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.params_file import load_params
+from pipeline.params.load import load_params
 from pipeline.prepare.stage import prepare
+from pipeline.store.care.relocate import relocate
 from pipeline.store.database import LocalStore
-from pipeline.store.relocate import relocate
 from pipeline.train.experiments import Experiment
 from pipeline.train.stage import train
 from repositories import ROOT, change_params, commit, copy_project
@@ -57,7 +57,7 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Create one empty MLflow database, to be copied: creating one takes seconds."""
     folder = tmp_path_factory.mktemp("mlflow")
-    code = "from pipeline.tracking import open_store; open_store()"
+    code = "from pipeline.store.open import open_store; open_store()"
     environment = os.environ | {
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
         "PYTHONPATH": str(ROOT / "src"),
@@ -196,7 +196,7 @@ def call(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
     import importlib
     import signal
 
-    from pipeline.errors import run_script
+    from pipeline.cli import run_script
 
     def run(script: str, *arguments: str) -> int:
         monkeypatch.setattr(sys, "argv", [f"src/{script}.py", *arguments])

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from pipeline.errors import FormulaError, ParamsError
-from pipeline.expressions import parse
-from pipeline.families import family, names
-from pipeline.params import Params
-from pipeline.params_file import check_params, load_params
+from pipeline.features.formulas import parse
+from pipeline.learn.families import family, names
+from pipeline.params.load import check_params, load_params
+from pipeline.params.schema import Params
 from repositories import ROOT
 
 BOUNDED = settings(derandomize=True, database=None, deadline=None, max_examples=150)
@@ -347,7 +347,7 @@ words = st.sampled_from(
 def test_any_formula_is_computed_or_refused(formula: str) -> None:
     import numpy as np
 
-    from pipeline.expressions import columns_of, compute
+    from pipeline.features.formulas import columns_of, compute
 
     try:
         tree = parse("z", formula)

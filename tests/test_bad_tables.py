@@ -20,11 +20,11 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import PipelineError
-from pipeline.families import family, names
-from pipeline.params import Params
+from pipeline.features.columns import kind_of
+from pipeline.features.raw_rows_model import RawRowsModel
+from pipeline.learn.families import family, names
+from pipeline.params.schema import Params
 from pipeline.prepare.stage import prepare
-from pipeline.raw_columns import kind_of
-from pipeline.serve.raw_rows import RawRowsModel
 from pipeline.train.evaluation import Evaluation
 from pipeline.train.fit import fit, learner_of
 from pipeline.train.raw_rows_view import RawRowsView, write_view
@@ -390,12 +390,12 @@ def test_what_was_prepared_stays_when_another_table_cannot_be(tmp_path: Path) ->
 def test_a_net_and_its_graph_agree_on_values_far_beyond_the_training_rows() -> None:
     from sklearn.preprocessing import StandardScaler
 
-    from pipeline.features import FeatureTransformer
+    from pipeline.features.transformer import FeatureTransformer
     from pipeline.learn.learner import Problem
-    from pipeline.params import SearchParams
-    from pipeline.register.onnx_check import check
-    from pipeline.register.onnx_model import to_onnx
-    from pipeline.task import Task
+    from pipeline.learn.search_params import SearchParams
+    from pipeline.learn.task import Task
+    from pipeline.onnx.check import check
+    from pipeline.onnx.model import to_onnx
 
     table = pd.DataFrame({"tiny": 1 + X * 1e-6, "plain": X, "constant": 5.0, "gaps": np.where(X > 1, np.nan, X)})
     transformer = FeatureTransformer.fit(table, {})
@@ -451,7 +451,7 @@ def test_names_that_are_paths_markup_and_formats_go_the_whole_way(
 def test_a_refused_table_ends_each_script_with_exit_code_2_and_leaves_no_run(
     pipeline_folder: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from pipeline.tracking import open_store
+    from pipeline.store.open import open_store
 
     Path("data.csv").write_bytes(b"a,y\n" + b"1,2\n" * 10)
     train = {**TINY, "experiment_name": "small", "cv_folds": 5}

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from pipeline.metrics import classification_metrics
-from pipeline.train.class_plots import (
+from pipeline.learn.metrics import classification_metrics
+from pipeline.train.report.class_plots import (
     calibration_plot,
     classification_report_text,
     confusion_counts,
@@ -18,7 +18,7 @@ from pipeline.train.class_plots import (
     pr_curve_plot,
     roc_curve_plot,
 )
-from pipeline.train.plots import DPI
+from pipeline.train.report.plots import DPI
 
 CURVES = [roc_curve_plot, pr_curve_plot, calibration_plot]
 ODD_LABELS = ["_private", "5 $ to 10 $", "$x_1$", "Größe ≥ 3 °C", "two\nlines", "", "x" * 60]

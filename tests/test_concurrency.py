@@ -14,9 +14,9 @@ import requests
 import yaml
 
 from conftest import Trained
-from pipeline.export_files import damages
+from pipeline.register.export.files import damages
 from pipeline.register.history import history
-from pipeline.tracking import open_store
+from pipeline.store.open import open_store
 from zygote import Zygote
 
 EXPORTS = Path("models/production")

@@ -17,11 +17,11 @@ import pytest
 from mlflow import MlflowClient
 
 from conftest import Trained, enter
-from pipeline.export_files import damages
-from pipeline.files import sha256
+from pipeline.register.export.files import damages
 from pipeline.register.history import history
 from pipeline.register.versions import PENDING
-from pipeline.tracking import open_store
+from pipeline.store.open import open_store
+from pipeline.support.files import sha256
 from repositories import shell
 from zygote import Zygote
 
@@ -183,9 +183,9 @@ def test_dvc_repro_is_killed_with_all_it_started(folder: Path, zygote: Zygote, t
 
 
 def test_a_run_of_another_host_or_of_a_living_process_is_left_alone(pipeline_folder: Path) -> None:
-    from pipeline.processes import owner_tags
-    from pipeline.stale import sweep_runs
-    from pipeline.tracking import open_experiment
+    from pipeline.store.open import open_experiment
+    from pipeline.store.stale_runs import sweep_runs
+    from pipeline.support.processes import owner_tags
 
     client = open_store()
     experiment_id = open_experiment(client, "small")

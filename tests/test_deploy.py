@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from pipeline.families import names
+from pipeline.learn.families import names
 from pipeline.service.settings import Settings
 from pipeline.service.tracking.prometheus import Prometheus
 from repositories import ROOT
@@ -105,7 +105,7 @@ def test_an_image_has_the_packages_of_the_project(image: str) -> None:
 
 def imported(start: str) -> set[str]:
     """Return the packages that a module and the modules of src/ that it imports, and so on, import, wherever."""
-    waiting, seen, packages = [start, *(f"pipeline.families.{name}" for name in names())], set(), set()
+    waiting, seen, packages = [start, *(f"pipeline.learn.families.{name}" for name in names())], set(), set()
     while waiting:
         name = waiting.pop()
         path = ROOT / "src" / name.replace(".", "/")

@@ -9,11 +9,11 @@ from mlflow.entities import Run
 
 from conftest import SMALL
 from pipeline.errors import ParamsError, PipelineError
-from pipeline.params import Params
-from pipeline.params_file import check_params, load_params
+from pipeline.learn.task import Task
+from pipeline.params.load import check_params, load_params
+from pipeline.params.schema import Params
 from pipeline.prepare.stage import prepare
-from pipeline.task import Task
-from pipeline.tracking import open_store
+from pipeline.store.open import open_store
 from pipeline.train.custom import custom_metrics, load_function
 from pipeline.train.evaluation import Evaluation
 from pipeline.train.stage import train

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipeline.params_file import load_params
+from pipeline.params.load import load_params
 from pipeline.scaffold.new_pipeline import dvc_yaml
 from repositories import ROOT
 

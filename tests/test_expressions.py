@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import FormulaError
-from pipeline.expressions import columns_of, compute, parse
+from pipeline.features.formulas import columns_of, compute, parse
 
 COLUMNS = {"a": np.array([1.0, 4.0, np.nan]), "b": np.array([2.0, 0.0, 1.0]), "odd name <x>": np.array([9.0, 9.0, 9.0])}
 

@@ -15,13 +15,14 @@ from sklearn.preprocessing import StandardScaler
 
 from conftest import SMALL, enter, make_pipeline_folder
 from pipeline.errors import PipelineError
-from pipeline.families import family, names, nn, random_forest, xgboost
+from pipeline.learn.families import family, names, nn, random_forest, xgboost
 from pipeline.learn.learner import FoldTables, Learner, Problem
-from pipeline.params import Params, SearchParams
-from pipeline.params_file import load_params
+from pipeline.learn.search_params import SearchParams
+from pipeline.learn.task import Task
+from pipeline.params.load import load_params
+from pipeline.params.schema import Params
 from pipeline.prepare.stage import prepare
-from pipeline.task import Task
-from pipeline.tracking import open_store
+from pipeline.store.open import open_store
 from pipeline.train.fit import balanced_weight, learner_of, parameters_of
 from pipeline.train.stage import train
 from pipeline.train.tables import Tables, load_tables
@@ -34,9 +35,9 @@ EXTRA_TREES = '''
 from dataclasses import replace
 from functools import partial
 
-from pipeline.families import random_forest
+from pipeline.learn.families import random_forest
 from pipeline.learn.estimators import Estimators, Recipe
-from pipeline.space import Range
+from pipeline.learn.space import Range
 
 
 def make(problem, sampled, rounds):
@@ -116,7 +117,7 @@ def outputs_of(model: Any, task: Task, X: pd.DataFrame) -> NDArray[np.float64]:
 
 def test_adding_a_family_is_adding_a_file(tmp_path: Path, migrated_database: Path) -> None:
     folder = make_pipeline_folder(tmp_path / "repository", migrated_database)
-    (folder / "src/pipeline/families/extra_trees.py").write_text(EXTRA_TREES)
+    (folder / "src/pipeline/learn/families/extra_trees.py").write_text(EXTRA_TREES)
     fixed = {"extra_trees": {"min_samples_leaf": 3}}
     change_params(folder, train={"experiment_name": "small", **SMALL, "models": ["extra_trees"], "params": fixed})
     for script in ("src/prepare.py", "src/model_train.py"):

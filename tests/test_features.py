@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import PipelineError
-from pipeline.features import FeatureTransformer, feature_name
-from pipeline.params import NeighborsParams
+from pipeline.features.transformer import FeatureTransformer, feature_name
 
 
 @pytest.fixture
@@ -98,7 +97,7 @@ def test_a_number_beyond_32_bits_is_missing_in_a_request() -> None:
 def test_values_have_the_features_of_their_table(values: list[tuple[Any, Any, Any]]) -> None:
     rows = pd.DataFrame({"size": [1.0, 2.5, -3.0], "garden": [True, False, True], "place": ["INLAND", "10001", ""]})
     transformer = FeatureTransformer.fit(rows, {"root": "sqrt(size)", "both": "size * size"})
-    near = transformer.neighborhood(NeighborsParams(k=2, by=["size", "both"], means=["root"]), ["y"])
+    near = transformer.neighborhood(2, ["size", "both"], ["root"], ["y"])
     transformer = transformer.with_neighbors(transformer.transform(rows), np.arange(3.0), near)
     columns = dict(zip(rows.columns, map(list, zip(*values, strict=True)), strict=True))
     names = transformer.feature_names[::-1]

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.datasets.simulated_light_curves import NO_PLANET, PLANET, PLANETS, Simulated, simulate
-from pipeline.flux import CHUNK, FLUX_FEATURES, flux_columns, flux_features
+from pipeline.features.light_curves import CHUNK, FLUX_FEATURES, flux_columns, flux_features
 
 
 @pytest.fixture(scope="module")

@@ -16,19 +16,19 @@ from xgboost import XGBClassifier, XGBRegressor
 
 from conftest import Trained, enter
 from pipeline.errors import ParamsError, PipelineError
-from pipeline.features import FeatureTransformer
-from pipeline.files import sha256
-from pipeline.metrics import DIRECTIONS, classification_metrics, regression_scores
-from pipeline.params import GateParams
-from pipeline.params_file import check_params
-from pipeline.paths import TEST_TABLE
-from pipeline.register.bootstrap import share_better
+from pipeline.features.transformer import FeatureTransformer
+from pipeline.learn.metrics import DIRECTIONS, classification_metrics, regression_scores
+from pipeline.learn.task import Task
+from pipeline.params.load import check_params
+from pipeline.params.schema import GateParams
 from pipeline.register.candidate import Candidate, find_candidate
-from pipeline.register.comparison_table import change, conditions, table
-from pipeline.register.gate import Verdict, judge
-from pipeline.register.rivals import OF_REGRESSION, Score, compare
-from pipeline.task import Task
-from pipeline.tracking import open_experiment, open_store
+from pipeline.register.gate.bootstrap import share_better
+from pipeline.register.gate.comparison import OF_REGRESSION, Score, compare
+from pipeline.register.gate.comparison_table import change, conditions, table
+from pipeline.register.gate.gate import Verdict, judge
+from pipeline.store.open import open_experiment, open_store
+from pipeline.support.files import sha256
+from pipeline.support.paths import TEST_TABLE
 from pipeline.train.raw_rows_view import RawRowsView, write_view
 
 WIDTH = 110

@@ -10,13 +10,13 @@ import pytest
 
 from conftest import Trained
 from pipeline.errors import PipelineError, RegistryError
-from pipeline.logged_files import LOGGED_SHA256, logged_sha256
-from pipeline.params_file import load_params
-from pipeline.paths import SCALER
+from pipeline.features.raw_rows_model import RawRowsModel
+from pipeline.params.load import load_params
 from pipeline.prepare.stage import prepare
 from pipeline.register.candidate import find_candidate
-from pipeline.serve.raw_rows import RawRowsModel
-from pipeline.tracking import open_store
+from pipeline.store.logged_model import LOGGED_SHA256, logged_sha256
+from pipeline.store.open import open_store
+from pipeline.support.paths import SCALER
 from pipeline.train.tables import load_tables
 
 

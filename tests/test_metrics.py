@@ -13,7 +13,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from pipeline.metrics import (
+from pipeline.learn.metrics import (
     better,
     classification_metrics,
     judged_classes,

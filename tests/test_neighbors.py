@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import PipelineError
-from pipeline.features import FeatureTransformer
-from pipeline.neighbors import Neighborhood, Neighbors, out_of_fold
-from pipeline.params import NeighborsParams, Params
+from pipeline.features.neighbors import Neighborhood, Neighbors, out_of_fold
+from pipeline.features.transformer import FeatureTransformer
+from pipeline.params.schema import Params
 from pipeline.prepare.stage import prepare
 from pipeline.train.tables import load_tables
 
@@ -94,7 +94,7 @@ def test_a_transformer_names_and_computes_them_or_refuses_the_columns() -> None:
     rows = pd.DataFrame({"a": [0.0, 1, 2, 3], "b": [1.0, 2, 3, 4], "t": list("xyxy")})
     transformer = FeatureTransformer.fit(rows, {"sum": "a + b"})
     features = transformer.transform(rows)
-    what = transformer.neighborhood(NeighborsParams(k=1, by=["a", "sum"], means=["b"]), ["the price"])
+    what = transformer.neighborhood(1, ["a", "sum"], ["b"], ["the price"])
     fitted = transformer.with_neighbors(features, np.arange(4.0), what)
     names = ["neighbors_the_price", "neighbors_b", "neighbors_distance"]
     assert fitted.feature_names == [*transformer.feature_names, *names]
@@ -103,7 +103,7 @@ def test_a_transformer_names_and_computes_them_or_refuses_the_columns() -> None:
     pd.testing.assert_frame_equal(fitted.transform(rows, only=["a"]), features[["a"]])
     for wrong in ({"by": ["t"]}, {"by": ["a"], "means": ["c"]}):
         with pytest.raises(PipelineError, match="is no number among the inputs"):
-            transformer.neighborhood(NeighborsParams.model_validate({"k": 1, **wrong}), ["price"])
+            transformer.neighborhood(1, wrong["by"], wrong.get("means", []), ["price"])
 
 
 @pytest.mark.parametrize("strategy", ["random", "stratified", "group", "time"])

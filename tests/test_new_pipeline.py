@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from conftest import SMALL
-from pipeline.params_file import load_params
+from pipeline.params.load import load_params
 from pipeline.scaffold.infer import infer
 from pipeline.scaffold.new_pipeline import plain_name, read_as_written
 from pipeline.scaffold.params_yaml import as_yaml

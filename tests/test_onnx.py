@@ -17,13 +17,12 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from xgboost import XGBClassifier, XGBRegressor
 
-from pipeline.features import FeatureTransformer
-from pipeline.params import NeighborsParams
-from pipeline.register import onnx_neighbors
-from pipeline.register.onnx_check import Answers, GraphDiffers, check, one_thread, run
-from pipeline.register.onnx_features import add_features, feeds, inputs
-from pipeline.register.onnx_graph import Graph, NotConvertible, value_info
-from pipeline.register.onnx_model import to_onnx
+from pipeline.features.transformer import FeatureTransformer
+from pipeline.onnx import neighbors as onnx_neighbors
+from pipeline.onnx.check import Answers, GraphDiffers, check, one_thread, run
+from pipeline.onnx.features import add_features, feeds, inputs
+from pipeline.onnx.graph import Graph, NotConvertible, value_info
+from pipeline.onnx.model import to_onnx
 
 FORMULAS = {
     "ratio": "`size <m2>` / (b - 1.5) + -`size <m2>` * +2",
@@ -62,8 +61,8 @@ def raw_rows(n: int, seed: int, extremes: bool = False) -> pd.DataFrame:
 
 def fitted_transformer(rows: pd.DataFrame, y: np.ndarray) -> FeatureTransformer:
     transformer = FeatureTransformer.fit(rows, FORMULAS)
-    near = NeighborsParams(k=4, by=["size <m2>", "prediction"], means=["b", "ratio"])
-    return transformer.with_neighbors(transformer.transform(rows), y, transformer.neighborhood(near, ["y"]))
+    near = transformer.neighborhood(4, ["size <m2>", "prediction"], ["b", "ratio"], ["y"])
+    return transformer.with_neighbors(transformer.transform(rows), y, near)
 
 
 def perceptron(mlp: Any, X: pd.DataFrame) -> Pipeline:
@@ -205,7 +204,7 @@ def test_a_damaged_graph_is_refused_with_the_first_row_that_differs(table: Any) 
 def test_neighbours_without_a_known_place_are_missing() -> None:
     rows = pd.DataFrame({"a": [np.nan, np.nan, 1.0], "b": [1.0, 2.0, 3.0]})
     transformer = FeatureTransformer.fit(rows, {})
-    what = transformer.neighborhood(NeighborsParams(k=2, by=["a"]), ["y"])
+    what = transformer.neighborhood(2, ["a"], [], ["y"])
     model = XGBRegressor(n_jobs=1, n_estimators=1).fit(rows, [1.0, 2.0, 3.0])
     for known in ([0, 1], [0, 1, 2]):
         near = transformer.with_neighbors(transformer.transform(rows).iloc[known], np.array([1.0, 2, 3])[known], what)
@@ -255,6 +254,6 @@ def test_what_cannot_be_expressed_is_refused_with_the_reason(monkeypatch: pytest
     refused("features of light curves", None, transformer=curves, names=curves.feature_names)
     monkeypatch.setattr(onnx_neighbors, "MOST_PLACES", 10)
     refused("which is too slow beyond 10", None)
-    monkeypatch.setattr("pipeline.register.onnx_graph.LARGEST_BYTES", 1000)
+    monkeypatch.setattr("pipeline.onnx.graph.LARGEST_BYTES", 1000)
     model = RandomForestRegressor(n_estimators=3).fit(X, y)
     refused("as ONNX, which ends at", model, names=["b"])

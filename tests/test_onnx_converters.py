@@ -11,8 +11,8 @@ from sklearn.datasets import load_digits
 from sklearn.ensemble import RandomForestClassifier
 from xgboost import XGBClassifier
 
-from pipeline.features import FeatureTransformer
-from pipeline.register.onnx_model import to_onnx
+from pipeline.features.transformer import FeatureTransformer
+from pipeline.onnx.model import to_onnx
 
 NAMES = [f"f{place}" for place in range(64)]
 

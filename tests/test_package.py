@@ -14,12 +14,12 @@ import pytest
 import requests
 
 from conftest import enter
-from pipeline.files import sha256
-from pipeline.params import RegisterParams
-from pipeline.paths import TEST_TABLE
+from pipeline.features.raw_rows_model import RawRowsModel
+from pipeline.params.schema import RegisterParams
 from pipeline.register.stage import Request, register
-from pipeline.serve.raw_rows import RawRowsModel
-from pipeline.tracking import open_store
+from pipeline.store.open import open_store
+from pipeline.support.files import sha256
+from pipeline.support.paths import TEST_TABLE
 from serving import serve
 from test_run_standard import FAMILIES, Standard, make_folder, run_all
 

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import FormulaError, ParamsError
-from pipeline.families import family, names
-from pipeline.params_file import check_params, load_params
+from pipeline.learn.families import family, names
+from pipeline.params.load import check_params, load_params
 from repositories import ROOT
 
 DATASET = {"path": "data.csv", "target": "y"}
@@ -86,7 +86,10 @@ def test_a_mistake_is_named_by_its_key(content: object, named: str) -> None:
 @pytest.mark.parametrize(
     ("space", "named"),
     [
-        ({"svm": {}}, "train.search.space: names 'svm'; below it stand the model families, nn, random_forest, xgboost"),
+        (
+            {"svm": {}},
+            "train.search: `space` names 'svm'; below it stand the model families, nn, random_forest",
+        ),
         ({"max_depth": [1, 2]}, "names 'max_depth'; .*below each its parameters"),
         ({"xgboost": {"eta": [1]}}, "`space.xgboost.eta` is not one of learning_rate"),
         ({"xgboost": {"subsample": [0]}}, "`space.xgboost.subsample` holds 0; it takes above 0, at most 1"),

@@ -16,9 +16,9 @@ import pytest
 import requests
 
 from conftest import Trained, make_pipeline_folder
-from pipeline.params import RegisterParams
+from pipeline.params.schema import RegisterParams
 from pipeline.register.stage import Request, register
-from pipeline.tracking import open_store
+from pipeline.store.open import open_store
 from repositories import commit, git, shell
 from serving import serve
 

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import PipelineError
-from pipeline.files import sha256
-from pipeline.params import DatasetParams
-from pipeline.params_file import load_params
+from pipeline.params.load import load_params
+from pipeline.params.schema import DatasetParams
 from pipeline.prepare.stage import prepare
+from pipeline.support.files import sha256
 from repositories import change_params
 
 OUTPUTS = ("data/processed", "models", "mlartifacts")

@@ -17,8 +17,8 @@ import pytest
 import requests
 
 from conftest import make_table
-from pipeline.serve.raw_rows import RawRowsModel
-from pipeline.tracking import open_store
+from pipeline.features.raw_rows_model import RawRowsModel
+from pipeline.store.open import open_store
 from repositories import ROOT
 
 IRIS = ROOT / "examples/iris/data/raw/iris.csv"

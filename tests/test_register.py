@@ -14,11 +14,11 @@ from mlflow import MlflowClient
 
 from conftest import Trained, enter
 from pipeline.errors import RegistryError
-from pipeline.features import FeatureTransformer
-from pipeline.files import sha256
-from pipeline.params import RegisterParams
+from pipeline.features.transformer import FeatureTransformer
+from pipeline.params.schema import RegisterParams
 from pipeline.register.stage import Request, register
-from pipeline.tracking import open_experiment, open_store
+from pipeline.store.open import open_experiment, open_store
+from pipeline.support.files import sha256
 
 EXPORTS = Path("models/production")
 

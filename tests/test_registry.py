@@ -14,8 +14,7 @@ from mlflow import MlflowClient
 
 from conftest import Trained
 from pipeline.errors import GateError, RegistryError
-from pipeline.params import RegisterParams
-from pipeline.processes import owner
+from pipeline.params.schema import RegisterParams
 from pipeline.register.history import history, production_line
 from pipeline.register.listing import history_table, versions_table
 from pipeline.register.lock import registry_lock
@@ -23,7 +22,8 @@ from pipeline.register.recovery import recover
 from pipeline.register.rollback import rollback
 from pipeline.register.stage import Request, register
 from pipeline.register.versions import MADE_BY, PENDING, move
-from pipeline.tracking import open_store
+from pipeline.store.open import open_store
+from pipeline.support.processes import owner
 from test_register import params, state
 
 EXPORTS = Path("models/production")

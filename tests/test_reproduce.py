@@ -15,13 +15,13 @@ from mlflow.entities import Metric
 
 from conftest import Trained
 from pipeline.errors import PipelineError
-from pipeline.files import sha256
-from pipeline.params_file import load_params
+from pipeline.params.load import load_params
 from pipeline.reproduce.clone import clone_of, folder_in, in_order_of, scripts_of, write_params
 from pipeline.reproduce.compare import differences, package_differences
 from pipeline.reproduce.data import find_data
-from pipeline.reproduce.recorded import Recorded, Result, recorded
-from pipeline.tracking import open_experiment, open_store
+from pipeline.reproduce.original import Recorded, Result, recorded
+from pipeline.store.open import open_experiment, open_store
+from pipeline.support.files import sha256
 from pipeline.train.provenance import environment, git_tags
 from repositories import ROOT, change_params, commit, git, shell
 

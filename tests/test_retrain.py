@@ -17,13 +17,10 @@ import pytest
 
 from conftest import Trained, enter, make_table, settle
 from pipeline.errors import PipelineError
-from pipeline.files import sha256
-from pipeline.params import DatasetParams
-from pipeline.params_file import load_params
-from pipeline.paths import TEST_TABLE, TRAIN_TABLE
-from pipeline.prepare.read_table import read_table
+from pipeline.features.columns import kind_of
+from pipeline.params.load import load_params
+from pipeline.params.schema import DatasetParams
 from pipeline.prepare.stage import prepare
-from pipeline.raw_columns import kind_of
 from pipeline.register.stage import Request, register
 from pipeline.register.versions import in_stage
 from pipeline.retrain.drift import has_drifted
@@ -36,7 +33,10 @@ from pipeline.service.recording.recorded import recorded
 from pipeline.service.recording.recorder import Recorder
 from pipeline.service.settings import load_settings
 from pipeline.store.database import LocalStore
-from pipeline.tracking import open_store
+from pipeline.store.open import open_store
+from pipeline.support.files import sha256
+from pipeline.support.paths import TEST_TABLE, TRAIN_TABLE
+from pipeline.tables.read import read_table
 from repositories import ROOT, change_params, git
 
 N_ROWS = 300

@@ -16,13 +16,13 @@ from sklearn.metrics import accuracy_score, average_precision_score, f1_score, l
 
 from conftest import enter, make_pipeline_folder, make_table
 from pipeline import __version__
-from pipeline.families import names
-from pipeline.files import sha256
-from pipeline.params import Params
-from pipeline.params_file import load_params
-from pipeline.paths import TEST_TABLE
+from pipeline.learn.families import names
+from pipeline.params.load import load_params
+from pipeline.params.schema import Params
 from pipeline.prepare.stage import prepare
-from pipeline.tracking import open_experiment, open_store
+from pipeline.store.open import open_experiment, open_store
+from pipeline.support.files import sha256
+from pipeline.support.paths import TEST_TABLE
 from pipeline.train.evaluation import Evaluation
 from pipeline.train.experiments import Experiment, Setup, run_experiment
 from pipeline.train.provenance import provenance_of

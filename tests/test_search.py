@@ -5,18 +5,18 @@ import pandas as pd
 import pytest
 from sklearn.preprocessing import StandardScaler
 
-from pipeline.families import family
 from pipeline.learn.boosters import losses_of, score_curve
 from pipeline.learn.boosting import Boosting
+from pipeline.learn.candidate import Candidate
 from pipeline.learn.cross_validation import CrossValidation
+from pipeline.learn.families import family
 from pipeline.learn.learner import FoldTables, Learner, Problem
-from pipeline.learn.scoring import Candidate
+from pipeline.learn.parallel import side_by_side
 from pipeline.learn.search import search
+from pipeline.learn.search_params import SearchParams
 from pipeline.learn.search_space import n_candidates
-from pipeline.learn.side_by_side import side_by_side
-from pipeline.params import SearchParams
-from pipeline.space import Space
-from pipeline.task import Task
+from pipeline.learn.space import Space
+from pipeline.learn.task import Task
 
 SPACE = {
     "max_depth": {"low": 1, "high": 6},

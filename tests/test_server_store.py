@@ -22,12 +22,12 @@ import pytest
 import requests
 
 from conftest import SMALL, make_pipeline_folder
-from pipeline.params_file import load_params
+from pipeline.params.load import load_params
 from pipeline.prepare.stage import prepare
-from pipeline.processes import owner_tags
 from pipeline.service.recording.recorded import recorded
-from pipeline.stale import sweep_runs
-from pipeline.tracking import open_store
+from pipeline.store.open import open_store
+from pipeline.store.stale_runs import sweep_runs
+from pipeline.support.processes import owner_tags
 from pipeline.train.experiments import Experiment
 from pipeline.train.stage import train
 from repositories import change_params, commit

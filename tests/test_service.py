@@ -19,13 +19,13 @@ import requests
 
 from conftest import Trained, enter
 from pipeline.errors import PipelineError
-from pipeline.params import RegisterParams
+from pipeline.features.raw_rows_model import RawRowsModel
+from pipeline.params.schema import RegisterParams
 from pipeline.register.stage import Request, register
-from pipeline.serve.raw_rows import RawRowsModel
 from pipeline.service.models.ab import arm_of
 from pipeline.service.recording.recorded import recorded
 from pipeline.service.settings import load_settings, unknown_settings
-from pipeline.tracking import open_store
+from pipeline.store.open import open_store
 from repositories import ROOT
 from servers import PATH, free_port
 from services import service

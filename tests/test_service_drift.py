@@ -15,15 +15,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import features
 from pipeline.datasets.simulated_housing import simulate
 from pipeline.datasets.simulated_light_curves import simulate as simulate_curves
-from pipeline.families import BACKGROUND_ROWS, family
-from pipeline.flux import flux_features
-from pipeline.params import DatasetParams, FeaturesParams, MonitorParams, Params, SearchParams, TrainParams
+from pipeline.features import transformer as features
+from pipeline.features.light_curves import flux_features
+from pipeline.features.raw_rows_model import RawRowsModel
+from pipeline.learn.families import BACKGROUND_ROWS, family
+from pipeline.learn.search_params import SearchParams
+from pipeline.onnx.model import to_onnx
+from pipeline.params.schema import DatasetParams, FeaturesParams, MonitorParams, Params, TrainParams
 from pipeline.prepare.stage import prepare
-from pipeline.register.onnx_model import to_onnx
-from pipeline.serve.raw_rows import RawRowsModel
 from pipeline.service.answered import Answered, Columns, Outputs
 from pipeline.service.drift import webhook as webhook_module
 from pipeline.service.drift.comparison import CURVES

@@ -9,17 +9,16 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
-from pipeline.families import BACKGROUND_ROWS, names
-from pipeline.features import FeatureTransformer
-from pipeline.params import NeighborsParams
-from pipeline.register.onnx_model import to_onnx
-from pipeline.serve.raw_rows import RawRowsModel
+from pipeline.features.raw_rows_model import RawRowsModel
+from pipeline.features.transformer import FeatureTransformer
+from pipeline.learn.families import BACKGROUND_ROWS, names
+from pipeline.learn.task import Task
+from pipeline.onnx.model import to_onnx
 from pipeline.service.answered import Columns, Outputs
 from pipeline.service.models.engine import columns_of, engine
 from pipeline.service.models.explain import explain, warm
 from pipeline.service.models.served import ServedModel
 from pipeline.service.requests.schema import RowSchema
-from pipeline.task import Task
 from test_families import fitted
 
 TASKS = {"regression": Task(), "binary": Task([False, True]), "three": Task(["a", "b b", "<c>"])}
@@ -48,7 +47,7 @@ def served(name: str, task: Task, with_profile: bool = True) -> tuple[ServedMode
     if task.labels:
         y = np.digitize(y, np.quantile(y, [0.6] if task.n_classes == 2 else [0.3, 0.8]))
     transformer = FeatureTransformer.fit(rows, {"per room": "`size <m2>` / rooms"})
-    near = transformer.neighborhood(NeighborsParams(k=3, by=["rooms"], means=["per room"]), ["y"])
+    near = transformer.neighborhood(3, ["rooms"], ["per room"], ["y"])
     transformer = transformer.with_neighbors(transformer.transform(rows), price.to_numpy(), near)
     X = transformer.transform(rows)
     raw = RawRowsModel.__new__(RawRowsModel)  # as it is loaded from a folder

@@ -24,7 +24,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from conftest import Trained, enter
-from pipeline.params import RegisterParams
+from pipeline.params.schema import RegisterParams
 from pipeline.register.stage import Request, register
 from pipeline.service.requests.bodies import ARROW, CSV, JSON
 from services import Running, service

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from conftest import Trained, enter
-from pipeline.params import RegisterParams
+from pipeline.params.schema import RegisterParams
 from pipeline.register.stage import Request, register
 from pipeline.service.recording.recorded import recorded
 from repositories import ROOT

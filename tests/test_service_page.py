@@ -21,7 +21,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from conftest import Trained, enter
-from pipeline.params import MonitorParams, RegisterParams
+from pipeline.params.schema import MonitorParams, RegisterParams
 from pipeline.register.stage import Request, register
 from pipeline.service.service import Service
 from pipeline.service.settings import Settings

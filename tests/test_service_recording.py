@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import PipelineError
-from pipeline.features import FeatureTransformer
+from pipeline.features.transformer import FeatureTransformer
 from pipeline.service.answered import Answered, Columns, Outputs
 from pipeline.service.models.served import ServedModel
 from pipeline.service.recording import parquet_log, recorder

@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from pandas._libs.parsers import STR_NA_VALUES
 from xgboost import XGBClassifier, XGBRegressor
 
-from pipeline.features import FeatureTransformer
-from pipeline.serve.raw_rows import RawRowsModel
+from pipeline.features.raw_rows_model import RawRowsModel
+from pipeline.features.transformer import FeatureTransformer
+from pipeline.learn.task import Task
 from pipeline.service.models.engine import Engine
 from pipeline.service.models.explain import explain
 from pipeline.service.models.served import ServedModel
@@ -33,7 +34,6 @@ from pipeline.service.requests.json_body import parse_json
 from pipeline.service.requests.schema import Parsed, RowSchema
 from pipeline.service.settings import Settings
 from pipeline.service.web.openapi import document
-from pipeline.task import Task
 from pipeline.train.raw_rows_view import RawRowsView, write_view
 
 ODD = ["", " ", "class", "copy", "model_config", "json", "__init__", "_x", 'a "b"', "ü:€", "a\nb", "None"]

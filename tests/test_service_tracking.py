@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pipeline.features import FeatureTransformer
-from pipeline.serve.raw_rows import RawRowsModel
+from pipeline.features.raw_rows_model import RawRowsModel
+from pipeline.features.transformer import FeatureTransformer
 from pipeline.service.answered import Answered, Arm, Outputs
 from pipeline.service.models.engine import Engine
 from pipeline.service.models.served import ServedModel
@@ -27,7 +27,7 @@ from pipeline.service.tracking import tracking_run
 from pipeline.service.tracking.prometheus import BUCKETS, MAX_COLUMNS, Prometheus
 from pipeline.service.tracking.statistics import Statistics
 from pipeline.service.tracking.tracking_run import Tracked, TrackingRun
-from pipeline.tracking import open_store
+from pipeline.store.open import open_store
 from repositories import ROOT
 from servers import answers, free_port, running
 

@@ -3,9 +3,9 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import TableError
-from pipeline.params import DatasetParams
-from pipeline.prepare.recorded_rows import split_apart
-from pipeline.split import fold_rows, split_rows
+from pipeline.params.schema import DatasetParams
+from pipeline.tables.recorded_rows import split_apart
+from pipeline.tables.split import fold_rows, split_rows
 
 
 @pytest.fixture

@@ -23,13 +23,13 @@ import pytest
 from conftest import Trained, enter, settle
 from pipeline.errors import PipelineError, StoreError
 from pipeline.store import database, locks
-from pipeline.store.backup import backup
+from pipeline.store.care.backup import backup
+from pipeline.store.care.prune import prune, seconds_of
+from pipeline.store.care.relocate import relocate
+from pipeline.store.care.restore import restore
+from pipeline.store.care.status import status_of_local, status_of_server
 from pipeline.store.database import LocalStore, path_of
-from pipeline.store.prune import prune, seconds_of
-from pipeline.store.relocate import relocate
-from pipeline.store.restore import restore
-from pipeline.store.status import status_of_local, status_of_server
-from pipeline.tracking import open_experiment, open_store
+from pipeline.store.open import open_experiment, open_store
 from zygote import Zygote
 
 MODEL = "small-model"

@@ -6,10 +6,10 @@ import pytest
 from sklearn.metrics import log_loss
 
 from pipeline.errors import ParamsError, PipelineError
-from pipeline.params import Params
-from pipeline.params_file import check_params
+from pipeline.learn.task import Task
+from pipeline.params.load import check_params
+from pipeline.params.schema import Params
 from pipeline.prepare.stage import prepare
-from pipeline.task import Task
 from pipeline.train.tables import load_tables
 
 

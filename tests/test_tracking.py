@@ -16,15 +16,15 @@ from alembic.script import ScriptDirectory
 
 from conftest import SMALL
 from pipeline.errors import StoreError
-from pipeline.paths import checkout_of
 from pipeline.store.database import reading
-from pipeline.tracking import open_experiment, open_store, still_open, store_uri, without_password
+from pipeline.store.open import open_experiment, open_store, still_open, store_uri, without_password
+from pipeline.support.paths import checkout_of
 from repositories import ROOT, change_params
 from zygote import Zygote
 
 
 def test_four_processes_open_a_new_store_at_once(tmp_path: Path) -> None:
-    code = "from pipeline.tracking import *; print(open_experiment(open_store(), 'first'))"
+    code = "from pipeline.store.open import *; print(open_experiment(open_store(), 'first'))"
     environment = os.environ | {
         "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'new' / 'mlflow.db'}",
         "PYTHONPATH": str(ROOT / "src"),
@@ -270,7 +270,7 @@ def main():
 def test_a_signal_in_what_c_calls_is_not_lost(tmp_path: Path, code: str) -> None:
     (tmp_path / "script.py").write_text(
         "import os, signal, time\n"
-        "from pipeline.errors import run_script\n"
+        "from pipeline.cli import run_script\n"
         "def stop():\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
         "    time.sleep(0.01)\n"

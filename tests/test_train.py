@@ -12,11 +12,11 @@ from mlflow.entities import Run
 
 from conftest import SMALL, Trained
 from pipeline.errors import PipelineError
-from pipeline.families.xgboost import explainable_rows
-from pipeline.files import sha256
-from pipeline.params_file import load_params
+from pipeline.learn.families.xgboost import explainable_rows
+from pipeline.params.load import load_params
 from pipeline.prepare.stage import prepare
-from pipeline.tracking import logged_model_of, open_experiment, open_store
+from pipeline.store.open import logged_model_of, open_experiment, open_store
+from pipeline.support.files import sha256
 from pipeline.train.dataset_input import dataset_input, telling_rows
 from pipeline.train.experiments import important_features
 from pipeline.train.provenance import git_tags

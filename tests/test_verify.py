@@ -13,12 +13,12 @@ from mlflow import MlflowClient
 
 from conftest import Trained, enter
 from pipeline.errors import RegistryError
-from pipeline.export_files import damages
-from pipeline.files import sha256, write_json
-from pipeline.params import RegisterParams
+from pipeline.params.schema import RegisterParams
+from pipeline.register.export.files import damages
 from pipeline.register.stage import Request, register
-from pipeline.register.verify import Check, report, verify
-from pipeline.tracking import open_store
+from pipeline.register.verify.verify import Check, report, verify
+from pipeline.store.open import open_store
+from pipeline.support.files import sha256, write_json
 from repositories import change_params, git
 
 NAME = "verified"
@@ -293,7 +293,7 @@ def test_a_version_in_production_needs_an_export(exported: Path, tmp_path: Path)
 
 
 def test_what_answers_otherwise_is_found(exported: Path, trained: Trained, tmp_path: Path) -> None:
-    from pipeline.register.same_answers import problems_of_answers
+    from pipeline.register.verify.same_predictions import problems_of_answers
 
     other = tmp_path / "other"
     shutil.copytree(EXPORT, other)

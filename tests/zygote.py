@@ -89,7 +89,7 @@ def serve() -> None:
 
 
 def _run(folder: str, command: list[str], environment: dict[str, str]) -> None:
-    from pipeline.errors import run_script
+    from pipeline.cli import run_script
 
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_DFL)

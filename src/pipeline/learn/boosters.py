@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.learn.learner import Sampled
-from pipeline.task import Task
+from pipeline.learn.candidate import Sampled
+from pipeline.learn.task import Task
 
 if TYPE_CHECKING:
     from xgboost import Booster, QuantileDMatrix

@@ -17,11 +17,12 @@ from pipeline.learn.boosters import (
     outputs_of,
     score_curve,
 )
+from pipeline.learn.candidate import Candidate, Sampled
 from pipeline.learn.cross_validation import CrossValidation, best_place, scored_rounds
-from pipeline.learn.learner import Problem, Sampled, Scoring
-from pipeline.learn.scoring import RACE_FOLDS, Candidate, Race
-from pipeline.learn.side_by_side import side_by_side
-from pipeline.space import Choice, Range, Space
+from pipeline.learn.learner import Problem, Scoring
+from pipeline.learn.parallel import side_by_side
+from pipeline.learn.scoring import RACE_FOLDS, Race
+from pipeline.learn.space import Choice, Range, Space
 
 # XGBoost's own, where the space leaves it out.
 DEFAULT_LEARNING_RATE = 0.3

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.learn.candidate import Candidate, Sampled
 from pipeline.learn.cross_validation import CrossValidation, best_place, scored_rounds
-from pipeline.learn.learner import FoldTables, Problem, Sampled, Scoring
-from pipeline.learn.scoring import Candidate, Race
-from pipeline.learn.side_by_side import side_by_side
-from pipeline.space import Space
+from pipeline.learn.learner import FoldTables, Problem, Scoring
+from pipeline.learn.parallel import side_by_side
+from pipeline.learn.scoring import Race
+from pipeline.learn.space import Space
 
 Outputs = NDArray[Any]
 

@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.params import SearchParams
-from pipeline.space import Space
-from pipeline.task import Task
+from pipeline.learn.candidate import Candidate, Sampled
+from pipeline.learn.search_params import SearchParams
+from pipeline.learn.space import Space
+from pipeline.learn.task import Task
 
 if TYPE_CHECKING:
     from sklearn.preprocessing import StandardScaler
 
     from pipeline.learn.cross_validation import CrossValidation
-    from pipeline.learn.scoring import Candidate
 
-Sampled = dict[str, Any]
 FoldTables = tuple[pd.DataFrame, NDArray[Any], pd.DataFrame, NDArray[Any]]
 
 
@@ -54,7 +53,7 @@ class Problem:
 class Scoring(Protocol):
     """A way to score the candidates of a search."""
 
-    def score(self, batch: Mapping[int, Sampled]) -> list[tuple["Candidate", float]]:
+    def score(self, batch: Mapping[int, Sampled]) -> list[tuple[Candidate, float]]:
         """Return candidates, by their numbers in `batch`, and what to tell the sampler."""
 
 
@@ -68,7 +67,7 @@ class Learner(Protocol):
     def scoring(self) -> Scoring:
         """Return the way in which candidates are compared."""
 
-    def final(self, best: "Candidate | None") -> tuple[Sampled, int]:
+    def final(self, best: Candidate | None) -> tuple[Sampled, int]:
         """Return the parameters the best candidate stands for (None: no search), and their most rounds."""
 
     def cross_validate(self, sampled: Sampled, rounds: int, choose_round: bool) -> "CrossValidation":

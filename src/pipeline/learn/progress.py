@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable
 
-from pipeline.learn.scoring import Candidate
+from pipeline.learn.candidate import Candidate
 
 
 def best_of(candidates: Iterable[Candidate], total: int, label: str, loss: str) -> Candidate:

@@ -2,49 +2,18 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.learn.learner import Sampled
-from pipeline.task import Task
+from pipeline.learn.candidate import Candidate, Sampled
+from pipeline.learn.task import Task
 
 # Candidates are compared on so many folds at most; cross-validation of the winner takes all.
 RACE_FOLDS = 3
 # A candidate is dropped when its mean loss is so many standard errors above the best one's.
 WORSE = 0.5
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """Parameters that were tried, and what they scored.
-
-    Attributes
-    ----------
-    number : int
-        From 1, in the order they were tried.
-    sampled : dict
-        The parameters that the search varies.
-    fold_scores : list of float
-        RMSE or log loss, of the folds it was tried on.
-    fold_rounds : list of int
-        Rounds behind each of them.
-    dropped : bool
-        Whether it was given up after the first fold.
-    """
-
-    number: int
-    sampled: Sampled
-    fold_scores: list[float]
-    fold_rounds: list[int]
-    dropped: bool = False
-
-    @property
-    def mean(self) -> float:
-        """Mean of the folds' scores."""
-        return float(np.mean(self.fold_scores))
 
 
 class Contest(Protocol):

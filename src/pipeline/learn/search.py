@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from pipeline.learn.candidate import Candidate
 from pipeline.learn.learner import Learner
-from pipeline.learn.scoring import Candidate
+from pipeline.learn.search_params import SearchParams
 from pipeline.learn.search_space import distributions, n_candidates, study_of
-from pipeline.params import SearchParams
 
 # Candidates are drawn and scored so many at a time, on any number of threads.
 BATCH = 4

@@ -3,9 +3,9 @@
 import math
 from typing import TYPE_CHECKING
 
-from pipeline.learn.learner import Sampled
-from pipeline.params import SearchParams
-from pipeline.space import Choice, Range, Space
+from pipeline.learn.candidate import Sampled
+from pipeline.learn.search_params import SearchParams
+from pipeline.learn.space import Choice, Range, Space
 
 if TYPE_CHECKING:
     from optuna import Study

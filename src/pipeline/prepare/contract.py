@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import TableError
-from pipeline.expressions import LARGEST
-from pipeline.params import DatasetParams
-from pipeline.raw_columns import as_text, kind_of
-from pipeline.section import shown
+from pipeline.features.columns import as_text, kind_of
+from pipeline.features.formulas import LARGEST
+from pipeline.params.schema import DatasetParams
+from pipeline.support.section import shown
 
 if TYPE_CHECKING:
     from pandera.pandas import Column

@@ -10,15 +10,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.errors import TableError
-from pipeline.features import FeatureTransformer, non_features
-from pipeline.files import replacing, sha256
-from pipeline.params import DatasetParams
-from pipeline.paths import DATA_PROFILE, SCALER, TEST_TABLE, TRAIN_TABLE, sweep_outputs
+from pipeline.features.transformer import FeatureTransformer
+from pipeline.params.schema import DatasetParams
 from pipeline.prepare.contract import check_contract, select_columns
-from pipeline.prepare.duplicates import duplicated
-from pipeline.prepare.read_table import read_table
-from pipeline.prepare.recorded_rows import recorded_rows, split_apart
-from pipeline.split import split_rows
+from pipeline.support.files import replacing, sha256
+from pipeline.support.paths import DATA_PROFILE, SCALER, TEST_TABLE, TRAIN_TABLE, sweep_outputs
+from pipeline.tables.duplicates import duplicated
+from pipeline.tables.read import read_table
+from pipeline.tables.recorded_rows import recorded_rows, split_apart
+from pipeline.tables.split import split_rows
 
 if TYPE_CHECKING:
     from sklearn.preprocessing import StandardScaler
@@ -63,7 +63,7 @@ def prepare(params: DatasetParams, folder: Path) -> dict[str, Any]:
     described = {str(name): _describe(table[name]) for name in table.columns}
     train, test = table.iloc[train_rows], table.iloc[test_rows]
     del table
-    inputs = train.drop(columns=non_features(train, params))
+    inputs = train.drop(columns=params.non_features(train.columns))
     transformer = FeatureTransformer.fit(inputs, params.derived)
     if not transformer.feature_names:
         raise TableError(

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import RegistryError
-from pipeline.features import FEATURES_FILE
-from pipeline.files import read_json, sha256
-from pipeline.logged_files import LOGGED_SHA256, logged_sha256
-from pipeline.paths import BEST_MODEL_INFO
-from pipeline.registered import find_run
-from pipeline.store.pages import pages
-from pipeline.tracking import check_run_not_moved, logged_model_of, with_store
+from pipeline.features.transformer import FEATURES_FILE
+from pipeline.store.logged_model import LOGGED_SHA256, logged_sha256
+from pipeline.store.lookup import find_run, pages
+from pipeline.store.open import check_run_not_moved, logged_model_of, with_store
+from pipeline.support.files import read_json, sha256
+from pipeline.support.paths import BEST_MODEL_INFO
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

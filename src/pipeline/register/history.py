@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from pipeline.params import Stage
-from pipeline.processes import owner
-from pipeline.registered import HISTORY
+from pipeline.params.schema import Stage
+from pipeline.store.lookup import HISTORY
+from pipeline.support.processes import owner
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING
 
 from pipeline.errors import RegistryError
-from pipeline.metrics import better
+from pipeline.learn.metrics import better
 from pipeline.register.candidate import TRAIN
 from pipeline.register.history import Transition, history, last_of
-from pipeline.text_table import aligned
-from pipeline.tracking import open_store
+from pipeline.store.open import open_store
+from pipeline.support.text import aligned
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.paths import checkout_of
 from pipeline.store.database import local_store
 from pipeline.store.locks import REGISTRY
-from pipeline.tracking import store_uri
+from pipeline.store.open import store_uri
+from pipeline.support.paths import PROJECT, checkout_of
 
 
 @contextmanager
@@ -32,4 +32,4 @@ def registry_lock() -> Iterator[None]:
 def _place() -> Path:
     """Return the folder of the lock: the database's; of a server, this repository's ``mlruns/``."""
     store = local_store(store_uri())
-    return store.home if store else checkout_of(Path(__file__).parents[3]) / "mlruns"
+    return store.home if store else checkout_of(PROJECT) / "mlruns"

@@ -9,10 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
-from pipeline.files import sha256
+from pipeline.features.raw_rows_model import RawRowsModel
 from pipeline.register.candidate import Candidate
-from pipeline.register.tested_rows import tested_rows
-from pipeline.serve.raw_rows import RawRowsModel
+from pipeline.register.gate.tested_rows import tested_rows
+from pipeline.support.files import sha256
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -57,8 +57,8 @@ def package(client: "MlflowClient", candidate: Candidate, folder: Path) -> str:
 def _package(client: "MlflowClient", candidate: Candidate, folder: Path) -> str:
     import mlflow
 
-    from pipeline.register.onnx_check import check
-    from pipeline.register.onnx_model import to_onnx
+    from pipeline.onnx.check import check
+    from pipeline.onnx.model import to_onnx
 
     rows = tested_rows(client, candidate.run_id, folder, "no graph can be checked", "and register once more")
     with tempfile.TemporaryDirectory() as name:

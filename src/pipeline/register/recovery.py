@@ -5,10 +5,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.paths import sweep_outputs
-from pipeline.processes import is_owner_gone
 from pipeline.register import history
-from pipeline.register.export import (
+from pipeline.register.export.export import (
     export_folder,
     exported_run,
     exports_of,
@@ -18,8 +16,10 @@ from pipeline.register.export import (
     take_latest_away,
 )
 from pipeline.register.versions import MADE_BY, PENDING, align_aliases, in_stage, remove_empty_model
-from pipeline.stale import another_users_left_alone
-from pipeline.store.pages import pages
+from pipeline.store.lookup import pages
+from pipeline.store.stale_runs import another_users_left_alone
+from pipeline.support.paths import sweep_outputs
+from pipeline.support.processes import is_owner_gone
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

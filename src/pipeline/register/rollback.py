@@ -4,16 +4,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import PipelineError, RegistryError
-from pipeline.params import RegisterParams
+from pipeline.params.schema import RegisterParams
 from pipeline.register.candidate import Candidate, find_candidate
-from pipeline.register.export import export_version, point_latest_at
+from pipeline.register.export.export import export_version, point_latest_at
 from pipeline.register.history import history, production_line
 from pipeline.register.lock import registry_lock
-from pipeline.register.record import renew_record, unrecorded
 from pipeline.register.recovery import recover
+from pipeline.register.registered_model import renew_record, unrecorded
 from pipeline.register.versions import in_stage, move
-from pipeline.stale import sweep_runs
-from pipeline.tracking import open_store
+from pipeline.store.open import open_store
+from pipeline.store.stale_runs import sweep_runs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

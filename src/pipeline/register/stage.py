@@ -5,18 +5,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import GateError, PipelineError
-from pipeline.params import RegisterParams, Stage
+from pipeline.params.schema import RegisterParams, Stage
 from pipeline.register.candidate import Candidate, find_candidate
-from pipeline.register.export import export_version, exports_of, point_latest_at, take_latest_away
-from pipeline.register.gate import judge
+from pipeline.register.export.export import export_version, exports_of, point_latest_at, take_latest_away
+from pipeline.register.gate.gate import judge
 from pipeline.register.history import How, history, last_of, rolled_back_from
 from pipeline.register.lock import registry_lock
 from pipeline.register.package import package
-from pipeline.register.record import unrecorded, write_record
 from pipeline.register.recovery import recover
+from pipeline.register.registered_model import unrecorded, write_record
 from pipeline.register.versions import create_version, in_stage, move, remove_version, settle, version_of
-from pipeline.stale import sweep_runs
-from pipeline.tracking import open_store
+from pipeline.store.open import open_store
+from pipeline.store.stale_runs import sweep_runs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pipeline.params import Stage
-from pipeline.processes import owner
+from pipeline.params.schema import Stage
 from pipeline.register import history
 from pipeline.register.candidate import Candidate
 from pipeline.register.history import How
+from pipeline.support.processes import owner
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

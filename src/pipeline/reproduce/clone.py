@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from pipeline.errors import PipelineError
-from pipeline.git import git, has_commit
-from pipeline.reproduce.recorded import Recorded
+from pipeline.reproduce.original import Recorded
+from pipeline.support.git import git, has_commit
 
 TRAIN = "src/model_train.py"
 

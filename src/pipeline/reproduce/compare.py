@@ -4,8 +4,8 @@ import math
 import textwrap
 from collections.abc import Mapping
 
-from pipeline.reproduce.recorded import Result
-from pipeline.text_table import aligned
+from pipeline.reproduce.original import Result
+from pipeline.support.text import aligned
 
 Difference = tuple[str, str, str]  # what, before, now
 ABSENT = "-"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import PipelineError
-from pipeline.files import sha256
-from pipeline.reproduce.recorded import Recorded
+from pipeline.reproduce.original import Recorded
+from pipeline.support.files import sha256
 
 
 @dataclass(frozen=True)

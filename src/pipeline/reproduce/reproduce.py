@@ -4,14 +4,14 @@ import tempfile
 from pathlib import Path
 
 from pipeline.errors import PipelineError
-from pipeline.git import git
-from pipeline.paths import checkout_of
 from pipeline.reproduce.clone import clone_of, folder_in, scripts_of, write_params
 from pipeline.reproduce.compare import Difference, differences, package_differences, table
 from pipeline.reproduce.data import find_data
-from pipeline.reproduce.recorded import Recorded, Result, packages, recorded
+from pipeline.reproduce.original import Recorded, Result, packages, recorded
 from pipeline.reproduce.training import result_in, train_again
-from pipeline.tracking import open_store
+from pipeline.store.open import open_store
+from pipeline.support.git import git
+from pipeline.support.paths import checkout_of
 from pipeline.train.provenance import environment
 
 

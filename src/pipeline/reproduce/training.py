@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from pipeline.errors import PipelineError
-from pipeline.programs import run_shown
-from pipeline.reproduce.recorded import Recorded, Result, result_of
+from pipeline.reproduce.original import Recorded, Result, result_of
+from pipeline.support.processes import run_shown
 
 STAGES = ("prepare", "model_train")
 OUTER = ("MLFLOW_", "DVC_", "GIT_")  # what says which store, stage and repository this is run in

@@ -3,8 +3,8 @@
 import pandas as pd
 
 from pipeline.errors import PipelineError
-from pipeline.raw_columns import as_text, kind_of
-from pipeline.section import shown
+from pipeline.features.columns import as_text, kind_of
+from pipeline.support.section import shown
 
 
 def appended(old: pd.Series, new: pd.Series, as_texts: bool) -> pd.Series:

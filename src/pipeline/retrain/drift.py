@@ -6,14 +6,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pipeline.errors import PipelineError
-from pipeline.params import MonitorParams
+from pipeline.params.schema import MonitorParams
 from pipeline.service.answered import Answered, Outputs
 from pipeline.service.drift.monitor import Monitor
 from pipeline.service.models.loading import in_registry, load
 from pipeline.service.models.served import ServedModel
 from pipeline.service.recording.record_table import INPUT, PROBABILITY, schema_of
 from pipeline.service.settings import Settings
-from pipeline.tracking import open_store
+from pipeline.store.open import open_store
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -6,16 +6,16 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.errors import PipelineError
-from pipeline.features import SUFFIX
-from pipeline.files import sha256
-from pipeline.params import DatasetParams
-from pipeline.prepare.recorded_rows import RecordedRows
-from pipeline.raw_columns import as_text, kind_of
+from pipeline.features.columns import as_text, kind_of
+from pipeline.features.transformer import SUFFIX
+from pipeline.params.schema import DatasetParams
 from pipeline.retrain.appended import appended
 from pipeline.retrain.extended import Extended, place_of, read_extended, write_extended
 from pipeline.retrain.labels import ID
-from pipeline.section import shown
 from pipeline.service.recording.record_table import INPUT
+from pipeline.support.files import sha256
+from pipeline.support.section import shown
+from pipeline.tables.recorded_rows import RecordedRows
 
 FEWEST_ROWS = 30  # of labelled predictions, as of a slice that the gate judges
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.errors import PipelineError
-from pipeline.files import replacing
-from pipeline.prepare.read_table import read_table
-from pipeline.prepare.recorded_rows import RecordedRows, recorded_rows
 from pipeline.scaffold.new_pipeline import ENDING
+from pipeline.support.files import replacing
+from pipeline.tables.read import read_table
+from pipeline.tables.recorded_rows import RecordedRows, recorded_rows
 
 ADDED = "+recorded.parquet"
 

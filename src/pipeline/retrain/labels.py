@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import PipelineError
-from pipeline.expressions import LARGEST
-from pipeline.params import DatasetParams
-from pipeline.prepare.read_table import read_table
-from pipeline.raw_columns import as_text, kind_of
-from pipeline.section import shown
+from pipeline.features.columns import as_text, kind_of
+from pipeline.features.formulas import LARGEST
+from pipeline.params.schema import DatasetParams
+from pipeline.support.section import shown
+from pipeline.tables.read import read_table
 
 LABELS = Path("data/labels.csv")  # below the pipeline folder, unless --labels names another
 ID = "prediction_id"

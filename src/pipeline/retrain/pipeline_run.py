@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import GateError, PipelineError
-from pipeline.programs import run_shown
+from pipeline.support.processes import run_shown
 
 
 @contextmanager

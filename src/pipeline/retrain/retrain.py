@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from pipeline.errors import GateError
-from pipeline.params import Params
+from pipeline.params.schema import Params
 from pipeline.register.stage import Request, register
 from pipeline.retrain.drift import has_drifted
 from pipeline.retrain.extend import extend

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.expressions import LARGEST
-from pipeline.flux import flux_columns
-from pipeline.params import DatasetParams
-from pipeline.raw_columns import Kind, as_text, kind_of
+from pipeline.features.columns import Kind, as_text, kind_of
+from pipeline.features.formulas import LARGEST
+from pipeline.features.light_curves import flux_columns
+from pipeline.params.schema import DatasetParams
 from pipeline.scaffold import names
 from pipeline.scaffold.text import are_hashes, flawed_numbers, is_prose, plain, shown, written_dates
 

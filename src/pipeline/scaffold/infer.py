@@ -8,12 +8,13 @@ from typing import Literal
 import pandas as pd
 
 from pipeline.errors import TableError
-from pipeline.params import SearchParams, SplitParams, TrainParams
-from pipeline.prepare.duplicates import duplicated
-from pipeline.raw_columns import as_text
+from pipeline.features.columns import as_text
+from pipeline.learn.search_params import SearchParams
+from pipeline.params.schema import SplitParams, TrainParams
 from pipeline.scaffold.columns import MOST_CATEGORIES, OtherSplit, Verdict, judge, light_curve
 from pipeline.scaffold.target import TaskName, check_target, task_of
 from pipeline.scaffold.text import plain, shown
+from pipeline.tables.duplicates import duplicated
 
 MANY_COPIES = 0.2  # a share of equal rows that few different values explain better than copies do
 MINORITY = 0.2  # a binary target whose rarer label has a smaller share is imbalanced
@@ -76,7 +77,7 @@ def infer(table: pd.DataFrame, target: str, source: str, task: TaskName | None =
     Parameters
     ----------
     table : DataFrame, shape (n_rows, n_columns)
-        As `pipeline.prepare.read_table.read_table` returns it.
+        As `pipeline.tables.read.read_table` returns it.
     target : str
         The column to predict.
     source : str

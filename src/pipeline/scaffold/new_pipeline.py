@@ -11,13 +11,13 @@ import pandas as pd
 import yaml
 
 from pipeline.errors import PipelineError
-from pipeline.files import replacing
-from pipeline.params_file import check_params
-from pipeline.prepare.read_table import PARQUET_SUFFIXES, read_table
-from pipeline.raw_columns import kind_of
+from pipeline.features.columns import kind_of
+from pipeline.params.load import check_params
 from pipeline.scaffold.infer import Inferred, infer
 from pipeline.scaffold.params_yaml import params_yaml
 from pipeline.scaffold.target import TaskName
+from pipeline.support.files import replacing
+from pipeline.tables.read import PARQUET_SUFFIXES, read_table
 
 ENDING = re.compile(r"\.(csv|csv\.gz|parquet|pq)$", re.IGNORECASE)
 RESERVED = ("src", "tests", "benchmarks", "docs")

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import TableError
-from pipeline.raw_columns import as_text, kind_of
+from pipeline.features.columns import as_text, kind_of
 from pipeline.scaffold.text import counted, flawed_numbers, shown, written_dates
 
 TaskName = Literal["regression", "classification"]

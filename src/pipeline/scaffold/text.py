@@ -6,7 +6,7 @@ from typing import Literal
 
 import pandas as pd
 
-from pipeline.raw_columns import as_text, kind_of
+from pipeline.features.columns import as_text, kind_of
 
 SAMPLE = 500  # different values that are looked at
 MOST_SHOWN = 5

@@ -6,14 +6,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pipeline.params import MonitorParams
+from pipeline.params.schema import MonitorParams
 from pipeline.service.answered import Answered, Arm
 from pipeline.service.drift.monitor import Monitor
 from pipeline.service.drift.webhook import Webhook
 from pipeline.service.models.served import ServedModel
 from pipeline.service.models.watch import Watcher
+from pipeline.service.predictions import Predictions
 from pipeline.service.recording.recorder import Recorder
-from pipeline.service.requests.predictions import Predictions
 from pipeline.service.settings import Settings
 from pipeline.service.tracking.prometheus import Prometheus
 from pipeline.service.tracking.statistics import Statistics

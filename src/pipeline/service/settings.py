@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.errors import PipelineError
-from pipeline.params import Name, Stage
+from pipeline.params.schema import Name, Stage
 
 ENV_FILE = Path(".env")
 PREFIXES = ("SERVICE_", "CHALLENGER_", "MODEL_")
@@ -96,7 +96,7 @@ class Settings(BaseSettings):
 
     def shown(self) -> dict[str, str]:
         """Return all settings as texts, by the variables' names, without secrets."""
-        from pipeline.tracking import store_uri, without_password
+        from pipeline.store.open import store_uri, without_password
 
         values: dict[str, Any] = dict(self) | {
             "mlflow_tracking_uri": without_password(store_uri()),

@@ -5,8 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipeline.errors import StoreError
-from pipeline.files import beside, sweep_files, to_disk
 from pipeline.store.database import JOURNALS, SQLITE, LocalStore, reading, tables_of
+from pipeline.support.files import beside, sweep_files, to_disk
 
 BEFORE_RESTORE = ".before-restore-"  # in the name of a store that a restore replaced
 

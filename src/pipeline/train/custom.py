@@ -16,8 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
-from pipeline.section import shown
-from pipeline.task import Task
+from pipeline.learn.task import Task
+from pipeline.support.section import shown
 
 KEY = "evaluate.custom in params.yaml"
 SIGNATURE = "def {name}(y_true, y_pred, y_proba, rows): return {{'profit': 1.0}}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pipeline.params import DatasetParams
+from pipeline.params.schema import DatasetParams
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput

@@ -10,9 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
-from pipeline.metrics import better, classification_metrics, regression_metrics, regression_scores
-from pipeline.params import EvaluateParams
-from pipeline.task import Task
+from pipeline.learn.metrics import better, classification_metrics, regression_metrics, regression_scores
+from pipeline.learn.task import Task
+from pipeline.params.schema import EvaluateParams
 from pipeline.train.custom import Function, custom_metrics, load_function
 from pipeline.train.tables import Tables
 

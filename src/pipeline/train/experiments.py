@@ -5,22 +5,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline import __version__
-from pipeline.families import Family, family
+from pipeline.learn.candidate import Sampled
 from pipeline.learn.cross_validation import CrossValidation, by_fold
-from pipeline.learn.learner import Learner, Sampled
+from pipeline.learn.families import Family, family
+from pipeline.learn.learner import Learner
 from pipeline.learn.progress import best_of
 from pipeline.learn.search import search
 from pipeline.learn.search_space import n_candidates
-from pipeline.params import Params
-from pipeline.task import Task
-from pipeline.tracking import logged_model_of
+from pipeline.learn.task import Task
+from pipeline.params.schema import Params
+from pipeline.store.open import logged_model_of
 from pipeline.train.autologging import autologging
 from pipeline.train.evaluation import Evaluation
 from pipeline.train.fit import Fitted, fit, learner_of
 from pipeline.train.provenance import Provenance
 from pipeline.train.raw_rows_view import RawRowsView, add_raw_rows_view
 from pipeline.train.reference_profile import profile_of_outputs
-from pipeline.train.report import log_report
+from pipeline.train.report.report import log_report
 from pipeline.train.runs import NestedRuns, experiment_run
 from pipeline.train.tables import Tables
 
@@ -69,7 +70,7 @@ def run_experiment(
     ----------
     setup : Setup
     family_name : str
-        One of `pipeline.families.names`.
+        One of `pipeline.learn.families.names`.
     run_name : str
     features : list of str
         The features to train on.

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
-from pipeline.families import Family, Importance
+from pipeline.learn.candidate import Sampled
 from pipeline.learn.cross_validation import CrossValidation
-from pipeline.learn.learner import Learner, Problem, Sampled
-from pipeline.memory import release_memory
-from pipeline.params import TrainParams
-from pipeline.space import Space
+from pipeline.learn.families import Family, Importance
+from pipeline.learn.learner import Learner, Problem
+from pipeline.learn.space import Space
+from pipeline.params.schema import TrainParams
+from pipeline.support.memory import release_memory
 from pipeline.train.evaluation import Evaluation, Metrics, rows_of
 from pipeline.train.tables import Tables, columns_of, scaler_of
 

@@ -13,7 +13,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PROJECT = Path(__file__).parents[3]
+from pipeline.support.paths import PROJECT
+
 DETECT, COPY = "MLFLOW_UV_AUTO_DETECT", "MLFLOW_LOG_UV_FILES"
 
 

@@ -7,11 +7,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.errors import TableError
-from pipeline.features import FeatureTransformer
-from pipeline.neighbors import Neighbors, out_of_fold
-from pipeline.params import Params, SplitParams
-from pipeline.split import Rows, fold_rows
-from pipeline.task import Task
+from pipeline.features.neighbors import Neighbors, out_of_fold
+from pipeline.features.transformer import FeatureTransformer
+from pipeline.learn.task import Task
+from pipeline.params.schema import Params, SplitParams
+from pipeline.tables.split import Rows, fold_rows
 
 
 class NeighborLearner:
@@ -38,7 +38,8 @@ class NeighborLearner:
             names, y = [f"{target} {text}" for text in task.texts], np.eye(task.n_classes)[y]
         else:
             names, y = [target], y.astype(np.float64)
-        self.what = transformer.neighborhood(params.features.neighbors, names)
+        near = params.features.neighbors
+        self.what = transformer.neighborhood(near.k, near.by, near.means, names)
         self.transformer = transformer.with_neighbors(X, y, self.what)
         self.params = params
         self.train = train

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from pipeline.git import git
-from pipeline.params import Params
-from pipeline.paths import DATA_PROFILE
+from pipeline.params.schema import Params
+from pipeline.support.git import git
+from pipeline.support.paths import DATA_PROFILE, PROJECT
 from pipeline.train.dataset_input import dataset_input
 from pipeline.train.tables import Tables
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput
 
-REQUIREMENTS = Path(__file__).parents[3] / "requirements.txt"
+REQUIREMENTS = PROJECT / "requirements.txt"
 
 # What stages write themselves: a difference there does not make the code or the data another.
 OUTPUTS = (":(exclude,glob)**/mlartifacts/**", ":(exclude,glob)**/dvc.lock")

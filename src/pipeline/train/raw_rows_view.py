@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipeline.errors import StoreError
-from pipeline.features import FEATURES_FILE, FeatureTransformer
-from pipeline.files import sha256
-from pipeline.logged_files import LOGGED_SHA256, logged_sha256
-from pipeline.neighbors import NEIGHBORS_FILE
-from pipeline.raw_columns import Kind
-from pipeline.serve.raw_rows import PROBABILITY
-from pipeline.task import Task
+from pipeline.features.columns import Kind
+from pipeline.features.neighbors import NEIGHBORS_FILE
+from pipeline.features.raw_rows_model import PROBABILITY
+from pipeline.features.transformer import FEATURES_FILE, FeatureTransformer
+from pipeline.learn.task import Task
+from pipeline.store.logged_model import LOGGED_SHA256, logged_sha256
+from pipeline.support.files import sha256
 from pipeline.train.reference_profile import Profile, write_profile
 
 if TYPE_CHECKING:
@@ -24,20 +24,8 @@ if TYPE_CHECKING:
     from mlflow.models import Model, ModelSignature
 
 SOURCES = Path(__file__).parents[1]
-LOADER = "pipeline.serve.raw_rows"
-# The modules the loader needs, which travel with the model.
-CODE = (
-    "__init__.py",
-    "errors.py",
-    "expressions.py",
-    "features.py",
-    "flux.py",
-    "neighbors.py",
-    "raw_columns.py",
-    "serve/__init__.py",
-    "serve/raw_rows.py",
-    "transits.py",
-)
+LOADER = "pipeline.features.raw_rows_model"
+CODE = ("__init__.py", "errors.py", "features")  # what the loader needs, which travels with the model
 
 
 @dataclass(frozen=True)
@@ -110,10 +98,13 @@ def add_raw_rows_view(client: "MlflowClient", model_id: str, view: RawRowsView, 
 
 def write_view(view: RawRowsView, model_file: Path, folder: Path) -> None:
     """Write what `RawRowsModel` needs besides a model file: its name and hash, transformer, labels, its own code."""
-    for module in CODE:
-        target = folder / "code" / "pipeline" / module
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(SOURCES / module, target)
+    for name in CODE:
+        source, target = SOURCES / name, folder / "code" / "pipeline" / name
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
     transformer, features = view.transformer, view.features
     stored = {
         "transformer": transformer.to_dict(),

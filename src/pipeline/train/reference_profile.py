@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.families import BACKGROUND_ROWS
-from pipeline.features import FeatureTransformer
-from pipeline.raw_columns import Kind, as_numbers, as_text
-from pipeline.task import Task
+from pipeline.features.columns import Kind, as_numbers, as_text
+from pipeline.features.transformer import FeatureTransformer
+from pipeline.learn.families import BACKGROUND_ROWS
+from pipeline.learn.task import Task
 
 PROFILE_FILE = "reference_profile.json"  # in a logged model
 BINS = 10

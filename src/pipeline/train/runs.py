@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.errors import PipelineError
+from pipeline.learn.candidate import Candidate
 from pipeline.learn.cross_validation import by_fold
-from pipeline.learn.scoring import Candidate
-from pipeline.processes import owner_tags
-from pipeline.stale import end_models
+from pipeline.store.stale_runs import end_models
+from pipeline.support.processes import owner_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

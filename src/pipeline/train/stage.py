@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pipeline.families import family
-from pipeline.files import replacing, write_json
-from pipeline.memory import release_memory
-from pipeline.metrics import rounded
-from pipeline.params import Params
-from pipeline.paths import BEST_METRICS, BEST_MODEL_INFO, EXPERIMENTS_SUMMARY, PLOTS, sweep_outputs
-from pipeline.stale import sweep_runs
-from pipeline.task import Task
-from pipeline.tracking import open_experiment, open_store
+from pipeline.learn.families import family
+from pipeline.learn.metrics import rounded
+from pipeline.learn.task import Task
+from pipeline.params.schema import Params
+from pipeline.store.open import open_experiment, open_store
+from pipeline.store.stale_runs import sweep_runs
+from pipeline.support.files import replacing, write_json
+from pipeline.support.memory import release_memory
+from pipeline.support.paths import BEST_METRICS, BEST_MODEL_INFO, EXPERIMENTS_SUMMARY, PLOTS, sweep_outputs
 from pipeline.train.evaluation import Evaluation
 from pipeline.train.experiments import PRODUCTION_CANDIDATE, Experiment, Setup, important_features, run_experiment
 from pipeline.train.fit import Fitted, parameters_of

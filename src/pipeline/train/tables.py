@@ -10,13 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError, TableError
-from pipeline.features import FeatureTransformer, non_features
-from pipeline.files import read_json, sha256
+from pipeline.features.transformer import FeatureTransformer
 from pipeline.learn.learner import FoldTables
-from pipeline.params import Params
-from pipeline.paths import DATA_PROFILE, TEST_TABLE, TRAIN_TABLE
-from pipeline.split import Rows, fold_rows, strata_of
-from pipeline.task import Task
+from pipeline.learn.task import Task
+from pipeline.params.schema import Params
+from pipeline.support.files import read_json, sha256
+from pipeline.support.paths import DATA_PROFILE, TEST_TABLE, TRAIN_TABLE
+from pipeline.tables.split import Rows, fold_rows, strata_of
 from pipeline.train.dataset_input import telling_rows
 from pipeline.train.neighbor_learner import NeighborLearner
 from pipeline.train.reference_profile import Profile, profile_of_inputs
@@ -115,7 +115,7 @@ def load_tables(folder: Path, params: Params) -> Tables:
         raise PipelineError("the tables were prepared with another dataset section of params.yaml", f"run: {PREPARE}")
     train = _read(folder / TRAIN_TABLE, profile["sha256"]["train"])
     dataset, target = params.dataset, params.dataset.target
-    unused = non_features(train, dataset)
+    unused = dataset.non_features(train.columns)
     inputs = [str(name) for name in train.columns if name not in unused]
     judged_by_rows = params.evaluate.custom is not None
     test = _read(folder / TEST_TABLE, profile["sha256"]["test"], None if judged_by_rows else [*inputs, target])

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.features import SUFFIX
-from pipeline.raw_columns import without_too_large
+from pipeline.features.columns import without_too_large
+from pipeline.features.transformer import SUFFIX
 from pipeline.service.drift.window import Rows
 from pipeline.service.models.served import ServedModel
 from pipeline.train.reference_profile import bins_of, flux_names, in_few_digits

@@ -5,7 +5,7 @@ import threading
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.params import MonitorParams
+from pipeline.params.schema import MonitorParams
 from pipeline.service.answered import Answered
 from pipeline.service.drift.comparison import Comparer
 from pipeline.service.drift.rules import judge, recent

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.params import MonitorParams
+from pipeline.params.schema import MonitorParams
 from pipeline.service.drift.window import Rows
 
 

@@ -8,14 +8,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
-from pipeline.raw_columns import Kind, without_too_large
+from pipeline.features.columns import Kind, without_too_large
 from pipeline.service.answered import Columns, Outputs
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-    from pipeline.features import FeatureTransformer
-    from pipeline.serve.raw_rows import RawRowsModel
+    from pipeline.features.raw_rows_model import RawRowsModel
+    from pipeline.features.transformer import FeatureTransformer
 
 # Rows up to which the graph answers. One row takes it 0.01 to 0.2 ms and the model 5 to 7 ms, most of which is the
 # same for 1,000 rows; among 10,000 neighbours they meet at 50. It is not measured at load: the last digits of an answer
@@ -106,7 +106,7 @@ def engine(raw: "RawRowsModel", graph: bytes | None, rows: pd.DataFrame) -> Engi
         return Engine(raw)
     from onnxruntime import InferenceSession, SessionOptions
 
-    from pipeline.register.onnx_features import input_names
+    from pipeline.onnx.features import input_names
 
     options = SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1

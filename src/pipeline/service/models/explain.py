@@ -34,7 +34,7 @@ def explain(model: ServedModel, columns: Columns, n_rows: int) -> list[dict[str,
         two labels to the log-odds or probability of ``label``; of more labels both are dicts by label, and the sum of
         each is its score, of which the softmax is the probability, or its probability.
     """
-    from pipeline.families import family
+    from pipeline.learn.families import family
 
     raw, labels = model.raw, [str(label) for label in model.labels or []]
     with _one_at_a_time:

@@ -10,23 +10,23 @@ import pandas as pd
 import yaml
 
 from pipeline.errors import PipelineError, RegistryError
-from pipeline.export_files import EXPORT_AGAIN, METADATA, damages, read_metadata
-from pipeline.features import FEATURES_FILE
-from pipeline.files import sha256
-from pipeline.logged_files import LOGGED_SHA256, logged_sha256
-from pipeline.paths import EXPORTS
-from pipeline.raw_columns import as_text
+from pipeline.features.columns import as_text
+from pipeline.features.transformer import FEATURES_FILE
+from pipeline.register.export.files import EXPORT_AGAIN, METADATA, damages, read_metadata
 from pipeline.register.package import ONNX_FILE
 from pipeline.service.models.engine import Engine, columns_of, engine
 from pipeline.service.models.served import ServedModel
 from pipeline.service.requests.schema import RowSchema
 from pipeline.service.settings import Settings
+from pipeline.store.logged_model import LOGGED_SHA256, logged_sha256
+from pipeline.support.files import sha256
+from pipeline.support.paths import EXPORTS
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from pipeline.features import FeatureTransformer
-    from pipeline.serve.raw_rows import RawRowsModel
+    from pipeline.features.raw_rows_model import RawRowsModel
+    from pipeline.features.transformer import FeatureTransformer
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def in_registry(client: "MlflowClient", settings: Settings, number: int | None) 
         When there is none.
     """
     from pipeline.register.versions import in_stage
-    from pipeline.registered import find_version
+    from pipeline.store.lookup import find_version
 
     name = settings.mlflow_model_name
     version = find_version(client, name, number) if number else in_stage(client, name, settings.model_stage)
@@ -122,8 +122,8 @@ def load(found: Found, client: "MlflowClient | None") -> tuple[ServedModel, list
 
 def _from_registry(found: Found, client: "MlflowClient") -> tuple[ServedModel, list[str]]:
     from pipeline.register.candidate import NOT_OF_MODEL
-    from pipeline.register.export import fetch_logged, fetch_onnx
-    from pipeline.registered import find_run
+    from pipeline.register.export.export import fetch_logged, fetch_onnx
+    from pipeline.store.lookup import find_run
 
     run = find_run(client, found.run_id)
     if run is None:
@@ -157,7 +157,7 @@ def _from_export(found: Found, export: Path) -> tuple[ServedModel, list[str]]:
 
 def _loaded(found: Found, folder: Path, said: dict[str, Any]) -> tuple[ServedModel, list[str]]:
     """Load what lies in a folder as in an export: model/, and perhaps model.onnx."""
-    from pipeline.serve.raw_rows import RawRowsModel
+    from pipeline.features.raw_rows_model import RawRowsModel
     from pipeline.train.reference_profile import PROFILE_FILE
 
     logged, warnings = folder / "model", []

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline.raw_columns import Kind
+from pipeline.features.columns import Kind
 from pipeline.service.answered import Columns, Outputs
 
 if TYPE_CHECKING:
-    from pipeline.serve.raw_rows import RawRowsModel
+    from pipeline.features.raw_rows_model import RawRowsModel
     from pipeline.service.models.engine import Engine
     from pipeline.service.requests.schema import RowSchema
 
@@ -21,7 +21,7 @@ class ServedModel:
     name, version, run_id : str, int, str
     source : {"registry", "export"}
     family : str
-        Of `pipeline.families`.
+        Of `pipeline.learn.families`.
     raw : RawRowsModel
         The fitted estimator (``raw.model``) behind its feature transformer (``raw.transformer``).
     engine : Engine

@@ -102,7 +102,7 @@ class Watcher:
 
     def _find(self, arm: Arm, number: int | None) -> "tuple[Found, MlflowClient | None]":
         """Find what an arm is to serve: in the registry; in the exports where that fails and nothing is served yet."""
-        from pipeline.tracking import open_store, still_open
+        from pipeline.store.open import open_store, still_open
 
         of_registry = f"registry of {arm}"
         if not self._settings.enable_model_registry:
@@ -134,6 +134,6 @@ class Watcher:
 
 
 def _short(text: str) -> str:
-    from pipeline.tracking import without_password
+    from pipeline.store.open import without_password
 
     return without_password(" ".join(text.split()))[:500]

@@ -12,9 +12,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.files import replacing, sweep_files
-from pipeline.processes import owner
 from pipeline.service.recording.parts import Part, parts_in, without_covered
+from pipeline.support.files import replacing, sweep_files
+from pipeline.support.processes import owner
 
 logger = logging.getLogger(__name__)
 TOGETHER = 60  # so many files of one level become one of the next

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from pipeline.processes import is_owner_gone
+from pipeline.support.processes import is_owner_gone
 
 NAME = re.compile(r"v(\d+)\.(\d+)-(\d+)\.(.+)\.parquet")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from pipeline.raw_columns import Kind
+from pipeline.features.columns import Kind
 from pipeline.service.answered import Answered
 
 if TYPE_CHECKING:

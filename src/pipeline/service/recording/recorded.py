@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import PipelineError
-from pipeline.raw_columns import as_text
+from pipeline.features.columns import as_text
 from pipeline.service.recording.parts import Part, parts_in, without_covered
 
 

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.section import LONGEST_SHOWN
+from pipeline.support.section import LONGEST_SHOWN
 
 MAX_DETAILS = 20
 Detail = dict[str, Any]

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from pipeline.raw_columns import Kind
+from pipeline.features.columns import Kind
 from pipeline.service.requests.bad_request import MAX_DETAILS, BadRequest, Problems, no_rows, told, too_many_rows
 from pipeline.service.requests.json_body import BOM
 from pipeline.service.requests.schema import Parsed, RowSchema

@@ -10,12 +10,12 @@ import pandas as pd
 from pydantic_core import CoreSchema, SchemaValidator
 from pydantic_core import core_schema as core
 
-from pipeline.raw_columns import Kind, as_text
+from pipeline.features.columns import Kind, as_text
 from pipeline.service.answered import Columns
 from pipeline.service.requests.bad_request import Problems, told
 
 if TYPE_CHECKING:
-    from pipeline.features import FeatureTransformer
+    from pipeline.features.transformer import FeatureTransformer
 
 LONGEST_TEXT = 1000  # characters, unless a known category is longer
 MAX_LISTED = 50  # columns or categories that a message or a description names

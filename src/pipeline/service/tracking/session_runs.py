@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from pipeline.processes import owner_tags
 from pipeline.service.answered import Arm
-from pipeline.stale import sweep_runs
-from pipeline.tracking import open_experiment, open_store, still_open, without_password
+from pipeline.store.open import open_experiment, open_store, still_open, without_password
+from pipeline.store.stale_runs import sweep_runs
+from pipeline.support.processes import owner_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -13,7 +13,7 @@ from pipeline.errors import PipelineError
 from pipeline.service.answered import Arm
 from pipeline.service.tracking.session_runs import BATCH, Point, SessionRuns
 from pipeline.service.tracking.statistics import Statistics
-from pipeline.tracking import without_password
+from pipeline.store.open import without_password
 
 log = logging.getLogger(__name__)
 

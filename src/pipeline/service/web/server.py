@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from pipeline.errors import PipelineError
-from pipeline.params import MonitorParams
-from pipeline.params_file import load_params
+from pipeline.params.load import load_params
+from pipeline.params.schema import MonitorParams
 from pipeline.service.settings import Settings, load_settings, unknown_settings
 
 KEEP_ALIVE_SECONDS = 75

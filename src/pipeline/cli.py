@@ -1,0 +1,107 @@
+"""How a script runs: its errors as messages and exit codes, the signals that stop it, its temporary files."""
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from pipeline.errors import PipelineError
+from pipeline.support.files import sweep_files
+from pipeline.support.processes import owner
+
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+DATABASE_MODULES = ("sqlalchemy", "mlflow.store")
+# Functions that C calls, which drops what they raise: finalizers, also of thread pools; XGBoost's readers of data and
+# its log; threadpoolctl's look at the loaded libraries.
+CALLED_BY_C = ("__del__", "weakref_cb", "_next_wrapper", "_reset_wrapper", "_log_callback", "match_library_callback")
+STORE_MODULES = (
+    "mlflow.",
+    "sqlalchemy.",
+    "sqlite3",
+    "requests.",
+    "botocore.",
+    "boto3.",
+)  # whose errors the store's are
+
+
+def run_script(main: Callable[[], object]) -> NoReturn:
+    """Run a script's `main` and exit as a command should.
+
+    A `PipelineError`, a file that cannot be read or written, or a store that fails on the way becomes one message on
+    standard error and exit code 2 (3 where the gate refuses a model). SIGTERM, Ctrl-C and a closed terminal unwind
+    the stack, so that open MLflow runs end as FAILED and temporary files are removed.
+    """
+    for number in STOPPING:
+        signal.signal(number, _stop)
+    try:
+        with own_temporary_folder():
+            main()
+    except PipelineError as error:
+        print(f"{error.label}: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # who read the output, such as head, wants no more of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        remedy = "check that its folder is one, that you may write there, and that the disk has space"
+        print(f"error: {error.filename or 'a file'}: {error.strerror or error}\n  -> {remedy}", file=sys.stderr)
+        sys.exit(2)
+    except Exception as error:
+        if not type(error).__module__.startswith(STORE_MODULES):
+            raise
+        from pipeline.store.open import without_password
+
+        detail = without_password(" ".join(str(error).split()))[:500]
+        remedy = "mend what it says (python src/store.py status tells of the store), and run the command again"
+        if "disk is full" in detail or "No space left" in detail:
+            remedy = "free disk space (python src/store.py prune tells what may go), and run the command again"
+        print(f"error: the MLflow store failed: {detail}\n  -> {remedy}", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(0)
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    """Leave the program as soon as it is within neither a database call nor a function that C calls.
+
+    A statement interrupted there keeps the database locked as long as its traceback lives, and the run's end could
+    not be written; an exception in what C calls is lost. So look again in a twentieth of a second.
+    """
+    while frame is not None:
+        in_database = str(frame.f_globals.get("__name__")).startswith(DATABASE_MODULES)
+        if in_database or frame.f_code.co_name in CALLED_BY_C:
+            signal.signal(signal.SIGALRM, lambda _, later: _stop(signum, later))
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            return
+        frame = frame.f_back
+    for further in (*STOPPING, signal.SIGALRM):
+        signal.signal(further, signal.SIG_IGN)
+    print("stopped", file=sys.stderr)
+    sys.exit(128 + signum)
+
+
+@contextmanager
+def own_temporary_folder() -> Iterator[None]:
+    """Let all temporary files of this process, and of those it starts, lie in one folder, which is removed at the end.
+
+    What killed scripts left is removed first.
+    """
+    system = Path(tempfile.gettempdir())
+    sweep_files(system)
+    own = system / f".pipeline.{owner()}.tmp"
+    own.mkdir(mode=0o700)
+    before = os.environ.get("TMPDIR")
+    os.environ["TMPDIR"] = tempfile.tempdir = str(own)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = None
+        del os.environ["TMPDIR"]
+        if before is not None:
+            os.environ["TMPDIR"] = before
+        shutil.rmtree(own, ignore_errors=True)

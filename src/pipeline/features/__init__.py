@@ -1,0 +1,1 @@
+"""From raw rows to features: ships whole inside every logged model."""

@@ -1,0 +1,85 @@
+"""Gradient-boosted trees of XGBoost."""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.learn.boosting import Boosting
+from pipeline.learn.families import Family, Importance
+from pipeline.learn.space import Parameter, Range
+
+IMPORTANCE_KINDS = ("total_gain", "weight", "gain", "cover")
+
+
+def importance(model: Any, X: pd.DataFrame, y: NDArray[Any]) -> Importance:
+    """Return every feature's importance by XGBoost's measures, 0 for features no split uses."""
+    booster = model.get_booster()
+    found = {kind: booster.get_score(importance_type=kind) for kind in IMPORTANCE_KINDS}
+    return {kind: {name: float(np.max(scores.get(name, 0.0))) for name in X.columns} for kind, scores in found.items()}
+
+
+def explain(model: Any, X: pd.DataFrame, background: pd.DataFrame) -> tuple[NDArray[Any], NDArray[np.float64], str]:
+    """Compute exact SHAP values with XGBoost's own TreeSHAP; with the base value they add up to the margin."""
+    from xgboost import DMatrix
+
+    values = model.get_booster().predict(DMatrix(X), pred_contribs=True)
+    if values.ndim == 3:  # rows, classes, features and the base value
+        return values[:, :, :-1].transpose(0, 2, 1), np.asarray(values[0, :, -1], np.float64), "log-odds"
+    return values[:, :-1], np.asarray(values[0, -1], np.float64), "log-odds" if hasattr(model, "classes_") else ""
+
+
+def explainable_rows(model: Any, row_rounds: int, n_fits: int) -> int:
+    """Return how many rows can be explained in a tenth of the time that cross-validation and final fit took.
+
+    The times are not measured, which would give other pictures each time, but counted. Measured with two threads on
+    20,000 and 200,000 rows, depths 4 to 8: TreeSHAP takes 10 ns for each row, leaf and level; growing a tree takes
+    5 ns for each row and level, and 10,000 ns for each leaf.
+    """
+    booster = model.get_booster()
+    config = json.loads(booster.save_config())["learner"]["gradient_booster"]["tree_train_param"]
+    splits = sum(float(np.max(value)) for value in booster.get_score(importance_type="weight").values())
+    n_trees = len(booster.get_dump()) if hasattr(model, "classes_") else booster.num_boosted_rounds()
+    leaves = n_trees + splits
+    levels = int(config["max_depth"]) or math.ceil(math.log2(leaves / n_trees)) + 1
+    trees_a_round = n_trees // booster.num_boosted_rounds()
+    nanoseconds = 5 * levels * row_rounds * trees_a_round + 10_000 * n_fits * leaves
+    return max(1, int(nanoseconds / 10 / (10 * leaves * levels)))
+
+
+FAMILY = Family(
+    flavour="xgboost",
+    estimators=("XGBRegressor", "XGBClassifier"),
+    rounds="boosting rounds",
+    parameters={
+        "learning_rate": Parameter(1e-6, 1),
+        "max_depth": Parameter(1, 30, whole=True),
+        "max_leaves": Parameter(0, 2**16, whole=True),
+        "min_child_weight": Parameter(),
+        "max_delta_step": Parameter(),
+        "gamma": Parameter(),
+        "subsample": Parameter(0, 1, above=True),
+        "colsample_bytree": Parameter(0, 1, above=True),
+        "colsample_bylevel": Parameter(0, 1, above=True),
+        "colsample_bynode": Parameter(0, 1, above=True),
+        "reg_alpha": Parameter(),
+        "reg_lambda": Parameter(),
+        "scale_pos_weight": Parameter(above=True, words=("balanced",)),
+    },
+    defaults={},
+    space={
+        "learning_rate": Range(low=0.03, high=0.3, log=True),
+        "max_depth": Range(low=3, high=9),
+        "min_child_weight": Range(low=1.0, high=20.0, log=True),
+        "subsample": Range(low=0.6, high=1.0),
+        "colsample_bytree": Range(low=0.5, high=1.0),
+        "reg_lambda": Range(low=0.1, high=10.0, log=True),
+    },
+    learner=Boosting,
+    importance=importance,
+    explain=explain,
+    explainable_rows=explainable_rows,
+)

@@ -1,0 +1,1 @@
+"""params.yaml, the one configuration of a pipeline folder."""

@@ -1,0 +1,1 @@
+"""A registered version as files, loaded back from MLflow."""

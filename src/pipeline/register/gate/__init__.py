@@ -1,0 +1,1 @@
+"""Whether a run may take the place of the version in Production."""

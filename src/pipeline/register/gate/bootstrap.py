@@ -1,0 +1,124 @@
+"""Whether a model is better than another by luck: a paired bootstrap over the rows that both predict."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.learn.metrics import DIRECTIONS, judged_classes, predicted_classes
+from pipeline.learn.task import Task
+
+Values = NDArray[Any]
+BATCH = 2_000_000  # rows resampled at a time, 32 bytes each
+SLOW = 2  # seconds after which a progress bar is shown
+
+
+def share_better(
+    metric: str, task: Task, y_true: Values, current: Values, candidate: Values, n_resamples: int, seed: int
+) -> float:
+    """Return the share of resamples of the rows in which the candidate's metric is better than the current one's.
+
+    Every resample draws as many rows as there are, with replacement, the same ones for both models
+    (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 16).
+
+    Parameters
+    ----------
+    metric : str
+        One of `pipeline.learn.metrics.DIRECTIONS` that fits the task.
+    task : Task
+    y_true : array, shape (n_rows,)
+        From `Task.encode`; at least two rows.
+    current, candidate : arrays of float, shape (n_rows,) or (n_rows, n_classes)
+        What the two models predict.
+    n_resamples : int
+    seed : int
+        The same one gives the same share.
+    """
+    from scipy.stats import bootstrap
+
+    n_rows, rng = len(y_true), np.random.default_rng(seed)
+    losses = [_losses(metric, task, y_true, outputs) for outputs in (current, candidate)]
+    if losses[0] is not None and losses[1] is not None:
+        found = bootstrap(
+            (losses[0] - losses[1],),
+            np.mean,
+            n_resamples=n_resamples,
+            batch=max(1, BATCH // n_rows),
+            method="percentile",
+            rng=rng,
+        )
+        return float(np.mean(found.bootstrap_distribution > 0))
+
+    from tqdm import tqdm
+
+    of_current, of_candidate = (_score(metric, y_true, outputs) for outputs in (current, candidate))
+    sign = 1 if DIRECTIONS[metric] else -1
+    with tqdm(total=n_resamples, desc="resamples", unit="", delay=SLOW, disable=None, leave=False) as bar:
+
+        def gain(rows: Values) -> float:
+            bar.update()
+            difference = sign * (of_candidate(rows) - of_current(rows))
+            return 0.0 if np.isnan(difference) else difference  # not defined on these rows: not better
+
+        found = bootstrap(
+            (np.arange(n_rows),),
+            gain,
+            n_resamples=n_resamples,
+            batch=1,
+            vectorized=False,
+            method="percentile",
+            rng=rng,
+        )
+    return float(np.mean(found.bootstrap_distribution > 0))
+
+
+def _losses(metric: str, task: Task, y_true: Values, outputs: Values) -> NDArray[np.float64] | None:
+    """Return rows' losses whose mean is less exactly when the metric is better; None where there are none such.
+
+    R² and MAPE divide by what depends on the rows alone, and so is the same for both models.
+    """
+    if metric in ("rmse", "r2", "log_loss"):
+        return task.losses(y_true, outputs)
+    if metric == "accuracy":
+        return np.asarray(predicted_classes(outputs) != y_true, dtype=np.float64)
+    if metric in ("mae", "mape"):
+        errors = np.abs(outputs - y_true)
+        weights = np.divide(1, np.abs(y_true), out=np.zeros_like(y_true), where=y_true != 0)
+        return np.asarray(errors * weights if metric == "mape" else errors, dtype=np.float64)
+    return None
+
+
+def _score(metric: str, y_true: Values, outputs: Values) -> Callable[[Values], float]:
+    """Return what computes a metric of classes, as `pipeline.learn.metrics` does, on rows given by their numbers."""
+    from sklearn.metrics import average_precision_score, precision_recall_fscore_support, roc_auc_score
+
+    n_classes = outputs.shape[1]
+    if metric in ("roc_auc", "average_precision"):
+        score = roc_auc_score if metric == "roc_auc" else average_precision_score
+
+        def of_order(rows: Values) -> float:
+            y, proba = y_true[rows], outputs[rows]
+            scores = [score(y == k, proba[:, k]) for k in judged_classes(y, n_classes)]
+            return float(np.mean(scores)) if scores else np.nan
+
+        return of_order
+
+    # These follow from how many rows of each class are predicted to be of each: so many, not rows, are looked at.
+    place = ("precision", "recall", "f1").index(metric)
+    true, predicted = np.divmod(np.arange(n_classes**2), n_classes)
+    cells = y_true * n_classes + predicted_classes(outputs)
+
+    def of_counts(rows: Values) -> float:
+        counts = np.bincount(cells[rows], minlength=n_classes**2)
+        scores = precision_recall_fscore_support(
+            true,
+            predicted,
+            labels=[1] if n_classes == 2 else range(n_classes),
+            average="macro",
+            zero_division=0,
+            sample_weight=counts,
+        )
+        return float(scores[place])
+
+    return of_counts

@@ -1,0 +1,1 @@
+"""Whether a version and its export are what they claim to be."""

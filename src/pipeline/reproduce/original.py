@@ -1,0 +1,147 @@
+"""What the store knows of a version's training: where it came from, and what came out."""
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from pipeline.errors import PipelineError, RegistryError, StoreError
+from pipeline.store.lookup import find_run, find_version
+from pipeline.store.open import with_store
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+EXPERIMENTS = ("exp1_tuned", "exp2_important_features", "exp3_tuned_selected")  # how names of training's runs begin
+ADDED_LATER = "onnx_"  # metrics of a graph, which registering adds
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came out of a training.
+
+    Attributes
+    ----------
+    metrics : dict of str to float
+    hashes : dict of str to str
+        SHA-256 of "model file", "train table" and "test table".
+    """
+
+    metrics: dict[str, float]
+    hashes: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A version's run: all that is needed to train again, and what to compare with.
+
+    Attributes
+    ----------
+    dirty : bool
+        Whether tracked files differed from the commit.
+    timed : bool
+        Whether a time budget ended the search, so that another model may come out.
+    pipeline_folder : str, optional
+        From the top of the git repository; None of runs that do not say.
+    params : dict
+        All of params.yaml, as it was used.
+    packages : dict of str to str
+        Versions of what was installed, and of Python.
+    """
+
+    run_id: str
+    run_name: str
+    experiment_name: str
+    commit: str
+    dirty: bool
+    timed: bool
+    pipeline_folder: str | None
+    params: dict[str, Any]
+    data_sha256: str
+    packages: dict[str, str]
+    result: Result
+
+
+def recorded(client: "MlflowClient", name: str, number: int) -> Recorded:
+    """Look a version's run up.
+
+    Raises
+    ------
+    PipelineError
+        When there is no such version, its run is gone, or it is not of a training that can be run again.
+    """
+    version = find_version(client, name, number)
+    if version is None:
+        raise RegistryError(
+            f"{name} has no version {number}", "see which there are: python src/model_register.py --list"
+        )
+    run = find_run(client, str(version.run_id))
+    if run is None:
+        raise RegistryError(
+            f"run {version.run_id} of {name} version {number} is not in the store (any more)",
+            "its commit, params and data are not known without it: train anew with dvc repro -f -s model_train",
+        )
+    if run.info.lifecycle_stage != "active":
+        raise RegistryError(
+            f"run {run.info.run_id} of {name} version {number} has been deleted",
+            f"restore it: {with_store('mlflow runs restore')} --run-id {run.info.run_id}",
+        )
+    tags, run_name = run.data.tags, str(run.info.run_name)
+    if not run_name.startswith(EXPERIMENTS):
+        raise PipelineError(
+            f"run {run.info.run_id} of {name} version {number} is {run_name}, a quick look, which no stage trains",
+            "only what dvc repro trains can be trained again: make a pipeline folder of the table with "
+            "python src/new_pipeline.py",
+        )
+    for tag in ("git_commit", "data_sha256"):
+        if tag not in tags:
+            raise PipelineError(
+                f"run {run.info.run_id} of {name} version {number} has no tag {tag}, so what it was trained from "
+                "is not known",
+                "train in a git repository with a commit, and register that run",
+            )
+    environment = json.loads(_artifact(client, run, "environment.json"))
+    return Recorded(
+        run_id=run.info.run_id,
+        run_name=run_name,
+        experiment_name=client.get_experiment(run.info.experiment_id).name,
+        commit=tags["git_commit"],
+        dirty=tags.get("git_dirty") == "true",
+        timed=tags.get("reproducible") == "false",
+        pipeline_folder=tags.get("pipeline_folder"),
+        params=yaml.safe_load(_artifact(client, run, "params.yaml")),
+        data_sha256=tags["data_sha256"],
+        packages=packages(environment),
+        result=result_of(run),
+    )
+
+
+def packages(environment: dict[str, Any]) -> dict[str, str]:
+    """Return the versions that an environment, as a run stores it, names."""
+    return {"python": environment["python"], **environment["packages"]}
+
+
+def result_of(run: "Run") -> Result:
+    """Return what a run says came out."""
+    metrics = {name: value for name, value in run.data.metrics.items() if not name.startswith(ADDED_LATER)}
+    hashes = {"model file": run.data.tags.get("model_sha256", "unknown")}
+    for entry in run.inputs.dataset_inputs if run.inputs else []:
+        tags = {tag.key: tag.value for tag in entry.tags}
+        hashes[f"{tags.get('mlflow.data.context')} table"] = tags.get("sha256", "unknown")
+    return Result(dict(sorted(metrics.items())), hashes)
+
+
+def _artifact(client: "MlflowClient", run: "Run", name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return Path(client.download_artifacts(run.info.run_id, name, folder)).read_text(encoding="utf-8")
+        except (MlflowException, OSError):
+            raise StoreError(
+                f"{name} of run {run.info.run_id} is not in the store", "restore the store from a backup"
+            ) from None

@@ -1,0 +1,1 @@
+"""Status, moving, pruning, backup and restore of the store."""

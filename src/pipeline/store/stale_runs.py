@@ -1,0 +1,58 @@
+"""Runs that are RUNNING though their process is gone: killed, or ended with its machine."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pipeline.store.lookup import pages
+from pipeline.support.processes import is_gone
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+
+def stale_runs(client: "MlflowClient") -> list["Run"]:
+    """Return the RUNNING runs of processes of this host that have ended; others' are nobody's business here."""
+    experiments = [str(one.experiment_id) for one in pages(client.search_experiments)]
+    running = pages(client.search_runs, experiments, "attributes.status = 'RUNNING'") if experiments else []
+    return [run for run in running if _is_stale(run)]
+
+
+def sweep_runs(client: "MlflowClient") -> None:
+    """End the stale runs as FAILED, and their unfinished models with them; those another user must end are left."""
+    for run in stale_runs(client):
+        with another_users_left_alone():
+            _end(client, run)
+
+
+@contextmanager
+def another_users_left_alone() -> Iterator[None]:
+    """Let pass what the server forbids this user."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != "PERMISSION_DENIED":
+            raise
+
+
+def end_models(client: "MlflowClient", experiment_id: str, run_id: str) -> None:
+    """End the unfinished models of a run that is over as FAILED."""
+    for model in client.search_logged_models([experiment_id], filter_string=f"source_run_id = '{run_id}'"):
+        if model.status == "PENDING":
+            client.finalize_logged_model(model.model_id, "FAILED")
+
+
+def _end(client: "MlflowClient", run: "Run") -> None:
+    tags = run.data.tags
+    end_models(client, run.info.experiment_id, run.info.run_id)
+    client.set_tag(run.info.run_id, "error", f"killed: process {tags['pid']} of {tags['host']} is gone")
+    client.set_terminated(run.info.run_id, "FAILED")
+    print(f"swept: run {run.info.run_name} ({run.info.run_id}), whose process is gone, is FAILED now")
+
+
+def _is_stale(run: "Run") -> bool:
+    tags = run.data.tags
+    return is_gone(tags.get("host", ""), tags.get("pid", ""), tags.get("process_started", ""))

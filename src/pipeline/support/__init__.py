@@ -1,0 +1,1 @@
+"""Files, processes, git and text: what knows nothing of the subject."""

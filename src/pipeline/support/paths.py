@@ -1,0 +1,41 @@
+"""Where things are, below a pipeline folder (any folder with a dvc.yaml and a params.yaml)."""
+
+from pathlib import Path
+
+from pipeline.support.files import sweep_files
+
+PROJECT = Path(__file__).parents[3]
+
+TRAIN_TABLE = Path("data/processed/train.parquet")
+TEST_TABLE = Path("data/processed/test.parquet")
+SCALER = Path("models/standard_scaler.pkl")
+EXPORTS = Path("models/production")
+
+DATA_PROFILE = Path("mlartifacts/prepare/data_profile.json")
+BEST_MODEL_INFO = Path("mlartifacts/training/best_model_info.json")
+BEST_METRICS = Path("mlartifacts/training/best_metrics.json")
+EXPERIMENTS_SUMMARY = Path("mlartifacts/training/experiments_summary.json")
+PLOTS = Path("mlartifacts/training/plots")
+REGISTERED_MODEL = Path("mlartifacts/registration/registered_model.json")
+
+
+OUTPUTS = (TRAIN_TABLE, SCALER, EXPORTS / "latest", DATA_PROFILE, BEST_METRICS, PLOTS / "any", REGISTERED_MODEL)
+
+
+def sweep_outputs(folder: Path) -> None:
+    """Remove what killed stages left unfinished in a pipeline folder."""
+    sweep_files(*(folder / output.parent for output in OUTPUTS), checkout_of(folder) / EXPORTS)
+
+
+def checkout_of(path: Path) -> Path:
+    """Return `path`, or its place in the main checkout when it lies in a temporary one of ``dvc exp run``.
+
+    ``dvc exp run --temp`` and ``--queue`` work in clones below ``.dvc/tmp/exps/``, which DVC deletes afterwards:
+    what must outlive the experiment belongs to the checkout it was started from.
+    """
+    path = path.resolve()
+    for clone in [path, *path.parents]:
+        if (clone / ".dvc").is_dir() and "/.dvc/tmp/exps/" in f"{clone.as_posix()}/":
+            main = clone.as_posix().partition("/.dvc/tmp/exps/")[0]
+            return Path(main) / path.relative_to(clone)
+    return path

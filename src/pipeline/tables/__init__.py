@@ -1,0 +1,1 @@
+"""Tables of rows: reading, duplicates, splitting."""

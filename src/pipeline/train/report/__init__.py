@@ -1,0 +1,1 @@
+"""The pictures, tables and texts of a run."""
