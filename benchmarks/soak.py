@@ -21,7 +21,7 @@ from harness import PROJECT, SOURCES, show
 from numpy.typing import NDArray
 from served import Server, Subject, copied, finished, ours, requests_file
 
-from serving import for_ours
+from support.serving import for_ours
 
 WINDOW_SECONDS = 15.0  # of asking without pause; then memory is read, and everyone connects anew
 SWITCH_EVERY = 4  # windows, in which the model changes

@@ -13,7 +13,7 @@ from pipeline.datasets.simulated_housing import best_rmse, simulate
 from pipeline.params.load import load_params
 from pipeline.store.open import open_store
 from pipeline.support.files import sha256
-from repositories import shell
+from support.repositories import shell
 
 NAME = "housing-price-production"
 # Reached by the default search on the real table, in dollars, with room for another random split.

@@ -5,34 +5,22 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from pipeline.params.load import load_params
 from pipeline.prepare.stage import prepare
-from pipeline.store.care.relocate import relocate
 from pipeline.store.database import LocalStore
-from pipeline.train.experiments import Experiment
 from pipeline.train.stage import train
-from repositories import ROOT, change_params, commit, copy_project
-from zygote import Zygote
+from support.folders import Trained, enter, make_pipeline_folder, make_table, settle
+from support.repositories import ROOT
+from support.zygote import Zygote
 
 # Threads that wait for the next tiny fit leave the cores to others; read when XGBoost is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-SMALL = {
-    "cv_folds": 3,
-    "search": {
-        "n_candidates": 2,
-        "max_rounds": 12,
-        "early_stopping_rounds": 4,
-        "space": {"xgboost": {"max_depth": [3, 4], "learning_rate": [0.3, 0.5]}},
-    },
-    "explain_rows": 50,
-}
 
 
 # They take minutes: begun last, they would run alone while the other workers have nothing left.
@@ -66,47 +54,6 @@ def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "mlflow.db"
 
 
-def make_table() -> pd.DataFrame:
-    """Return 150 rows with numbers, text, missing values, and names that XGBoost refuses."""
-    rng = np.random.default_rng(0)
-    size, rooms = rng.uniform(20, 200, 150), rng.integers(1, 9, 150)
-    place = rng.choice(["<1H OCEAN", "INLAND", "NEAR [BAY]"], 150)
-    price = 2000 * size + 10_000 * rooms + 50_000 * (place == "<1H OCEAN") + rng.normal(0, 5000, 150)
-    size[::17] = np.nan
-    return pd.DataFrame(
-        {"size <m2>": size, "rooms": rooms, "place": place, "garden": rng.random(150) < 0.5, "price": price.round()}
-    )
-
-
-def make_pipeline_folder(folder: Path, database: Path) -> Path:
-    """Make a git + DVC repository with the small table, a small search and an empty store."""
-    copy_project(folder)
-    make_table().to_csv(folder / "data.csv", index=False)
-    change_params(
-        folder,
-        dataset={"path": "data.csv", "target": "price", "derived": {"per_room": "`size <m2>` / rooms"}},
-        features={"neighbors": {"k": 5, "by": ["size <m2>", "rooms"], "means": ["per_room"]}},
-        train={"experiment_name": "small", **SMALL},
-        register={"model_name": "small-model", "stage": "Staging"},
-    )
-    commit(folder, "start")
-    (folder / "mlruns").mkdir()
-    shutil.copy(database, folder / "mlruns" / "mlflow.db")
-    return folder
-
-
-def enter(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make `folder` the current folder and its store the one that is used."""
-    import mlflow
-    from mlflow.tracking._tracking_service import utils
-
-    uri = f"sqlite:///{folder / 'mlruns' / 'mlflow.db'}"
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    mlflow.set_tracking_uri(uri)  # or it would be that of the test before
-    utils._artifact_repos_cache.clear()  # by run id: those of a copied store have other places
-
-
 @pytest.fixture
 def table() -> pd.DataFrame:
     """Return the small table."""
@@ -119,14 +66,6 @@ def pipeline_folder(tmp_path: Path, migrated_database: Path, monkeypatch: pytest
     folder = make_pipeline_folder(tmp_path / "repository", migrated_database)
     enter(folder, monkeypatch)
     return folder
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A small pipeline folder and the experiments that were run in it, the winner first."""
-
-    folder: Path
-    experiments: list[Experiment]
 
 
 @pytest.fixture(scope="session")
@@ -147,13 +86,6 @@ def trained_once(trained_first: Trained, tmp_path_factory: pytest.TempPathFactor
     shutil.copytree(trained_first.folder, folder, symlinks=True)
     settle(LocalStore(folder / "mlruns" / "mlflow.db"))
     return replace(trained_first, folder=folder)
-
-
-def settle(store: LocalStore) -> None:
-    """Let a copied store know where its files are now."""
-    relocate(store)
-    for copy in store.home.glob("mlflow.db.before-relocate-*"):
-        copy.unlink()
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from typing import NoReturn
 from pipeline.errors import PipelineError
 from pipeline.support.files import sweep_files
 from pipeline.support.processes import owner
+from pipeline.support.progress import shown_by
 
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 DATABASE_MODULES = ("sqlalchemy", "mlflow.store")
@@ -40,7 +41,7 @@ def run_script(main: Callable[[], object]) -> NoReturn:
     for number in STOPPING:
         signal.signal(number, _stop)
     try:
-        with own_temporary_folder():
+        with own_temporary_folder(), shown_by(_print):
             main()
     except PipelineError as error:
         print(f"{error.label}: {error}", file=sys.stderr)
@@ -64,6 +65,10 @@ def run_script(main: Callable[[], object]) -> NoReturn:
         print(f"error: the MLflow store failed: {detail}\n  -> {remedy}", file=sys.stderr)
         sys.exit(2)
     sys.exit(0)
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:

@@ -1,0 +1,19 @@
+"""Fixtures of tests that use an MLflow store in this process."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from pipeline.params.schema import RegisterParams
+from support.folders import Trained
+from support.registry import EXPORTS
+
+
+@pytest.fixture
+def params(trained: Trained, request: pytest.FixtureRequest) -> Iterator[RegisterParams]:
+    """Name a registered model that no other test uses, and forget the exports afterwards."""
+    yield RegisterParams(model_name=request.node.name[:90].replace("[", "-").replace("]", ""))
+    for name in ("latest", "v001", "v002"):
+        path = EXPORTS / name
+        if path.is_symlink() or path.exists():
+            path.rename(path.with_name(f"{request.node.name[:50].replace('/', '')}-{name}"))

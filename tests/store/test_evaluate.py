@@ -1,0 +1,291 @@
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.entities import Run
+
+from pipeline.errors import ParamsError, PipelineError
+from pipeline.learn.task import Task
+from pipeline.params.load import check_params, load_params
+from pipeline.params.schema import Params
+from pipeline.prepare.stage import prepare
+from pipeline.store.open import open_store
+from pipeline.train.custom import custom_metrics, load_function
+from pipeline.train.evaluation import Evaluation
+from pipeline.train.stage import train
+from pipeline.train.tables import Tables, load_tables
+from support.folders import SMALL
+from support.repositories import change_params
+
+PROFIT = """
+import json
+
+def profit(y_true, y_pred, y_proba, rows):
+    assert y_true.index.equals(y_pred.index) and y_true.index.equals(rows.index)
+    hits = (y_true == y_pred) * rows["rooms"]
+    return {"profit": hits.sum(), "rows": len(rows)}
+"""
+TINY = {**SMALL, "cv_folds": 2, "explain_rows": 10, "experiment_name": "small"}
+
+
+@pytest.fixture(autouse=True)
+def _modules() -> Iterator[None]:
+    """Forget the modules that a test wrote."""
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if "/pytest-" in str(getattr(sys.modules[name], "__file__", None)):
+            del sys.modules[name]
+
+
+def prepared(folder: Path, target: str = "place", **evaluate: object) -> Params:
+    """Prepare the folder's table for a task and this evaluation."""
+    task = "regression" if target == "price" else "classification"
+    dataset = {"path": "data.csv", "target": target, "task": task}
+    change_params(folder, dataset=dataset, features={}, evaluate=evaluate, train=TINY)
+    params = load_params()
+    prepare(params.dataset, folder)
+    return params
+
+
+def runs(parents: bool) -> dict[str, Run]:
+    client = open_store()
+    (experiment,) = client.search_experiments(filter_string="name = 'small'")
+    found = client.search_runs([experiment.experiment_id])
+    return {run.info.run_name: run for run in found if ("mlflow.parentRunId" in run.data.tags) != parents}
+
+
+def test_metrics_of_ones_own_are_logged_of_test_rows_and_folds_and_choose(
+    pipeline_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("business").mkdir()
+    Path("business/value.py").write_text(PROFIT)
+    params = prepared(pipeline_folder, custom="business.value:profit", choose_by="profit")
+    ranked = train(params, pipeline_folder)
+    test = pd.read_parquet("data/processed/test.parquet")
+    for experiment in ranked:
+        metrics = runs(parents=True)[experiment.run_name].data.metrics
+        labels = np.array(sorted(test["place"].unique()))
+        hits = labels[experiment.fitted.outputs.argmax(axis=1)] == test["place"]
+        assert metrics["profit"] == test["rooms"][hits].sum()
+        assert metrics["rows"] == len(test)
+        folds = [runs(parents=False)[f"{experiment.run_name}_fold_{number}"] for number in (1, 2)]
+        values = [fold.data.metrics["valid_profit"] for fold in folds]
+        assert metrics["cv_profit_mean"] == pytest.approx(np.mean(values))
+        assert metrics["cv_profit_std"] == pytest.approx(np.std(values))
+        assert [fold.data.metrics["valid_rows"] for fold in folds] == [60, 60]
+        assert {"cv_log_loss_mean", "cv_log_loss_std"} <= set(metrics)
+    order = [one.fitted.metrics["cv_profit_mean"] for one in ranked]
+    assert order == sorted(order, reverse=True)
+    winner = runs(parents=True)[ranked[0].run_name]
+    assert winner.data.tags["stage"] == "production_candidate"
+    assert f"{ranked[0].run_name} wins by cv_profit_mean" in capsys.readouterr().out
+
+
+def choices(evaluation: Evaluation, metrics: list[dict[str, float]]) -> list[int]:
+    """Return the places of experiments, the best first, as stage model_train ranks them."""
+    return sorted(range(len(metrics)), key=lambda place: evaluation.rank(metrics[place]))
+
+
+@pytest.fixture
+def tables(pipeline_folder: Path) -> Tables:
+    return load_tables(pipeline_folder, prepared(pipeline_folder, custom="cost:cost"))
+
+
+def test_what_is_chosen_by_and_whether_more_is_better(tables: Tables, pipeline_folder: Path) -> None:
+    def evaluation(**evaluate: object) -> Evaluation:
+        content = {"dataset": {"path": "x", "target": "y"}, "evaluate": evaluate}
+        return Evaluation.of(check_params(content, "params.yaml").evaluate, tables, pipeline_folder)
+
+    (pipeline_folder / "cost.py").write_text("def cost(y_true, y_pred, y_proba, rows): return {'cost': 1.0}")
+    metrics = [
+        {"cv_log_loss_mean": 0.3, "cv_f1_mean": 0.5, "cv_cost_mean": 7.0},
+        {"cv_log_loss_mean": 0.4, "cv_f1_mean": 0.9, "cv_cost_mean": 5.0},
+        {"cv_log_loss_mean": 0.5, "cv_f1_mean": 0.7, "cv_cost_mean": 9.0},
+    ]
+    assert choices(evaluation(), metrics) == [0, 1, 2]
+    assert choices(evaluation(choose_by="log_loss"), metrics) == [0, 1, 2]
+    assert choices(evaluation(choose_by="f1"), metrics) == [1, 2, 0]
+    assert choices(evaluation(choose_by="f1", greater_is_better=False), metrics) == [0, 2, 1]
+    assert evaluation(choose_by="f1").chosen_by == "cv_f1_mean"
+    assert choices(evaluation(custom="cost:cost", choose_by="cost"), metrics) == [2, 0, 1]
+    cheap = evaluation(custom="cost:cost", choose_by="cost", greater_is_better=False)
+    assert choices(cheap, metrics) == [1, 0, 2]
+    for name in ("rmse", "test_f1", "f1_at_0.4", "cost", "cv_f1_mean"):
+        with pytest.raises(PipelineError, match=rf"evaluate.choose_by in params.yaml is '{name}', which no fold has"):
+            evaluation(choose_by=name)
+
+
+def test_thresholds_are_those_of_params_yaml(pipeline_folder: Path) -> None:
+    params = prepared(pipeline_folder, target="garden", thresholds=[0.25], choose_by="recall_at_0.25")
+    evaluation = Evaluation.of(params.evaluate, load_tables(pipeline_folder, params), pipeline_folder)
+    found = evaluation.of_fold(np.array([0, 1, 1]), np.array([[0.6, 0.4], [0.7, 0.3], [0.9, 0.1]]), pd.DataFrame())
+    assert (found["recall"], found["recall_at_0.25"], found["precision_at_0.25"]) == (0, 0.5, 0.5)
+
+
+def test_a_metric_that_some_folds_lack_cannot_choose(tables: Tables, pipeline_folder: Path) -> None:
+    content = {"dataset": {"path": "x", "target": "y"}, "evaluate": {"choose_by": "roc_auc"}}
+    evaluation = Evaluation.of(check_params(content, "params.yaml").evaluate, tables, pipeline_folder)
+    with pytest.raises(PipelineError, match=r"'roc_auc', which some folds lack"):
+        evaluation.over_folds([{"log_loss": 1.0, "roc_auc": 0.5}, {"log_loss": 1.0}])
+    with pytest.raises(PipelineError, match=r"'some' for the rows of some folds only"):
+        evaluation.over_folds([{"log_loss": 1.0, "roc_auc": 0.5}, {"log_loss": 1.0, "roc_auc": 0.5, "some": 1.0}])
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("", r"own.py has no function 'metric'(?s:.*)def metric\(y_true, y_pred, y_proba, rows\)"),
+        ("metric = 3", "has no function 'metric'"),
+        ("import nothing_like_it", "cannot be imported: ModuleNotFoundError: No module .*nothing_like_it'.*line 1"),
+        ("def metric(:", "cannot be imported: SyntaxError"),
+        ("x = 1\ny = x / 0", r"cannot be imported: ZeroDivisionError: division by zero \(line 2\)"),
+        ("def metric(*_):\n    x = 1\n    raise ValueError('too few')", r"raised ValueError: too few \(line 3\)"),
+        ("def metric(y_true): return {'a': 1}", "raised TypeError: .*takes 1 positional argument"),
+        ("def metric(*_): return 1.0", "returned 1.0, not numbers by name"),
+        ("def metric(*_): return {}", "returned {}, not numbers by name"),
+        ("def metric(*_): return {'a': float('nan')}", "returned nan for 'a'(?s:.*)finite"),
+        ("def metric(*_): return {'a': 'high'}", "returned 'high' for 'a'"),
+        ("def metric(*_): return {'a b': 1}", "returned the name 'a b'"),
+        ("def metric(*_): return {1: 1}", "returned the name 1"),
+        ("def metric(*_): return {'..': 1}", r"returned the name '\.\.'"),
+        ("def metric(*_): return {'a/b': 1}", "returned the name 'a/b'"),
+        ("def metric(*_): return {f'm{i}': 1 for i in range(101)}", "returned 101 numbers"),
+        ("def metric(*_): return {'accuracy': 1}", "returned 'accuracy', the name of one of the pipeline's own"),
+        ("def metric(*_): return {'test_rmse': 1}", "returned 'test_rmse', the name of one of the pipeline's own"),
+        ("def metric(*_): return {'baseline_log_loss': 1}", "the name of one of the pipeline's own"),
+        ("def metric(y, *_): return {'a': 1} if len(y) > 50 else {'b': 1}", None),
+        ("def metric(*_): return {'a': 1} if _[3].index[0] else {'b': 1}", "for the rows of some folds only"),
+    ],
+)
+def test_what_is_wrong_with_a_metric_of_ones_own_is_said_before_training(
+    pipeline_folder: Path, code: str, message: str | None
+) -> None:
+    Path("own.py").write_text(code)
+    params = prepared(pipeline_folder, custom="own:metric")
+    tables = load_tables(pipeline_folder, params)
+    if message is None:
+        assert Evaluation.of(params.evaluate, tables, pipeline_folder).custom is not None
+        return
+    with pytest.raises(PipelineError, match=message):
+        train(params, pipeline_folder)
+    assert not open_store().search_experiments(filter_string="name = 'small'")
+
+
+def test_a_module_that_is_not_there_or_has_a_taken_name_is_said(pipeline_folder: Path) -> None:
+    with pytest.raises(PipelineError, match=r"is 'own.deep:metric', and there is no own/deep.py in .*(?s:.*)write own"):
+        load_function("own.deep:metric", pipeline_folder)
+    Path("json.py").write_text("def metric(*_): return {'a': 1}")
+    with pytest.raises(PipelineError, match=r"the name 'json' is taken by .*json/__init__.py(?s:.*)rename .*json.py"):
+        load_function("json:metric", pipeline_folder)
+    with pytest.raises(ParamsError, match=r"evaluate.custom"):
+        check_params({"dataset": {"path": "x", "target": "y"}, "evaluate": {"custom": "own.metric"}}, "params.yaml")
+
+
+MARK = "from pathlib import Path\nPath({!r}).touch()\ndef metric(*_): return {{'a': 1}}\n"
+
+
+@pytest.mark.parametrize(
+    "name", ["os", "this", "antigravity", "yaml", "numpy.core", "json.tool", "sys", "__main__", "_abc"]
+)
+def test_a_name_of_python_or_of_an_installed_package_is_refused_before_anything_is_imported(
+    tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(PipelineError, match=rf"is '{name}:system', and there is no "):
+        load_function(f"{name}:system", tmp_path)
+    file = tmp_path.joinpath(*name.split(".")).with_suffix(".py")
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(MARK.format(str(tmp_path / "imported")))
+    before = set(sys.modules)
+    with pytest.raises(PipelineError, match=rf"the name '{name}' is taken by (?s:.*)rename .*{file.name}"):
+        load_function(f"{name}:metric", tmp_path)
+    assert set(sys.modules) == before
+    assert not (tmp_path / "imported").exists()
+
+
+def test_a_metric_is_looked_for_no_higher_than_the_repository_and_not_through_links_that_leave_it(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "outside.py").write_text(MARK.format(str(tmp_path / "imported")))
+    folder = tmp_path / "repository" / "inner"
+    folder.mkdir(parents=True)
+    with pytest.raises(PipelineError, match=r"there is no outside.py in .*/inner\n"):  # no repository: the folder alone
+        load_function("outside:metric", folder)
+    (tmp_path / "repository" / ".git").touch()  # as in a worktree
+    with pytest.raises(PipelineError, match=r"there is no outside.py in .*/inner or above, up to .*/repository\n"):
+        load_function("outside:metric", folder)
+    (folder / "linked.py").symlink_to("../../outside.py")
+    (folder / "links").symlink_to(tmp_path)
+    (folder / "package").mkdir()
+    (folder / "package" / "__init__.py").symlink_to(tmp_path / "outside.py")
+    (folder / "package" / "own.py").write_text("def metric(*_): return {'a': 1}")
+    for name in ("linked", "links.outside", "package.own"):
+        with pytest.raises(PipelineError, match=r"is a link to .*/outside.py, outside .*/repository"):
+            load_function(f"{name}:metric", folder)
+    assert not (tmp_path / "imported").exists()
+    (tmp_path / "repository" / "kept.py").write_text("def metric(*_): return {'a': 2}")
+    (folder / "within.py").symlink_to("../kept.py")
+    assert load_function("within:metric", folder)() == {"a": 2}
+
+
+def test_preparing_and_registering_do_not_load_the_metric(pipeline_folder: Path, call: Callable[..., int]) -> None:
+    Path("own.py").write_text(MARK.format(str(pipeline_folder / "imported")))
+    prepared(pipeline_folder, custom="own:metric")
+    assert call("prepare") == 0
+    assert call("model_register", "--stage", "Staging") == 2  # nothing is trained yet
+    assert not Path("imported").exists()
+    load_function("own:metric", pipeline_folder)
+    assert Path("imported").exists()
+
+
+def test_a_metric_above_the_pipeline_folder_is_found_and_may_import_its_neighbours(pipeline_folder: Path) -> None:
+    Path("above_costs.py").write_text("FACTOR = 3\n")
+    Path("above.py").write_text("import above_costs\ndef metric(*_): return {'a': above_costs.FACTOR}")
+    inner = pipeline_folder / "examples" / "mine"
+    inner.mkdir(parents=True)
+    before = list(sys.path)
+    function = load_function("above:metric", inner)
+    assert sys.path == before
+    assert function(None, None, None, None) == {"a": 3}
+
+
+@pytest.mark.parametrize("labels", [["no", "yes", "007"], [1, 5, 7], [False, True]])
+def test_a_metric_is_called_with_labels_probabilities_and_rows(labels: list[str | int | bool]) -> None:
+    seen = {}
+
+    def metric(y_true, y_pred, y_proba, rows):  # type: ignore[no-untyped-def]
+        seen.update(y_true=y_true, y_pred=y_pred, y_proba=y_proba)
+        rows["x"] = 0  # a copy
+        return {"share": np.float32(0.5), "count": np.int64(3), "flag": True}
+
+    rows = pd.DataFrame({"x": [1.0, 2.0, 3.0]}, index=[10, 20, 40])
+    outputs = np.eye(len(labels))[[0, 1, 1]] * 0.8 + 0.1
+    y_true = np.array([0, 1, 0])
+    found = custom_metrics(metric, Task(labels), y_true, outputs, rows)
+    assert found == {"share": 0.5, "count": 3.0, "flag": 1.0}
+    assert {type(value) for value in found.values()} == {float}
+    expected = pd.Series(labels)
+    assert list(seen["y_true"]) == [labels[0], labels[1], labels[0]]
+    assert list(seen["y_pred"]) == [labels[0], labels[1], labels[1]]
+    assert seen["y_true"].dtype == seen["y_pred"].dtype == expected.dtype
+    assert list(seen["y_proba"].columns) == labels
+    np.testing.assert_array_equal(seen["y_proba"], outputs)
+    assert all(list(one.index) == [10, 20, 40] for one in seen.values())
+    assert list(rows["x"]) == [1, 2, 3]
+
+
+def test_a_metric_of_a_regression_gets_numbers_and_no_probabilities(pipeline_folder: Path) -> None:
+    Path("own.py").write_text(
+        "def metric(y_true, y_pred, y_proba, rows):\n"
+        "    assert y_proba is None and y_true.dtype == y_pred.dtype == 'float64'\n"
+        "    assert (rows['price'] == y_true).all() and list(rows['place'].unique())\n"
+        "    return {'overestimated': (y_pred > y_true).mean()}\n"
+    )
+    params = prepared(pipeline_folder, target="price", custom="own:metric")
+    tables = load_tables(pipeline_folder, params)
+    evaluation = Evaluation.of(params.evaluate, tables, pipeline_folder)
+    found = evaluation.of_test(tables.y_train, tables.y_test, tables.y_test + 1, tables.rows["test"])
+    assert (found["overestimated"], found["test_mae"]) == (1.0, 1.0)

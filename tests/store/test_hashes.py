@@ -1,0 +1,58 @@
+"""What is loaded is first held against its SHA-256, and nothing is unpickled for the sake of a few numbers."""
+
+import shutil
+from pathlib import Path
+
+import joblib
+import mlflow
+import numpy as np
+import pytest
+
+from pipeline.errors import PipelineError, RegistryError
+from pipeline.features.raw_rows_model import RawRowsModel
+from pipeline.params.load import load_params
+from pipeline.prepare.stage import prepare
+from pipeline.register.candidate import find_candidate
+from pipeline.store.logged_model import LOGGED_SHA256, logged_sha256
+from pipeline.store.open import open_store
+from pipeline.support.paths import SCALER
+from pipeline.train.tables import load_tables
+from support.folders import Trained
+
+
+def stored(trained: Trained) -> Path:
+    open_store()
+    return Path(mlflow.artifacts.download_artifacts(f"models:/{trained.experiments[0].model_id}"))
+
+
+def test_a_changed_model_file_is_not_loaded(trained: Trained, tmp_path: Path) -> None:
+    shutil.copytree(stored(trained), tmp_path / "model")
+    RawRowsModel(tmp_path / "model")
+    with (tmp_path / "model" / "model.ubj").open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(PipelineError, match=r"model\.ubj is not the file that was logged"):
+        RawRowsModel(tmp_path / "model")
+
+
+def test_a_model_with_code_that_its_run_did_not_write_is_no_candidate(trained: Trained) -> None:
+    client, run_id, logged = open_store(), trained.experiments[0].run_id, stored(trained)
+    assert client.get_run(run_id).data.tags[LOGGED_SHA256] == logged_sha256(logged)
+    foreign = logged / "code" / "xgboost.py"
+    foreign.write_text("raise SystemExit('it ran')")
+    try:
+        with pytest.raises(RegistryError, match="the files are not what the run"):
+            find_candidate(client, trained.folder, run_id)
+    finally:
+        foreign.unlink()
+    assert find_candidate(client, trained.folder, run_id).run_id == run_id
+
+
+def test_the_scaler_of_stage_prepare_is_known_without_unpickling_it(pipeline_folder: Path) -> None:
+    params = load_params()
+    prepare(params.dataset, pipeline_folder)
+    pickled = joblib.load(SCALER)
+    SCALER.unlink()
+    scaler = load_tables(pipeline_folder, params).scaler
+    places = [list(scaler.feature_names_in_).index(name) for name in pickled.feature_names_in_]
+    np.testing.assert_allclose(scaler.mean_[places], pickled.mean_, rtol=1e-11)
+    np.testing.assert_allclose(scaler.var_[places], pickled.var_, rtol=1e-11)

@@ -1,0 +1,56 @@
+import os
+import re
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from pipeline.train.locked import DETECT, is_installed, locked_requirements
+from support.folders import Trained
+from support.repositories import ROOT, pins
+
+
+def test_the_lock_of_models_pins_what_the_requirements_pin() -> None:
+    direct = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    asked = pins((ROOT / "requirements.txt").read_text())
+    assert direct
+    assert pins("\n".join(direct)).items() <= asked.items()
+    environment = (ROOT / "requirements.lock").read_text()  # of every version of Python: some packages stand twice
+    locked = {
+        package["name"]: package["version"] for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]
+    }
+    locked.pop("served-model")
+    assert [f"{name}=={pin}" for name, pin in locked.items() if f"\n{name}=={pin} " not in environment] == []
+    assert set(re.findall(r'registry = "([^"]*)"', (ROOT / "uv.lock").read_text())) == {"https://pypi.org/simple"}
+
+
+def test_a_logged_model_has_exact_requirements(trained: Trained) -> None:
+    for experiment in trained.experiments:
+        folder = Path(mlflow.artifacts.download_artifacts(f"models:/{experiment.model_id}"))
+        required = pins((folder / "requirements.txt").read_text())
+        assert {"mlflow", "xgboost", "pandas", "numpy", "scipy", "scikit-learn", "pyyaml"} <= set(required)
+        assert {name: version(name) for name in ("mlflow", "xgboost", "scipy")}.items() <= required.items()
+
+
+def test_a_lock_that_is_not_what_is_installed_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = tmp_path / "uv.lock"
+    assert not is_installed(lock)
+    is_installed.cache_clear()
+    lock.write_text(f'[[package]]\nname = "xgboost"\nversion = "{version("xgboost")}"\n')
+    assert is_installed(lock)
+    is_installed.cache_clear()
+    lock.write_text('[[package]]\nname = "xgboost"\nversion = "1.0"\n[[package]]\nname = "not-here"\nversion = "1"\n')
+    assert not is_installed(lock)
+
+    monkeypatch.setenv(DETECT, "before")
+    with locked_requirements():
+        assert (os.environ[DETECT], Path.cwd()) == ("true", ROOT)
+    assert os.environ[DETECT] == "before"
+    monkeypatch.setattr("pipeline.train.locked.is_installed", lambda _: False)
+    with locked_requirements():
+        assert os.environ[DETECT] == "false"
+    monkeypatch.setenv("PATH", "")
+    with locked_requirements():
+        assert os.environ[DETECT] == "false"

@@ -1,0 +1,263 @@
+"""The registry's commands: gate, rollback, lists; moves by hand; registrations at once."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from mlflow import MlflowClient
+
+from pipeline.errors import GateError, RegistryError
+from pipeline.params.schema import RegisterParams
+from pipeline.register.history import history, production_line
+from pipeline.register.listing import history_table, versions_table
+from pipeline.register.lock import registry_lock
+from pipeline.register.recovery import recover
+from pipeline.register.rollback import rollback
+from pipeline.register.stage import Request, register
+from pipeline.register.versions import MADE_BY, PENDING, move
+from pipeline.store.open import open_store
+from pipeline.support.processes import owner
+from support.folders import Trained
+from support.registry import state
+
+EXPORTS = Path("models/production")
+__all__ = ["params"]  # a fixture
+
+
+def forced(run_id: str, reason: str = "test") -> Request:
+    return Request("Production", run_id, force=True, reason=reason)
+
+
+@pytest.fixture
+def three(trained: Trained, params: RegisterParams) -> Iterator[list[str]]:
+    """Register three runs; the first two have been in Production, the third is there."""
+    runs = [experiment.run_id for experiment in trained.experiments]
+    for run_id in runs:
+        register(params, trained.folder, forced(run_id))
+    yield runs
+    (EXPORTS / "v003").rename(EXPORTS / f"{params.model_name[:50]}-v003")
+
+
+def test_a_worse_model_is_refused_and_nothing_changes(
+    trained: Trained, params: RegisterParams, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    ranked = sorted(trained.experiments, key=lambda one: one.fitted.metrics["test_rmse"])
+    best, worst = ranked[0].run_id, ranked[-1].run_id
+    content = yaml.safe_load(Path("params.yaml").read_text())
+    before_params = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(yaml.safe_dump(content | {"register": {"model_name": params.model_name}}))
+    try:
+        register(params, trained.folder, Request("Production", best))
+        record = Path("mlartifacts/registration/registered_model.json")
+        client = open_store()
+        before = (state(client, params.model_name), record.read_bytes(), history(client, params.model_name))
+        exports = sorted(path.name for path in EXPORTS.iterdir())
+        capsys.readouterr()
+        assert call("model_register", "--stage", "Production", "--run-id", worst) == 3
+        said = capsys.readouterr()
+        assert "refused:" in said.err
+        assert "--force --reason" in said.err
+        assert "rmse" in said.out
+        assert before == (state(client, params.model_name), record.read_bytes(), history(client, params.model_name))
+        assert exports == sorted(path.name for path in EXPORTS.iterdir())
+
+        why = "the costs of errors changed"
+        assert call("model_register", "--stage", "Production", "--run-id", worst, "--force", "--reason", why) == 0
+        last = history(client, params.model_name)[-1]
+        assert (last.how, last.reason, last.version, last.archived) == ("forced", why, 2, [1])
+        assert last.comparison.startswith("refused: ")
+        assert state(client, params.model_name) == {1: ("Archived", []), 2: ("Production", ["production"])}
+    finally:
+        Path("params.yaml").write_text(before_params)
+
+
+def test_a_better_model_is_promoted_and_the_comparison_kept(trained: Trained, params: RegisterParams) -> None:
+    ranked = sorted(trained.experiments, key=lambda one: one.fitted.metrics["test_rmse"])
+    gentle = params.model_copy(update={"gate": params.gate.model_copy(update={"confidence": 0.5})})
+    register(gentle, trained.folder, Request("Production", ranked[-1].run_id))
+    assert register(gentle, trained.folder, Request("Production", ranked[0].run_id))["version"] == 2
+    last = history(open_store(), params.model_name)[-1]
+    assert (last.how, last.archived, last.done) == ("command", [1], True)
+    assert "rmse" in last.comparison
+
+
+def test_a_long_reason_of_many_lines_is_kept_as_one_short_line(trained: Trained, params: RegisterParams) -> None:
+    reason = "first\n\nsecond\t" + "third " * 2000
+    register(params, trained.folder, Request("Production", trained.experiments[0].run_id, reason=reason))
+    kept = history(open_store(), params.model_name)[-1].reason
+    assert kept == " ".join(reason.split())[:1000]
+    assert kept in history_table(params.model_name).splitlines()[1]
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_of_two_machines_moves_at_once_one_holder_is_left(
+    first: int, trained: Trained, params: RegisterParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for experiment in trained.experiments[:2]:
+        register(params, trained.folder, Request("Archived", experiment.run_id))
+    client = open_store()
+    versions = {number: client.get_model_version(params.model_name, str(number)) for number in (1, 2)}
+    transition = MlflowClient.transition_model_version_stage
+
+    def not_seeing_the_other(self: MlflowClient, *given: Any, **_: bool) -> object:
+        monkeypatch.setattr(MlflowClient, "transition_model_version_stage", transition)
+        move(client, versions[3 - first], "Staging", "command")
+        return transition(self, *given)  # archives none
+
+    monkeypatch.setattr(MlflowClient, "transition_model_version_stage", not_seeing_the_other)
+    move(client, versions[first], "Staging", "command")
+    assert state(client, params.model_name) == {1: ("Archived", []), 2: ("Staging", ["staging"])}
+    last = history(client, params.model_name)[-1]
+    assert (last.version, last.stage, last.done) == (1, "Archived", True)
+    assert last.reason == "at the same time version 2 was given Staging"
+    assert "no recorded move" not in history_table(params.model_name)
+
+
+def test_rollback_goes_back_further_each_time(three: list[str], trained: Trained, params: RegisterParams) -> None:
+    client, name = open_store(), params.model_name
+    assert rollback(params, trained.folder, reason="orders of magnitude off") == 2
+    assert state(client, name) == {1: ("Archived", []), 2: ("Production", ["production"]), 3: ("Archived", [])}
+    assert (EXPORTS / "latest").readlink() == Path("v002")
+    record = json.loads(Path("mlartifacts/registration/registered_model.json").read_text())
+    assert (record["version"], record["stage"]) == (3, "Archived")
+    assert rollback(params, trained.folder) == 1
+    with pytest.raises(RegistryError, match="nothing further back: version 1 is the first"):
+        rollback(params, trained.folder)
+    assert rollback(params, trained.folder, to=3) == 3
+    assert (EXPORTS / "latest").readlink() == Path("v003")
+    moves = history(client, name)
+    assert [(move.version, move.how) for move in moves] == [
+        (1, "forced"),
+        (2, "forced"),
+        (3, "forced"),
+        (2, "rollback"),
+        (1, "rollback"),
+        (3, "rollback"),
+    ]
+    assert moves[3].reason == "orders of magnitude off"
+    for to, message in ((3, "is in Production already"), (9, "has no version 9")):
+        with pytest.raises(RegistryError, match=message):
+            rollback(params, trained.folder, to=to)
+
+
+def test_what_was_rolled_back_does_not_come_back_by_itself(
+    three: list[str], trained: Trained, params: RegisterParams
+) -> None:
+    rollback(params, trained.folder, reason="negative prices")
+    automatic = params.model_copy(update={"stage": "Production"})
+    assert register(automatic, trained.folder, Request(run_id=three[2]))["stage"] == "Archived"
+    with pytest.raises(GateError, match=r"version 3 was rolled back from Production on .*: negative prices"):
+        register(params, trained.folder, Request("Production", three[2]))
+    assert register(params, trained.folder, forced(three[2]))["stage"] == "Production"
+
+
+def test_a_version_that_was_never_in_production_is_no_way_back(trained: Trained, params: RegisterParams) -> None:
+    first, second = (experiment.run_id for experiment in trained.experiments[:2])
+    with pytest.raises(RegistryError, match="nothing further back"):
+        rollback(params, trained.folder)
+    register(params, trained.folder, Request("Staging", first))
+    register(params, trained.folder, Request("Production", second))
+    with pytest.raises(RegistryError, match=r"never been in Production(?s:.*)--run-id " + first):
+        rollback(params, trained.folder, to=1)
+
+
+def test_lists_say_who_replaced_what_and_why(three: list[str], trained: Trained, params: RegisterParams) -> None:
+    rollback(params, trained.folder, reason="negative prices")
+    table = versions_table(params.model_name).split("\n")
+    assert table[0].split()[:5] == ["version", "stage", "alias", "run", "rmse"]
+    assert [line.split()[:4] for line in table[1:]] == [
+        ["1", "Archived", "-", three[0][:8]],
+        ["2", "Production", "production", three[1][:8]],
+        ["3", "Archived", "-", three[2][:8]],
+    ]
+    assert "rollback: negative prices" in table[2]
+    assert "rolled back by version 2: negative prices" in table[3]
+    lines = history_table(params.model_name).split("\n")
+    assert "gate: " in "\n".join(lines)
+    assert len([line for line in lines if re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", line)]) == 4
+    assert lines[-1] == "    archived version 3"
+
+    client = open_store()
+    with pytest.warns(FutureWarning, match="stages"):
+        client.transition_model_version_stage(params.model_name, "1", "Staging")
+    assert "note: version 1 is in Staging, where no recorded move put it" in history_table(params.model_name)
+
+
+def test_the_way_back_is_that_of_the_promotions() -> None:
+    def moves(*steps: tuple[int, str]) -> Any:
+        from pipeline.register.history import transition
+
+        return [transition(version, "None", "Production", [], how, "", "") for version, how in steps]  # type: ignore[arg-type]
+
+    assert production_line(moves((1, "command"), (2, "forced"), (3, "command"))) == [1, 2, 3]
+    assert production_line(moves((1, "command"), (2, "forced"), (3, "command"), (2, "rollback"))) == [1, 2]
+    assert production_line(moves((1, "command"), (2, "forced"), (1, "rollback"), (3, "command"))) == [1, 3]
+    assert production_line(moves((1, "command"), (2, "forced"), (1, "command"))) == [2, 1]
+
+
+def test_flags_that_do_not_go_together_are_named(
+    trained: Trained, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments, said in {
+        ("--stage", "Production", "--force"): "--reason",
+        ("--force", "--reason", "x"): "--stage Production",
+        ("--to", "1"): "--rollback",
+        ("--rollback", "--run-id", "x"): "--to VERSION",
+        ("--list", "--reason", "x"): "--reason goes with",
+        ("--list", "--history"): "not allowed with",
+    }.items():
+        assert call("model_register", *arguments) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_the_way_back_does_not_hang_on_the_version_that_is_left(
+    three: list[str], trained: Trained, params: RegisterParams
+) -> None:
+    client, record = open_store(), Path("mlartifacts/registration/registered_model.json")
+    client.delete_model_version(params.model_name, "3")
+    assert rollback(params, trained.folder) == 2
+    assert not record.exists(), "what it named is gone, so the stage has to run again"
+    client.delete_run(three[0])
+    try:
+        with pytest.raises(RegistryError, match=r"no way back to version 1: .* has been deleted(?s:.*)--to VERSION"):
+            rollback(params, trained.folder)
+    finally:
+        client.restore_run(three[0])
+    assert state(client, params.model_name) == {1: ("Archived", []), 2: ("Production", ["production"])}
+
+
+def test_what_was_taken_out_by_hand_does_not_come_back(
+    three: list[str], trained: Trained, params: RegisterParams
+) -> None:
+    register(params, trained.folder, Request("Archived", three[2]))
+    assert not (EXPORTS / "latest").is_symlink()
+    assert rollback(params, trained.folder) == 2
+    assert (EXPORTS / "latest").readlink() == Path("v002")
+
+
+def test_a_killed_first_registration_is_taken_back_by_the_next(
+    trained: Trained, params: RegisterParams, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client, run_id = open_store(), trained.experiments[0].run_id
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    dead = f"{owner().split('~')[0]}~{gone.stdout.strip()}~1000000000"
+    elsewhere = trained.folder / "elsewhere" / "models" / "production"
+    for exports, is_there in ((str(EXPORTS.resolve()), False), (str(elsewhere), True)):
+        client.create_registered_model(params.model_name, tags={MADE_BY: dead})
+        pending = {PENDING: json.dumps({"owner": dead, "exports": exports})}
+        client.create_model_version(params.model_name, f"runs:/{run_id}/model", run_id=run_id, tags=pending)
+        export = Path(exports) / "v001"
+        export.mkdir(parents=True)
+        (export / "metadata.json").write_text(json.dumps({"run_id": run_id}))
+        with registry_lock():
+            recover(client, params.model_name, Path())
+        assert "is taken back" in capsys.readouterr().out
+        assert not client.search_registered_models(f"name = '{params.model_name}'")
+        assert export.exists() is is_there, "what another checkout exported is not this one's to remove"
+    assert register(params, trained.folder, Request("Production"))["version"] == 1

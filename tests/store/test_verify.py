@@ -1,0 +1,403 @@
+import json
+import os
+import pickle
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import joblib
+import pytest
+from mlflow import MlflowClient
+
+from pipeline.errors import RegistryError
+from pipeline.params.schema import RegisterParams
+from pipeline.register.export.files import damages
+from pipeline.register.stage import Request, register
+from pipeline.register.verify.verify import Check, report, verify
+from pipeline.store.open import open_store
+from pipeline.support.files import sha256, write_json
+from support.folders import Trained, enter
+from support.repositories import change_params, git
+
+NAME = "verified"
+EXPORTS = Path("models/production")
+EXPORT = EXPORTS / "v001"
+UNLOADED = "not tried: nothing is loaded before these are right: "
+
+
+@pytest.fixture(scope="module")
+def exported_once(trained_once: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return a clone of the trained pipeline folder with version 1 in Production and version 2 in Staging."""
+    folder = tmp_path_factory.mktemp("verify") / "clone"
+    git(trained_once.folder, "clone", "--quiet", ".", str(folder))
+    shutil.copytree(trained_once.folder / "data/processed", folder / "data/processed", dirs_exist_ok=True)
+    change_params(folder, register={"model_name": NAME})
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        enter(trained_once.folder, monkeypatch)
+        for stage, experiment in zip(("Production", "Staging"), trained_once.experiments[::2], strict=False):
+            register(RegisterParams(model_name=NAME), folder, Request(stage, experiment.run_id))
+        yield folder
+
+
+@pytest.fixture
+def exported(exported_once: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return that clone as current folder, with the store of the trained one; leave it as it is."""
+    monkeypatch.chdir(exported_once)
+    return exported_once
+
+
+@contextmanager
+def put_back(*paths: Path) -> Iterator[None]:
+    """Give files the content again that they had; remove those that were not there."""
+    before = {path: path.read_bytes() if path.exists() else None for path in paths}
+    try:
+        yield
+    finally:
+        for path, content in before.items():
+            path.unlink(missing_ok=True)
+            if content is not None:
+                path.write_bytes(content)
+
+
+def failed(version: int | None = None) -> dict[str, str]:
+    """Verify, and return the details of the checks that failed."""
+    return {check.name: check.detail for check in verify(open_store(), NAME, Path(), version) if not check.passed}
+
+
+def flip(path: Path) -> None:
+    """Change one bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_what_is_sound_passes(exported: Path, trained: Trained) -> None:
+    checks = verify(open_store(), NAME, exported, None)
+    assert [check.name for check in checks if not check.passed] == []
+    assert [check.name for check in checks] == [
+        "registered",
+        "run",
+        "data",
+        "code",
+        "metadata",
+        "recorded",
+        "files",
+        "model files",
+        "same as store",
+        "predictions",
+        "latest",
+    ]
+    assert (EXPORT / "model.onnx").exists()
+    assert failed(1) == failed(2) == {}
+    details = {check.name: check.detail for check in verify(open_store(), NAME, exported, 2)}
+    assert details["export"] == "none, and none is needed outside Production"
+    assert details["predictions"] == "of the input example, finite"
+    assert details["run"] == f"{trained.experiments[2].run_id} is FINISHED"
+    assert details["latest"] == "v001 is in Production"
+
+
+def test_there_must_be_something_of_that_number(exported: Path, tmp_path: Path) -> None:
+    with pytest.raises(RegistryError, match=r"has no version 7, and .*v007 does not exist(?s:.*)--list"):
+        verify(open_store(), NAME, exported, 7)
+    with pytest.raises(RegistryError, match="latest does not exist: no version of nobody is in Production"):
+        verify(open_store(), "nobody", tmp_path, None)
+
+
+def test_the_command_says_it_and_exits_1(
+    exported: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("model_register", "--verify") == 0
+    printed = capsys.readouterr().out
+    assert f"ok      registered     {NAME} version 1, stage Production\n" in printed
+    assert printed.endswith("all 11 checks passed\n")
+    with put_back(EXPORT / "model.pkl"):
+        flip(EXPORT / "model.pkl")
+        assert call("model_register", "--verify", "1") == 1
+    printed = capsys.readouterr().out
+    assert "FAILED  files          model.pkl is not the file that was exported (SHA-256 differs)\n" in printed
+    assert printed.endswith("2 of 11 checks failed: files, predictions\n")
+    assert call("model_register", "--verify", "7") == 2
+
+
+@pytest.mark.parametrize("name", ["model.pkl", "model.onnx", "model/model.ubj", "model/MLmodel", "model/features.json"])
+def test_a_changed_byte_is_found(exported: Path, name: str) -> None:
+    with put_back(EXPORT / name):
+        flip(EXPORT / name)
+        found = failed()
+    again, sep, command = found["files"].partition(" -> ")
+    assert again == f"{name} is not the file that was exported (SHA-256 differs)"
+    assert sep
+    assert command.startswith("python src/model_register.py --stage Production --run-id ")
+    assert found["predictions"].startswith(UNLOADED + "files")
+    assert ("same as store" in found) == (name != "model.pkl")
+
+
+class Malicious:
+    """Unpickling it writes a file."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.marker),)
+
+
+def test_what_was_changed_together_with_metadata_is_found_and_not_unpickled(exported: Path, tmp_path: Path) -> None:
+    pickled, metadata = EXPORT / "model.pkl", EXPORT / "metadata.json"
+    with put_back(pickled, metadata):
+        pickled.write_bytes(pickle.dumps(Malicious(tmp_path / "marker")))
+        stated = json.loads(metadata.read_text())
+        stated["files"]["model.pkl"] = sha256(pickled)
+        write_json(metadata, stated)
+        assert damages(EXPORT) == []
+        found = failed()
+        assert not (tmp_path / "marker").exists()
+        joblib.load(pickled)
+        assert (tmp_path / "marker").exists()
+    assert found["recorded"].startswith("metadata.json is not the one that was exported (SHA-256 differs) -> python")
+    assert found.keys() == {"recorded", "predictions"}
+
+
+def test_more_or_fewer_files_are_found(exported: Path) -> None:
+    extra, missing = EXPORT / "model" / "more.py", EXPORT / "model" / "conda.yaml"
+    compiled = EXPORT / "model" / "code" / "__pycache__"
+    with put_back(extra, missing):
+        extra.write_text("import os\n")
+        missing.unlink()
+        compiled.mkdir()
+        (compiled / "x.cpython-311.pyc").write_bytes(b"")
+        (compiled / "y.cpython-311.pyc").write_bytes(b"")
+        found = failed()
+        shutil.rmtree(compiled)
+    assert found["files"].startswith(
+        "model/conda.yaml is missing; model/more.py was not exported; model/code/__pycache__ was not exported: "
+        "Python writes it when a model is loaded from here, unless PYTHONDONTWRITEBYTECODE=1; remove it"
+    )
+    assert found["same as store"].startswith(
+        "model/conda.yaml differs from the store's; model/more.py differs from the store's -> python"
+    )
+
+
+def test_what_python_compiles_when_a_model_is_loaded_from_the_store_is_no_difference(
+    exported: Path, trained: Trained
+) -> None:
+    stored = trained.folder / f"mlruns/small/models/{trained.experiments[0].model_id}/artifacts/code/__pycache__"
+    stored.mkdir()
+    try:
+        (stored / "x.cpython-311.pyc").write_bytes(b"")
+        assert failed() == {}
+    finally:
+        shutil.rmtree(stored)
+
+
+def test_metadata_must_be_whole_and_of_this_version(exported: Path) -> None:
+    metadata = EXPORT / "metadata.json"
+    with put_back(metadata):
+        write_json(metadata, json.loads(metadata.read_text()) | {"version": 3, "run_id": "f" * 32})
+        found = failed()
+        assert found["metadata"].startswith("metadata.json says version 3, the registry 1; metadata.json says run_id ")
+        metadata.write_text("{")
+        found = failed()
+        assert "is not valid JSON" in found["metadata"]
+        metadata.unlink()
+        found = failed()
+        assert "metadata.json does not exist" in found["metadata"]
+        assert "metadata.json does not exist" in found["files"]
+    assert failed() == {}
+
+
+def test_what_the_registry_lost_is_found(exported: Path, trained: Trained) -> None:
+    client, run_id = open_store(), trained.experiments[0].run_id
+    version = client.get_model_version(NAME, "1")
+    try:
+        client.delete_model_version_tag(NAME, "1", "export_sha256")
+        client.set_model_version_tag(NAME, "1", "data_sha256", "0" * 64)
+        client.set_model_version_tag(NAME, "1", "git_commit", "0" * 40)
+        found = failed()
+    finally:
+        for tag in ("export_sha256", "data_sha256", "git_commit"):
+            client.set_model_version_tag(NAME, "1", tag, version.tags[tag])
+    assert found["recorded"].endswith(f"-> python src/model_register.py --stage Production --run-id {run_id}")
+    assert found["data"] == "the version's tag data_sha256 is not its run's"
+    assert found["code"].startswith(f"commit {'0' * 40} is not in this git repository -> git fetch --all; ")
+    assert failed() == {}
+
+
+@pytest.mark.parametrize("status", ["deleted", "FAILED", "RUNNING"])
+def test_the_run_must_be_finished_and_there(exported: Path, trained: Trained, status: str) -> None:
+    client, run_id = open_store(), trained.experiments[0].run_id
+    try:
+        client.delete_run(run_id) if status == "deleted" else client.update_run(run_id, status)
+        found = failed()
+    finally:
+        client.restore_run(run_id) if status == "deleted" else client.set_terminated(run_id)
+    assert found.keys() == {"run"}
+    assert status in found["run"]
+    assert failed() == {}
+
+
+@pytest.mark.parametrize(("version", "place"), [(1, 0), (2, 2)])
+def test_a_changed_model_in_the_store_is_found(exported: Path, trained: Trained, version: int, place: int) -> None:
+    experiment = trained.experiments[place]
+    stored = trained.folder / f"mlruns/small/models/{experiment.model_id}/artifacts/model.ubj"
+    with put_back(stored):
+        flip(stored)
+        found = failed(version)
+        assert found["model files"].startswith("model.ubj of the store's model is not that of the run's tag")
+        assert found["predictions"].startswith(UNLOADED + "model files")
+        stored.unlink()
+        assert "cannot be read" in failed(version)["model files"]
+    others = stored.with_name("code") / "pipeline" / "features.py"
+    with put_back(others):
+        others.write_text("import os\n")
+        assert failed(version)["model files"].startswith("some file of the store's model is not that of the run's tag")
+    assert failed(version) == {}
+
+
+@contextmanager
+def link(path: Path, target: str) -> Iterator[None]:
+    before = path.readlink()
+    path.unlink()
+    path.symlink_to(target)
+    try:
+        yield
+    finally:
+        path.unlink()
+        path.symlink_to(before)
+
+
+def test_latest_must_be_the_version_in_production(exported: Path, tmp_path: Path) -> None:
+    shutil.copytree(EXPORT, tmp_path / "v001")
+    shutil.copytree(EXPORT, EXPORTS / "v002")
+    with link(EXPORTS / "latest", "v002"):
+        found = failed()
+        assert found["latest"] == "v001 is in Production, and latest is v002"
+        assert "metadata.json says version 1, the registry 2" in found["metadata"]
+    shutil.rmtree(EXPORTS / "v002")
+    with link(EXPORTS / "latest", str(tmp_path / "v001")):
+        assert failed().keys() == {"latest"}
+    with link(EXPORTS / "latest", "v007"):
+        assert failed().keys() == {"registered", "files", "latest"}
+
+
+def test_a_version_in_production_needs_an_export(exported: Path, tmp_path: Path) -> None:
+    (tmp_path / ".git").symlink_to(exported / ".git")
+    checks = verify(open_store(), NAME, tmp_path, None)
+    details = {check.name: check.detail for check in checks if not check.passed}
+    assert details == {
+        "export": "none, though the version is in Production -> python src/model_register.py --stage Production",
+        "latest": "v001 is in Production, and latest is missing",
+    }
+
+
+def test_what_answers_otherwise_is_found(exported: Path, trained: Trained, tmp_path: Path) -> None:
+    from pipeline.register.verify.same_predictions import problems_of_answers
+
+    other = tmp_path / "other"
+    shutil.copytree(EXPORT, other)
+    store = trained.folder / f"mlruns/small/models/{trained.experiments[0].model_id}/artifacts"
+    assert problems_of_answers(store, other) == []
+    model = joblib.load(other / "model.pkl")
+    model.set_params(base_score=0.0)
+    model.fit(*_some_rows(model.n_features_in_))
+    joblib.dump(model, other / "model.pkl")
+    model.save_model(other / "model" / "model.ubj")
+    described = other / "model" / "features.json"
+    digest = {"model_sha256": sha256(other / "model" / "model.ubj")}
+    described.write_text(json.dumps(json.loads(described.read_text()) | digest))
+    assert problems_of_answers(store, other) == [
+        "model/ predicts otherwise than the store's model",
+        "model.pkl predicts otherwise than the store's model",
+    ]
+    assert problems_of_answers(other / "model", other) == ["model.onnx predicts otherwise than the store's model"]
+    (other / "model.pkl").write_bytes(b"no pickle")
+    (problem,) = problems_of_answers(other / "model", other)
+    assert problem.startswith("the model cannot be loaded and asked: ")
+
+
+def _some_rows(n_features: int) -> tuple[list[list[float]], list[float]]:
+    return [[float(row + column) for column in range(n_features)] for row in range(20)], [
+        float(row) for row in range(20)
+    ]
+
+
+def make_export(folder: Path) -> dict[str, Any]:
+    """Write a small export and return its metadata."""
+    (folder / "model").mkdir(parents=True)
+    (folder / "model.pkl").write_bytes(b"estimator")
+    (folder / "model" / "MLmodel").write_bytes(b"model")
+    files = {name: sha256(folder / name) for name in ("model.pkl", "model/MLmodel")}
+    metadata = {"name": "x", "version": 1, "run_id": "r", "model_id": "m", "files": files}
+    write_json(folder / "metadata.json", metadata)
+    return metadata
+
+
+def test_names_and_links_that_leave_the_export_are_not_followed(tmp_path: Path) -> None:
+    export, outside = tmp_path / "v001", tmp_path / "outside"
+    metadata = make_export(export)
+    outside.mkdir()
+    shutil.copy(export / "model" / "MLmodel", outside)
+    (tmp_path / "latest").symlink_to("v001")
+    assert damages(export) == damages(tmp_path / "latest") == []
+
+    digest = metadata["files"]["model/MLmodel"]
+    names = ["../outside/MLmodel", str(outside / "MLmodel"), "model/../model/MLmodel", ".", ""]
+    write_json(export / "metadata.json", metadata | {"files": metadata["files"] | dict.fromkeys(names, digest)})
+    assert damages(export) == [
+        f"metadata.json names {name!r}, which is not within the export" for name in sorted(names)
+    ]
+    write_json(export / "metadata.json", metadata)
+
+    shutil.rmtree(export / "model")
+    (export / "model").symlink_to(outside)
+    assert damages(export) == ["model/MLmodel is missing", "model was not exported"]
+    (export / "model").unlink()
+    (export / "model").mkdir()
+    (export / "model" / "MLmodel").symlink_to(outside / "MLmodel")
+    assert damages(export) == ["model/MLmodel is a link, or no file"]
+    (export / "model" / "MLmodel").unlink()
+    os.mkfifo(export / "model" / "MLmodel")
+    assert damages(export) == ["model/MLmodel is a link, or no file"]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("[]", "does not hold name"),
+        ('{"name": 1, "version": 1, "run_id": 1, "model_id": 1, "files": {}}', "names no files"),
+        ('{"name": 1, "version": 1, "run_id": 1, "model_id": 1, "files": {"model.pkl": 5}}', "has no SHA-256 of model"),
+    ],
+)
+def test_metadata_that_says_nothing_is_damage(tmp_path: Path, content: str, problem: str) -> None:
+    make_export(tmp_path / "v001")
+    (tmp_path / "v001" / "metadata.json").write_text(content)
+    assert problem in damages(tmp_path / "v001")[0]
+    (tmp_path / "v001" / "metadata.json").unlink()
+    (tmp_path / "v001" / "metadata.json").symlink_to(tmp_path / "elsewhere.json")
+    assert "is a link, or no file" in damages(tmp_path / "v001")[0]
+
+
+def test_a_report_is_aligned_and_closes_with_what_it_comes_to() -> None:
+    checks = [Check("run", True, "r is FINISHED"), Check("model file", False, "differs")]
+    assert report(checks) == (
+        "ok      run         r is FINISHED\nFAILED  model file  differs\n1 of 2 checks failed: model file"
+    )
+    assert report(checks[:1]) == "ok      run  r is FINISHED\nall 1 checks passed"
+
+
+def test_a_version_that_is_gone_leaves_its_export_to_be_found(exported: Path, trained: Trained) -> None:
+    client: MlflowClient = open_store()
+    register(RegisterParams(model_name=NAME), exported, Request("Production", trained.experiments[1].run_id, True, "x"))
+    try:
+        client.delete_model_version(NAME, "3")
+        found = failed()
+        assert found == {
+            "registered": f"{NAME} has no version 3: it was deleted, or is of another store",
+            "latest": "no version is in Production, and latest is v003",
+        }
+    finally:
+        register(RegisterParams(model_name=NAME), exported, Request("Production", trained.experiments[0].run_id))
+        shutil.rmtree(EXPORTS / "v003")
+    assert failed() == {}

@@ -1,0 +1,33 @@
+"""Small fits of every model family."""
+
+from typing import Any
+
+from sklearn.preprocessing import StandardScaler
+
+from pipeline.learn.families import family
+from pipeline.learn.learner import FoldTables, Learner, Problem
+from pipeline.learn.search_params import SearchParams
+from pipeline.learn.task import Task
+
+
+def learner(name: str, task: Task, fold: FoldTables, **fixed: Any) -> Learner:
+    used = family(name)
+    return used.learner(
+        Problem(
+            task=task,
+            fixed={**used.defaults, **fixed},
+            space={},
+            search=SearchParams(),
+            seed=7,
+            n_jobs=2,
+            scaler=StandardScaler().fit(fold[0]),
+            folds=[fold],
+        )
+    )
+
+
+def fitted(name: str, task: Task, fold: FoldTables, rounds: int, **fixed: Any) -> Any:
+    made = learner(name, task, fold, **fixed)
+    model = made.estimator({}, rounds, fold[1])
+    made.fit(model, *fold[:2])
+    return model

@@ -1,0 +1,81 @@
+"""Small pipeline folders, in real git + DVC repositories, and a small table."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.store.care.relocate import relocate
+from pipeline.store.database import LocalStore
+from pipeline.train.experiments import Experiment
+from support.repositories import change_params, commit, copy_project
+
+SMALL = {
+    "cv_folds": 3,
+    "search": {
+        "n_candidates": 2,
+        "max_rounds": 12,
+        "early_stopping_rounds": 4,
+        "space": {"xgboost": {"max_depth": [3, 4], "learning_rate": [0.3, 0.5]}},
+    },
+    "explain_rows": 50,
+}
+
+
+def make_table() -> pd.DataFrame:
+    """Return 150 rows with numbers, text, missing values, and names that XGBoost refuses."""
+    rng = np.random.default_rng(0)
+    size, rooms = rng.uniform(20, 200, 150), rng.integers(1, 9, 150)
+    place = rng.choice(["<1H OCEAN", "INLAND", "NEAR [BAY]"], 150)
+    price = 2000 * size + 10_000 * rooms + 50_000 * (place == "<1H OCEAN") + rng.normal(0, 5000, 150)
+    size[::17] = np.nan
+    return pd.DataFrame(
+        {"size <m2>": size, "rooms": rooms, "place": place, "garden": rng.random(150) < 0.5, "price": price.round()}
+    )
+
+
+def make_pipeline_folder(folder: Path, database: Path) -> Path:
+    """Make a git + DVC repository with the small table, a small search and an empty store."""
+    copy_project(folder)
+    make_table().to_csv(folder / "data.csv", index=False)
+    change_params(
+        folder,
+        dataset={"path": "data.csv", "target": "price", "derived": {"per_room": "`size <m2>` / rooms"}},
+        features={"neighbors": {"k": 5, "by": ["size <m2>", "rooms"], "means": ["per_room"]}},
+        train={"experiment_name": "small", **SMALL},
+        register={"model_name": "small-model", "stage": "Staging"},
+    )
+    commit(folder, "start")
+    (folder / "mlruns").mkdir()
+    shutil.copy(database, folder / "mlruns" / "mlflow.db")
+    return folder
+
+
+def enter(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make `folder` the current folder and its store the one that is used."""
+    import mlflow
+    from mlflow.tracking._tracking_service import utils
+
+    uri = f"sqlite:///{folder / 'mlruns' / 'mlflow.db'}"
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    mlflow.set_tracking_uri(uri)  # or it would be that of the test before
+    utils._artifact_repos_cache.clear()  # by run id: those of a copied store have other places
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A small pipeline folder and the experiments that were run in it, the winner first."""
+
+    folder: Path
+    experiments: list[Experiment]
+
+
+def settle(store: LocalStore) -> None:
+    """Let a copied store know where its files are now."""
+    relocate(store)
+    for copy in store.home.glob("mlflow.db.before-relocate-*"):
+        copy.unlink()

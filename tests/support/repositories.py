@@ -1,0 +1,71 @@
+"""What tests do with real git + DVC repositories."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+REAL_TABLE = ROOT.parent / "shared" / "data" / "california_housing.csv"
+# What a clone of the project holds, as far as the pipeline needs it.
+PROJECT_FILES = (
+    "src",
+    "dvc.yaml",
+    "params.yaml",
+    "requirements.txt",
+    "pyproject.toml",
+    "uv.lock",
+    ".gitignore",
+    ".dvcignore",
+    ".dvc/config",
+)
+
+
+def copy_project(folder: Path) -> None:
+    """Copy the project's own files and make a git + DVC repository of them."""
+    for name in PROJECT_FILES:
+        source, target = ROOT / name, folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(source, target)
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    git(folder, "config", "user.name", "Test")
+    git(folder, "config", "user.email", "test@localhost")
+
+
+def change_params(folder: Path, **sections: dict[str, object]) -> None:
+    """Replace sections of params.yaml."""
+    path = folder / "params.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | sections, sort_keys=False))
+
+
+def commit(folder: Path, message: str) -> None:
+    """Commit everything that git does not ignore."""
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", message)
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Run git in `folder` and return what it prints."""
+    return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def shell(folder: Path, *command: str) -> str:
+    """Run a command of this environment in `folder`, without warnings allowed to pass; return what it prints."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_TRACKING")}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Warning" not in done.stderr, done.stderr
+    return done.stdout + done.stderr
+
+
+def pins(text: str) -> dict[str, str]:
+    """Return the versions that a list of requirements pins."""
+    return dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;]+)", text, re.MULTILINE))

@@ -1,0 +1,59 @@
+"""Small models as the service serves them."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.features.raw_rows_model import RawRowsModel
+from pipeline.features.transformer import FeatureTransformer
+from pipeline.learn.families import BACKGROUND_ROWS
+from pipeline.learn.task import Task
+from pipeline.onnx.model import to_onnx
+from pipeline.service.answered import Columns
+from pipeline.service.models.engine import columns_of, engine
+from pipeline.service.models.served import ServedModel
+from pipeline.service.requests.schema import RowSchema
+from support.families import fitted
+
+TASKS = {"regression": Task(), "binary": Task([False, True]), "three": Task(["a", "b b", "<c>"])}
+
+
+N_EXPLAINED = 6
+
+
+def raw_rows() -> pd.DataFrame:
+    rng = np.random.default_rng(5)
+    rows = pd.DataFrame(
+        {
+            "size <m2>": rng.normal(60, 20, 300),
+            "rooms": rng.integers(1, 6, 300).astype(float),
+            "garden": pd.array(rng.choice([True, False, None], 300), dtype="boolean"),
+            "place": rng.choice(["inland", "near [bay]", None], 300),
+        }
+    )
+    rows.loc[rng.random(300) < 0.2, "size <m2>"] = np.nan
+    return rows
+
+
+def served(name: str, task: Task, with_profile: bool = True) -> tuple[ServedModel, Columns]:
+    """Return a small model of a family, and rows it was not fitted on."""
+    rows = raw_rows()
+    price = 1000 * rows["size <m2>"].fillna(30) + 20_000 * (rows["place"] == "inland") + 9000 * rows["rooms"]
+    y: NDArray[Any] = price.to_numpy()
+    if task.labels:
+        y = np.digitize(y, np.quantile(y, [0.6] if task.n_classes == 2 else [0.3, 0.8]))
+    transformer = FeatureTransformer.fit(rows, {"per room": "`size <m2>` / rooms"})
+    near = transformer.neighborhood(3, ["rooms"], ["per room"], ["y"])
+    transformer = transformer.with_neighbors(transformer.transform(rows), price.to_numpy(), near)
+    X = transformer.transform(rows)
+    raw = RawRowsModel.__new__(RawRowsModel)  # as it is loaded from a folder
+    raw.transformer, raw.feature_names, raw.labels = transformer, list(X.columns)[::-1], task.labels
+    X = X[raw.feature_names]
+    raw.model = fitted(name, task, (X[:200], y[:200], X[200:], y[200:]), 12)
+    graph = to_onnx(transformer, raw.feature_names, raw.model, raw.labels)
+    profile = {"background": columns_of(rows[:BACKGROUND_ROWS], transformer)} if with_profile else None
+    made = engine(raw, graph.SerializeToString(), rows[200:230])
+    model = ServedModel("small", 3, "r" * 32, "registry", name, raw, made, RowSchema.of(transformer), profile)
+    return model, columns_of(rows[200 : 200 + N_EXPLAINED], transformer)

@@ -1,0 +1,102 @@
+"""Experiments of every family and task."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.entities import Run
+
+from pipeline.params.load import load_params
+from pipeline.params.schema import Params
+from pipeline.prepare.stage import prepare
+from pipeline.store.open import open_experiment, open_store
+from pipeline.support.paths import TEST_TABLE
+from pipeline.train.evaluation import Evaluation
+from pipeline.train.experiments import Experiment, Setup, run_experiment
+from pipeline.train.provenance import provenance_of
+from pipeline.train.tables import Tables, load_tables
+from support.folders import make_pipeline_folder, make_table
+from support.repositories import change_params, git
+
+FAMILIES = ("nn", "random_forest", "xgboost")
+
+
+TARGETS = {"regression": "price", "binary": "garden", "multiclass": "place"}
+
+
+TRAIN: dict[str, Any] = {
+    "experiment_name": "standard",
+    "models": list(FAMILIES),
+    "params": {"nn": {"max_iter": 4}, "random_forest": {"n_estimators": 7}},
+    "cv_folds": 2,
+    "search": {
+        "n_candidates": 2,
+        "max_rounds": 6,
+        "space": {
+            "nn": {"alpha": [0.01, 0.1]},
+            "random_forest": {"min_samples_leaf": [2, 4]},
+            "xgboost": {"max_depth": [2, 3], "learning_rate": [0.3]},
+        },
+    },
+    "explain_rows": 10,
+}
+
+
+@dataclass(frozen=True)
+class Standard:
+    """One experiment, and what it was trained on."""
+
+    kind: str
+    family: str
+    experiment: Experiment
+    tables: Tables
+    test: pd.DataFrame
+    commit: str
+
+    @property
+    def loss(self) -> str:
+        return "rmse" if self.kind == "regression" else "log_loss"
+
+    @property
+    def run(self) -> Run:
+        return open_store().get_run(self.experiment.run_id)
+
+    @property
+    def model_uri(self) -> str:
+        return f"runs:/{self.experiment.run_id}/model"
+
+    def json(self, name: str) -> Any:
+        return mlflow.artifacts.load_dict(f"{self.run.info.artifact_uri}/{name}")
+
+
+def run_all(folder: Path, kind: str) -> Iterator[Standard]:
+    """Prepare the folder for a task and run one experiment of each family."""
+    task = "regression" if kind == "regression" else "classification"
+    dataset = {"path": "data.csv", "target": TARGETS[kind], "task": task}
+    change_params(folder, dataset=dataset, train=TRAIN)
+    git(folder, "commit", "--quiet", "--all", "--message", kind)
+    params: Params = load_params()
+    prepare(params.dataset, folder)
+    tables = load_tables(folder, params)
+    client = open_store()
+    experiment_id = open_experiment(client, "standard")
+    evaluation = Evaluation.of(params.evaluate, tables, folder)
+    setup = Setup(client, experiment_id, params, tables, evaluation, provenance_of(folder, params, tables))
+    test, head = pd.read_parquet(folder / TEST_TABLE), git(folder, "rev-parse", "HEAD")
+    for name in FAMILIES:
+        experiment = run_experiment(setup, name, f"{kind}_{name}", list(tables.X_train.columns), search_seed=5)
+        yield Standard(kind, name, experiment, tables, test, head)
+
+
+def make_folder(folder: Path, database: Path) -> Path:
+    """Make a pipeline folder whose table has a number, two labels and three labels to predict."""
+    make_pipeline_folder(folder, database)
+    table, rng = make_table(), np.random.default_rng(1)
+    table["garden"] = table["size <m2>"].fillna(100) + rng.normal(0, 30, len(table)) > 120
+    table.to_csv(folder / "data.csv", index=False)
+    change_params(folder, features={"neighbors": {"k": 5, "by": ["size <m2>", "rooms"]}})
+    return folder

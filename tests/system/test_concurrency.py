@@ -1,0 +1,125 @@
+"""Several registrations, several trainings and a reading page at once, on one store."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import requests
+import yaml
+
+from pipeline.register.export.files import damages
+from pipeline.register.history import history
+from pipeline.store.open import open_store
+from support.folders import Trained
+from support.zygote import Zygote
+
+EXPORTS = Path("models/production")
+
+
+@pytest.fixture
+def folder(trained: Trained) -> Path:
+    return trained.folder
+
+
+def name_model(name: str) -> None:
+    content = yaml.safe_load(Path("params.yaml").read_text())
+    Path("params.yaml").write_text(yaml.safe_dump(content | {"register": {"model_name": name}}))
+    shutil.rmtree(EXPORTS, ignore_errors=True)
+
+
+@pytest.mark.parametrize("numbers", [(0, 0), (0, 1), (0, 0, 0, 0), (0, 1, 2, 1)])
+def test_registrations_at_once_lose_none(
+    folder: Path,
+    trained_once: Trained,
+    zygote: Zygote,
+    told: Callable[[str], None],
+    numbers: tuple[int, ...],
+) -> None:
+    name = "at-once-" + "-".join(map(str, numbers))
+    name_model(name)
+    runs = [trained_once.experiments[number].run_id for number in numbers]
+    command = ("model_register", "--stage", "Production", "--force", "--reason", "at once", "--run-id")
+    started = [zygote.start(folder, *command, run_id) for run_id in runs]
+    ended = [zygote.wait(pid) for pid in started]
+    assert [code for code, _ in ended] == [0] * len(runs), ended
+
+    client = open_store()
+    versions = client.search_model_versions(f"name = '{name}'")
+    assert {version.run_id for version in versions} == set(runs)
+    assert sorted(int(version.version) for version in versions) == list(range(1, len(set(runs)) + 1))
+    (production,) = [version for version in versions if version.current_stage == "Production"]
+    assert client.get_registered_model(name).aliases == {"production": production.version}
+    assert (EXPORTS / "latest").readlink() == Path(f"v{int(production.version):03d}")
+    assert not [damage for export in EXPORTS.glob("v*") for damage in damages(export)]
+    moves = history(client, name)
+    assert all(move.done for move in moves)
+    assert moves[-1].version == int(production.version)
+    told(f"{len(runs)} registrations at once, of {len(set(runs))} runs: {len(versions)} versions written")
+
+
+def test_two_trainings_at_once_while_the_page_reads(
+    folder: Path, zygote: Zygote, tmp_path: Path, told: Callable[[str], None]
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(folder, other, symlinks=True)
+    client = open_store()
+    experiment_id = str(client.get_experiment_by_name("small").experiment_id)
+    before = {run.info.run_id for run in client.search_runs([experiment_id])}
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        address = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    command = ["mlflow", "server", "--backend-store-uri", os.environ["MLFLOW_TRACKING_URI"], "--workers", "1"]
+    with (tmp_path / "server.log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", *command, "--port", address.rpartition(":")[2]], stdout=log, stderr=log
+        )
+    try:
+        _wait_for(address)
+        started = [zygote.start(place, "model_train") for place in (folder, other)]
+        answers = _read_until_ended(address, experiment_id, started)
+        ended = [zygote.wait(pid) for pid in started]
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+    assert [code for code, _ in ended] == [0, 0], ended
+    assert answers
+    assert set(answers) == {200}, (tmp_path / "server.log").read_text()
+
+    runs = [run for run in client.search_runs([experiment_id]) if run.info.run_id not in before]
+    experiments = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert len(experiments) == 6
+    hashes = {(run.info.run_name, run.data.tags["model_sha256"]) for run in experiments}
+    assert len(hashes) == 3, "the same data and params gave different models"
+    told(f"2 trainings at once: {len(runs)} runs FINISHED, while the page answered {len(answers)} requests")
+
+
+def _wait_for(address: str) -> None:
+    deadline = time.monotonic() + 180
+    while True:
+        try:
+            return requests.get(f"{address}/health", timeout=5).raise_for_status()
+        except requests.ConnectionError:
+            assert time.monotonic() < deadline
+            time.sleep(0.3)
+
+
+def _read_until_ended(address: str, experiment_id: str, processes: list[int]) -> list[int]:
+    """Ask a server for the runs again and again, and return its answers' status codes."""
+    answers: list[int] = []
+    while any(_runs(pid) for pid in processes):
+        asked = {"experiment_ids": [experiment_id]}
+        answers.append(requests.post(f"{address}/api/2.0/mlflow/runs/search", json=asked, timeout=30).status_code)
+        time.sleep(0.1)
+    return answers
+
+
+def _runs(pid: int) -> bool:
+    import psutil
+
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE

@@ -1,0 +1,50 @@
+"""Data in a DVC remote on S3: pushed from one clone, pulled into another, where the pipeline runs on it."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.folders import make_table
+from support.repositories import change_params, commit, copy_project, git, shell
+from support.servers import S3_CLIENT, s3_api, s3_client
+
+SECRET = "a-secret-of-s3"
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the address of an S3 API with an empty bucket ``dvc``."""
+    with s3_api(tmp_path_factory.mktemp("s3")) as address:
+        s3_client(address).create_bucket(Bucket="dvc")
+        yield address
+
+
+def test_data_travels_through_a_remote_on_s3(tmp_path: Path, s3: str) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    copy_project(here)
+    make_table().to_csv(here / "data.csv", index=False)
+    change_params(here, dataset={"path": "data.csv", "target": "price"}, features={})
+    shell(here, "dvc", "add", "--quiet", "data.csv")
+    shell(here, "dvc", "remote", "add", "--default", "storage", "s3://dvc/tables")
+    shell(here, "dvc", "remote", "modify", "storage", "endpointurl", s3)
+    for name, value in (("access_key_id", S3_CLIENT["AWS_ACCESS_KEY_ID"]), ("secret_access_key", SECRET)):
+        shell(here, "dvc", "remote", "modify", "--local", "storage", name, value)
+    shell(here, "dvc", "repro", "prepare")
+    commit(here, "a table in the remote")
+    committed = git(here, "ls-files").split()
+    assert {"data.csv.dvc", ".dvc/config"} <= set(committed)
+    assert {"data.csv", ".dvc/config.local"}.isdisjoint(committed)
+    assert not [name for name in committed if SECRET in (here / name).read_text(errors="replace")]
+    assert "pushed" in shell(here, "dvc", "push")
+    stored = s3_client(s3).list_objects_v2(Bucket="dvc")["Contents"]
+    assert {one["Key"].split("/")[0] for one in stored} == {"tables"}
+
+    git(tmp_path, "clone", "--quiet", str(here), str(there))
+    shutil.copy(here / ".dvc" / "config.local", there / ".dvc" / "config.local")
+    assert not (there / "data.csv").exists()
+    shell(there, "dvc", "pull")
+    assert (there / "data.csv").read_bytes() == (here / "data.csv").read_bytes()
+    shell(there, "dvc", "repro", "--force", "prepare")
+    assert git(there, "status", "--porcelain") == ""  # the stage wrote what was pulled, and dvc.lock says so

@@ -1,0 +1,169 @@
+"""The pipeline as its users run it: dvc and mlflow commands in a real repository."""
+
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import requests
+
+from pipeline.params.schema import RegisterParams
+from pipeline.register.stage import Request, register
+from pipeline.store.open import open_store
+from support.folders import Trained, make_pipeline_folder
+from support.repositories import commit, git, shell
+from support.serving import serve
+
+OUTPUTS = (
+    "data/processed/train.parquet",
+    "data/processed/test.parquet",
+    "models/standard_scaler.pkl",
+    "mlartifacts/prepare/data_profile.json",
+    "mlartifacts/training/best_model_info.json",
+    "mlartifacts/training/best_metrics.json",
+    "mlartifacts/training/experiments_summary.json",
+    "mlartifacts/registration/registered_model.json",
+)
+
+
+def experiment_runs(folder: Path) -> dict[str, tuple[str, str]]:
+    """Return name and status of every experiment run in the folder's store, by run id."""
+    with sqlite3.connect(f"file:{folder}/mlruns/mlflow.db?mode=ro", uri=True) as database:
+        rows = database.execute(
+            "select run_uuid, name, status from runs where name not like '%candidate%' and name not like '%fold%'"
+        )
+        return {run_id: (name, status) for run_id, name, status in rows.fetchall()}
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) -> Path:
+    """Return a repository in which `dvc repro` ran once and everything is committed."""
+    folder = make_pipeline_folder(tmp_path_factory.mktemp("dvc") / "repository", migrated_database)
+    printed = shell(folder, "dvc", "repro")
+    assert printed.count("Running stage") == 3
+    commit(folder, "results")
+    return folder
+
+
+def test_repro_leaves_what_the_stages_promise_and_then_does_nothing(repository: Path) -> None:
+    for output in OUTPUTS:
+        assert (repository / output).exists()
+    assert git(repository, "status", "--porcelain") == ""
+    tracked = git(repository, "ls-files").split()
+    assert "mlartifacts/training/best_metrics.json" in tracked
+    assert not [name for name in tracked if name.endswith(("best_model_info.json", ".parquet", ".pkl", ".db"))]
+    assert "Running stage" not in shell(repository, "dvc", "repro")
+    assert set(experiment_runs(repository).values()) == {
+        ("exp1_tuned", "FINISHED"),
+        ("exp2_important_features", "FINISHED"),
+        ("exp3_tuned_selected", "FINISHED"),
+    }
+
+
+def test_experiments_of_every_kind_keep_their_runs_and_the_metrics_can_be_compared(repository: Path) -> None:
+    first = json.loads((repository / "mlartifacts/training/best_model_info.json").read_text())["mlflow_run_id"]
+
+    printed = shell(repository, "dvc", "exp", "run", "-S", "train.search.max_rounds=6")
+    assert "Stage 'prepare' didn't change" in printed
+    assert "Running stage 'model_train'" in printed
+    assert "Running stage 'model_register'" in printed
+    assert "max_rounds" in shell(repository, "dvc", "params", "diff")
+    assert "test_rmse" in shell(repository, "dvc", "metrics", "diff")
+    assert len(experiment_runs(repository)) == 6
+
+    shell(repository, "dvc", "exp", "run", "--temp", "-S", "train.search.max_rounds=7")
+    assert len(experiment_runs(repository)) == 9
+    shell(repository, "dvc", "exp", "run", "--queue", "-S", "train.search.max_rounds=8")
+    shell(repository, "dvc", "exp", "run", "--run-all")
+    runs = experiment_runs(repository)
+    assert len(runs) == 12
+    assert {status for _, status in runs.values()} == {"FINISHED"}
+    assert len(list(repository.glob("mlruns/small/*/artifacts/residuals.png"))) == 12
+    shown = shell(repository, "dvc", "exp", "show", "--csv")
+    assert shown.count("branch_") == 3
+
+    git(repository, "checkout", "--quiet", "--", ".")
+    printed = shell(repository, "dvc", "repro")
+    assert "Running stage 'model_train'" in printed
+    back = json.loads((repository / "mlartifacts/training/best_model_info.json").read_text())["mlflow_run_id"]
+    assert back in experiment_runs(repository)
+    assert back != first
+    assert git(repository, "status", "--porcelain") in ("", "M dvc.lock")
+    git(repository, "checkout", "--quiet", "--", ".")
+
+    shell(repository, "dvc", "plots", "show", "--out", "plots")
+    page = (repository / "plots" / "index.html").read_text()
+    assert all(title in page for title in ("learning curve", "predicted and actual", "importance"))
+    shutil.rmtree(repository / "plots")
+
+
+def test_register_names_the_command_that_repairs_a_lost_run(repository: Path) -> None:
+    info = repository / "mlartifacts/training/best_model_info.json"
+    before = info.read_text()
+    info.write_text(json.dumps(json.loads(before) | {"mlflow_run_id": "f" * 32}))
+    done = subprocess.run(
+        [sys.executable, "src/model_register.py", "--stage", "Production"],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+    )
+    info.write_text(before)
+    assert done.returncode == 2
+    assert "dvc repro -f -s model_train" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def served(trained: Trained, tmp_path: Path) -> Iterator[str]:
+    """Serve the winner as an operator would, and return the address that takes rows."""
+    register(RegisterParams(model_name="served-model"), trained.folder, Request("Production"))
+    with serve("models:/served-model/Production", tmp_path) as address:
+        yield address
+    (trained.folder / "models/production/latest").unlink()
+    shutil.rmtree(trained.folder / "models/production/v001")
+
+
+def test_a_served_model_answers_raw_rows(served: str, trained: Trained) -> None:
+    def ask(rows: list[dict[str, Any]]) -> requests.Response:
+        return requests.post(served, json={"dataframe_records": rows}, timeout=30)
+
+    test = pd.read_parquet("data/processed/test.parquet")
+    inputs = test.drop(columns="price")
+    rows = json.loads(inputs.to_json(orient="records", double_precision=15))
+    assert any(row["size <m2>"] is None for row in rows)
+    np.testing.assert_array_equal(ask(rows).json()["predictions"], trained.experiments[0].fitted.outputs)
+
+    row = {"size <m2>": 80, "rooms": 3, "place": "<1H OCEAN", "garden": True}
+    model = mlflow.pyfunc.load_model("models:/served-model@production")
+    expected = model.predict(pd.DataFrame([{**row, "size <m2>": 80.0, "rooms": 3.0}]))
+    np.testing.assert_array_equal(ask([row]).json()["predictions"], expected)
+    unseen, missing_text = ask([row | {"place": "MOON"}]), ask([row | {"place": None}])
+    assert unseen.json()["predictions"] == missing_text.json()["predictions"] != ask([row]).json()["predictions"]
+
+    assert ask([row | {"garden": None}]).ok
+    assert ask([row | {"garden": "true"}]).json() == ask([row]).json()
+    assert ask([row | {"garden": "perhaps"}]).status_code == 400
+
+    for name in row:
+        answer = ask([{key: value for key, value in row.items() if key != name}])
+        assert answer.status_code == 400
+        assert name in answer.text
+
+
+def test_the_best_run_is_found_by_the_documented_query(trained: Trained) -> None:
+    client = open_store()
+    experiment = client.get_experiment_by_name("small")
+    assert experiment is not None
+    found = client.search_runs([experiment.experiment_id], order_by=["metrics.test_rmse ASC"])
+    ids = {one.run_id for one in trained.experiments}  # others' trainings are in that store as well
+    best = next(run for run in found if run.info.run_id in ids)
+    assert best.data.metrics["test_rmse"] == min(one.fitted.metrics["test_rmse"] for one in trained.experiments)
+    assert type(mlflow.xgboost.load_model(f"runs:/{best.info.run_id}/model")).__name__ == "XGBRegressor"

@@ -1,0 +1,350 @@
+import dataclasses
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+import yaml
+from mlflow import MlflowClient
+from mlflow.entities import Metric
+
+from pipeline.errors import PipelineError
+from pipeline.params.load import load_params
+from pipeline.reproduce.clone import clone_of, folder_in, in_order_of, scripts_of, write_params
+from pipeline.reproduce.compare import differences, package_differences
+from pipeline.reproduce.data import find_data
+from pipeline.reproduce.original import Recorded, Result, recorded
+from pipeline.store.open import open_experiment, open_store
+from pipeline.support.files import sha256
+from pipeline.train.provenance import environment, git_tags
+from support.folders import Trained
+from support.repositories import ROOT, change_params, commit, git, shell
+
+NAME = "small-model"
+
+
+def everything(folder: Path) -> dict[str, str]:
+    """Return the hashes of all files below a folder."""
+    return {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Return the folder that temporary files go to; nothing may be left there."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    yield folder
+    assert list(folder.iterdir()) == []
+    monkeypatch.setattr("tempfile.tempdir", None)
+
+
+def test_a_version_is_trained_again_after_all_has_moved_on(
+    trained: Trained,
+    temporary: Path,
+    tmp_path: Path,
+    call: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    winner, client = trained.experiments[0], open_store()
+    client.create_registered_model("reproduced")
+    client.create_model_version("reproduced", f"models:/{winner.model_id}", winner.run_id)
+    here = tmp_path / "here"
+    git(trained.folder, "clone", "--quiet", ".", str(here))
+    git(here, "config", "user.name", "Test")
+    git(here, "config", "user.email", "test@localhost")
+    (here / "src" / "model_train.py").write_text("raise SystemExit('not this one')")
+    (here / "data.csv").write_text("another\n1\n")
+    change_params(here, register={"model_name": "reproduced"}, train={"seed": 7})
+    commit(here, "moved on")
+    monkeypatch.chdir(here)
+    repository, store = everything(here), everything(trained.folder / "mlruns")
+
+    assert call("reproduce", "--version", "1") == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert f"version 1 is {winner.run_name}, run {winner.run_id}, of commit " in printed.out
+    assert "the table is data.csv: it is in the commit" in printed.out
+    assert f"  | model_train: {winner.run_name} wins" in printed.out
+    assert f"identical: {len(winner.fitted.metrics) + 3} metrics, the tables, and the model file" in printed.out
+    assert everything(here) == repository
+    assert everything(trained.folder / "mlruns") == store
+    assert git(here, "worktree", "list").count("\n") == 0
+
+
+def test_a_run_keeps_its_params_in_their_order_and_its_pipeline_folder(trained: Trained, tmp_path: Path) -> None:
+    run_id = trained.experiments[0].run_id
+    stored = yaml.safe_load(mlflow.artifacts.load_text(f"runs:/{run_id}/params.yaml"))
+    used = load_params().model_dump(by_alias=True)
+    assert stored == used
+    assert list(stored["dataset"]) == list(used["dataset"])
+    assert list(stored["train"]["search"]["space"]["xgboost"]) == ["max_depth", "learning_rate"]
+    assert open_store().get_run(run_id).data.tags["pipeline_folder"] == "."
+    git(trained.folder, "clone", "--quiet", ".", str(tmp_path / "clone"))
+    below = tmp_path / "clone" / "examples" / "one"
+    below.mkdir(parents=True)
+    assert git_tags(below)["pipeline_folder"] == "examples/one"
+
+
+def stub(folder: Path, code: str) -> str:
+    """Commit stages that do little, and return the commit."""
+    (folder / "src" / "prepare.py").write_text("print('preparing')\n")
+    (folder / "src" / "model_train.py").write_text(textwrap.dedent(code))
+    commit(folder, "stub")
+    return git(folder, "rev-parse", "HEAD")
+
+
+# A training of another result; a new database would take seconds.
+TRAINS_OTHERWISE = """
+    import os, pathlib, shutil, mlflow
+    uri = os.environ["MLFLOW_TRACKING_URI"]
+    shutil.copy(os.environ["EMPTY_DATABASE"], uri.removeprefix("sqlite:///"))
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    location = pathlib.Path(uri.removeprefix("sqlite:///")).parent.as_uri()
+    mlflow.set_experiment(experiment_id=mlflow.create_experiment("small", artifact_location=location))
+    with mlflow.start_run(run_name="exp1_tuned"):
+        mlflow.log_metrics({"test_rmse": 0.1 + 0.2, "cv_rmse_mean": 1.5})
+        mlflow.set_tag("model_sha256", "b" * 64)
+    """
+
+
+def make_version(
+    folder: Path, tags: dict[str, str | None], run_name: str = "exp1_tuned", artifacts: bool = True
+) -> MlflowClient:
+    """Write a run into the folder's store, as training does, and register it."""
+    client = open_store()
+    known = {
+        "git_commit": git(folder, "rev-parse", "HEAD"),
+        "git_dirty": "false",
+        "data_sha256": sha256(folder / "data.csv"),
+        "model_sha256": "a" * 64,
+        "pipeline_folder": ".",
+    } | tags
+    run = client.create_run(
+        open_experiment(client, "small"),
+        run_name=run_name,
+        tags={name: value for name, value in known.items() if value is not None},
+    )
+    client.log_batch(run.info.run_id, [Metric("test_rmse", 0.3, 0, 0), Metric("cv_rmse_mean", 1.5, 0, 0)])
+    if artifacts:
+        client.log_text(run.info.run_id, yaml.safe_dump(load_params().model_dump(by_alias=True)), "params.yaml")
+        client.log_dict(
+            run.info.run_id, {"python": "3.10.0", "packages": environment()["packages"]}, "environment.json"
+        )
+    client.set_terminated(run.info.run_id)
+    if not client.search_registered_models(f"name = '{NAME}'"):
+        client.create_registered_model(NAME)
+    client.create_model_version(NAME, f"{run.info.artifact_uri}/model", run.info.run_id)
+    return client
+
+
+def test_what_differs_is_told_in_full(
+    pipeline_folder: Path,
+    temporary: Path,
+    call: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    migrated_database: Path,
+) -> None:
+    stub(pipeline_folder, TRAINS_OTHERWISE)
+    make_version(pipeline_folder, {"git_dirty": "true", "reproducible": "false"})
+    monkeypatch.setenv("EMPTY_DATABASE", str(migrated_database))
+    before = everything(pipeline_folder / "mlruns")
+    assert call("reproduce", "--version", "1") == 1
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    lines = [" ".join(line.split()) for line in printed.out.partition("differs:\n")[2].splitlines()]
+    assert lines == [
+        "what version 1 trained again",
+        "test_rmse 0.3 0.30000000000000004",
+        f"model file {'a' * 64} {'b' * 64}",
+        "installed packages that differ:",
+        "package version 1 trained again",
+        f"python 3.10.0 {environment()['python']}",
+        "note: tracked files differed from the commit then (git_dirty): other code than it has may have run",
+        "note: a time budget ended its search (train.search.time_budget): another model may well come out",
+    ]
+    assert everything(pipeline_folder / "mlruns") == before
+
+
+def test_a_training_that_fails_is_told_with_its_last_lines(
+    pipeline_folder: Path, temporary: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    stub(pipeline_folder, "print('x' * 10)\nraise SystemExit('error: the old code fails')")
+    make_version(pipeline_folder, {})
+    assert call("reproduce", "--version", "1") == 2
+    printed = capsys.readouterr()
+    assert "  | preparing\n  | xxxxxxxxxx\n  | error: the old code fails\n" in printed.out
+    assert (
+        "error: model_train of that commit fails in the clone (exit code 1):\nxxxxxxxxxx\nerror: the old" in printed.err
+    )
+    assert "Traceback" not in printed.err
+
+
+def test_what_is_stopped_leaves_nothing(pipeline_folder: Path, temporary: Path) -> None:
+    stub(pipeline_folder, "import os, time\nprint('child', os.getpid(), flush=True)\ntime.sleep(60)")
+    make_version(pipeline_folder, {})
+    before = everything(pipeline_folder)
+    command = [sys.executable, str(ROOT / "src" / "reproduce.py"), "--version", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        child = next(int(line.split()[-1]) for line in process.stdout if "child" in line)
+        assert list(temporary.iterdir())
+        process.terminate()
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (143, "stopped\n")
+    assert not Path(f"/proc/{child}").exists()
+    assert everything(pipeline_folder) == before
+
+
+def test_what_cannot_be_trained_again_says_why(pipeline_folder: Path, temporary: Path) -> None:
+    client = make_version(pipeline_folder, {})
+    make_version(pipeline_folder, {}, run_name="xgboost_20260101_120000")
+    make_version(pipeline_folder, {"git_commit": None})
+    make_version(pipeline_folder, {"data_sha256": None})
+    make_version(pipeline_folder, {}, artifacts=False)
+    for number, problem in {
+        9: "small-model has no version 9",
+        2: "is xgboost_20260101_120000, a quick look, which no stage trains",
+        3: "has no tag git_commit, so what it was trained from is not known",
+        4: "has no tag data_sha256, so what it was trained from is not known",
+        5: "environment.json of run [0-9a-f]+ is not in the store",
+    }.items():
+        with pytest.raises(PipelineError, match=problem):
+            recorded(client, NAME, number)
+    run_id = str(client.get_model_version(NAME, "1").run_id)
+    assert recorded(client, NAME, 1).run_id == run_id
+    client.delete_run(run_id)
+    with pytest.raises(PipelineError, match=r"has been deleted(?s:.*)mlflow runs restore --run-id"):
+        recorded(client, NAME, 1)
+    client.create_model_version(NAME, str(client.get_model_version(NAME, "1").source), "f" * 32)
+    with pytest.raises(PipelineError, match="of small-model version 6 is not in the store"):
+        recorded(client, NAME, 6)
+
+
+def test_the_commit_must_be_there_and_be_one_of_this_project(pipeline_folder: Path, temporary: Path) -> None:
+    for name in ("f" * 40, "HEAD", "--upload-pack=touch"):
+        with (
+            pytest.raises(PipelineError, match=r"is not in the git repository(?s:.*)git fetch"),
+            clone_of(pipeline_folder, name),
+        ):
+            pass
+    git(pipeline_folder, "rm", "--quiet", "-r", "src/model_train.py")
+    commit(pipeline_folder, "no stages")
+    with clone_of(pipeline_folder, git(pipeline_folder, "rev-parse", "HEAD")) as clone:
+        for place in ("elsewhere", "..", "/"):
+            with pytest.raises(PipelineError, match="the commit has no pipeline folder"):
+                folder_in(clone, place)
+        assert folder_in(clone, ".") == clone
+        with pytest.raises(PipelineError, match="the commit has no src/model_train"):
+            scripts_of(clone, clone)
+    with clone_of(pipeline_folder, git(pipeline_folder, "rev-parse", "HEAD~1")) as clone:
+        assert scripts_of(clone, clone / "examples" / "one") == clone / "src"
+
+
+def a_run(**changed: Any) -> Recorded:
+    """Return what the store might know of a run."""
+    run = Recorded(
+        run_id="r",
+        run_name="exp1_tuned",
+        experiment_name="small",
+        commit="c" * 40,
+        dirty=False,
+        timed=False,
+        pipeline_folder=".",
+        params={"dataset": {"path": "data.csv"}},
+        data_sha256="d" * 64,
+        packages={},
+        result=Result({}, {}),
+    )
+    return dataclasses.replace(run, **changed)
+
+
+def test_the_table_is_found_by_its_hash_wherever_it_is(pipeline_folder: Path, tmp_path: Path, temporary: Path) -> None:
+    first = sha256(pipeline_folder / "data.csv")
+    tracked = git(pipeline_folder, "rev-parse", "HEAD")
+
+    def find(path: str, digest: str, commit: str = tracked) -> tuple[str, str, bytes]:
+        run = a_run(params={"dataset": {"path": path}}, data_sha256=digest, commit=commit)
+        with clone_of(pipeline_folder, commit) as clone:
+            found = find_data(run, pipeline_folder, ".", clone)
+            return found.path, found.where, (clone / found.path).read_bytes()
+
+    content = (pipeline_folder / "data.csv").read_bytes()
+    assert find("data.csv", first) == ("data.csv", "it is in the commit", content)
+
+    (pipeline_folder / "data.csv").write_text("other\n")
+    second = sha256(pipeline_folder / "data.csv")
+    assert find("data.csv", second) == ("data.csv", "it is where it was", b"other\n")
+    assert find("./data.csv", first) == ("./data.csv", "it is in the commit", content)
+    absolute = str(pipeline_folder / "data.csv")
+    assert find(absolute, second) == (absolute, "it is where it was", b"other\n")
+    shutil.copy("data.csv", tmp_path / "outside.csv")
+    outside = str(tmp_path / "outside.csv")
+    assert find("../outside.csv", second) == (outside, "it is where it was", b"other\n")
+
+    with pytest.raises(PipelineError) as raised:
+        find("data.csv", "d" * 64)
+    assert f"data.csv with SHA-256 {'d' * 64}, is no longer there: {absolute} is another file now" in str(raised.value)
+    with pytest.raises(PipelineError, match=r"gone.csv does not exist(?s:.*)from a backup or with dvc pull"):
+        find("gone.csv", first)
+
+
+def test_the_table_is_got_from_dvc(pipeline_folder: Path, tmp_path: Path, temporary: Path) -> None:
+    table = pipeline_folder / "raw" / "data.csv"
+    table.parent.mkdir()
+    table.write_text("in DVC\n")
+    shell(pipeline_folder, "dvc", "add", "--quiet", "raw/data.csv")
+    shell(pipeline_folder, "dvc", "remote", "add", "--quiet", "--default", "kept", str(tmp_path / "kept"))
+    shell(pipeline_folder, "dvc", "push", "--quiet")
+    commit(pipeline_folder, "data in DVC")
+    run = a_run(
+        params={"dataset": {"path": "raw/data.csv"}},
+        data_sha256=sha256(table),
+        commit=git(pipeline_folder, "rev-parse", "HEAD"),
+    )
+    table.write_text("newer\n")
+    shutil.rmtree(pipeline_folder / ".dvc" / "cache")
+    before = everything(pipeline_folder)
+    with clone_of(pipeline_folder, run.commit) as clone:
+        found = find_data(run, pipeline_folder, ".", clone)
+        assert (found.path, found.where) == ("raw/data.csv", "DVC has it")
+        assert (clone / "raw" / "data.csv").read_text() == "in DVC\n"
+    assert everything(pipeline_folder) == before
+
+
+def test_params_of_runs_that_stored_them_sorted_get_the_order_of_the_commit(tmp_path: Path) -> None:
+    assert list(in_order_of({"b": 1, "x": 2, "a": 3}, {"a": 1, "b": 2, "c": 3})) == ["b", "a", "c"]
+    committed = {"dataset": {"path": "d.csv", "derived": {"z": "1", "y": "2"}}, "train": {"seed": 1}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(committed, sort_keys=False))
+    used = {"dataset": {"derived": {"y": "2", "z": "3"}, "path": "d.csv"}, "train": {"cv_folds": 3, "seed": 2}}
+    for place, order in ((None, ["z", "y"]), (".", ["y", "z"])):
+        write_params(tmp_path, a_run(params=used, pipeline_folder=place), "/other/d.csv")
+        written = yaml.safe_load((tmp_path / "params.yaml").read_text())
+        assert written == {"dataset": used["dataset"] | {"path": "/other/d.csv"}, "train": used["train"]}
+        assert list(written["dataset"]["derived"]) == order
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(committed, sort_keys=False))
+
+
+def test_metrics_are_compared_to_the_last_bit() -> None:
+    before = Result({"a": 0.3, "b": float("nan"), "c": 1.0}, {"model file": "x", "test table": "y"})
+    assert differences(before, before) == []
+    now = Result({"a": 0.1 + 0.2, "b": float("nan"), "d": 2.0}, {"model file": "x", "test table": "z"})
+    assert differences(before, now) == [
+        ("a", "0.3", "0.30000000000000004"),
+        ("c", "1.0", "-"),
+        ("d", "-", "2.0"),
+        ("test table", "y", "z"),
+    ]
+    assert package_differences({"a": "1", "B": "2"}, {"B": "3", "c": "1"}) == [
+        ("a", "1", "-"),
+        ("B", "2", "3"),
+        ("c", "-", "1"),
+    ]

@@ -1,0 +1,343 @@
+"""The prediction service: what it loads, how it renews it, whom it answers, and what it says of itself."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import requests
+
+from pipeline.errors import PipelineError
+from pipeline.features.raw_rows_model import RawRowsModel
+from pipeline.params.schema import RegisterParams
+from pipeline.register.stage import Request, register
+from pipeline.service.models.ab import arm_of
+from pipeline.service.recording.recorded import recorded
+from pipeline.service.settings import load_settings, unknown_settings
+from pipeline.store.open import open_store
+from support.folders import Trained, enter
+from support.repositories import ROOT
+from support.servers import PATH, free_port
+from support.services import service
+
+NAME = "served"
+LATEST = Path("models/production/latest")
+
+
+@pytest.fixture(scope="module")
+def promoted_once(trained_once: Trained) -> Trained:
+    """Put the three runs of a trained pipeline folder into production, one after the other: version 3 is there."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        enter(trained_once.folder, monkeypatch)
+        for experiment in trained_once.experiments:
+            promote(trained_once, experiment.run_id)
+    return trained_once
+
+
+@pytest.fixture
+def promoted(promoted_once: Trained, monkeypatch: pytest.MonkeyPatch) -> Trained:
+    """Return the folder as current folder."""
+    enter(promoted_once.folder, monkeypatch)
+    monkeypatch.setenv("MLFLOW_MODEL_NAME", NAME)
+    monkeypatch.setenv("SERVICE_POLL_SECONDS", "0.2")
+    return promoted_once
+
+
+def promote(trained: Trained, run_id: str) -> None:
+    asked = Request("Production", run_id, force=True, reason="test")
+    register(RegisterParams(model_name=NAME), trained.folder, asked)
+
+
+def rows_of(trained: Trained, count: int) -> pd.DataFrame:
+    table = pd.read_parquet(trained.folder / "data/processed/test.parquet")
+    inputs = list(RawRowsModel(LATEST / "model").transformer.kinds)
+    return table[inputs].sample(count, replace=True, random_state=0)
+
+
+def as_json(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(rows.to_json(orient="records", double_precision=15))
+    return found
+
+
+def test_it_answers_as_the_registered_model_and_says_which(promoted: Trained) -> None:
+    rows = rows_of(promoted, 50)
+    expected = RawRowsModel(LATEST / "model").predict(rows)
+    with service(promoted.folder, 3) as running:
+        one = requests.post(f"{running.address}/predict", json=as_json(rows)[0], timeout=10)
+        many = requests.post(f"{running.address}/predict", json=as_json(rows), timeout=10)
+        card = requests.get(f"{running.address}/model", timeout=10).json()
+        health = running.health()
+    assert (one.status_code, many.status_code) == (200, 200)
+    assert set(one.json()) == {"prediction", "model_version", "prediction_id"}
+    answers = [one.json(), *many.json()]
+    np.testing.assert_allclose([each["prediction"] for each in answers], [expected[0], *expected], rtol=1e-5)
+    assert {each["model_version"] for each in answers} == {3}
+    assert len({each["prediction_id"] for each in answers}) == 51
+    assert (health["status"], health["source"], health["warnings"]) == ("ok", "registry", [])
+    best = promoted.experiments[-1]
+    assert (card["version"], card["stage"], card["run_id"]) == (3, "Production", best.run_id)
+    assert card["hashes"]["model_sha256"] == best.model_sha256
+    assert card["metrics"]["test_rmse"] == pytest.approx(best.fitted.metrics["test_rmse"])
+    assert [column["name"] for column in card["signature"]["inputs"]] == list(rows.columns)
+    assert "stopped" in running.log.read_text()
+    assert "Warning" not in running.log.read_text()
+    assert "Traceback" not in running.log.read_text()
+
+
+def test_one_run_a_session_and_every_answer_on_the_disk(promoted: Trained) -> None:
+    rows = as_json(rows_of(promoted, 40))
+    with service(promoted.folder, 3, MLFLOW_EXPERIMENT_NAME="sessions", SERVICE_TRACKING_SECONDS=1) as running:
+        ids = [
+            requests.post(f"{running.address}/predict", json=row, timeout=10).json()["prediction_id"] for row in rows
+        ]
+        refused = requests.post(f"{running.address}/predict", json={"no": 1}, timeout=10)
+    assert refused.status_code == 422
+    found = recorded(promoted.folder / "data/predictions", NAME)
+    assert set(ids) <= set(found.column("prediction_id").to_pylist())
+    client = open_store()
+    experiment = client.get_experiment_by_name("sessions")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["session_total_predictions"] == 40
+    assert {"prediction_inference_time_ms", "prediction_value_mean", "drift_detected", "error_rate"} <= set(
+        run.data.metrics
+    )
+
+
+def test_a_version_given_production_answers_without_a_restart_and_without_a_failed_request(promoted: Trained) -> None:
+    row = as_json(rows_of(promoted, 1))[0]
+    seen: list[tuple[int, int]] = []
+    stop = threading.Event()
+
+    def ask(address: str) -> None:
+        with requests.Session() as session:
+            while not stop.is_set():
+                answer = session.post(f"{address}/predict", json=row, timeout=10)
+                seen.append((answer.status_code, answer.json().get("model_version")))
+
+    with service(promoted.folder, 3) as running:
+        asking = threading.Thread(target=ask, args=[running.address])
+        asking.start()
+        try:
+            promote(promoted, promoted.experiments[0].run_id)
+            running.wait_for(1)
+        finally:
+            promote(promoted, promoted.experiments[-1].run_id)
+        running.wait_for(3)
+        stop.set()
+        asking.join()
+    assert {status for status, _ in seen} == {200}
+    assert {version for _, version in seen} == {1, 3}
+
+
+def test_the_export_is_served_where_the_registry_is_off_or_away_and_only_whole(promoted: Trained) -> None:
+    model = LATEST.resolve() / "model"
+    with service(promoted.folder, 3, ENABLE_MODEL_REGISTRY="false") as running:
+        health = running.health()
+        assert (health["source"], health["warnings"]) == ("export", [])
+        card = requests.get(f"{running.address}/model", timeout=10).json()
+        assert (card["version"], card["family"]) == (3, "xgboost")
+        # Another export is taken up; a damaged one is not, and what answers goes on.
+        LATEST.unlink()
+        LATEST.symlink_to("v001")
+        running.wait_for(1)
+        (promoted.folder / "models/production/v002/more").write_text("not exported")
+        LATEST.unlink()
+        LATEST.symlink_to("v002")
+        deadline = time.monotonic() + 60
+        while not running.health()["warnings"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert "damaged" in running.health()["warnings"][0]
+        assert running.health()["model_version"] == 1
+        (promoted.folder / "models/production/v002/more").unlink()
+        running.wait_for(2)
+        LATEST.unlink()
+        LATEST.symlink_to("v003")
+        running.wait_for(3)
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    with service(promoted.folder, 3, MLFLOW_TRACKING_URI=nowhere, MLFLOW_HTTP_REQUEST_MAX_RETRIES=1) as running:
+        health = running.health()
+        assert health["source"] == "export"
+        assert "the local export of version 3 answers" in health["warnings"][0]
+        assert requests.post(f"{running.address}/predict", json=as_json(rows_of(promoted, 1)), timeout=10).ok
+    assert model.exists()
+
+
+def test_without_a_model_it_starts_and_says_why(tmp_path: Path) -> None:
+    with service(tmp_path, None, ENABLE_MODEL_REGISTRY="false", ENABLE_MLFLOW_TRACKING="false") as running:
+        deadline = time.monotonic() + 60
+        while "being loaded" in (said := requests.get(f"{running.address}/health", timeout=10)).json()["reason"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert said.status_code == 503
+        assert "models/production/latest does not exist" in said.json()["reason"]
+        assert "python src/model_register.py --stage Production" in said.json()["reason"]
+        for method, path in (("POST", "/predict"), ("POST", "/explain"), ("GET", "/model"), ("GET", "/drift")):
+            answer = requests.request(method, f"{running.address}{path}", json={}, timeout=10)
+            assert answer.status_code == 503, path
+            assert "GET /health says why" in answer.json()["detail"][0]["msg"]
+        assert requests.get(f"{running.address}/metrics", timeout=10).ok
+        assert requests.get(f"{running.address}/openapi.json", timeout=10).ok
+
+
+def test_the_key_is_wanted_where_data_is_and_not_printed(promoted: Trained) -> None:
+    secret = "open-sesame-4711"
+    with service(promoted.folder, 3, SERVICE_API_KEY=secret, ENABLE_MLFLOW_TRACKING="false") as running:
+        row = as_json(rows_of(promoted, 1))[0]
+        for method, path in (
+            ("POST", "/predict"), ("POST", "/explain"), ("GET", "/model"), ("GET", "/drift"), ("GET", "/metrics")
+        ):  # fmt: skip
+            statuses = [
+                requests.request(method, f"{running.address}{path}", json=row, headers=headers, timeout=20).status_code
+                for headers in ({}, {"X-API-Key": "wrong"}, {"X-API-Key": "ünknown".encode("latin-1")},
+                                {"X-API-Key": secret})
+            ]  # fmt: skip
+            assert statuses == [401, 401, 401, 200], path
+        for path in ("/health", "/", "/docs", "/openapi.json"):
+            assert requests.get(f"{running.address}{path}", timeout=10).ok, path
+    log = running.log.read_text()
+    assert secret not in log
+    assert "SERVICE_API_KEY" in log
+
+
+def test_a_challenger_answers_its_share_of_the_keys_and_is_tracked_apart(promoted: Trained) -> None:
+    row = as_json(rows_of(promoted, 1))[0]
+    keys = [f"customer {number}" for number in range(200)]
+    settings = {"CHALLENGER_VERSION": 2, "CHALLENGER_SHARE": 0.3, "MLFLOW_EXPERIMENT_NAME": "arms"}
+    with service(promoted.folder, 3, **settings) as running:
+        deadline = time.monotonic() + 60
+        while running.health()["challenger_version"] != 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        with requests.Session() as session:
+            answers = [
+                session.post(f"{running.address}/predict", json=row, headers={"X-Request-Key": key}, timeout=10).json()
+                for key in keys * 2
+            ]
+    expected = [2 if arm_of(key.encode(), 0.3) == "challenger" else 3 for key in keys * 2]
+    assert [answer["model_version"] for answer in answers] == expected
+    assert 30 <= expected[:200].count(2) <= 90
+    client = open_store()
+    experiment = client.get_experiment_by_name("arms")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    totals = {"mlflow.parentRunId" in run.data.tags: run.data.metrics["session_total_predictions"] for run in runs}
+    assert totals == {False: expected.count(3), True: expected.count(2)}
+    found = recorded(promoted.folder / "data/predictions", NAME).to_pandas().set_index("prediction_id")
+    arms = found.loc[[answer["prediction_id"] for answer in answers], "arm"]
+    assert list(arms == "challenger") == [version == 2 for version in expected]
+
+
+def test_the_share_of_a_challenger_is_stable_and_about_right() -> None:
+    keys = [str(number).encode() for number in range(20_000)]
+    small, large = ({key for key in keys if arm_of(key, share) == "challenger"} for share in (0.1, 0.5))
+    assert small < large  # who was asked to try it stays with it when the share grows
+    assert abs(len(small) / len(keys) - 0.1) < 0.01
+    assert arm_of(b"a customer", 0.644) != arm_of(b"a customer", 0.645)  # in this and every other process
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("SERVICE_PORT", "eighty", "SERVICE_PORT"),
+        ("CHALLENGER_SHARE", "1.5", "CHALLENGER_SHARE"),
+        ("MODEL_STAGE", "Live", "MODEL_STAGE"),
+        *(
+            ("SERVICE_WEBHOOK_URL", url, "SERVICE_WEBHOOK_URL")
+            for url in ("ftp://x", "x/y", "https://", "http://[::1", "http://x/a secret", "https://user:secret@x/y")
+        ),
+        ("MLFLOW_TRACKING_URI", "http://[bad", "MLFLOW_TRACKING_URI"),
+        ("SERVICE_API_KEY", "schlüssel-9", "SERVICE_API_KEY"),
+    ],
+)
+def test_a_wrong_setting_is_named_and_no_secret_told(
+    name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, call: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(name, value)
+    assert call("serve") == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: settings: {said}: ")
+    assert "mend it in the environment or in .env" in error
+    assert ("KEY" not in name) or value not in error
+
+
+def test_settings_come_from_env_below_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("MODEL_STAGE", "SERVICE_PORT", "MLFLOW_TRACKING_URI"):
+        monkeypatch.setenv(name, "")  # so that what .env sets is taken back
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SERVICE_PORT", "9001")
+    (tmp_path / ".env").write_text("MODEL_STAGE=Staging\nSERVICE_PORT=9000\nCHALLENGER_VERSION=\n")
+    found = load_settings("of-params")
+    assert (found.model_stage, found.service_port, found.challenger_version) == ("Staging", 9001, None)
+    assert (found.mlflow_model_name, found.experiment_name) == ("of-params", "of-params-serving")
+
+
+def test_a_name_that_is_no_setting_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SERVICE_API_KYE", "x")
+    assert unknown_settings() == ["SERVICE_API_KYE (is SERVICE_API_KEY meant?)"]
+    (tmp_path / ".env").write_bytes(b"SERVICE_PORT=80\xff")
+    with pytest.raises(PipelineError, match=r"\.env cannot be read"):
+        load_settings(None)
+
+
+def test_a_registry_that_never_answers_is_given_up_and_its_password_not_told(promoted: Trained) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"http://someone:pass-4711@127.0.0.1:{silent.getsockname()[1]}"
+        with service(promoted.folder, 3, MLFLOW_TRACKING_URI=uri, MLFLOW_HTTP_REQUEST_TIMEOUT=2) as running:
+            health = running.health()
+            assert health["source"] == "export"
+            assert "the local export of version 3 answers" in health["warnings"][0]
+            assert "pass-4711" not in json.dumps(health)
+        assert "pass-4711" not in running.log.read_text()
+
+
+def test_a_taken_port_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "src/serve.py")],
+            cwd=tmp_path, env=os.environ | {"SERVICE_PORT": str(port), "PATH": PATH}, capture_output=True, text=True,
+            timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert f"port {port}, cannot be listened at" in done.stderr
+
+
+def test_a_session_that_was_killed_is_swept_and_its_answers_are_there(promoted: Trained) -> None:
+    row = as_json(rows_of(promoted, 1))[0]
+    settings = {"MLFLOW_EXPERIMENT_NAME": "killed", "SERVICE_TRACKING_SECONDS": 0.5}
+    with service(promoted.folder, 3, **settings) as running:
+        kept = requests.post(f"{running.address}/predict", json=row, timeout=10).json()["prediction_id"]
+        deadline = time.monotonic() + 60
+        while running.health()["tracking"]["run_id"] is None or not running.health()["recording"]["written_rows"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        running.process.send_signal(signal.SIGKILL)
+        running.process.wait()
+    assert kept in recorded(promoted.folder / "data/predictions", NAME).column("prediction_id").to_pylist()
+    with service(promoted.folder, 3, **settings) as running:
+        deadline = time.monotonic() + 60
+        while running.health()["tracking"]["state"] != "ok":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    client = open_store()
+    experiment = client.get_experiment_by_name("killed")
+    assert experiment is not None
+    statuses = sorted(run.info.status for run in client.search_runs([experiment.experiment_id]))
+    assert statuses == ["FAILED", "FINISHED"]

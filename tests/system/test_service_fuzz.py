@@ -1,0 +1,215 @@
+"""The running service against what its own document lets one send, and against what no client should send."""
+
+import json
+import re
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    positive_data_acceptance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+)
+
+from pipeline.params.schema import RegisterParams
+from pipeline.register.stage import Request, register
+from pipeline.service.requests.bodies import ARROW, CSV, JSON
+from support.folders import Trained, enter
+from support.services import Running, service
+
+KEY = "a-key"
+NAME = "fuzzed"
+READ_SECONDS = 1  # that the service waits for a body
+LONGEST = 8  # seconds that any answer may take
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    unsupported_method,
+]
+schemathesis.openapi.media_type(CSV, st.sampled_from([b"", b"a,b\n1,2\n", b'"', b"\xff\n"]) | st.binary(max_size=40))
+schemathesis.openapi.media_type(ARROW, st.binary(max_size=40))
+
+
+@schemathesis.deserializer(ARROW)
+def _as_bytes(context: schemathesis.DeserializationContext, response: schemathesis.Response) -> str:
+    return response.content.hex()
+
+
+@pytest.fixture(scope="module")
+def running(trained_once: Trained) -> Iterator[Running]:
+    """Serve the best model of a trained pipeline folder from its export, with an API key."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        enter(trained_once.folder, monkeypatch)
+        asked = Request("Production", trained_once.experiments[0].run_id, force=True, reason="test")
+        register(RegisterParams(model_name=NAME), trained_once.folder, asked)
+        chosen = {
+            "MLFLOW_MODEL_NAME": NAME,
+            "ENABLE_MODEL_REGISTRY": False,
+            "ENABLE_MLFLOW_TRACKING": False,
+            "SERVICE_API_KEY": KEY,
+            "SERVICE_READ_TIMEOUT_SECONDS": READ_SECONDS,
+            "SERVICE_MAX_BODY_BYTES": 100_000,
+        }
+        with service(trained_once.folder, **chosen) as started:
+            yield started
+            assert check_it_goes_on(started) == 200
+        log = started.log.read_text()
+        assert "Traceback" not in log
+        assert "ERROR" not in log
+
+
+@pytest.fixture(scope="module")
+def api(running: Running) -> schemathesis.BaseSchema:
+    """Read the service's own document."""
+    return schemathesis.openapi.from_url(f"{running.address}/openapi.json")
+
+
+def row_of(running: Running) -> bytes:
+    document = requests.get(f"{running.address}/openapi.json", timeout=LONGEST).json()
+    return json.dumps(document["components"]["schemas"]["Row"]["examples"][0]).encode()
+
+
+def check_it_goes_on(running: Running) -> int:
+    """Predict a row, as a client does that has done nothing wrong."""
+    headers = {"X-API-Key": KEY, "Content-Type": JSON}
+    answer = requests.post(f"{running.address}/predict", data=row_of(running), headers=headers, timeout=LONGEST)
+    return answer.status_code
+
+
+MODES = [schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE]
+
+
+def test_it_answers_as_its_document_says(api: schemathesis.BaseSchema, told: Callable[[str], None]) -> None:
+    statuses: Counter[int] = Counter()
+
+    def check_case(case: schemathesis.Case) -> None:
+        more = [positive_data_acceptance, negative_data_rejection] if case.media_type == JSON else []
+        answer = case.call_and_validate(headers={"X-API-Key": KEY}, checks=CHECKS + more, timeout=LONGEST)
+        statuses[answer.status_code] += 1
+
+    operations = [found.ok() for found in api.get_all_operations()]
+    assert len(operations) == 7
+    few = settings(
+        max_examples=25, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+    for operation in operations:
+        generated = operation.schema.config.generation_for(operation=operation)
+        for case in operation.schema.iter_coverage_cases(
+            operation, generation_modes=MODES, generation_config=generated
+        ):
+            check_case(case)
+        for mode in MODES if operation.body else MODES[:1]:
+            few(given(operation.as_strategy(mode))(check_case))()
+    told(f"generated requests by status: {dict(statuses)}")
+    assert statuses.keys() >= {200, 400, 401, 405, 415, 422}
+
+
+def exchange(running: Running, sent: bytes, then_closed: bool = False) -> bytes:
+    """Send bytes on a connection of their own, and return all that comes until the service closes it."""
+    host, port = running.address.removeprefix("http://").split(":")
+    deadline, found = time.monotonic() + LONGEST, b""
+    with socket.create_connection((host, int(port)), timeout=LONGEST) as connection:
+        try:
+            connection.sendall(sent)
+            if then_closed:
+                connection.shutdown(socket.SHUT_WR)
+            while part := connection.recv(2**16):
+                found += part
+                assert time.monotonic() < deadline
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it may close before it has read everything
+    return found
+
+
+def post(*headers: bytes, body: bytes = b"", line: bytes = b"POST /predict HTTP/1.1") -> bytes:
+    common = [b"Host: a", b"X-API-Key: " + KEY.encode(), b"Content-Type: application/json", b"Connection: close"]
+    return b"\r\n".join([line, *common, *headers, b"", body])
+
+
+CHUNKED = b"Transfer-Encoding: chunked"
+BROKEN = {
+    "nothing": (b"", None),
+    "not HTTP": (b"hello\r\n\r\n", 400),
+    "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200), 400),
+    "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+    "HTTP/9.9": (post(line=b"GET /health HTTP/9.9"), 400),
+    "no path": (post(line=b"GET HTTP/1.1"), 400),
+    "an unknown method": (post(line=b"FROB /predict HTTP/1.1"), 400),
+    "another method": (post(line=b"PUT /predict HTTP/1.1"), 405),
+    "another path": (post(line=b"GET /nowhere HTTP/1.1"), 404),
+    "a path of a file": (post(line=b"GET /page/..%2f..%2fsettings.py HTTP/1.1"), 404),
+    "a path with NUL": (post(line=b"GET /page/%00 HTTP/1.1"), 404),
+    "a path that is not UTF-8": (post(line=b"GET /%ff%fe HTTP/1.1"), 404),
+    "a header without a colon": (post(b"what is this"), 400),
+    "a header with NUL": (post(b"X-Request-Key: a\0b"), 400),
+    "a header that is not ASCII": (post(b"X-Request-Key: \xff\xe4", b"Content-Length: 2", body=b"{}"), 422),
+    "a key that is not ASCII": (post(line=b"POST /predict HTTP/1.1\r\nX-API-Key: \xff"), 401),
+    "a length that is no number": (post(b"Content-Length: abc", body=b"{}"), 400),
+    "a length in other digits": (post(b"Content-Length: \xb2", body=b"{}"), 400),
+    "a negative length": (post(b"Content-Length: -5", body=b"{}"), 400),
+    "two lengths": (post(b"Content-Length: 2", b"Content-Length: 3", body=b"{}"), 400),
+    "a length and chunks": (post(b"Content-Length: 2", CHUNKED, body=b"2\r\n{}\r\n0\r\n\r\n"), 400),
+    "a length beyond 64 bits": (post(b"Content-Length: " + b"9" * 30, body=b"{}"), 400),
+    "a length beyond the limit": (post(b"Content-Length: 100001", body=b"{}"), 413),
+    "chunks beyond the limit": (post(CHUNKED, body=b"ffff\r\n%s\r\n" % bytes(65535) * 2 + b"0\r\n\r\n"), 413),
+    "a body shorter than its length": (post(b"Content-Length: 50", body=b'{"a": '), 408),
+    "no body": (post(b"Content-Length: 0"), 400),
+    "no length": (post(), 400),
+    "half a body as JSON": (post(b"Content-Length: 6", body=b'{"a": '), 400),
+    "chunks without end": (post(CHUNKED, body=b"2\r\n{}\r\n"), 408),
+    "a chunk that is no chunk": (post(CHUNKED, body=b"zz\r\n{}\r\n"), 400),
+    "a chunk beyond 64 bits": (post(CHUNKED, body=b"f" * 40 + b"\r\n{}\r\n"), 400),
+    "another transfer coding": (post(b"Transfer-Encoding: gzip", body=b"{}"), 400),
+    "a compressed body": (post(b"Content-Encoding: gzip", b"Content-Length: 2", body=b"{}"), 415),
+    "HTTP/1.0": (post(b"Content-Length: 2", body=b"{}", line=b"POST /predict HTTP/1.0"), 422),
+    "an offer of HTTP/2": (post(b"Connection: Upgrade", b"uPgrade : h2c", b"Content-Length: 2", body=b"{}"), 400),
+    "an offer of HTTP/2 as clients make it": (post(
+        b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"Content-Length: 2", body=b"{}"), 422),
+    "a websocket": (post(b"Upgrade: websocket", b"Sec-WebSocket-Key: YQ==", line=b"GET /predict HTTP/1.1"), 405),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_no_request_is_refused_and_the_service_goes_on(running: Running, name: str) -> None:
+    sent, status = BROKEN[name]
+    found = exchange(running, sent, then_closed=not sent)
+    assert found.split(b" ")[1:2] == [str(status).encode()] * (status is not None), found[:300]
+    assert check_it_goes_on(running) == 200
+
+
+def test_clients_that_go_away_in_the_middle(running: Running) -> None:
+    whole = post(b"Content-Length: 2", body=b"{}")
+    for length in range(0, len(whole), 7):
+        exchange(running, whole[:length], then_closed=True)
+    assert check_it_goes_on(running) == 200
+
+
+def test_requests_in_a_row_are_answered_in_their_order(running: Running) -> None:
+    body = row_of(running)
+    length = b"Content-Length: %d" % len(body)
+    kept = post(length, body=body).replace(b"Connection: close\r\n", b"")
+    found = exchange(
+        running, kept + b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n" + post(b"Content-Length: 2", body=b"{}")
+    )
+    assert re.findall(rb"HTTP/1.1 (\d+)", found) == [b"200", b"200", b"422"]
+
+
+def test_headers_without_end(running: Running) -> None:
+    for sent in (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 200_000, b"GET / HTTP/1.1\r\nX: " + b"y" * 2_000_000):
+        exchange(running, sent)
+        assert check_it_goes_on(running) == 200

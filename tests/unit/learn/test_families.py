@@ -1,0 +1,326 @@
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+from pipeline.errors import PipelineError
+from pipeline.learn.families import family, names, nn, random_forest, xgboost
+from pipeline.learn.learner import FoldTables, Problem
+from pipeline.learn.search_params import SearchParams
+from pipeline.learn.task import Task
+from pipeline.params.load import load_params
+from pipeline.params.schema import Params
+from pipeline.prepare.stage import prepare
+from pipeline.store.open import open_store
+from pipeline.train.fit import balanced_weight, learner_of, parameters_of
+from pipeline.train.stage import train
+from pipeline.train.tables import Tables, load_tables
+from support.families import fitted, learner
+from support.folders import SMALL, enter, make_pipeline_folder
+from support.repositories import change_params
+
+REGRESSION, BINARY, THREE = Task(), Task(["no", "yes"]), Task(["a", "b", "c"])
+EXTRA_TREES = '''
+"""Extremely randomized trees."""
+
+from dataclasses import replace
+from functools import partial
+
+from pipeline.learn.families import random_forest
+from pipeline.learn.estimators import Estimators, Recipe
+from pipeline.learn.space import Range
+
+
+def make(problem, sampled, rounds):
+    """Return an unfitted estimator."""
+    from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+
+    kind = ExtraTreesClassifier if problem.task.labels else ExtraTreesRegressor
+    return kind(**{**problem.fixed, **sampled, "n_estimators": rounds, "random_state": problem.seed})
+
+
+FAMILY = replace(
+    random_forest.FAMILY,
+    estimators=("ExtraTreesRegressor", "ExtraTreesClassifier"),
+    defaults={"n_estimators": 10},
+    space={"max_depth": Range(low=2, high=6)},
+    learner=partial(
+        Estimators,
+        Recipe(
+            make=make,
+            follow=random_forest.follow,
+            rounds_name="n_estimators",
+            compare_rounds=5,
+            has_best_round=False,
+            stated=lambda model: model.get_params(),
+        ),
+    ),
+    importance=lambda model, X, y: {"split": dict(zip(X.columns, map(float, model.feature_importances_)))},
+)
+'''
+
+
+def make_rows(n_rows: int, task: Task) -> tuple[pd.DataFrame, NDArray[Any]]:
+    """Return features with missing values, and a target that hangs on them and on where they are missing."""
+    rng = np.random.default_rng(3)
+    X = pd.DataFrame(rng.normal(size=(n_rows, 4)), columns=list("abcd")).astype("float32")
+    signal = X["a"] + X["b"] * X["c"] + rng.normal(0, 0.2, n_rows)
+    X.loc[rng.random(n_rows) < 0.2, "a"] = np.nan
+    X.loc[signal > 1.2, "d"] = np.nan
+    y = signal.to_numpy(np.float64)
+    if task.labels:
+        y = np.digitize(y, np.quantile(y, [0.6] if task.n_classes == 2 else [0.3, 0.8]))
+    return X, y
+
+
+def fold_of(n_rows: int, task: Task) -> FoldTables:
+    X, y = make_rows(n_rows, task)
+    half = 2 * n_rows // 3
+    return X[:half], y[:half], X[half:], y[half:]
+
+
+def outputs_of(model: Any, task: Task, X: pd.DataFrame) -> NDArray[np.float64]:
+    return np.asarray((model.predict_proba if task.labels else model.predict)(X), dtype=np.float64)
+
+
+def test_adding_a_family_is_adding_a_file(tmp_path: Path, migrated_database: Path) -> None:
+    folder = make_pipeline_folder(tmp_path / "repository", migrated_database)
+    (folder / "src/pipeline/learn/families/extra_trees.py").write_text(EXTRA_TREES)
+    fixed = {"extra_trees": {"min_samples_leaf": 3}}
+    change_params(folder, train={"experiment_name": "small", **SMALL, "models": ["extra_trees"], "params": fixed})
+    for script in ("src/prepare.py", "src/model_train.py"):
+        done = subprocess.run([sys.executable, script], cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert "trees, cv_rmse" in done.stdout
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        enter(folder, monkeypatch)
+        client = open_store()
+        (experiment,) = client.search_experiments(filter_string="name = 'small'")
+        runs = client.search_runs(
+            [experiment.experiment_id], "tags.family = 'extra_trees' and params.n_estimators = '10'"
+        )
+        assert {run.info.run_name for run in runs} == {
+            "exp1_tuned",
+            "exp2_important_features",
+            "exp3_tuned_selected",
+        }
+        for run in runs:
+            assert (run.info.status, run.data.params["min_samples_leaf"]) == ("FINISHED", "3")
+            assert "feature_importance.png" in {file.path for file in client.list_artifacts(run.info.run_id)}
+
+
+def test_the_forests_defaults_are_what_is_fitted() -> None:
+    fold = fold_of(150, BINARY)
+    made = learner("random_forest", BINARY, fold)
+    sampled, rounds = made.final(None)
+    forest = made.estimator(sampled, rounds, fold[1])
+    made.fit(forest, *fold[:2])
+    assert len(forest.estimators_) == 200
+    stated = forest.get_params()
+    assert {name: stated[name] for name in ("max_depth", "min_samples_split", "min_samples_leaf", "class_weight")} == {
+        "max_depth": 20,
+        "min_samples_split": 5,
+        "min_samples_leaf": 2,
+        "class_weight": "balanced",
+    }
+    assert "class_weight" not in learner("random_forest", REGRESSION, fold).estimator({}, 5, fold[1]).get_params()
+
+
+def test_a_share_of_features_is_a_share_however_it_is_written() -> None:
+    fold = fold_of(60, REGRESSION)
+    forest = fitted("random_forest", REGRESSION, fold, 2, max_features=1)
+    assert forest.estimators_[0].max_features_ == 4
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) -> Tables:
+    """Return the small table's features, numbers among them with missing values, and labels."""
+    folder = make_pipeline_folder(tmp_path_factory.mktemp("families") / "repository", migrated_database)
+    change_params(folder, dataset={"path": "data.csv", "target": "garden", "task": "classification"})
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        enter(folder, monkeypatch)
+        params = load_params().model_copy(update={"features": Params.model_fields["features"].default})
+        prepare(params.dataset, folder)
+        return replace(load_tables(folder, params), rows={"folder": pd.DataFrame({"path": [str(folder)]})})
+
+
+def test_a_net_is_128_64_32_on_inputs_scaled_as_stage_prepare_did_and_imputed(tables: Tables) -> None:
+    prepared = joblib.load(Path(tables.rows["folder"]["path"][0]) / "models/standard_scaler.pkl")
+    features = list(tables.X_train.columns)
+    train_params = Params.model_validate({"dataset": {"path": "x", "target": "y"}}).train
+    made = learner_of("nn", family("nn"), train_params, tables, features)
+    model = made.estimator({}, 3, tables.y_train)
+    made.fit(model, tables.X_train, tables.y_train)
+    assert [layer.shape for layer in nn.net_of(model).coefs_] == [(len(features), 128), (128, 64), (64, 32), (32, 1)]
+    inputs = pd.DataFrame(model[:-1].transform(tables.X_train), columns=features)
+    assert not inputs.isna().any().any()
+    for place, name in enumerate(prepared.feature_names_in_):
+        raw = tables.X_train[name].to_numpy(np.float64)
+        expected = (raw - prepared.mean_[place]) / np.sqrt(prepared.var_[place])
+        assert not np.isnan(raw).all()
+        np.testing.assert_allclose(inputs[name], np.nan_to_num(expected, nan=0.0), rtol=1e-5, atol=1e-5)
+    categories = [name for name in features if name not in prepared.feature_names_in_]
+    assert categories
+    np.testing.assert_array_equal(inputs[categories], tables.X_train[categories])  # 0 and 1 stay
+
+
+def test_predictions_of_a_net_are_in_the_targets_unit() -> None:
+    X, y, X_valid, y_valid = fold_of(600, REGRESSION)
+    far: FoldTables = (X, 1e6 + 1e4 * y, X_valid, 1e6 + 1e4 * y_valid)
+    model = fitted("nn", REGRESSION, far, 30)
+    error = np.sqrt(np.mean((model.predict(X_valid) - far[3]) ** 2))
+    assert error < 0.8 * far[3].std()
+
+
+@pytest.mark.parametrize("task", [REGRESSION, BINARY, THREE], ids=["regression", "binary", "three"])
+@pytest.mark.parametrize("batch_size", ["auto", 32])
+def test_a_net_followed_epoch_by_epoch_is_the_net_of_one_fit(task: Task, batch_size: str | int) -> None:
+    fold = fold_of(300, task)
+    made = learner("nn", task, fold, batch_size=batch_size)
+    whole = fitted("nn", task, fold, 6, batch_size=batch_size)
+    followed = list(nn.follow(made.estimator({}, 6, fold[1]), fold, [2, 6], True, task.n_classes))
+    assert len(followed) == 2
+    for outputs, X in zip(followed[-1], (fold[0], fold[2]), strict=True):
+        np.testing.assert_allclose(outputs, outputs_of(whole, task, X), rtol=1e-5, atol=1e-6)
+    assert np.abs(followed[0][1] - followed[1][1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("task", [REGRESSION, BINARY, THREE], ids=["regression", "binary", "three"])
+def test_the_outputs_of_a_growing_forest_end_at_its_own(task: Task) -> None:
+    fold = fold_of(300, task)
+    assert fold[2].isna().any().any()
+    made = learner("random_forest", task, fold)
+    forest = made.estimator({}, 9, fold[1])
+    followed = list(random_forest.follow(forest, fold, [1, 4, 9], True, task.n_classes))
+    assert len(followed) == 3
+    for outputs, X in zip(followed[-1], (fold[0], fold[2]), strict=True):
+        np.testing.assert_allclose(outputs, outputs_of(forest, task, X), rtol=1e-12)
+    first = outputs_of(forest.estimators_[0], task, fold[2].to_numpy())
+    np.testing.assert_allclose(followed[0][1], first, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_class_that_the_training_rows_of_a_fold_lack_has_its_column(name: str) -> None:
+    X, y, X_valid, y_valid = fold_of(300, THREE)
+    lacking: FoldTables = (X[y != 1], y[y != 1], X_valid, y_valid)
+    assert 1 in y_valid
+    scores = learner(name, THREE, lacking).cross_validate({}, 4, choose_round=False)
+    (outputs,) = scores.outputs
+    assert outputs.shape == (len(y_valid), 3)
+    np.testing.assert_allclose(outputs.sum(axis=1), 1, rtol=1e-5)
+    assert outputs[:, 1].max() < 1 / 3
+    assert np.isfinite(scores.fold_scores).all()
+    if name == "random_forest":
+        forest = random_forest.make(Problem(**vars(learner(name, THREE, lacking).problem)), {}, 4)  # type: ignore[attr-defined]
+        ((_, followed),) = random_forest.follow(forest, lacking, [4], False, 3)
+        assert (followed[:, 1] == 0).all()
+        np.testing.assert_allclose(followed[:, [0, 2]], forest.predict_proba(X_valid), rtol=1e-12)
+
+
+def test_balanced_is_the_ratio_of_the_training_labels(tables: Tables) -> None:
+    train_params = Params.model_validate(
+        {"dataset": {"path": "x", "target": "y"}, "train": {"params": {"xgboost": {"scale_pos_weight": "balanced"}}}}
+    ).train
+    negative, positive = np.bincount(tables.y_train)
+    assert negative != positive
+    assert balanced_weight(tables) == negative / positive
+    made = learner_of("xgboost", family("xgboost"), train_params, tables, list(tables.X_train.columns))
+    model = made.estimator({}, 3, tables.y_train)
+    assert model.get_params()["scale_pos_weight"] == pytest.approx(negative / positive)
+    made.fit(model, tables.X_train, tables.y_train)
+    used = re.search(r'"scale_pos_weight":"([\d.]+)"', model.get_booster().save_config())
+    assert used is not None
+    assert float(used[1]) == pytest.approx(negative / positive, rel=1e-6)
+    searched = train_params.model_copy(
+        update={"params": {}, "search": SearchParams(space={"xgboost": {"scale_pos_weight": [1, "balanced"]}})}
+    )
+    _, space = parameters_of("xgboost", family("xgboost"), searched, tables)
+    assert space == {"scale_pos_weight": [1, negative / positive]}
+
+
+def test_balanced_is_refused_for_other_than_two_labels(pipeline_folder: Path) -> None:
+    dataset = {"path": "data.csv", "target": "place", "task": "classification"}
+    models = {"models": ["random_forest", "xgboost"], "params": {"xgboost": {"scale_pos_weight": "balanced"}}}
+    change_params(pipeline_folder, dataset=dataset, features={}, train={"experiment_name": "small", **models})
+    prepare(load_params().dataset, pipeline_folder)
+    with pytest.raises(PipelineError, match=r"params.yaml names scale_pos_weight of xgboost, and the target has not"):
+        train(load_params(), pipeline_folder)
+    assert not open_store().search_experiments(filter_string="name = 'small'")
+
+
+@pytest.mark.parametrize("task", [REGRESSION, BINARY, THREE], ids=["regression", "binary", "three"])
+def test_shap_values_of_a_forest_add_up_where_values_are_missing(task: Task) -> None:
+    fold = fold_of(400, task)
+    forest = fitted("random_forest", task, fold, 15)
+    rows = fold[2]
+    assert rows.isna().mean()["d"] > 0.05
+    values, base_values, unit = random_forest.explain(forest, rows, rows)
+    outputs = outputs_of(forest, task, rows)
+    outputs = outputs[:, 1] if task.n_classes == 2 else outputs
+    assert values.shape == (*rows.shape, *outputs.shape[1:])
+    assert base_values.shape == outputs.shape[1:]
+    np.testing.assert_allclose(base_values + values.sum(axis=1), outputs, rtol=1e-6, atol=1e-6)
+    assert np.abs(values[:, 3]).max() > 0.01
+    assert unit == ("probability" if task.labels else "")
+
+
+@pytest.mark.parametrize("task", [REGRESSION, BINARY, THREE], ids=["regression", "binary", "three"])
+def test_shap_values_of_boosted_trees_add_up_to_the_margin(task: Task) -> None:
+    fold = fold_of(400, task)
+    model = fitted("xgboost", task, fold, 15)
+    values, base_values, unit = xgboost.explain(model, fold[2], fold[2])
+    margins = np.asarray(model.predict(fold[2], output_margin=True))
+    assert values.shape == (*fold[2].shape, *margins.shape[1:])
+    assert base_values.shape == margins.shape[1:]
+    np.testing.assert_allclose(base_values + values.sum(axis=1), margins, atol=1e-5)
+    assert unit == ("log-odds" if task.labels else "")
+
+
+@pytest.mark.parametrize("task", [REGRESSION, BINARY, THREE], ids=["regression", "binary", "three"])
+def test_shap_values_of_a_net_add_up_and_are_the_same_again(task: Task) -> None:
+    fold = fold_of(300, task)
+    model, rows, background = fitted("nn", task, fold, 10), fold[2].head(12), fold[0].head(20)
+    values, base_values, unit = nn.explain(model, rows, background)
+    outputs = outputs_of(model, task, rows)
+    outputs = outputs[:, 1] if task.n_classes == 2 else outputs
+    assert values.shape == (*rows.shape, *outputs.shape[1:])
+    assert base_values.shape == outputs.shape[1:]
+    np.testing.assert_allclose(base_values + values.sum(axis=1), outputs, atol=1e-5)
+    known = outputs_of(model, task, background)
+    np.testing.assert_allclose(base_values, (known[:, 1] if task.n_classes == 2 else known).mean(axis=0), atol=1e-5)
+    np.testing.assert_array_equal(nn.explain(model, rows, background)[0], values)
+    assert unit == ("probability" if task.labels else "")
+
+
+@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("task", [REGRESSION, BINARY, THREE], ids=["regression", "binary", "three"])
+def test_importance_tells_features_that_matter(name: str, task: Task) -> None:
+    fold = fold_of(400, task)
+    fold[0]["noise"] = np.float32(1)
+    model = fitted(name, task, (fold[0], fold[1], fold[0], fold[1]), 20)
+    for measure in family(name).importance(model, fold[0], fold[1]).values():
+        assert list(measure) == list(fold[0].columns)
+        assert measure["noise"] == 0
+        assert max(measure.values()) > 0
+
+
+@pytest.mark.parametrize("name", names())
+def test_more_trees_or_weights_allow_fewer_explained_rows(name: str) -> None:
+    fold = fold_of(900, BINARY)
+    sizes: Callable[[int], dict[str, Any]] = {
+        "nn": lambda size: {"hidden_layer_sizes": [64 * size**2]},
+        "random_forest": lambda size: {"max_depth": 2 * size},
+        "xgboost": lambda size: {"max_depth": size},
+    }[name]
+    few, many = (fitted(name, BINARY, fold, 20, **sizes(size)) for size in (2, 8))
+    rows = [family(name).explainable_rows(model, 600 * 20, 2) for model in (few, many)]
+    assert 1 <= rows[1] < rows[0]

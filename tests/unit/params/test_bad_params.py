@@ -1,0 +1,359 @@
+"""Whatever params.yaml holds: it is accepted, or one message names the key and what it takes; nothing in it is run."""
+
+import datetime
+import time
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from pipeline.errors import FormulaError, ParamsError
+from pipeline.features.formulas import parse
+from pipeline.learn.families import family, names
+from pipeline.params.load import check_params, load_params
+from pipeline.params.schema import Params
+from support.repositories import ROOT
+
+BOUNDED = settings(derandomize=True, database=None, deadline=None, max_examples=150)
+JARGON = ("Input should", "validation error", "pydantic", "Value error", "Field required", "permitted", "constrained")
+SECONDS = 3  # that any refusal may take on a busy machine
+
+
+def keys(section: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield every key of a section, sections within it too, whatever they will be."""
+    for name, field in section.model_fields.items():
+        key = (*above, field.alias or name)
+        yield key
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from keys(kind, key)
+
+
+KEYS = list(keys(Params))
+SECTIONS = sorted({key[:-1] for key in KEYS if len(key) > 1})
+SAYS = (
+    "it takes",
+    "names",
+    "unknown key",
+    "missing",
+    "cannot",
+    "needs",
+    "takes no",
+    "has none",
+    "formula",
+    "quotes",
+    "one of",
+)
+VALUES: list[Any] = [
+    None, True, 0, -1, 1, 2.5, 1e300, float("nan"), float("inf"), -float("inf"), 10**400, -(10**400), "", " ", "x",
+    "1e-3", "5", "../../etc", "a\0b", "é" * 5000, b"bytes", datetime.date(2026, 1, 31), [], {}, [None], [[]], ["x",
+    "x"],
+    {"x": 1}, {"x": None}, {1: 2}, {None: 1}, {"low": 1, "high": 0}, ["x"] * 500,
+]  # fmt: skip
+WHOLE: dict[str, Any] = {
+    "dataset": {"path": "data.csv", "target": "y", "split": {}},
+    "features": {"neighbors": {"k": 1, "by": ["a"]}},
+    "train": {"search": {"space": {}}},
+}
+
+
+def changed(key: tuple[str, ...], value: object) -> dict[str, Any]:
+    """Return parameters that are valid but, perhaps, for one key."""
+    content = deepcopy(WHOLE)
+    section = content
+    for part in key[:-1]:
+        section = section.setdefault(part, {})
+    section[key[-1]] = value
+    return content
+
+
+def refusal(content: object) -> str:
+    """Return the message that refuses the content, "" when it is accepted; no other end is one."""
+    started = time.monotonic()
+    try:
+        assert isinstance(check_params(content, "params.yaml"), Params)
+        message = ""
+    except (ParamsError, FormulaError) as error:
+        message = str(error)
+        assert "params.yaml" in message
+        assert "\n  -> " in message
+        assert len(message) < 4000
+        assert not [word for word in JARGON if word in message], message
+    assert time.monotonic() - started < SECONDS
+    return message
+
+
+def test_the_keys_are_those_of_every_section() -> None:
+    assert {("dataset", "split", "column"), ("features", "neighbors", "k"), ("train", "search", "space")} <= set(KEYS)
+    assert len(KEYS) > 40
+
+
+@pytest.mark.parametrize("key", KEYS, ids=".".join)
+def test_any_value_of_any_key_is_accepted_or_named_with_what_it_takes(key: tuple[str, ...]) -> None:
+    messages = [refusal(changed(key, value)) for value in VALUES]
+    refused = [message for message in messages if message]
+    assert len(refused) > 5, "it would take anything"
+    for message in refused:
+        assert key[-1] in message
+        assert any(word in message for word in SAYS), message
+
+
+@pytest.mark.parametrize("key", SECTIONS, ids=".".join)
+def test_a_key_that_is_none_is_told_with_those_there_are(key: tuple[str, ...]) -> None:
+    message = refusal(changed((*key, "no_such_key"), 1))
+    assert f"{'.'.join(key)}.no_such_key: unknown key; known are " in message
+
+
+junk = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20), st.sampled_from(VALUES)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@BOUNDED
+@given(st.lists(st.tuples(st.sampled_from(KEYS), junk), min_size=1, max_size=4))
+def test_any_values_of_several_keys_are_accepted_or_refused(changes: list[tuple[tuple[str, ...], Any]]) -> None:
+    content = deepcopy(WHOLE)
+    for key, value in changes:
+        section: Any = content
+        for part in key[:-1]:
+            section = section.setdefault(part, {}) if isinstance(section, dict) else None
+        if isinstance(section, dict):
+            section[key[-1]] = value
+    refusal(content)
+
+
+numbers = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 40),
+    st.floats(),
+    st.sampled_from([10**30, "balanced", "sqrt", "1e-3", "x"]),
+)
+spaces = st.one_of(numbers, st.lists(numbers, max_size=3), st.fixed_dictionaries({"low": numbers, "high": numbers}),
+                   st.fixed_dictionaries({"low": numbers, "high": numbers, "log": st.booleans()}))  # fmt: skip
+
+
+@BOUNDED
+@given(st.data())
+def test_a_space_is_accepted_or_refused_and_what_is_accepted_can_be_searched(data: st.DataObject) -> None:
+    from pipeline.learn.search_space import distributions, n_candidates, study_of
+
+    name = data.draw(st.sampled_from(names()))
+    parameters = [*family(name).parameters, "eta"]
+    space = data.draw(st.dictionaries(st.sampled_from(parameters), spaces, min_size=1, max_size=2))
+    fixed = data.draw(st.dictionaries(st.sampled_from(parameters), numbers | st.lists(numbers, max_size=2), max_size=1))
+    content = {**WHOLE, "train": {"models": [name], "params": {name: fixed}, "search": {"space": {name: space}}}}
+    message = refusal(content)
+    if message:
+        assert any(key in message for key in {*space, *fixed})
+        return
+    search = check_params(content, "params.yaml").train.search
+    study = study_of(search, search.space[name], seed=1)
+    drawn = study.ask(distributions(search.space[name])).params
+    assert set(drawn) == set(space)
+    assert n_candidates(search, search.space[name]) >= 1
+    assert all(family(name).parameters[key].refusal(value) is None for key, value in drawn.items())
+
+
+@pytest.mark.parametrize(
+    ("section", "content", "said"),
+    [
+        ("train", {"search": {"time_budget": "1e-3"}}, "time_budget: .*YAML takes 1e-3 for text: write 1.0e-3"),
+        ("train", {"params": {"xgboost": {"learning_rate": "5e2"}}},
+         r"xgboost.learning_rate` is '5e2'.* write 5.0e\+2"),
+        ("train", {"params": {"xgboost": {"gamma": "5"}}}, "gamma` is '5'; .*; it is text: write 5 without quotes"),
+        ("train", {"cv_folds": None}, "train.cv_folds: it takes a whole number from 2 to 50 .it is null"),
+        ("train", {"n_jobs": 10**9}, "train.n_jobs: it takes a whole number from 1 to 256 .it is 1000000000"),
+        ("train", {"seed": 2**31}, "train.seed: it takes a whole number from 0 to 2147483647"),
+        ("train", {"params": {"nn": {"hidden_layer_sizes": [10**9]}}},
+         "hidden_layer_sizes` is .*at most 20 of at most 10,000"),
+        ("train", {"params": {"nn": {"hidden_layer_sizes": [10_000, 10_000]}}},
+         "at most 10,000,000 weights between them"),
+        ("train", {"params": {"random_forest": {"n_estimators": 10**6}}}, "n_estimators` is 1000000; .*at most 10000"),
+        ("train", {"search": {"space": {"xgboost": {"gamma": 5}}}},
+         "xgboost.gamma: it takes a section with the keys low"),
+        ("train", {"search": {"space": {"xgboost": {"gamma": [None]}}}},
+         "`space.xgboost.gamma` holds None; it takes 0 or"),
+        ("train", {"search": {"space": {"nn": {"alpha": {"low": "3e-2", "high": 1}}}}},
+         r"alpha.low: it takes a number .it is '3e-2'; YAML takes 3e-2 for text: write 3.0e-2"),
+        ("train", {"search": {"max_rounds": 10**7}}, "max_rounds: it takes a whole number from 1 to 100000"),
+        ("features", [], "features: it takes a section with the keys neighbors, flux .it is ...$"),
+        ("features", {"neighbors": {"k": 5000, "by": ["a"]}}, "neighbors.k: it takes a whole number from 1 to 1000"),
+        ("evaluate", {"thresholds": [0.5] * 101},
+         "evaluate.thresholds: it takes a list of 0 to 100, each a number above"),
+        ("evaluate", {"choose_by": True}, "choose_by: it takes text or null .it is true, .*put text in quotes"),
+        ("register", {"stage": None}, "stage: it takes one of None, Staging, Production, Archived .it is null"),
+    ],
+)  # fmt: skip
+def test_what_a_key_takes_is_said(section: str, content: object, said: str) -> None:
+    with pytest.raises(ParamsError, match=f"(?m){said}"):
+        check_params({**WHOLE, section: content}, "params.yaml")
+
+
+def test_null_can_be_searched_where_it_is_a_value() -> None:
+    space = {"random_forest": {"max_depth": [5, None], "max_features": ["sqrt", None, 0.5]}}
+    found = check_params({**WHOLE, "train": {"search": {"space": space}}}, "params.yaml").train.search.space
+    assert found == space
+
+
+@pytest.mark.parametrize("section", ["experiment_name", "model_name"])
+@pytest.mark.parametrize(
+    "name", ["..", ".", "../x", "/x", "a/b", "a\\b", "a\0b", "a.", "a..", ".a", "-a", "a b", "a\n", "é", "a" * 101, ""]
+)
+def test_a_name_is_no_path(section: str, name: str) -> None:
+    content = {"train": {section: name}} if section == "experiment_name" else {"register": {section: name}}
+    with pytest.raises(ParamsError, match=rf"{section}: it takes 1 to 100 of the letters"):
+        check_params({**WHOLE, **content}, "params.yaml")
+
+
+@pytest.mark.parametrize("name", ["a", "a.b", "A-1_b", "1.2.3", "a..b", "a" * 100])
+def test_a_plain_name_is_one(name: str) -> None:
+    assert check_params({**WHOLE, "register": {"model_name": name}}, "params.yaml").registry.model_name == name
+
+
+@pytest.mark.parametrize(
+    "function", ["a.b", "a:b:c", "../a:b", "a/b:c", "a..b:c", ".a:b", "a.:b", "a:b\n", "a:b()", ":b", "a:", "/etc/a:b"]
+)
+def test_what_names_no_function_of_a_module_is_refused(function: str) -> None:
+    with pytest.raises(ParamsError, match=r"evaluate.custom: it takes module:function, such as costs:profit"):
+        check_params({**WHOLE, "evaluate": {"custom": function}}, "params.yaml")
+
+
+LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{after}: &{after} [{', '.join([f'*{before}'] * 9)}]\n"
+    for before, after in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("dataset: !!python/object/apply:os.system ['touch MARKER']\n", "not valid YAML: could not determine"),
+        ("dataset: !!python/object/new:subprocess.Popen [[touch, MARKER]]\n", "not valid YAML"),
+        ("dataset: !!python/name:os.system\n", "not valid YAML"),
+        ("? !!python/object/apply:os.system ['touch MARKER']\n: 1\n", "not valid YAML"),
+        (LAUGHS, "repeats values"),
+        ("dataset: &a [*a]\n", "repeats values"),
+        ("dataset: &a {a: *a}\n", "repeats values"),
+        ("dataset: " + "[" * 50_000, "not valid YAML: it is nested too deeply"),
+        ("dataset: " + "{a: " * 5_000, "not valid YAML: it is nested too deeply"),
+        ("dataset: {path: " + "x" * 100_000_000 + "}\n", "has 100,000,018 bytes, more than 1,000,000"),
+        ("dataset: {path: a, target: " + "x" * 900_000 + ", split: 5}\n", "dataset.split: it takes a section"),
+        ("a: 1" + "0" * 5000 + "\n", "not valid YAML"),
+        ("seed: 0x" + "f" * 20_000 + "\n", "seed: unknown key"),
+        ("dataset: {path: a, target: b}\ntrain: {seed: 0x" + "f" * 20_000 + "}\n",
+         "train.seed: .*it is a whole number of"),
+        ("a: !!bool maybe\n", "not valid YAML"),
+        ("a: !!int ''\n", "not valid YAML"),
+        ("a: !!float x\n", "not valid YAML"),
+        ("a: !!timestamp x\n", "not valid YAML"),
+        ("a: !!binary x\n", "not valid YAML"),
+        ("? [a]\n: 1\n", "not valid YAML: a key is no plain value"),
+        ("<<: {a: 1}\n", "not valid YAML"),
+        ("".join(f"k{number}: 1\n" for number in range(20_000)), "unknown key; known are dataset"),
+        ("a: 1\n---\nb: 1\n", "not valid YAML"),
+        ("- a\n", "holds no keys"),
+        ("", "holds no keys"),
+        ("a:\n\tb: 1\n", "not valid YAML"),
+        ("train: {cv_folds: yes}\ndataset: {path: a, target: b}",
+         "train.cv_folds: it takes a whole number .*it is true"),
+        ("dataset: {path: a, target: 2026-01-31}",
+         "dataset.target: it takes text .*it is 2026-01-31; put text in quotes"),
+    ],
+    ids=range(28),
+)  # fmt: skip
+def test_hostile_yaml_is_refused_quickly_and_runs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(text)
+    started = time.monotonic()
+    with pytest.raises(ParamsError, match=said) as raised:
+        load_params()
+    assert time.monotonic() - started < 6 * SECONDS
+    assert len(str(raised.value)) < 4000
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+
+
+@BOUNDED
+@given(
+    st.text(st.sampled_from("ab:-{}[]&*!|>'\"%@`, \n\t#?0123.eE~<=\\\0\ufeff\u2028é"), max_size=60)
+    | st.binary(max_size=60)
+)
+def test_any_text_is_yaml_or_is_refused(tmp_path_factory: pytest.TempPathFactory, text: str | bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ParamsError):
+        load_params(path)
+
+
+def test_the_projects_params_survive_a_byte_order_mark(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8-sig")
+    assert load_params(tmp_path / "params.yaml") == check_params(yaml.safe_load(text), "params.yaml")
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "__import__('os').system('touch MARKER')", "open('MARKER', 'w')", "a.b", "a.__class__", "a[0]", "a[b]",
+        "f'{a}'",
+        "lambda: a", "(a := 1)", "[a]", "{a}", "(a, b)", "a if b else a", "a and b", "not a", "a < b", "a // b",
+        "a % b",
+        "a @ b", "a << b", "~a", "sqrt(a, b)", "sqrt(x=a)", "sqrt(*a)", "exp(a)", "a(b)", "sqrt(a)(b)", "'a'",
+        "b'a'", "1j",
+        "True", "None", "...", "await a", "a; b", "a = b", "import os", "1", "9**9**9", "", "a b", "a +", "a\nb",
+        "`a", "\0",
+        "__column0", "`a` + __column0", "1e999 * a", f"a * {'9' * 400}", "eval(a)", "((a)", "a + 'x' * 99999999",
+    ],
+)  # fmt: skip
+def test_a_formula_is_arithmetic_or_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, formula: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FormulaError, match=r"dataset\.derived\.z in params\.yaml"):
+        parse("z", formula)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "formula",
+    ["a" * 1_000_000, "(" * 499 + "a" + ")" * 499, "-" * 999 + "a",
+    "sqrt(" * 150 + "a" + ")" * 150, "+".join("a" * 500),
+     "**".join(["9"] * 400), "a" + "*9" * 400, "1e5" * 300, "`" * 999, "`a`" * 300],
+    ids=range(10),
+)  # fmt: skip
+def test_a_formula_beyond_reason_is_refused_quickly(formula: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(FormulaError) as raised:
+        parse("z", formula)
+    assert time.monotonic() - started < SECONDS
+    assert len(str(raised.value)) < 3000
+
+
+words = st.sampled_from(
+    [*"ab+-*/()", "**", "sqrt", "log1p", "1", "9e99", ".5", "`a`", "`b c`", " ", "0", "#", ",", "_", "\n"]
+)
+
+
+@BOUNDED
+@given(st.lists(words, max_size=12).map("".join) | st.text(max_size=20))
+def test_any_formula_is_computed_or_refused(formula: str) -> None:
+    import numpy as np
+
+    from pipeline.features.formulas import columns_of, compute
+
+    try:
+        tree = parse("z", formula)
+    except FormulaError:
+        return
+    columns = dict.fromkeys(columns_of(tree), np.array([0.0, -1.0, np.nan, 1e300]))
+    found = compute(tree, columns)
+    assert found.shape == (4,)
+    assert not np.isinf(found).any()

@@ -1,0 +1,579 @@
+"""The watch over a served model: quiet on rows like those it was trained on, loud on others, and never in the way."""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.datasets.simulated_housing import simulate
+from pipeline.datasets.simulated_light_curves import simulate as simulate_curves
+from pipeline.features import transformer as features
+from pipeline.features.light_curves import flux_features
+from pipeline.features.raw_rows_model import RawRowsModel
+from pipeline.learn.families import BACKGROUND_ROWS, family
+from pipeline.learn.search_params import SearchParams
+from pipeline.onnx.model import to_onnx
+from pipeline.params.schema import DatasetParams, FeaturesParams, MonitorParams, Params, TrainParams
+from pipeline.prepare.stage import prepare
+from pipeline.service.answered import Answered, Columns, Outputs
+from pipeline.service.drift import webhook as webhook_module
+from pipeline.service.drift.comparison import CURVES
+from pipeline.service.drift.monitor import Monitor
+from pipeline.service.drift.webhook import Webhook
+from pipeline.service.models.engine import Engine, engine
+from pipeline.service.models.served import ServedModel
+from pipeline.service.requests.schema import RowSchema
+from pipeline.train.evaluation import Evaluation
+from pipeline.train.fit import fit, learner_of
+from pipeline.train.raw_rows_view import RawRowsView, write_view
+from pipeline.train.reference_profile import (
+    PROFILE_FILE,
+    SAMPLE,
+    bins_of,
+    profile_of_numbers,
+    profile_of_outputs,
+    write_profile,
+)
+from pipeline.train.tables import load_tables
+from support.repositories import REAL_TABLE
+
+ROWS = 6000
+ALPHA = MonitorParams().alpha
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fitted model, and rows that it was not fitted on."""
+
+    model: ServedModel
+    test: pd.DataFrame
+
+    def sample(self, n_rows: int, seed: int) -> pd.DataFrame:
+        return self.test.sample(n_rows, random_state=seed)
+
+    def answers(self, rows: pd.DataFrame) -> Answered:
+        """Return what the model answers to rows, in one request."""
+        columns = columns_of(rows[list(self.model.kinds)])
+        return answered(self.model, columns, self.model.predict(columns, len(rows)))
+
+
+def answered(model: ServedModel, columns: Columns, outputs: Outputs, elapsed_ms: float = 1.0) -> Answered:
+    started, count = answered.count, len(outputs.predictions)  # type: ignore[attr-defined]
+    answered.count += count  # type: ignore[attr-defined]
+    ids = [f"id-{number}" for number in range(started, started + count)]
+    return Answered(time.time(), ids, "production", model, columns, outputs, elapsed_ms)
+
+
+answered.count = 0  # type: ignore[attr-defined]
+
+
+def columns_of(rows: pd.DataFrame) -> Columns:
+    """Return rows as a request is read: None where a value is missing."""
+    return {
+        str(name): [None if missing else value for value, missing in zip(values, values.isna(), strict=True)]
+        for name, values in rows.astype(object).items()
+    }
+
+
+def train(folder: Path, table: pd.DataFrame, target: str, flux: bool = False, **dataset: Any) -> Case:
+    """Fit a small model on most rows of a table, and load it with its reference profile as the service does."""
+    folder.mkdir(parents=True)
+    table.to_parquet(folder / "data.parquet")
+    task = "regression" if pd.api.types.is_float_dtype(table[target]) else "classification"
+    params = Params(
+        dataset=DatasetParams(path=str(folder / "data.parquet"), target=target, task=task, **dataset),
+        features=FeaturesParams(flux=flux),
+        train=TrainParams(cv_folds=2, search=SearchParams(max_rounds=60, space={"xgboost": {}})),
+    )
+    prepare(params.dataset, folder)
+    tables = load_tables(folder, params)
+    used, features = family("xgboost"), list(tables.X_train.columns)
+    learner = learner_of("xgboost", used, params.train, tables, features)
+    sampled, rounds = learner.final(None)
+    scores = learner.cross_validate(sampled, rounds, choose_round=True)
+    fitted = fit(
+        used,
+        learner,
+        (sampled, scores),
+        tables,
+        features,
+        Evaluation.of(params.evaluate, tables, folder),
+        nullcontext(),
+    )
+    logged = folder / "model"
+    logged.mkdir()
+    fitted.model.save_model(logged / "model.ubj")
+    write_view(RawRowsView(tables.transformer, features, tables.task, tables.example), logged / "model.ubj", logged)
+    write_profile(logged, tables.reference | profile_of_outputs(tables.task, fitted.outputs))
+    raw = RawRowsModel(logged)
+    profile = json.loads((logged / PROFILE_FILE).read_text(encoding="utf-8"))
+    schema = RowSchema.of(raw.transformer)
+    model = ServedModel("houses", 1, "0" * 32, "export", "xgboost", raw, Engine(raw), schema, profile)
+    return Case(model, pd.read_parquet(folder / "data/processed/test.parquet"))
+
+
+def priced(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose target is one of three labels, with a column of truth values."""
+    price = table.pop("median_house_value")
+    labels = np.array(["cheap", "fair", "dear"])[np.searchsorted(price.quantile([0.4, 0.8]), price)]
+    return table.assign(large=table["households"] > 300, price=labels)
+
+
+@pytest.fixture(scope="module")
+def regression(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    return train(tmp_path_factory.mktemp("regression") / "folder", simulate(ROWS).table, "median_house_value")
+
+
+@pytest.fixture(scope="module")
+def classification(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    return train(tmp_path_factory.mktemp("classification") / "folder", priced(simulate(ROWS).table), "price")
+
+
+@pytest.fixture(scope="module")
+def california(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    if not REAL_TABLE.exists():
+        pytest.skip(f"{REAL_TABLE} is not there")
+    return train(tmp_path_factory.mktemp("california") / "folder", pd.read_csv(REAL_TABLE), "median_house_value")
+
+
+@pytest.fixture(params=["regression", "classification", "california"])
+def case(request: pytest.FixtureRequest) -> Case:
+    found: Case = request.getfixturevalue(request.param)
+    return found
+
+
+def look(case: Case, rows: pd.DataFrame, **params: Any) -> dict[str, Any]:
+    """Return the report of a window of rows."""
+    monitor = Monitor(MonitorParams(**params), None)
+    monitor.add([case.answers(rows)])
+    monitor.check()
+    return monitor.report()
+
+
+def alarmed(report: dict[str, Any]) -> set[str]:
+    assert report["columns"], report["note"]
+    return {one["column"] for one in report["columns"] if one["alarm"]}
+
+
+@pytest.mark.parametrize("n_rows", [200, 1000])
+def test_rows_like_those_of_training_are_no_drift(case: Case, n_rows: int) -> None:
+    for seed in range(20):
+        report = look(case, case.sample(n_rows, seed))
+        assert not report["detected"], report["alarms"]
+        assert report["window"] == {"rows": n_rows, "size": 1000, "min_rows": 200}
+        assert len(report["columns"]) == len(case.model.kinds)
+
+
+def test_false_alarms_are_as_rare_as_stated_without_the_psi_too(classification: Case) -> None:
+    windows = 60
+    alarms = sum(look(classification, classification.sample(300, seed), psi=0.0)["detected"] for seed in range(windows))
+    assert alarms <= 3 * ALPHA * windows, f"{alarms} of {windows} windows"
+
+
+def _swapped(rows: pd.DataFrame) -> pd.DataFrame:
+    first, second = rows["ocean_proximity"].value_counts().index[:2]
+    return rows.assign(ocean_proximity=rows["ocean_proximity"].replace({first: second, second: "NEAR BAY"}))
+
+
+def _missing(rows: pd.DataFrame, name: str, share: float = 0.3) -> pd.DataFrame:
+    gone = np.random.default_rng(0).random(len(rows)) < share
+    return rows.assign(**{name: rows[name].mask(gone)})
+
+
+CHANGES: dict[str, tuple[str, Callable[[pd.DataFrame], pd.DataFrame]]] = {
+    "shifted": ("median_income", lambda rows: rows.assign(median_income=rows["median_income"] + 1.5)),
+    "scaled": ("population", lambda rows: rows.assign(population=rows["population"] * 3)),
+    "of another unit": ("total_rooms", lambda rows: rows.assign(total_rooms=rows["total_rooms"] / 1000)),
+    "constant": ("households", lambda rows: rows.assign(households=400.0)),
+    "of swapped categories": ("ocean_proximity", _swapped),
+    "of a new category": ("ocean_proximity", lambda rows: rows.assign(ocean_proximity="LAKE")),
+    "of missing numbers": ("housing_median_age", lambda rows: _missing(rows, "housing_median_age")),
+    "of missing categories": ("ocean_proximity", lambda rows: _missing(rows, "ocean_proximity")),
+    "wholly missing": ("population", lambda rows: rows.assign(population=np.nan)),
+    "beyond 32 bits": ("population", lambda rows: rows.assign(population=1e300)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("n_rows", [200, 1000])
+def test_other_rows_are_drift_of_the_column_that_changed(case: Case, change: str, n_rows: int) -> None:
+    column, changed = CHANGES[change]
+    report = look(case, changed(case.sample(n_rows, 1)))
+    assert report["detected"]
+    assert alarmed(report) == {column}
+    assert any(text.startswith(f"{column}: ") for text in report["alarms"])
+
+
+def test_truth_values_and_their_gaps_are_compared(classification: Case) -> None:
+    rows = classification.sample(500, 2)
+    report = look(classification, rows.assign(large=True))
+    (told,) = (one for one in report["columns"] if one["column"] == "large")
+    assert told["alarm"]
+    assert told["kind"] == "boolean"
+    assert told["test"] == "chi2_contingency"
+    report = look(classification, _missing(rows.astype({"large": object}), "large", 0.1))
+    (told,) = (one for one in report["columns"] if one["column"] == "large")
+    assert told["missing_share"] == pytest.approx(0.1, abs=0.05)
+    assert told["missing_psi"] > told["psi"]
+    assert alarmed(report) == {"large"}
+
+
+def test_other_answers_are_drift_of_the_prediction(regression: Case, classification: Case) -> None:
+    rows = regression.sample(400, 3)
+    dear = look(regression, rows[rows["median_income"] > rows["median_income"].median()], psi=0.15, min_rows=50)
+    assert dear["prediction"]["alarm"]
+    assert dear["prediction"]["test"] == "ks_2samp"
+    assert dear["confidence"] is None
+    assert "prediction: not as in training" in "; ".join(dear["alarms"])
+
+    rows = classification.sample(400, 3)
+    same = look(classification, rows)
+    assert not same["prediction"]["alarm"]
+    assert not same["confidence"]["alarm"]
+    one = look(classification, rows[rows["price"] == "cheap"], min_rows=50, max_class_share=None)
+    assert one["prediction"]["alarm"]
+    assert one["prediction"]["test"] == "chi2_contingency"
+    assert one["confidence"]["test"] == "ks_2samp"
+
+
+def rule(report: dict[str, Any], name: str) -> dict[str, Any]:
+    (found,) = (one for one in report["rules"] if one["name"] == name)
+    return {key: found[key] for key in ("value", "limit", "alarm")}
+
+
+def test_rules_judge_answers_and_their_time(classification: Case) -> None:
+    model = replace(classification.model, profile=None)
+    columns = {name: [None] * 100 for name in model.kinds}
+
+    def report_of(labels: list[str], confidence: float, elapsed_ms: float, **params: Any) -> dict[str, Any]:
+        monitor = Monitor(MonitorParams(**params), None)
+        rest = (1 - confidence) / 2
+        for some in (labels[:100], labels[100:]):
+            outputs = Outputs(some, [[confidence, rest, rest] for _ in some])
+            monitor.add([answered(model, columns, outputs, elapsed_ms)])
+        monitor.check()
+        return monitor.report()
+
+    sure = report_of(["cheap", "fair"] * 100, 0.9, 12.0)
+    assert not sure["detected"]
+    assert "train it again" in sure["note"]
+    assert sure["columns"] == []
+    assert sure["prediction"] is None
+    assert sure["recent"]["classes"] == {"cheap": 0.5, "fair": 0.5}
+    assert sure["recent"]["inference_ms"] == {"mean": 12.0, "p50": 12.0, "p99": 12.0}
+    assert [one["name"] for one in sure["rules"]] == [
+        "mean_confidence", "low_confidence_ratio", "mean_inference_ms", "largest_class_share",
+    ]  # fmt: skip
+
+    unsure = report_of(["cheap"] * 170 + ["fair"] * 30, 0.5, 6000.0)
+    assert rule(unsure, "mean_confidence") == {"value": pytest.approx(50), "limit": 60, "alarm": True}
+    assert rule(unsure, "low_confidence_ratio") == {"value": 1.0, "limit": 0.3, "alarm": True}
+    assert rule(unsure, "mean_inference_ms") == {"value": 6000.0, "limit": 5000, "alarm": True}
+    assert rule(unsure, "largest_class_share") == {"value": 0.85, "limit": 0.8, "alarm": True}
+    assert "mean confidence is 50, below 60" in unsure["alarms"]
+    assert len(unsure["alarms"]) == 4
+
+    off = dict.fromkeys(["min_confidence", "max_low_confidence", "max_inference_ms", "max_class_share", "psi"])
+    silent = report_of(["cheap"] * 200, 0.5, 6000.0, **off)
+    assert not silent["detected"]
+    assert silent["rules"] == []
+    assert silent["psi_limit"] is None
+
+
+def test_the_newest_rows_are_judged_and_alarms_begin_and_end_once(
+    regression: Case, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "pipeline.service.drift.monitor")
+    monitor = Monitor(MonitorParams(window=300, min_rows=100), None)
+    monitor.check()
+    assert monitor.report()["model_version"] is None
+    assert not monitor.detected
+
+    def add(rows: pd.DataFrame) -> dict[str, Any]:
+        answers = regression.answers(rows)
+        singles = [
+            replace(
+                answers,
+                ids=[name],
+                columns={column: [values[place]] for column, values in answers.columns.items()},
+                outputs=Outputs([answers.outputs.predictions[place]]),
+            )
+            for place, name in enumerate(answers.ids)
+        ]
+        monitor.add(singles)
+        monitor.check()
+        return monitor.report()
+
+    test = regression.test
+    few = add(test[:90])
+    assert few["window"]["rows"] == 90
+    assert few["rules"] == few["columns"] == []
+    monitor.check()
+    assert monitor.report() is few, "nothing was new"
+    assert not add(test[90:300])["detected"]
+    assert add(test[300:600].assign(population=0.0))["window"]["rows"] == 300
+    assert monitor.detected
+    assert alarmed(monitor.report()) == {"population"}
+    assert alarmed(add(test[600:800])) == {"population"}, "100 of 300 rows are still of that kind"
+    assert alarmed(add(test[800:890])) == set()
+    assert monitor.detected, "for fewer than 100 rows without it"
+    assert not add(test[890:990])["detected"]
+    told = [record.message for record in caplog.records if "population: " in record.message]
+    assert [text.split(": ")[0] for text in told] == [
+        "alarm of houses version 1",
+        "no alarm any more of houses version 1",
+    ]
+
+
+def test_a_batch_beyond_the_window_counts_by_its_last_rows(regression: Case) -> None:
+    old, new = regression.test[:500].assign(population=0.0), regression.test[500:1000]
+    report = look(regression, pd.concat([old, new]), window=400)
+    assert report["window"]["rows"] == 400
+    assert not report["detected"]
+
+
+def test_a_new_model_begins_with_an_empty_window(regression: Case, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "pipeline.service.drift.monitor")
+    monitor = Monitor(MonitorParams(), None)
+    monitor.add([regression.answers(regression.test[:300].assign(population=0.0))])
+    monitor.check()
+    assert monitor.detected
+    newer = replace(regression, model=replace(regression.model, version=2))
+    monitor.check(newer.model)  # before it has answered anything
+    assert not monitor.detected
+    assert monitor.report()["model_version"] == 2
+    assert monitor.report()["window"]["rows"] == 0
+    monitor.add([newer.answers(regression.test[:50])])
+    monitor.check(newer.model)
+    assert monitor.report()["window"]["rows"] == 50
+    assert "version 2 is watched anew; until now there was an alarm: population" in caplog.records[-1].message
+
+
+@pytest.mark.parametrize("seed", [3, 5])
+def test_the_last_digits_of_the_graph_are_no_drift(tmp_path: Path, seed: int) -> None:
+    """Where rows have few different confidences, one digit more would move all rows of one into the next bin."""
+    rng = np.random.default_rng(seed)
+    table = pd.DataFrame({"plan": rng.choice(["a", "b", "c"], 6000, p=[0.5, 0.3, 0.2])})
+    likely = {"a": rng.uniform(0.6, 0.95), "b": rng.uniform(0.6, 0.95), "c": rng.uniform(0.05, 0.4)}
+    table["stays"] = np.where(rng.random(6000) < table["plan"].map(likely), "yes", "no")
+    case = train(tmp_path / "folder", table, "stays", drop_duplicates=False)
+    raw = case.model.raw
+    graph = to_onnx(raw.transformer, raw.feature_names, raw.model, raw.labels).SerializeToString()
+    made = engine(raw, graph, case.test.drop(columns="stays").head(5))
+    by_graph = Case(replace(case.model, engine=made), case.test)
+    rows = by_graph.sample(1000, 1)
+    monitor = Monitor(MonitorParams(max_class_share=None), None)
+    for start in range(0, 1000, 20):
+        monitor.add([by_graph.answers(rows[start : start + 20])])
+    monitor.check()
+    assert monitor.report()["confidence"]["psi"] < 0.01
+    assert alarmed(monitor.report()) == set()
+
+
+def test_light_curves_are_compared_by_their_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = simulate_curves(400, 64).table
+    case = train(tmp_path / "folder", table, "LABEL", flux=True)
+    assert set(case.model.profile or {}) == {"columns", "flux", "background", "prediction", "confidence"}
+    assert len((case.model.profile or {})["flux"]) == 40
+    rows = pd.concat([case.test] * 3)[:210]
+    params = {"max_class_share": None, "min_rows": 50}
+    assert alarmed(look(case, rows[:80], **params)) == set()
+    flux = [name for name in rows if name.startswith("FLUX")]
+    noisy = rows.assign(**{name: np.random.default_rng(0).normal(0, 1e6, len(rows)) for name in flux})
+    computed: list[int] = []
+
+    def counting(curves: np.ndarray) -> np.ndarray:
+        computed.append(len(curves))
+        return flux_features(curves)
+
+    monkeypatch.setattr(features, "flux_features", counting)
+    monitor = Monitor(MonitorParams(**params), None)
+    monitor.add([case.answers(noisy)])
+    computed.clear()
+    monitor.check()
+    found = alarmed(monitor.report())
+    assert "flux_log_scatter" in found
+    assert {one["kind"] for one in monitor.report()["columns"]} == {"light_curve"}
+    more = case.answers(noisy[:1])
+    monitor.add([more])
+    monitor.check()
+    assert alarmed(monitor.report()) == found
+    assert computed == [CURVES, 1, 1]  # at the first look; the new one, to be answered; that one, at the second look
+
+
+def test_a_profile_says_what_the_training_rows_are(classification: Case, tmp_path: Path) -> None:
+    profile = classification.model.profile or {}
+    assert list(profile["columns"]) == list(classification.model.kinds)
+    bedrooms, place = profile["columns"]["total_bedrooms"], profile["columns"]["ocean_proximity"]
+    assert bedrooms["n"] == place["n"] == ROWS * 0.8
+    assert 0 < bedrooms["missing_share"] < 0.03
+    assert len(bedrooms["sample"]) == SAMPLE
+    assert bedrooms["sample"] == sorted(bedrooms["sample"])
+    assert sum(bedrooms["shares"]) == pytest.approx(1)
+    assert max(bedrooms["shares"]) < 0.12
+    assert list(place["shares"].values()) == sorted(place["shares"].values(), reverse=True)
+    assert sum(place["shares"].values()) == pytest.approx(1)
+    assert set(profile["columns"]["large"]["shares"]) == {"true", "false"}
+    assert set(profile["prediction"]["shares"]) == {"cheap", "fair", "dear"}
+    assert 33 < profile["confidence"]["sample"][0] < profile["confidence"]["sample"][-1] <= 100
+    background = pd.DataFrame(profile["background"])
+    assert background.shape == (BACKGROUND_ROWS, len(classification.model.kinds))
+    assert len(classification.model.predict(columns_of(background), BACKGROUND_ROWS).predictions) == BACKGROUND_ROWS
+
+    again = train(tmp_path / "again", priced(simulate(ROWS).table), "price")
+    assert json.dumps(again.model.profile) == json.dumps(profile)
+    assert (tmp_path / "again" / "model" / PROFILE_FILE).stat().st_size < 60_000
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.full(100, 7.0),
+        np.r_[np.zeros(950), np.arange(50.0)],
+        np.arange(3.0),
+        np.full(5, np.nan),
+        np.random.default_rng(0).normal(size=2000),
+    ],
+)
+def test_a_profile_of_any_numbers_has_bins_that_hold_them(values: np.ndarray) -> None:
+    profile = profile_of_numbers(values)
+    present = values[~np.isnan(values)]
+    assert sum(profile["shares"]) == pytest.approx(1 if len(present) else 0)
+    assert len(profile["shares"]) == len(profile["edges"]) + 1
+    assert profile["edges"] == sorted(set(profile["edges"]))
+    assert json.loads(json.dumps(profile, allow_nan=False)) == profile
+    if len(present) and (present == present[0]).all():  # what is below and above it is told apart
+        bins = bins_of(np.array([6.9, 7.0, 7.1]), np.array(profile["edges"]))
+        assert bins.tolist() == [0, 1, 2]
+
+
+class Hook(BaseHTTPRequestHandler):
+    """Takes JSON, after it has refused as often as its server is told to."""
+
+    refusals: ClassVar[int]
+    refusal: ClassVar[int]
+    taken: ClassVar[list[dict[str, Any]]]
+    tries: ClassVar[int]
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        type(self).tries += 1
+        refuses = self.tries <= self.refusals
+        if not refuses:
+            assert self.headers["Content-Type"] == "application/json"
+            self.taken.append(body)
+        self.send_response(self.refusal if refuses else 204)
+        self.send_header("Location", "/elsewhere?SECRET")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def hook(refusals: int = 0, refusal: int = 500) -> Iterator[tuple[str, type[Hook]]]:
+    handler = type("OneHook", (Hook,), {"refusals": refusals, "refusal": refusal, "taken": [], "tries": 0})
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/services/SECRET", handler
+        server.shutdown()
+        thread.join()
+
+
+def until(condition: Callable[[], object], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def _quick_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhook_module, "WAIT", 0.05)
+
+
+def test_a_webhook_is_told_when_alarms_begin_and_end(regression: Case) -> None:
+    with hook() as (url, handler):
+        monitor = Monitor(MonitorParams(window=200, min_rows=100), Webhook(url))
+        monitor.add([regression.answers(regression.test[:200].assign(population=0.0))])
+        monitor.check()
+        until(lambda: handler.taken)
+        monitor.check()
+        monitor.add([regression.answers(regression.test[:200])])
+        monitor.check()
+        until(lambda: len(handler.taken) == 2)
+        began, ended = handler.taken
+    assert began["model_name"] == "houses"
+    assert began["model_version"] == 1
+    assert began["detected"]
+    assert began["alarms"] == began["began"]
+    assert any(text.startswith("population: ") for text in began["began"])
+    assert began["text"].startswith("houses version 1: ")
+    assert began["ended"] == []
+    assert not ended["detected"]
+    assert ended["ended"] == began["began"]
+    assert ended["began"] == []
+    assert set(ended) == {"text", "model_name", "model_version", "detected", "began", "ended", "alarms", "time"}
+
+
+@pytest.mark.usefixtures("_quick_tries")
+def test_a_webhook_is_tried_three_times_and_its_secret_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "pipeline.service.drift.webhook")
+    with hook(refusals=2) as (url, handler):
+        Webhook(url).send({"text": "é"})
+        until(lambda: caplog.records)
+        assert handler.taken == [{"text": "é"}]
+        assert handler.tries == 3
+        assert caplog.records[-1].message == "webhook: 127.0.0.1 answered 204"
+    with hook(refusals=9) as (url, handler):
+        Webhook(url).send({})
+        until(lambda: len(caplog.records) == 2)
+        assert handler.tries == 3
+        assert handler.taken == []
+    Webhook(url).send({})  # nobody listens there any more
+    until(lambda: len(caplog.records) == 3)
+    with hook(refusals=9, refusal=302) as (url, handler):
+        Webhook(url).send({})
+        until(lambda: len(caplog.records) == 4)
+        assert handler.tries == 3
+    Webhook("http://user:SECRET@host:SECRET/").send({})
+    until(lambda: len(caplog.records) == 5)
+    assert [record.levelname for record in caplog.records] == ["INFO", *["WARNING"] * 4]
+    assert "127.0.0.1 was not reached in 3 tries: it answered 500" in caplog.records[1].message
+    assert "Connection refused" in caplog.records[2].message
+    assert "127.0.0.1 was not reached in 3 tries: it answered 302" in caplog.records[3].message
+    assert "SECRET" not in caplog.text
+
+
+def test_requests_are_added_while_the_window_is_judged(regression: Case) -> None:
+    monitor, answers = Monitor(MonitorParams(), None), regression.answers(regression.test[:20])
+    stopped = threading.Event()
+    longest = [0.0]
+
+    def add() -> None:
+        while not stopped.is_set():
+            started = time.perf_counter()
+            monitor.add([answers])
+            longest[0] = max(longest[0], time.perf_counter() - started)
+            time.sleep(0.0005)
+
+    thread = threading.Thread(target=add)
+    thread.start()
+    for _ in range(10):
+        time.sleep(0.05)
+        monitor.check()
+    stopped.set()
+    thread.join()
+    assert monitor.report()["window"]["rows"] == 1000
+    assert longest[0] < 0.25, "it waited for a whole look"

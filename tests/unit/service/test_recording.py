@@ -1,0 +1,540 @@
+"""Predictions are recorded once each, whatever is killed, full or away, and are readable at any moment."""
+
+import logging
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.errors import PipelineError
+from pipeline.features.transformer import FeatureTransformer
+from pipeline.service.answered import Answered, Columns, Outputs
+from pipeline.service.models.served import ServedModel
+from pipeline.service.recording import parquet_log, recorder
+from pipeline.service.recording.parquet_log import ParquetLog, merge_left
+from pipeline.service.recording.parts import Part, parts_in, without_covered
+from pipeline.service.recording.record_table import table_of
+from pipeline.service.recording.recorded import recorded
+from pipeline.service.recording.recorder import Recorder
+from support.repositories import ROOT
+
+NAME = "small-model"
+STRANGE = ["size <m2>", "a.b/c", "", "prediction", "Größe ✓", "label"]
+
+
+def served(rows: dict[str, Any], labels: list[Any] | None = None, version: int = 1) -> ServedModel:
+    """Return a model of these columns, of which only those and the labels count here."""
+    transformer = FeatureTransformer.fit(pd.DataFrame(rows), {})
+    raw = SimpleNamespace(transformer=transformer, labels=labels)
+    known = {"name": NAME, "version": version, "run_id": f"run{version}", "source": "registry", "family": "xgboost"}
+    return ServedModel(**cast(Any, {"raw": raw, "engine": None, "schema": None} | known))
+
+
+def answer(model: ServedModel, ids: Sequence[str], columns: Columns | None = None, **further: Any) -> Answered:
+    outputs = Outputs([float(len(one)) for one in ids])
+    columns = columns or {name: ["b" if kind == "text" else 1.5] * len(ids) for name, kind in model.kinds.items()}
+    known = {"time": time.time(), "arm": "production", "outputs": outputs, "elapsed_ms": 0.25}
+    return Answered(**cast(Any, {"ids": list(ids), "model": model, "columns": columns} | known | further))
+
+
+@pytest.fixture
+def model() -> ServedModel:
+    return served({"x": [1.0, 2.0]})
+
+
+@pytest.fixture
+def begun(tmp_path: Path) -> Iterator[Callable[..., Recorder]]:
+    """Start recorders that write into the test's folder, and stop them."""
+    all_begun = []
+
+    def begin(max_rows: int = 10_000, *observers: recorder.Observer) -> Recorder:
+        all_begun.append(Recorder(tmp_path, max_rows, observers))
+        all_begun[-1].start()
+        return all_begun[-1]
+
+    yield begin
+    for one in all_begun:
+        one.stop(10)
+
+
+def ids_in(folder: Path) -> list[str]:
+    return cast(list[str], recorded(folder, NAME).column("prediction_id").to_pylist())
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_regression_comes_back_as_it_was_given(tmp_path: Path, begun: Callable[..., Recorder]) -> None:
+    table = {name: [1.0, 2.0] for name in STRANGE} | {"garden": [True, False], "code": ["501", "7"]}
+    model = served(table)
+    given: Columns = {name: [float(place), None] for place, name in enumerate(STRANGE)}
+    given |= {"garden": [None, True], "code": ["501", "NEAR [BAY]"]}
+    one = {name: [None] for name in given}
+    recording = begun()
+    moment = 1_700_000_000.123456
+    two = Outputs([1.25, -3.5])
+    recording.put(answer(model, ["a", "b"], given, time=moment, outputs=two, elapsed_ms=0.75, arm="challenger"))
+    recording.put(answer(model, ["c"], one, time=moment + 1))
+    recording.stop(10)
+
+    read = recorded(tmp_path, NAME)
+    own = ["prediction_id", "time", "model_name", "model_version", "arm", "elapsed_ms"]
+    assert read.column_names == [*own, *(f"input.{name}" for name in given), "prediction"]
+    (part,) = parts_in(tmp_path / NAME)
+    metadata = pq.read_schema(part.path).metadata
+    assert metadata == {b"model_name": NAME.encode(), b"model_version": b"1", b"run_id": b"run1"}
+    assert read.schema.field("time").type == pa.timestamp("us", tz="UTC")
+    assert {read.schema.field(f"input.{name}").type for name in STRANGE} == {pa.float64()}
+    first, second, third = read.to_pylist()
+    when = datetime.fromtimestamp(moment, UTC)
+    assert list(first.values())[:6] == ["a", when, NAME, 1, "challenger", 0.75]
+    assert [first[f"input.{name}"] for name in given] == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, None, "501"]
+    assert [second[f"input.{name}"] for name in given] == [None] * 6 + [True, "NEAR [BAY]"]
+    assert all(third[f"input.{name}"] is None for name in given)
+    assert (first["prediction"], second["prediction"], third["arm"]) == (1.25, -3.5, "production")
+
+    notebook = pd.read_parquet(tmp_path / NAME)
+    assert notebook["input.a.b/c"].isna().tolist() == [False, True, True]
+    assert pd.read_parquet(tmp_path / NAME, columns=["input.a.b/c", "prediction"]).shape == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind"), [(["no", "<b>"], pa.string()), ([2, 10, 30], pa.int64()), ([False, True], pa.bool_())]
+)
+def test_classification_has_labels_in_their_type_and_every_probability(
+    labels: list[Any], kind: pa.DataType, tmp_path: Path, begun: Callable[..., Recorder]
+) -> None:
+    model = served({"x": [1.0, 2.0]}, labels)
+    recording = begun()
+    rest = [0.0] * (len(labels) - 2)
+    outputs = Outputs([labels[1], labels[0]], [[0.25, 0.75, *rest], [0.625, 0.375, *rest]])
+    recording.put(answer(model, ["a", "b"], {"x": [0.0, None]}, outputs=outputs))
+    recording.stop(10)
+    read = recorded(tmp_path, NAME)
+    texts = [str(label) for label in labels]
+    expected = ["input.x", "prediction", "label", "confidence", *(f"probability.{text}" for text in texts)]
+    assert read.column_names[6:] == expected
+    assert read.schema.field("prediction").type == kind
+    first, second = (list(row.values())[6:] for row in read.to_pylist())
+    assert first == [0.0, labels[1], texts[1], 75.0, 0.25, 0.75, *rest]
+    assert second == [None, labels[0], texts[0], 62.5, 0.625, 0.375, *rest]
+
+
+def test_a_record_that_fits_no_table_takes_no_other_with_it(model: ServedModel) -> None:
+    records = [answer(model, [str(place)]) for place in range(3000)]
+    records[1234] = answer(model, ["wrong"], {"x": ["text"]})
+    table, problem = table_of(model, records)
+    assert table.column("prediction_id").to_pylist() == [str(place) for place in range(3000) if place != 1234]
+    assert problem is not None
+    assert "text" in problem
+
+
+def test_what_the_queue_cannot_hold_is_dropped_and_counted(tmp_path: Path, model: ServedModel) -> None:
+    recording = Recorder(tmp_path, 10)
+    assert [recording.put(answer(model, [f"{place}a", f"{place}b", f"{place}c"])) for place in range(5)] == [
+        True, True, True, False, False,
+    ]  # fmt: skip
+    assert recording.put(answer(model, ["x"]))
+    assert recording.state() == {"queued_rows": 10, "written_rows": 0, "dropped_rows": 6, "last_error": None}
+    recording.start()
+    recording.stop(10)
+    assert recording.state() == {"queued_rows": 0, "written_rows": 10, "dropped_rows": 6, "last_error": None}
+    assert len(ids_in(tmp_path)) == 10
+    assert not recording.put(answer(model, ["late"]))
+    assert recording.state()["dropped_rows"] == 7
+
+
+def test_nothing_is_lost_on_stop_and_observers_see_all(
+    tmp_path: Path, model: ServedModel, begun: Callable[..., Recorder], caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[str] = []
+
+    def broken(answered: list[Answered]) -> None:
+        raise ZeroDivisionError
+
+    def observe(answered: list[Answered]) -> None:
+        seen.extend(one for record in answered for one in record.ids)
+
+    recording = begun(100_000, broken, observe)
+
+    def put(thread: int) -> None:
+        for place in range(500):
+            assert recording.put(answer(model, [f"{thread}.{place}.{row}" for row in range(1 + place % 7)]))
+            time.sleep(0.002)
+
+    threads = [threading.Thread(target=put, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    recording.stop(10)
+    expected = {
+        f"{thread}.{place}.{row}" for thread in range(3) for place in range(500) for row in range(1 + place % 7)
+    }
+    written = ids_in(tmp_path)
+    assert len(written) == len(expected) == recording.state()["written_rows"]
+    assert set(written) == expected == set(seen)
+    assert len(seen) == len(expected)
+    assert len(list((tmp_path / NAME).glob("*.parquet"))) > 1
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]
+
+
+def test_two_versions_with_different_columns_are_read_as_one_table(
+    tmp_path: Path, begun: Callable[..., Recorder]
+) -> None:
+    old = served({"x": [1.0, 2.0], "code": [1.0, 2.0], "flag": [True, False]}, [1, 2], version=1)
+    new = served({"x": [1.0, 2.0], "code": ["1", "B"], "flag": [0.5, 2.0], "y": [True, False]}, ["1", "B"], version=12)
+    recording = begun()
+    old_columns: Columns = {"x": [0.5], "code": [7.0], "flag": [True]}
+    new_columns: Columns = {"x": [1.5], "code": ["7a"], "flag": [None], "y": [False]}
+    for moment, (model, columns, label) in enumerate([(old, old_columns, 2), (new, new_columns, "B")] * 2):
+        outputs = Outputs([label], [[0.25, 0.75]])
+        recording.put(answer(model, [str(moment)], columns, outputs=outputs, time=float(moment)))
+    recording.stop(10)
+    assert len({part.version for part in parts_in(tmp_path / NAME)}) == 2
+    read = recorded(tmp_path, NAME)
+    columns = read.to_pydict()
+    assert columns["prediction_id"] == ["0", "1", "2", "3"]
+    assert columns["model_version"] == [1, 12, 1, 12]
+    assert columns["input.code"] == ["7", "7a"] * 2
+    assert columns["input.flag"] == [1.0, None] * 2
+    assert columns["input.y"] == [None, False] * 2
+    assert columns["prediction"] == ["2", "B"] * 2
+    assert columns["probability.2"] == [0.75, None] * 2
+    assert columns["probability.B"] == [None, 0.75] * 2
+
+
+def test_one_version_number_of_two_stores_is_no_trouble(tmp_path: Path, begun: Callable[..., Recorder]) -> None:
+    recording = begun()
+    recording.put(answer(served({"x": [1.0, 2.0]}), ["a"], time=0.0))
+    recording.put(answer(served({"y": [1.0, 2.0]}), ["b"], time=1.0))
+    recording.stop(10)
+    assert recorded(tmp_path, NAME).select(["prediction_id", "input.x", "input.y"]).to_pylist() == [
+        {"prediction_id": "a", "input.x": 1.5, "input.y": None},
+        {"prediction_id": "b", "input.x": None, "input.y": 1.5},
+    ]
+
+
+def append(log: ParquetLog, model: ServedModel, ids: list[str]) -> None:
+    log.append(NAME, model.version, table_of(model, [answer(model, ids)])[0])
+
+
+def test_merging_keeps_every_row_and_ends_at_a_size(
+    tmp_path: Path, model: ServedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet_log, "TOGETHER", 4)
+    monkeypatch.setattr(parquet_log, "GRACE", 0)
+    monkeypatch.setattr(parquet_log, "MAX_ROWS", 100)
+    monkeypatch.setattr(parquet_log, "GROUP_ROWS", 30)
+    log = ParquetLog(tmp_path)
+    other = served({"y": ["a", "b"]}, version=2)
+    given = [[f"{part}.{row}" for row in range(part % 9)] for part in range(101)] + [["large"] * 250, ["last"]]
+    for ids in given:
+        append(log, model, ids)
+        append(log, other, ids[:1])
+        log.merge(threading.Event())
+    parts = parts_in(tmp_path / NAME)
+    rows = [pq.read_metadata(part.path).num_rows for part in parts if part.version == 1]
+    assert [count for count in rows if count > 100] == [250]
+    assert len(rows) < 15
+    assert parts == without_covered(parts)
+    read = recorded(tmp_path, NAME)
+    first = read.filter(pa.compute.equal(read["model_version"], 1)).column("prediction_id").to_pylist()
+    assert first == [one for ids in given for one in ids]
+    assert read.num_rows == len(first) + sum(bool(ids) for ids in given)
+
+
+@pytest.mark.parametrize("sizes", [[1, 1, 1, 1, 95, 95, 1, 30, 30, 60, 1], [1] * 40])
+def test_a_merged_file_covers_nothing_that_it_does_not_hold(
+    tmp_path: Path, model: ServedModel, monkeypatch: pytest.MonkeyPatch, sizes: list[int]
+) -> None:
+    """By sizes a part may stay alone, and by a full disk several: what is merged across them would hide their rows."""
+    monkeypatch.setattr(parquet_log, "TOGETHER", 4)
+    monkeypatch.setattr(parquet_log, "GRACE", 0)
+    monkeypatch.setattr(parquet_log, "MAX_ROWS", 100)
+    merged, calls = parquet_log._merged, count()
+    failing = [1, 4] if max(sizes) == 1 else []
+    monkeypatch.setattr(parquet_log, "_merged", lambda *given: None if next(calls) in failing else merged(*given))
+    log = ParquetLog(tmp_path)
+    given = [[f"{part}.{row}" for row in range(size)] for part, size in enumerate(sizes)]
+    for ids in given:
+        append(log, model, ids)
+        log.merge(threading.Event())
+    expected = sorted(one for ids in given for one in ids)
+    assert sorted(ids_in(tmp_path)) == expected
+    monkeypatch.setattr(Part, "is_left", True)
+    merge_left(tmp_path, threading.Event())
+    assert sorted(ids_in(tmp_path)) == expected
+
+
+def test_a_kill_between_merging_and_cleaning_doubles_nothing(
+    tmp_path: Path, model: ServedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet_log, "TOGETHER", 4)
+    monkeypatch.setattr(parquet_log, "GRACE", 0)
+    log = ParquetLog(tmp_path)
+    folder = tmp_path / NAME
+    given = [str(row) for row in range(9)]
+    for one in given:
+        append(log, model, [one])
+    small = {part.path: part.path.read_bytes() for part in parts_in(folder)}
+    log.merge(threading.Event())
+    left = [part.path for part in parts_in(folder)]
+    for path in list(small)[1:7]:  # a part of each merged file was removed before the kill
+        path.write_bytes(small[path])
+    log = ParquetLog(tmp_path)
+    append(log, model, ["of another session"])
+    now = parts_in(folder)
+    assert len(now) == len(left) + 6 + 1
+    assert sorted(ids_in(tmp_path)) == sorted([*given, "of another session"])
+
+    merge_left(tmp_path, threading.Event())  # its process lives
+    assert parts_in(folder) == now
+    gone = dead_process()
+    for part in now:
+        part.path.rename(part.path.with_name(part.path.name.replace(f"~{os.getpid()}~", f"~{gone}~")))
+    unfinished = folder / f".x.{now[0].session.rpartition('~')[0].replace(f'~{os.getpid()}~', f'~{gone}~')}.tmp"
+    unfinished.write_bytes(b"PAR1")
+    merge_left(tmp_path, threading.Event())
+    assert len(parts_in(folder)) == 2
+    assert not unfinished.exists()
+    assert sorted(ids_in(tmp_path)) == sorted([*given, "of another session"])
+
+
+def dead_process() -> int:
+    with subprocess.Popen(["true"]) as process:
+        return process.pid
+
+
+def test_reading_while_parts_are_written_and_merged_misses_and_doubles_nothing(
+    tmp_path: Path, model: ServedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet_log, "TOGETHER", 2)
+    monkeypatch.setattr(parquet_log, "GRACE", 0.1)
+    folder = tmp_path / NAME
+    append(ParquetLog(tmp_path), served({"x": [1.0, 2.0]}, version=0), ["other"])
+    (other,) = parts_in(folder)
+    for number in range(1, 200):  # they are read first, and meanwhile what was listed is merged and removed
+        shutil.copy(other.path, replace(other, first=number, last=number).path)
+    log = ParquetLog(tmp_path)
+    append(log, model, ["0"])
+    done = 0
+    stopping = threading.Event()
+
+    def write() -> None:
+        nonlocal done
+        while not stopping.is_set():
+            append(log, model, [str(done + 1)])
+            done += 1
+
+    def merge() -> None:
+        while not stopping.is_set():
+            log.merge(stopping)
+
+    threads = [threading.Thread(target=write), threading.Thread(target=merge)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(6):
+            before = done
+            read = ids_in(tmp_path)
+            assert read[:200] == ["other"] * 200
+            numbers = sorted(map(int, read[200:]))
+            assert numbers[: before + 1] == list(range(before + 1))  # of later ones some may be missing
+            assert len(numbers) == len(set(numbers))
+    finally:
+        stopping.set()
+        for thread in threads:
+            thread.join()
+    assert any(part.first < part.last for part in parts_in(folder))
+
+
+def test_merged_files_stay_for_whoever_has_just_listed_them(
+    tmp_path: Path, model: ServedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet_log, "TOGETHER", 3)
+    log = ParquetLog(tmp_path)
+    for number in range(3):
+        append(log, model, [str(number)])
+    small = parts_in(tmp_path / NAME)
+    merging = threading.Thread(target=log.merge, args=(threading.Event(),))
+    merging.start()
+    wait_until(lambda: len(parts_in(tmp_path / NAME)) == 4)
+    assert without_covered(parts_in(tmp_path / NAME)) == [small[0].to(small[2])]
+    merging.join()
+    assert parts_in(tmp_path / NAME) == [small[0].to(small[2])]
+
+
+@pytest.mark.parametrize("trouble", ["a file in its place", "no more space", "it vanishes"])
+def test_a_folder_that_is_away_for_a_while_costs_only_what_does_not_fit(
+    trouble: str,
+    tmp_path: Path,
+    model: ServedModel,
+    begun: Callable[..., Recorder],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(recorder, "PERIOD", 0.02)
+    monkeypatch.setattr(recorder, "RETRY", 0.1)
+    seen: list[str] = []
+    recording = begun(100, lambda answered: seen.extend(one for record in answered for one in record.ids))
+    recording.put(answer(model, ["first"]))
+    wait_until(lambda: recording.state()["written_rows"] == 1)
+    folder = tmp_path / NAME
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    kept = tmp_path / "kept"
+    folder.rename(kept)
+    if trouble == "a file in its place":
+        folder.write_text("in the way")
+    elif trouble == "no more space":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))
+    try:
+        given = [str(row) for row in range(70)]
+        for one in given:
+            assert recording.put(answer(model, [one]))
+        wait_until(lambda: len(seen) == 71)
+        if trouble != "it vanishes":
+            wait_until(lambda: recording.state()["last_error"] is not None)
+            recording.put(answer(model, [f"more {row}" for row in range(50)]))
+            wait_until(lambda: len(seen) == 121)
+            given += [f"more {row}" for row in range(30)]
+            wait_until(lambda: recording.state()["dropped_rows"] == 20)
+            assert recording.state()["queued_rows"] == 100
+            assert not list(folder.parent.rglob("*.tmp"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    if trouble == "a file in its place":
+        folder.unlink()
+    wait_until(lambda: recording.state()["queued_rows"] == 0)
+    recording.put(answer(model, ["last"]))
+    recording.stop(10)
+    assert recording.state()["last_error"] is None
+    assert recording.state()["written_rows"] == len(given) + 2
+    assert ids_in(tmp_path) == [*given, "last"]
+    said = [record.levelno for record in caplog.records]
+    assert said == ([] if trouble == "it vanishes" else [logging.WARNING] * 2)
+
+
+def test_stop_ends_in_time_and_says_what_is_lost(
+    tmp_path: Path, model: ServedModel, begun: Callable[..., Recorder], caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / NAME).write_text("in the way")
+    recording = begun()
+    recording.put(answer(model, ["a", "b"]))
+    before = time.monotonic()
+    recording.stop(1.2)
+    assert time.monotonic() - before < 10
+    assert recording.state()["queued_rows"] == 2
+    assert "2 predictions are lost" in caplog.text
+
+
+def test_what_cannot_be_read_is_told(tmp_path: Path, model: ServedModel) -> None:
+    with pytest.raises(PipelineError, match="holds no recorded predictions"):
+        recorded(tmp_path, NAME)
+    append(ParquetLog(tmp_path), model, ["a"])
+    (part,) = parts_in(tmp_path / NAME)
+    (tmp_path / NAME / "notes.parquet").write_text("of somebody else")
+    assert ids_in(tmp_path) == ["a"]
+    part.path.write_bytes(part.path.read_bytes()[:-20])
+    with pytest.raises(PipelineError, match=part.path.name):
+        recorded(tmp_path, NAME)
+
+
+# Imports once, then becomes a recording process for each line of its input.
+FORKING = f"""
+import os, signal, sys, time
+sys.path[:0] = [{str(ROOT / "src")!r}, {str(ROOT / "tests")!r}]
+from pathlib import Path
+import test_service_recording as test
+from pipeline.service.recording import parquet_log, recorder
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+for line in sys.stdin:
+    if os.fork() == 0:
+        break
+else:
+    sys.exit()
+name, period, together = line.split()
+recorder.PERIOD, parquet_log.TOGETHER = float(period), int(together)
+said = os.open(name, os.O_CREAT | os.O_WRONLY)
+model = test.served({{"x": [1.0, 2.0]}})
+recording = test.Recorder(Path("recorded"), 10_000)
+recording.start()
+os.write(said, b"%d\\n" % os.getpid())
+number = 0
+while True:
+    at = time.time()
+    assert recording.put(test.answer(model, [f"{{name}} {{number}}"], time=at))
+    os.write(said, b"%d %f\\n" % (number, at))
+    number += 1
+    time.sleep(0.002)
+"""
+
+
+@pytest.fixture
+def forking(tmp_path: Path) -> Iterator[Callable[..., int]]:
+    """Start recording processes, which write what they put into files of their names."""
+    command = [sys.executable, "-c", FORKING]
+    with subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, text=True) as process:
+        assert process.stdin
+
+        def fork(name: str, period: float, together: int) -> int:
+            print(name, period, together, file=process.stdin, flush=True)
+            said = tmp_path / name
+            wait_until(lambda: said.exists() and said.read_bytes().count(b"\n") > 1)
+            return int(said.read_text().split()[0])
+
+        yield fork
+        process.stdin.close()
+
+
+def test_a_kill_loses_at_most_the_last_second(tmp_path: Path, forking: Callable[..., int]) -> None:
+    rng = random.Random()
+    folder = tmp_path / "recorded"
+    due: set[str] = set()
+    put: set[str] = set()
+    for turn in range(4):
+        # Two at once in one folder: one as the service runs, one that writes and merges most of the time.
+        names = [f"{turn}slow", f"{turn}quick"]
+        pids = [forking(names[0], recorder.PERIOD, 2), forking(names[1], 0.001, 2)]
+        time.sleep(0.6)
+        for name, pid in zip(names, pids, strict=True):
+            time.sleep(rng.uniform(0, 1))
+            killed = time.time()
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda gone=pid: not Path(f"/proc/{gone}").exists())
+            said = [line.split() for line in (tmp_path / name).read_text().splitlines()[1:]]
+            due |= {f"{name} {number}" for number, at in said if float(at) < killed - 1}
+            put |= {f"{name} {number}" for number in range(len(said) + 1)}  # the last may be put, and not said
+        for path in (folder / NAME).glob("*.parquet"):
+            pq.read_table(path)
+        read = ids_in(folder)
+        assert len(read) == len(set(read))
+        assert due <= set(read) <= put
+    assert len(due) > 100
+    before = recorded(folder, NAME)
+    assert len(parts_in(folder / NAME)) > 8
+    merge_left(folder, threading.Event())
+    assert len(parts_in(folder / NAME)) == 8
+    assert not list((folder / NAME).glob(".*.tmp"))
+    assert recorded(folder, NAME).equals(before)
