@@ -27,7 +27,6 @@ from support.folders import Trained
 from support.registry import state
 
 EXPORTS = Path("models/production")
-__all__ = ["params"]  # a fixture
 
 
 def forced(run_id: str, reason: str = "test") -> Request:
