@@ -17,6 +17,7 @@ from pipeline.support.processes import owner
 from pipeline.support.progress import shown_by
 
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+TICK = 0.05  # seconds
 DATABASE_MODULES = ("sqlalchemy", "mlflow.store")
 # Functions that C calls, which drops what they raise: finalizers, also of thread pools; XGBoost's readers of data and
 # its log; threadpoolctl's look at the loaded libraries.
@@ -36,58 +37,86 @@ def run_script(main: Callable[[], object]) -> NoReturn:
 
     A `PipelineError`, a file that cannot be read or written, or a store that fails on the way becomes one message on
     standard error and exit code 2 (3 where the gate refuses a model). SIGTERM, Ctrl-C and a closed terminal unwind
-    the stack, so that open MLflow runs end as FAILED and temporary files are removed.
+    the stack, so that open MLflow runs end as FAILED and temporary files are removed; the exit code is 128 and the
+    signal's number.
     """
-    for number in STOPPING:
-        signal.signal(number, _stop)
+    stop = _Stop()
     try:
         with own_temporary_folder(), shown_by(_print):
             main()
-    except PipelineError as error:
-        print(f"{error.label}: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:  # who read the output, such as head, wants no more of it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)
-    except OSError as error:
-        remedy = "check that its folder is one, that you may write there, and that the disk has space"
-        print(f"error: {error.filename or 'a file'}: {error.strerror or error}\n  -> {remedy}", file=sys.stderr)
-        sys.exit(2)
-    except Exception as error:
-        if not type(error).__module__.startswith(STORE_MODULES):
+    except BaseException as error:
+        if not stop.exit:  # whatever it became on its way here
+            _report(error)
             raise
-        from pipeline.store.open import without_password
-
-        detail = without_password(" ".join(str(error).split()))[:500]
-        remedy = "mend what it says (python src/store.py status tells of the store), and run the command again"
-        if "disk is full" in detail or "No space left" in detail:
-            remedy = "free disk space (python src/store.py prune tells what may go), and run the command again"
-        print(f"error: the MLflow store failed: {detail}\n  -> {remedy}", file=sys.stderr)
-        sys.exit(2)
-    sys.exit(0)
+    finally:
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    sys.exit(stop.exit.code if stop.exit else 0)
 
 
 def _print(line: str) -> None:
     print(line, flush=True)
 
 
-def _stop(signum: int, frame: FrameType | None) -> None:
-    """Leave the program as soon as it is within neither a database call nor a function that C calls.
+def _report(error: BaseException) -> None:
+    """Exit with a message for an error that a user can fix; return for any other."""
+    if isinstance(error, PipelineError):
+        print(f"{error.label}: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    if isinstance(error, BrokenPipeError):  # the reader of the output, such as head, has closed it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    if isinstance(error, OSError):
+        remedy = "check that its folder is one, that you may write there, and that the disk has space"
+        print(f"error: {error.filename or 'a file'}: {error.strerror or error}\n  -> {remedy}", file=sys.stderr)
+        sys.exit(2)
+    if isinstance(error, Exception) and type(error).__module__.startswith(STORE_MODULES):
+        from pipeline.store.open import without_password
 
-    A statement interrupted there keeps the database locked as long as its traceback lives, and the run's end could
-    not be written; an exception in what C calls is lost. So look again in a twentieth of a second.
+        detail = without_password(" ".join(str(error).split()))[:500]
+        remedy = "fix what it says (python src/store.py status shows the store), and run the command again"
+        if "disk is full" in detail or "No space left" in detail:
+            remedy = "free disk space (python src/store.py prune tells what may go), and run the command again"
+        print(f"error: the MLflow store failed: {detail}\n  -> {remedy}", file=sys.stderr)
+        sys.exit(2)
+
+
+class _Stop:
+    """Ends the program at a signal, by an exception in the main thread.
+
+    Not within a database call: a statement interrupted there keeps the database locked as long as its traceback lives,
+    and the run's end could not be written. Nor within a function that C calls, which drops exceptions. And an exception
+    is lost on its way where C turns it into another one, as Python does for ``__set_name__`` of a class that an import
+    creates, or where a library catches everything. So look again until the program ends.
     """
-    while frame is not None:
-        in_database = str(frame.f_globals.get("__name__")).startswith(DATABASE_MODULES)
-        if in_database or frame.f_code.co_name in CALLED_BY_C:
-            signal.signal(signal.SIGALRM, lambda _, later: _stop(signum, later))
-            signal.setitimer(signal.ITIMER_REAL, 0.05)
-            return
-        frame = frame.f_back
-    for further in (*STOPPING, signal.SIGALRM):
-        signal.signal(further, signal.SIG_IGN)
-    print("stopped", file=sys.stderr)
-    sys.exit(128 + signum)
+
+    def __init__(self) -> None:
+        self.exit: SystemExit | None = None
+        for number in STOPPING:
+            signal.signal(number, self._begin)
+
+    def _begin(self, signum: int, frame: FrameType | None) -> None:
+        for number in STOPPING:
+            signal.signal(number, signal.SIG_IGN)
+        print("stopped", file=sys.stderr)
+        self.exit = SystemExit(128 + signum)
+        signal.signal(signal.SIGALRM, self._leave)
+        signal.setitimer(signal.ITIMER_REAL, TICK, TICK)
+        self._leave(signum, frame)
+
+    def _leave(self, signum: int, frame: FrameType | None) -> None:
+        """Raise the exit, unless it is being handled already: what cleans up is left to its end."""
+        handled = sys.exception()
+        while handled is not None:
+            if handled is self.exit:
+                return
+            handled = handled.__context__
+        while frame is not None:
+            in_database = str(frame.f_globals.get("__name__")).startswith(DATABASE_MODULES)
+            if in_database or frame.f_code.co_name in CALLED_BY_C:
+                return
+            frame = frame.f_back
+        assert self.exit is not None
+        raise self.exit
 
 
 @contextmanager
