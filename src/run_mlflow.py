@@ -11,9 +11,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", type=Path, metavar="TABLE", help="CSV (plain or .gz) or Parquet file")
     parser.add_argument("--target", metavar="COLUMN", help="the column to predict")
-    parser.add_argument(
-        "--models", nargs="+", default=["random_forest", "xgboost", "nn"], metavar="FAMILY", help="all when absent"
-    )
+    parser.add_argument("--models", nargs="+", metavar="FAMILY", help="all when absent")
     parser.add_argument("--experiment-name", default="quick-look", metavar="NAME", help="of MLflow (quick-look)")
     parser.add_argument("--test-size", type=float, default=0.3, metavar="SHARE", help="share of rows to test on (0.3)")
     parser.add_argument("--ui", action="store_true", help="open the MLflow page of the project's store (then, or only)")
@@ -22,6 +20,7 @@ def main() -> None:
         parser.error("name a table with --dataset, or ask for the page with --ui")
     if arguments.dataset and not arguments.target:
         parser.error("name the column to predict with --target")
+    from pipeline.learn.families import ranked_names
     from pipeline.quick_look.look import Request, look
     from pipeline.store.ui import open_ui
 
@@ -30,7 +29,7 @@ def main() -> None:
             Request(
                 table=arguments.dataset,
                 target=arguments.target,
-                models=arguments.models,
+                models=arguments.models or ranked_names(),
                 test_size=arguments.test_size,
                 options={},
                 experiment_name=arguments.experiment_name,

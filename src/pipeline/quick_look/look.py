@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import PipelineError
-from pipeline.learn.families import family, names
+from pipeline.learn.families import family, names, names_with
 from pipeline.learn.search_params import SearchParams
 from pipeline.params.schema import (
     NAME_PATTERN,
@@ -37,12 +37,6 @@ from pipeline.train.tables import Tables, load_tables
 
 FOLDS = 3
 EXPERIMENT_NAME = "quick-look"
-# What --epochs, --batch-size and --learning-rate are called by the families that have them.
-OPTIONS = {
-    "epochs": {"nn": "max_iter"},
-    "batch_size": {"nn": "batch_size"},
-    "learning_rate": {"nn": "learning_rate_init", "xgboost": "learning_rate"},
-}
 
 
 @dataclass(frozen=True)
@@ -59,7 +53,7 @@ class Request:
     test_size : float
         Share of the rows that models are tested on.
     options : dict of str to number
-        Some of `OPTIONS`.
+        Some of those that the families' `quick_options` name.
     experiment_name : str, optional
         Of MLflow; None to record nothing there.
     """
@@ -124,19 +118,21 @@ def look(request: Request, output: Path | None = None) -> list[Look]:
 def _params(request: Request, inferred: Inferred) -> Params:
     fixed: dict[str, dict[str, Any]] = {model: {} for model in request.models}
     for option, value in request.options.items():
-        takers = [model for model in request.models if model in OPTIONS[option]]
+        takers = [model for model in names_with(option) if model in request.models]
         if not takers:
             raise PipelineError(
                 f"--{option.replace('_', '-')} is nothing to {', '.join(request.models)}",
-                f"leave it out, or choose {' or '.join(OPTIONS[option])}",
+                f"leave it out, or choose {' or '.join(names_with(option))}",
             )
         for model in takers:
-            name = OPTIONS[option][model]
+            name = family(model).quick_options[option]
             if reason := family(model).parameters[name].refusal(value):
                 raise PipelineError(f"--{option.replace('_', '-')} is {value}; {reason}", "give another value")
             fixed[model][name] = value
-    if inferred.imbalance and "xgboost" in fixed:
-        fixed["xgboost"]["scale_pos_weight"] = "balanced"
+    for model in request.models:
+        weight = family(model).positive_weight
+        if inferred.imbalance and weight:
+            fixed[model][weight] = "balanced"
     return Params(
         dataset=DatasetParams(
             path=str(request.table.resolve()),
@@ -203,15 +199,10 @@ def _look(model: str, params: Params, tables: Tables, evaluation: Evaluation, se
 
 def _write(seen: Look, tables: Tables, output: Path) -> None:
     """Write a model that takes raw rows, with its code, and its metrics; whole or not at all."""
-    import joblib
-
+    file = family(seen.family).file
     sweep_files(output.parent)
     with replacing_folder(output) as written:
-        file = "model.ubj" if family(seen.family).flavour == "xgboost" else "model.pkl"
-        if file == "model.ubj":
-            seen.fitted.model.save_model(written / file)
-        else:
-            joblib.dump(seen.fitted.model, written / file)
+        file.save(seen.fitted.model, written / file.name)
         view = RawRowsView(tables.transformer, seen.fitted.features, tables.task, tables.example)
-        write_view(view, written / file, written)
+        write_view(view, written / file.name, written)
         write_json(written / "metrics.json", seen.fitted.metrics)

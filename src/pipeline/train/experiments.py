@@ -105,14 +105,14 @@ def run_experiment(
             found = like.fitted.sampled, learner.cross_validate(like.fitted.sampled, like.fitted.scores.n_rounds, False)
         else:
             found = _find(setup, family_name, learner, run_name, search_seed, nested)
-        fitted = fit(used, learner, found, tables, features, setup.evaluation, autologging(used.flavour))
+        fitted = fit(used, learner, found, tables, features, setup.evaluation, autologging(used.flavour, used.autolog))
         for number, metrics in enumerate(fitted.of_folds, start=1):
             nested.record_fold(number, metrics, fitted.scores.n_rounds)
         _log_numbers(client, run_id, fitted, used, tables.task)
         model_id = logged_model_of(client.get_run(run_id))
         view = RawRowsView(tables.transformer, features, tables.task, tables.example)
         profile = tables.reference | profile_of_outputs(tables.task, fitted.outputs)
-        hashes = add_raw_rows_view(client, model_id, view, profile)
+        hashes = add_raw_rows_view(client, model_id, used.file.name, view, profile)
         mlflow.set_tags(hashes)
         log_report(run_name, used, fitted, tables, params)
     return Experiment(run_id, run_name, family_name, model_id, hashes["model_sha256"], fitted)

@@ -18,8 +18,6 @@ from pipeline.support.memory import release_memory
 from pipeline.train.evaluation import Evaluation, Metrics, rows_of
 from pipeline.train.tables import Tables, columns_of, scaler_of
 
-WEIGHT = "scale_pos_weight"
-
 
 @dataclass(frozen=True)
 class Fitted:
@@ -80,16 +78,19 @@ def learner_of(name: str, family: Family, params: TrainParams, tables: Tables, f
 def parameters_of(name: str, family: Family, params: TrainParams, tables: Tables) -> tuple[Sampled, Space]:
     """Return what is fixed and what is searched of a model family, with the number that ``balanced`` stands for."""
     fixed, space = {**family.defaults, **params.params.get(name, {})}, dict(params.space_of(name))
-    if tables.task.n_classes != 2 and WEIGHT in {**fixed, **space}:
+    weight = family.positive_weight
+    if weight is None or weight not in {**fixed, **space}:
+        return fixed, space
+    if tables.task.n_classes != 2:
         raise PipelineError(
-            f"params.yaml names {WEIGHT} of {name}, and the target has not two labels",
+            f"params.yaml names {weight} of {name}, and the target has not two labels",
             "remove it: it weighs the positive of two labels",
         )
-    if fixed.get(WEIGHT) == "balanced":
-        fixed[WEIGHT] = balanced_weight(tables)
-    choices = space.get(WEIGHT)
+    if fixed.get(weight) == "balanced":
+        fixed[weight] = balanced_weight(tables)
+    choices = space.get(weight)
     if isinstance(choices, list) and "balanced" in choices:
-        space[WEIGHT] = [balanced_weight(tables) if choice == "balanced" else choice for choice in choices]
+        space[weight] = [balanced_weight(tables) if choice == "balanced" else choice for choice in choices]
     return fixed, space
 
 

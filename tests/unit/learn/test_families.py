@@ -1,6 +1,4 @@
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,48 +23,10 @@ from pipeline.train.fit import balanced_weight, learner_of, parameters_of
 from pipeline.train.stage import train
 from pipeline.train.tables import Tables, load_tables
 from support.families import fitted, learner
-from support.folders import SMALL, enter, make_pipeline_folder
+from support.folders import enter, make_pipeline_folder
 from support.repositories import change_params
 
 REGRESSION, BINARY, THREE = Task(), Task(["no", "yes"]), Task(["a", "b", "c"])
-EXTRA_TREES = '''
-"""Extremely randomized trees."""
-
-from dataclasses import replace
-from functools import partial
-
-from pipeline.learn.families import random_forest
-from pipeline.learn.estimators import Estimators, Recipe
-from pipeline.learn.space import Range
-
-
-def make(problem, sampled, rounds):
-    """Return an unfitted estimator."""
-    from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
-
-    kind = ExtraTreesClassifier if problem.task.labels else ExtraTreesRegressor
-    return kind(**{**problem.fixed, **sampled, "n_estimators": rounds, "random_state": problem.seed})
-
-
-FAMILY = replace(
-    random_forest.FAMILY,
-    estimators=("ExtraTreesRegressor", "ExtraTreesClassifier"),
-    defaults={"n_estimators": 10},
-    space={"max_depth": Range(low=2, high=6)},
-    learner=partial(
-        Estimators,
-        Recipe(
-            make=make,
-            follow=random_forest.follow,
-            rounds_name="n_estimators",
-            compare_rounds=5,
-            has_best_round=False,
-            stated=lambda model: model.get_params(),
-        ),
-    ),
-    importance=lambda model, X, y: {"split": dict(zip(X.columns, map(float, model.feature_importances_)))},
-)
-'''
 
 
 def make_rows(n_rows: int, task: Task) -> tuple[pd.DataFrame, NDArray[Any]]:
@@ -90,32 +50,6 @@ def fold_of(n_rows: int, task: Task) -> FoldTables:
 
 def outputs_of(model: Any, task: Task, X: pd.DataFrame) -> NDArray[np.float64]:
     return np.asarray((model.predict_proba if task.labels else model.predict)(X), dtype=np.float64)
-
-
-def test_adding_a_family_is_adding_a_file(tmp_path: Path, migrated_database: Path) -> None:
-    folder = make_pipeline_folder(tmp_path / "repository", migrated_database)
-    (folder / "src/pipeline/learn/families/extra_trees.py").write_text(EXTRA_TREES)
-    fixed = {"extra_trees": {"min_samples_leaf": 3}}
-    change_params(folder, train={"experiment_name": "small", **SMALL, "models": ["extra_trees"], "params": fixed})
-    for script in ("src/prepare.py", "src/model_train.py"):
-        done = subprocess.run([sys.executable, script], cwd=folder, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-    assert "trees, cv_rmse" in done.stdout
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        enter(folder, monkeypatch)
-        client = open_store()
-        (experiment,) = client.search_experiments(filter_string="name = 'small'")
-        runs = client.search_runs(
-            [experiment.experiment_id], "tags.family = 'extra_trees' and params.n_estimators = '10'"
-        )
-        assert {run.info.run_name for run in runs} == {
-            "exp1_tuned",
-            "exp2_important_features",
-            "exp3_tuned_selected",
-        }
-        for run in runs:
-            assert (run.info.status, run.data.params["min_samples_leaf"]) == ("FINISHED", "3")
-            assert "feature_importance.png" in {file.path for file in client.list_artifacts(run.info.run_id)}
 
 
 def test_the_forests_defaults_are_what_is_fitted() -> None:
