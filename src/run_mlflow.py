@@ -1,6 +1,7 @@
 """Fit several model families on a table, record each in the project's MLflow store, and print the comparison."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from pipeline.cli import run_script
@@ -21,20 +22,21 @@ def main() -> None:
     if arguments.dataset and not arguments.target:
         parser.error("name the column to predict with --target")
     from pipeline.learn.families import ranked_names
-    from pipeline.quick_look.look import Request, look
+    from pipeline.quick_look.look import NO_MLFLOW, QuickLook, has_mlflow, look
     from pipeline.store.ui import open_ui
 
     if arguments.dataset:
-        look(
-            Request(
-                table=arguments.dataset,
-                target=arguments.target,
-                models=arguments.models or ranked_names(),
-                test_size=arguments.test_size,
-                options={},
-                experiment_name=arguments.experiment_name,
-            )
+        if not has_mlflow():
+            print(NO_MLFLOW, file=sys.stderr)
+        request = QuickLook(
+            table=arguments.dataset,
+            target=arguments.target,
+            models=arguments.models or ranked_names(),
+            test_size=arguments.test_size,
+            options={},
+            experiment_name=arguments.experiment_name if has_mlflow() else None,
         )
+        print(look(request).summary)
     if arguments.ui:
         open_ui()
 

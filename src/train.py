@@ -1,6 +1,7 @@
 """A quick look at a table: fit a model family on some of its rows, test it on the rest. Needs no DVC and no MLflow."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from pipeline.cli import run_script
@@ -25,18 +26,21 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, metavar="X", help=f"of {takers['learning_rate']}")
     parser.add_argument("--output-path", type=Path, metavar="FOLDER", help="a new folder to write the model to")
     arguments = parser.parse_args()
-    from pipeline.quick_look.look import Request, look
+    from pipeline.quick_look.look import NO_MLFLOW, QuickLook, has_mlflow, look
 
     wanted = {name: getattr(arguments, name) for name in options}
-    request = Request(
+    recorded = arguments.use_mlflow and has_mlflow()
+    if arguments.use_mlflow and not recorded:
+        print(NO_MLFLOW, file=sys.stderr)
+    request = QuickLook(
         table=arguments.table,
         target=arguments.target,
         models=[arguments.model],
         test_size=arguments.test_size,
         options={name: value for name, value in wanted.items() if value is not None},
-        experiment_name=arguments.experiment_name if arguments.use_mlflow else None,
+        experiment_name=arguments.experiment_name if recorded else None,
     )
-    look(request, arguments.output_path)
+    print(look(request, arguments.output_path).summary)
 
 
 if __name__ == "__main__":

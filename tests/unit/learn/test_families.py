@@ -1,6 +1,5 @@
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,10 @@ from pipeline.params.load import load_params
 from pipeline.params.schema import Params
 from pipeline.prepare.stage import prepare
 from pipeline.store.open import open_store
-from pipeline.train.fit import balanced_weight, learner_of, parameters_of
+from pipeline.train.fit import Fitter, balanced_weight, parameters_of
 from pipeline.train.stage import train
-from pipeline.train.tables import Tables, load_tables
+from pipeline.train.tables import load_tables
+from pipeline.train.training_data import TrainingData
 from support.families import fitted, learner
 from support.folders import enter, make_pipeline_folder
 from support.repositories import change_params
@@ -76,35 +76,37 @@ def test_a_share_of_features_is_a_share_however_it_is_written() -> None:
 
 
 @pytest.fixture(scope="module")
-def tables(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) -> Tables:
-    """Return the small table's features, numbers among them with missing values, and labels."""
+def prepared(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) -> tuple[Path, TrainingData]:
+    """Return a folder and its table's features, numbers among them with missing values, and labels."""
     folder = make_pipeline_folder(tmp_path_factory.mktemp("families") / "repository", migrated_database)
     change_params(folder, dataset={"path": "data.csv", "target": "garden", "task": "classification"})
     with pytest.MonkeyPatch.context() as monkeypatch:
         enter(folder, monkeypatch)
         params = load_params().model_copy(update={"features": Params.model_fields["features"].default})
         prepare(params.dataset, folder)
-        return replace(load_tables(folder, params), rows={"folder": pd.DataFrame({"path": [str(folder)]})})
+        return folder, load_tables(folder, params).data
 
 
-def test_a_net_is_128_64_32_on_inputs_scaled_as_stage_prepare_did_and_imputed(tables: Tables) -> None:
-    prepared = joblib.load(Path(tables.rows["folder"]["path"][0]) / "models/standard_scaler.pkl")
-    features = list(tables.X_train.columns)
+def test_a_net_is_128_64_32_on_inputs_scaled_as_stage_prepare_did_and_imputed(
+    prepared: tuple[Path, TrainingData],
+) -> None:
+    folder, data = prepared
+    scaler, features = joblib.load(folder / "models/standard_scaler.pkl"), data.features
     train_params = Params.model_validate({"dataset": {"path": "x", "target": "y"}}).train
-    made = learner_of("nn", family("nn"), train_params, tables, features)
-    model = made.estimator({}, 3, tables.y_train)
-    made.fit(model, tables.X_train, tables.y_train)
+    made = Fitter.of("nn", train_params, data).learner
+    model = made.estimator({}, 3, data.y_train)
+    made.fit(model, data.X_train, data.y_train)
     assert [layer.shape for layer in nn.net_of(model).coefs_] == [(len(features), 128), (128, 64), (64, 32), (32, 1)]
-    inputs = pd.DataFrame(model[:-1].transform(tables.X_train), columns=features)
+    inputs = pd.DataFrame(model[:-1].transform(data.X_train), columns=features)
     assert not inputs.isna().any().any()
-    for place, name in enumerate(prepared.feature_names_in_):
-        raw = tables.X_train[name].to_numpy(np.float64)
-        expected = (raw - prepared.mean_[place]) / np.sqrt(prepared.var_[place])
+    for place, name in enumerate(scaler.feature_names_in_):
+        raw = data.X_train[name].to_numpy(np.float64)
+        expected = (raw - scaler.mean_[place]) / np.sqrt(scaler.var_[place])
         assert not np.isnan(raw).all()
         np.testing.assert_allclose(inputs[name], np.nan_to_num(expected, nan=0.0), rtol=1e-5, atol=1e-5)
-    categories = [name for name in features if name not in prepared.feature_names_in_]
+    categories = [name for name in features if name not in scaler.feature_names_in_]
     assert categories
-    np.testing.assert_array_equal(inputs[categories], tables.X_train[categories])  # 0 and 1 stay
+    np.testing.assert_array_equal(inputs[categories], data.X_train[categories])  # 0 and 1 stay
 
 
 def test_predictions_of_a_net_are_in_the_targets_unit() -> None:
@@ -160,24 +162,25 @@ def test_a_class_that_the_training_rows_of_a_fold_lack_has_its_column(name: str)
         np.testing.assert_allclose(followed[:, [0, 2]], forest.predict_proba(X_valid), rtol=1e-12)
 
 
-def test_balanced_is_the_ratio_of_the_training_labels(tables: Tables) -> None:
+def test_balanced_is_the_ratio_of_the_training_labels(prepared: tuple[Path, TrainingData]) -> None:
+    _, data = prepared
     train_params = Params.model_validate(
         {"dataset": {"path": "x", "target": "y"}, "train": {"params": {"xgboost": {"scale_pos_weight": "balanced"}}}}
     ).train
-    negative, positive = np.bincount(tables.y_train)
+    negative, positive = np.bincount(data.y_train)
     assert negative != positive
-    assert balanced_weight(tables) == negative / positive
-    made = learner_of("xgboost", family("xgboost"), train_params, tables, list(tables.X_train.columns))
-    model = made.estimator({}, 3, tables.y_train)
+    assert balanced_weight(data.y_train) == negative / positive
+    made = Fitter.of("xgboost", train_params, data).learner
+    model = made.estimator({}, 3, data.y_train)
     assert model.get_params()["scale_pos_weight"] == pytest.approx(negative / positive)
-    made.fit(model, tables.X_train, tables.y_train)
+    made.fit(model, data.X_train, data.y_train)
     used = re.search(r'"scale_pos_weight":"([\d.]+)"', model.get_booster().save_config())
     assert used is not None
     assert float(used[1]) == pytest.approx(negative / positive, rel=1e-6)
     searched = train_params.model_copy(
         update={"params": {}, "search": SearchParams(space={"xgboost": {"scale_pos_weight": [1, "balanced"]}})}
     )
-    _, space = parameters_of("xgboost", family("xgboost"), searched, tables)
+    _, space = parameters_of("xgboost", searched, data.task, data.y_train)
     assert space == {"scale_pos_weight": [1, negative / positive]}
 
 
