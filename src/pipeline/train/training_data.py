@@ -82,7 +82,7 @@ class TrainingData:
         for fold in self.folds:
             parts = [self.X_train.iloc[fold.train], self.X_train.iloc[fold.valid]]
             for part, near in zip(parts, fold.near or (), strict=False):
-                learnt = [name for name in part if name in near]
+                learnt = [name for name in self.features if name in near]
                 part[learnt] = near[learnt].to_numpy()
             yield parts[0], self.y_train[fold.train], parts[1], self.y_train[fold.valid]
 
