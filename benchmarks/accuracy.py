@@ -123,12 +123,10 @@ def tuned_on_raw_columns(path: Path, seed: int) -> Numbers:
 
 def project(path: Path, seed: int, search: dict[str, int], neighbors: bool) -> Numbers:
     """Search and fit with the project's own features, learnt from the 64 %, and parameters chosen by the 16 %."""
-    import pandas as pd
-
+    from pipeline.features.neighbors import out_of_fold
     from pipeline.features.transformer import FeatureTransformer
-    from pipeline.learn.task import Task
     from pipeline.params.load import check_params
-    from pipeline.train.neighbor_learner import NeighborLearner
+    from pipeline.tables.folds import folds_of
 
     content = yaml.safe_load((PROJECT / "params.yaml").read_text())
     content["train"] |= {"seed": seed, "n_jobs": N_JOBS}
@@ -143,9 +141,10 @@ def project(path: Path, seed: int, search: dict[str, int], neighbors: bool) -> N
     transformer = FeatureTransformer.fit(train_rows.drop(columns=target), dataset.derived)
     X = transformer.transform(train_rows)
     if params.features.neighbors:
-        near = NeighborLearner(params, transformer, train_rows, X, y, Task())
-        transformer = near.transformer
-        X = pd.concat([X, near.of_training_rows()], axis=1)
+        near = params.features.neighbors
+        what = transformer.neighborhood(near.k, near.by, near.means, [target])
+        transformer = transformer.with_neighbors(X, y, what)
+        X[transformer.neighbor_names] = out_of_fold(X, y, folds_of(train_rows, params).table, what)
     X_valid, X_test = (transformer.transform(part) for part in parts[1:])
     folds = [(X, y, X_valid, parts[1][target].to_numpy())]
     learner = learner_of(params.train.search, params.train.space_of("xgboost"), seed, N_JOBS, folds)

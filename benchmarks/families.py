@@ -1,10 +1,8 @@
 """Every model family on real tables: what the search gains over the plain estimator, and what the ONNX graph does."""
 
-import io
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -48,14 +46,13 @@ def main() -> None:
 
 def ours(name: str, family_name: str, seed: int) -> Numbers:
     """Search, fit and test a family as exp1 does, without MLflow, and package it."""
-    from pipeline.learn.families import family
     from pipeline.learn.progress import best_of
     from pipeline.learn.search import search
     from pipeline.onnx.check import check
     from pipeline.onnx.model import to_onnx
     from pipeline.params.schema import DatasetParams, Params, SplitParams, TrainParams
     from pipeline.prepare.stage import prepare
-    from pipeline.train.fit import learner_of
+    from pipeline.train.fit import Fitter, choose
     from pipeline.train.tables import load_tables
 
     table = load(name)
@@ -72,30 +69,28 @@ def ours(name: str, family_name: str, seed: int) -> Numbers:
             ),
             train=TrainParams(models=[family_name], seed=seed),
         )
-        with redirect_stdout(io.StringIO()):
-            prepare(params.dataset, folder)
+        prepare(params.dataset, folder)
         tables = load_tables(folder, params)
         test = pd.read_parquet(folder / "data/processed/test.parquet")
-    started, used, task = time.perf_counter(), family(family_name), tables.task
-    learner = learner_of(family_name, used, params.train, tables, list(tables.X_train.columns))
+    started, data, transformer = time.perf_counter(), tables.data, tables.view.transformer
+    task, learner = data.task, Fitter.of(family_name, params.train, data).learner
     best = best_of(search(params.train.search, learner, seed, lambda _: None), 16, family_name, task.loss)
-    sampled, rounds = learner.final(best)
-    scores = learner.cross_validate(sampled, rounds, choose_round=True)
-    model = learner.estimator(sampled, scores.n_rounds, tables.y_train)
-    learner.fit(model, tables.X_train, tables.y_train)
+    chosen = choose(learner, best)
+    model = learner.estimator(chosen.sampled, chosen.scores.n_rounds, data.y_train)
+    learner.fit(model, data.X_train, data.y_train)
     seconds = time.perf_counter() - started
 
     def predict(rows: pd.DataFrame) -> dict[str, Any]:
-        features = tables.transformer.transform(rows)
+        features = transformer.transform(rows)
         if task.labels is None:
             return {"prediction": np.asarray(model.predict(features), dtype=np.float64)}
         return {"probabilities": np.asarray(model.predict_proba(features), dtype=np.float64)}
 
-    graph = to_onnx(tables.transformer, list(tables.X_train.columns), model, task.labels)
-    timing = check(graph, tables.transformer, test, predict)
+    graph = to_onnx(transformer, data.features, model, task.labels)
+    timing = check(graph, transformer, test, predict)
     (outputs,) = predict(test).values()
     return {
-        "loss": task.score(task.losses(tables.y_test, outputs)),
+        "loss": task.score(task.losses(data.y_test, outputs)),
         "seconds": seconds,
         "onnx_row_ratio": timing.row_ms / timing.original_row_ms,
         "onnx_rows_ratio": timing.rows_ms / timing.original_rows_ms,

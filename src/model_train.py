@@ -12,7 +12,9 @@ def main() -> None:
     from pipeline.params.load import load_params
     from pipeline.train.stage import train
 
-    train(load_params(), Path())
+    training = train(load_params(), Path())
+    winner = training.winner
+    print(f"model_train: {winner.run_name} wins by {training.chosen_by}; its run is {winner.run_id}")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ def main() -> None:
     arguments = parser.parse_args()
     from pipeline.scaffold.new_pipeline import new_pipeline
 
-    new_pipeline(arguments.table, arguments.target, arguments.into, arguments.task)
+    print(new_pipeline(arguments.table, arguments.target, arguments.into, arguments.task).summary)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ def main() -> None:
     from pipeline.params.load import load_params
     from pipeline.prepare.stage import prepare
 
-    prepare(load_params().dataset, Path())
+    print(prepare(load_params().dataset, Path()).summary)
 
 
 if __name__ == "__main__":

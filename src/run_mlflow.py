@@ -1,6 +1,7 @@
 """Fit several model families on a table, record each in the project's MLflow store, and print the comparison."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from pipeline.cli import run_script
@@ -11,9 +12,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", type=Path, metavar="TABLE", help="CSV (plain or .gz) or Parquet file")
     parser.add_argument("--target", metavar="COLUMN", help="the column to predict")
-    parser.add_argument(
-        "--models", nargs="+", default=["random_forest", "xgboost", "nn"], metavar="FAMILY", help="all when absent"
-    )
+    parser.add_argument("--models", nargs="+", metavar="FAMILY", help="all when absent")
     parser.add_argument("--experiment-name", default="quick-look", metavar="NAME", help="of MLflow (quick-look)")
     parser.add_argument("--test-size", type=float, default=0.3, metavar="SHARE", help="share of rows to test on (0.3)")
     parser.add_argument("--ui", action="store_true", help="open the MLflow page of the project's store (then, or only)")
@@ -22,20 +21,22 @@ def main() -> None:
         parser.error("name a table with --dataset, or ask for the page with --ui")
     if arguments.dataset and not arguments.target:
         parser.error("name the column to predict with --target")
-    from pipeline.quick_look.look import Request, look
+    from pipeline.learn.families import ranked_names
+    from pipeline.quick_look.look import NO_MLFLOW, QuickLook, has_mlflow, look
     from pipeline.store.ui import open_ui
 
     if arguments.dataset:
-        look(
-            Request(
-                table=arguments.dataset,
-                target=arguments.target,
-                models=arguments.models,
-                test_size=arguments.test_size,
-                options={},
-                experiment_name=arguments.experiment_name,
-            )
+        if not has_mlflow():
+            print(NO_MLFLOW, file=sys.stderr)
+        request = QuickLook(
+            table=arguments.dataset,
+            target=arguments.target,
+            models=arguments.models or ranked_names(),
+            test_size=arguments.test_size,
+            options={},
+            experiment_name=arguments.experiment_name if has_mlflow() else None,
         )
+        print(look(request).summary)
     if arguments.ui:
         open_ui()
 

@@ -76,7 +76,7 @@ def trained_first(tmp_path_factory: pytest.TempPathFactory, migrated_database: P
         enter(folder, monkeypatch)
         params = load_params()
         prepare(params.dataset, folder)
-        return Trained(folder, train(params, folder))
+        return Trained(folder, train(params, folder).experiments)
 
 
 @pytest.fixture(scope="module")

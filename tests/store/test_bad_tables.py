@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -26,8 +25,8 @@ from pipeline.learn.families import family, names
 from pipeline.params.schema import Params
 from pipeline.prepare.stage import prepare
 from pipeline.train.evaluation import Evaluation
-from pipeline.train.fit import fit, learner_of
-from pipeline.train.raw_rows_view import RawRowsView, write_view
+from pipeline.train.fit import Fitter, choose, fit
+from pipeline.train.raw_rows_view import write_view
 from pipeline.train.tables import load_tables
 from support.repositories import change_params
 
@@ -192,22 +191,19 @@ def outcome(folder: Path, params: Params, model: str) -> str:
     json.loads(made["mlartifacts/prepare/data_profile.json"], parse_constant=pytest.fail)  # NaN is no JSON
     try:
         loaded = load_tables(folder, params)
-        evaluation = Evaluation.of(params.evaluate, loaded, folder)
-        used, features = family(model), list(loaded.X_train.columns)
-        learner = learner_of(model, used, params.train, loaded, features)
-        sampled, rounds = learner.final(None)
+        evaluation = Evaluation.of(params.evaluate, loaded.data, loaded.rows, folder)
+        fitter = Fitter.of(model, params.train, loaded.data)
     except PipelineError as error:
         assert files(folder) == made, "something is left"
         return _message(error)
-    scores = learner.cross_validate(sampled, rounds, choose_round=True)
-    fitted = fit(used, learner, (sampled, scores), loaded, features, evaluation, warnings.catch_warnings())
+    fitted = fit(fitter, choose(fitter.learner, None), evaluation, warnings.catch_warnings())
     assert all(np.isfinite(value) for value in fitted.metrics.values()), fitted.metrics
     assert np.isfinite(fitted.outputs).all()
     saved = folder / "saved"
     saved.mkdir()
-    file = "model.ubj" if used.flavour == "xgboost" else "model.pkl"
-    fitted.model.save_model(saved / file) if used.flavour == "xgboost" else joblib.dump(fitted.model, saved / file)
-    write_view(RawRowsView(loaded.transformer, features, loaded.task, loaded.example), saved / file, saved)
+    file = fitter.family.file
+    file.save(fitted.model, saved / file.name)
+    write_view(loaded.view, saved / file.name, saved)
     test = pd.read_parquet(folder / "data/processed/test.parquet")
     answers = RawRowsModel(saved).predict(test.drop(columns="y"))
     if isinstance(answers, pd.DataFrame):

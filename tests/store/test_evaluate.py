@@ -1,5 +1,6 @@
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,12 +60,13 @@ def runs(parents: bool) -> dict[str, Run]:
 
 
 def test_metrics_of_ones_own_are_logged_of_test_rows_and_folds_and_choose(
-    pipeline_folder: Path, capsys: pytest.CaptureFixture[str]
+    pipeline_folder: Path,
 ) -> None:
     Path("business").mkdir()
     Path("business/value.py").write_text(PROFIT)
     params = prepared(pipeline_folder, custom="business.value:profit", choose_by="profit")
-    ranked = train(params, pipeline_folder)
+    training = train(params, pipeline_folder)
+    ranked = training.experiments
     test = pd.read_parquet("data/processed/test.parquet")
     for experiment in ranked:
         metrics = runs(parents=True)[experiment.run_name].data.metrics
@@ -82,7 +84,7 @@ def test_metrics_of_ones_own_are_logged_of_test_rows_and_folds_and_choose(
     assert order == sorted(order, reverse=True)
     winner = runs(parents=True)[ranked[0].run_name]
     assert winner.data.tags["stage"] == "production_candidate"
-    assert f"{ranked[0].run_name} wins by cv_profit_mean" in capsys.readouterr().out
+    assert (training.winner, training.chosen_by) == (ranked[0], "cv_profit_mean")
 
 
 def choices(evaluation: Evaluation, metrics: list[dict[str, float]]) -> list[int]:
@@ -98,7 +100,7 @@ def tables(pipeline_folder: Path) -> Tables:
 def test_what_is_chosen_by_and_whether_more_is_better(tables: Tables, pipeline_folder: Path) -> None:
     def evaluation(**evaluate: object) -> Evaluation:
         content = {"dataset": {"path": "x", "target": "y"}, "evaluate": evaluate}
-        return Evaluation.of(check_params(content, "params.yaml").evaluate, tables, pipeline_folder)
+        return Evaluation.of(check_params(content, "params.yaml").evaluate, tables.data, tables.rows, pipeline_folder)
 
     (pipeline_folder / "cost.py").write_text("def cost(y_true, y_pred, y_proba, rows): return {'cost': 1.0}")
     metrics = [
@@ -121,14 +123,16 @@ def test_what_is_chosen_by_and_whether_more_is_better(tables: Tables, pipeline_f
 
 def test_thresholds_are_those_of_params_yaml(pipeline_folder: Path) -> None:
     params = prepared(pipeline_folder, target="garden", thresholds=[0.25], choose_by="recall_at_0.25")
-    evaluation = Evaluation.of(params.evaluate, load_tables(pipeline_folder, params), pipeline_folder)
-    found = evaluation.of_fold(np.array([0, 1, 1]), np.array([[0.6, 0.4], [0.7, 0.3], [0.9, 0.1]]), pd.DataFrame())
+    tables = load_tables(pipeline_folder, params)
+    evaluation = Evaluation.of(params.evaluate, tables.data, tables.rows, pipeline_folder)
+    judged = replace(evaluation, y_train=np.array([0, 1, 1]))
+    found = judged.of_fold(np.arange(3), np.array([[0.6, 0.4], [0.7, 0.3], [0.9, 0.1]]))
     assert (found["recall"], found["recall_at_0.25"], found["precision_at_0.25"]) == (0, 0.5, 0.5)
 
 
 def test_a_metric_that_some_folds_lack_cannot_choose(tables: Tables, pipeline_folder: Path) -> None:
     content = {"dataset": {"path": "x", "target": "y"}, "evaluate": {"choose_by": "roc_auc"}}
-    evaluation = Evaluation.of(check_params(content, "params.yaml").evaluate, tables, pipeline_folder)
+    evaluation = Evaluation.of(check_params(content, "params.yaml").evaluate, tables.data, tables.rows, pipeline_folder)
     with pytest.raises(PipelineError, match=r"'roc_auc', which some folds lack"):
         evaluation.over_folds([{"log_loss": 1.0, "roc_auc": 0.5}, {"log_loss": 1.0}])
     with pytest.raises(PipelineError, match=r"'some' for the rows of some folds only"):
@@ -168,7 +172,7 @@ def test_what_is_wrong_with_a_metric_of_ones_own_is_said_before_training(
     params = prepared(pipeline_folder, custom="own:metric")
     tables = load_tables(pipeline_folder, params)
     if message is None:
-        assert Evaluation.of(params.evaluate, tables, pipeline_folder).custom is not None
+        assert Evaluation.of(params.evaluate, tables.data, tables.rows, pipeline_folder).custom is not None
         return
     with pytest.raises(PipelineError, match=message):
         train(params, pipeline_folder)
@@ -286,6 +290,6 @@ def test_a_metric_of_a_regression_gets_numbers_and_no_probabilities(pipeline_fol
     )
     params = prepared(pipeline_folder, target="price", custom="own:metric")
     tables = load_tables(pipeline_folder, params)
-    evaluation = Evaluation.of(params.evaluate, tables, pipeline_folder)
-    found = evaluation.of_test(tables.y_train, tables.y_test, tables.y_test + 1, tables.rows["test"])
+    evaluation = Evaluation.of(params.evaluate, tables.data, tables.rows, pipeline_folder)
+    found = evaluation.of_test(tables.data.y_test + 1)
     assert (found["overestimated"], found["test_mae"]) == (1.0, 1.0)

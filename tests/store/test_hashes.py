@@ -52,7 +52,7 @@ def test_the_scaler_of_stage_prepare_is_known_without_unpickling_it(pipeline_fol
     prepare(params.dataset, pipeline_folder)
     pickled = joblib.load(SCALER)
     SCALER.unlink()
-    scaler = load_tables(pipeline_folder, params).scaler
+    scaler = load_tables(pipeline_folder, params).data.scaler
     places = [list(scaler.feature_names_in_).index(name) for name in pickled.feature_names_in_]
     np.testing.assert_allclose(scaler.mean_[places], pickled.mean_, rtol=1e-11)
     np.testing.assert_allclose(scaler.var_[places], pickled.var_, rtol=1e-11)

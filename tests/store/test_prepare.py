@@ -23,14 +23,19 @@ def dataset(**values: object) -> DatasetParams:
 
 
 def test_prepare_writes_tables_scaler_and_profile(
-    pipeline_folder: Path, table: pd.DataFrame, capsys: pytest.CaptureFixture[str]
+    pipeline_folder: Path, table: pd.DataFrame, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     dirty = pd.concat([table, table.head(3), table.tail(2).assign(price=np.nan)])
     dirty.to_csv("data.csv", index=False)
-    profile = prepare(load_params().dataset, pipeline_folder)
+    assert call("prepare") == 0
+    profile = json.loads(Path("mlartifacts/prepare/data_profile.json").read_text())
 
     train, test = pd.read_parquet("data/processed/train.parquet"), pd.read_parquet("data/processed/test.parquet")
-    assert "dropped 3 exact duplicates and 2 rows without price" in capsys.readouterr().out
+    assert capsys.readouterr().out == (
+        "prepare: data.csv, 155 rows x 5 columns\n"
+        "prepare: dropped 3 exact duplicates and 2 rows without price\n"
+        "prepare: 120 training and 30 test rows in data/processed\n"
+    )
     assert profile["rows"] == {
         "raw": 155,
         "duplicates_dropped": 3,
@@ -41,7 +46,7 @@ def test_prepare_writes_tables_scaler_and_profile(
     assert (len(train), len(test)) == (120, 30)
     assert sorted(pd.concat([train, test])["price"]) == sorted(table["price"])
     assert list(map(str, train.dtypes)) == ["float64", "float64", "str", "bool", "float64"]
-    assert profile == json.loads(Path("mlartifacts/prepare/data_profile.json").read_text())
+    assert profile == prepare(load_params().dataset, pipeline_folder).profile
     assert profile["sha256"]["raw"] == sha256(Path("data.csv"))
     assert profile["sha256"]["train"] == sha256(Path("data/processed/train.parquet"))
     assert profile["columns"]["size <m2>"]["missing"] == int(table["size <m2>"].isna().sum())
@@ -56,7 +61,7 @@ def test_same_table_gives_same_bytes_in_every_format(pipeline_folder: Path, tabl
     sums = []
     for path in ("data.csv", "data.csv.gz", "data.parquet"):
         table.to_parquet(path, index=False) if path.endswith("parquet") else table.to_csv(path, index=False)
-        profile = prepare(dataset(path=path), pipeline_folder)
+        profile = prepare(dataset(path=path), pipeline_folder).profile
         sums.append({**profile["sha256"], "raw": None, "scaler": sha256(Path("models/standard_scaler.pkl"))})
     assert sums[0] == sums[1] == sums[2]
 
@@ -202,7 +207,7 @@ def test_the_script_ends_with_one_message_and_exit_code_2(
 def test_scaler_and_duplicates_are_the_same_in_parts(pipeline_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [f"{number % 7},{'' if number < 90 else number},{number}\n" for number in range(200)]
     write("a,late,price\n" + "".join(rows) + rows[3] + rows[150] + "-0.0,1,5\n0.0,1,5\n")
-    profile = prepare(dataset(), pipeline_folder)
+    profile = prepare(dataset(), pipeline_folder).profile
     assert profile["rows"]["duplicates_dropped"] == 3
     whole = joblib.load("models/standard_scaler.pkl")
     for size in (1, 60):

@@ -123,15 +123,15 @@ def test_a_run_holds_these_metrics_and_no_other(one: Standard) -> None:
     assert {name for name in metrics if one.family == "xgboost" or not name.startswith("training_")} == expected
     assert metrics.items() >= fitted.metrics.items()
 
-    y, outputs = one.tables.y_test, fitted.outputs
+    y, outputs = one.tables.data.y_test, fitted.outputs
     if one.kind == "regression":
         assert metrics["test_rmse"] == pytest.approx(np.sqrt(np.mean((y - outputs) ** 2)))
-        assert metrics["baseline_rmse"] == pytest.approx(np.sqrt(np.mean((y - one.tables.y_train.mean()) ** 2)))
+        assert metrics["baseline_rmse"] == pytest.approx(np.sqrt(np.mean((y - one.tables.data.y_train.mean()) ** 2)))
         return
     predicted, shares = outputs.argmax(axis=1), outputs / outputs.sum(axis=1, keepdims=True)
     assert metrics["accuracy"] == accuracy_score(y, predicted)
     assert metrics["log_loss"] == pytest.approx(log_loss(y, shares), rel=1e-5)
-    assert metrics["baseline_accuracy"] == np.mean(y == np.bincount(one.tables.y_train).argmax())
+    assert metrics["baseline_accuracy"] == np.mean(y == np.bincount(one.tables.data.y_train).argmax())
     average = "binary" if one.kind == "binary" else "macro"
     assert metrics["f1"] == pytest.approx(f1_score(y, predicted, average=average))
     if one.kind == "binary":
@@ -203,7 +203,7 @@ def test_a_run_holds_pictures_and_the_numbers_behind_them(one: Standard, tmp_pat
 def test_a_classification_holds_its_confusions(one: Standard) -> None:
     if one.kind == "regression":
         return
-    y, predicted = one.tables.y_test, one.experiment.fitted.outputs.argmax(axis=1)
+    y, predicted = one.tables.data.y_test, one.experiment.fitted.outputs.argmax(axis=1)
     found = one.json("confusion_matrix.json")
     assert found["labels"] == (["False", "True"] if one.kind == "binary" else ["<1H OCEAN", "INLAND", "NEAR [BAY]"])
     counts = [[int(np.sum((y == a) & (predicted == b))) for b in range(len(found["labels"]))] for a in np.unique(y)]
@@ -216,7 +216,7 @@ def test_the_model_loads_by_its_flavour_and_takes_raw_rows_by_pyfunc(one: Standa
     fitted, target = one.experiment.fitted, TARGETS[one.kind]
     flavour = mlflow.xgboost if one.family == "xgboost" else mlflow.sklearn
     bare = flavour.load_model(one.model_uri)
-    X_test = one.tables.X_test[fitted.features]
+    X_test = one.tables.data.X_test[fitted.features]
     outputs = (bare.predict if one.kind == "regression" else bare.predict_proba)(X_test)
     np.testing.assert_allclose(outputs, fitted.outputs, rtol=1e-6)
 
@@ -228,7 +228,7 @@ def test_the_model_loads_by_its_flavour_and_takes_raw_rows_by_pyfunc(one: Standa
     if one.kind == "regression":
         np.testing.assert_array_equal(predicted, fitted.outputs)
     else:
-        labels = one.tables.task.labels
+        labels = one.tables.data.task.labels
         assert labels is not None
         assert list(predicted.columns) == ["prediction", *(f"probability_{label}" for label in labels)]
         assert [column.name for column in raw.metadata.signature.outputs] == list(predicted.columns)

@@ -213,7 +213,7 @@ def test_another_folder_gives_the_same_bytes_and_records_what_is_not_committed(
     with Path("params.yaml").open("a") as file:
         file.write("# changed\n")
     prepare(load_params().dataset, pipeline_folder)
-    again = train(load_params(), pipeline_folder)
+    again = train(load_params(), pipeline_folder).experiments
     assert [one.model_sha256 for one in again] == [one.model_sha256 for one in trained.experiments]
     committed = trained.folder / "mlartifacts"
     for path in ("training/best_metrics.json", "training/plots/learning_curve.csv", "prepare/data_profile.json"):
@@ -246,13 +246,15 @@ def test_outputs_and_the_lock_make_no_commit_dirty(pipeline_folder: Path) -> Non
 
 
 def test_a_sample_of_rows_and_a_time_budget_are_said_and_recorded(
-    pipeline_folder: Path, capsys: pytest.CaptureFixture[str]
+    pipeline_folder: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     search = {**SMALL["search"], "max_rows": 100, "time_budget": 0.001, "n_candidates": 50}  # type: ignore[dict-item]
     change_params(pipeline_folder, train={"experiment_name": "small", **SMALL, "search": search})
     prepare(load_params().dataset, pipeline_folder)
-    train(load_params(), pipeline_folder)
+    assert call("model_train") == 0
     said = capsys.readouterr().out
+    winner = json.loads(Path("mlartifacts/training/best_model_info.json").read_text())
+    assert f"{winner['run_name']} wins by cv_rmse_mean; its run is {winner['mlflow_run_id']}\n" in said
     assert "searching on 100 of 120 training rows" in said
     assert "the same seed may give another model" in said
     for run in experiment_runs(open_store()):

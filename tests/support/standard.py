@@ -13,11 +13,10 @@ from mlflow.entities import Run
 from pipeline.params.load import load_params
 from pipeline.params.schema import Params
 from pipeline.prepare.stage import prepare
-from pipeline.store.open import open_experiment, open_store
+from pipeline.store.open import open_store
 from pipeline.support.paths import TEST_TABLE
 from pipeline.train.evaluation import Evaluation
-from pipeline.train.experiments import Experiment, Setup, run_experiment
-from pipeline.train.provenance import provenance_of
+from pipeline.train.experiments import Experiment, Plan, Setup, run_experiment
 from pipeline.train.tables import Tables, load_tables
 from support.folders import make_pipeline_folder, make_table
 from support.repositories import change_params, git
@@ -82,13 +81,11 @@ def run_all(folder: Path, kind: str) -> Iterator[Standard]:
     params: Params = load_params()
     prepare(params.dataset, folder)
     tables = load_tables(folder, params)
-    client = open_store()
-    experiment_id = open_experiment(client, "standard")
-    evaluation = Evaluation.of(params.evaluate, tables, folder)
-    setup = Setup(client, experiment_id, params, tables, evaluation, provenance_of(folder, params, tables))
+    evaluation = Evaluation.of(params.evaluate, tables.data, tables.rows, folder)
+    setup = Setup.of(params, tables, evaluation, folder)
     test, head = pd.read_parquet(folder / TEST_TABLE), git(folder, "rev-parse", "HEAD")
     for name in FAMILIES:
-        experiment = run_experiment(setup, name, f"{kind}_{name}", list(tables.X_train.columns), search_seed=5)
+        experiment = run_experiment(setup, Plan(name, f"{kind}_{name}", tables.data.features, search_seed=5))
         yield Standard(kind, name, experiment, tables, test, head)
 
 

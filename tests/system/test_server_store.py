@@ -71,7 +71,7 @@ def first(
         prepare(params.dataset, folder)
         printed = io.StringIO()
         with redirect_stdout(printed):
-            experiments = train(params, folder)
+            experiments = train(params, folder).experiments
         assert "://" not in printed.getvalue()  # no address for each run
         return folder, experiments
 
@@ -141,7 +141,7 @@ def test_a_version_goes_to_production_and_back(
     client.create_experiment(DIRECT, artifact_location="s3://mlflow/direct")
     change_params(folder, train={"experiment_name": DIRECT, **SMALL, "seed": 7})
     commit(folder, "another seed")
-    second = train(load_params(), folder)[0]
+    second = train(load_params(), folder).winner
     assert {"MLmodel", "features.json"} <= keys(server, f"direct/models/{second.model_id}/artifacts")
     assert call("model_register", "--stage", "Production", "--force", "--reason", "tried on the server") == 0
     assert os.readlink(latest) == "v002"

@@ -38,7 +38,7 @@ SPREAD = 0.16
 
 
 @dataclass(frozen=True)
-class Simulated:
+class SimulatedHousing:
     """A simulated table and what is known of it.
 
     Attributes
@@ -52,7 +52,7 @@ class Simulated:
     price: Values
 
 
-def simulate(n_rows: int = ROWS, seed: int = SEED) -> Simulated:
+def simulate(n_rows: int = ROWS, seed: int = SEED) -> SimulatedHousing:
     """Simulate block groups.
 
     Parameters
@@ -89,7 +89,7 @@ def simulate(n_rows: int = ROWS, seed: int = SEED) -> Simulated:
     price = price_model(table)
     noisy = np.clip(price + NOISE * rng.standard_normal(n_rows), LOWEST, CAP)
     table.insert(8, "median_house_value", np.where(noisy < CAP, np.round(noisy, -2), CAP))
-    return Simulated(table, price)
+    return SimulatedHousing(table, price)
 
 
 def price_model(table: pd.DataFrame) -> Values:

@@ -48,7 +48,7 @@ MISSING = 0.01
 
 
 @dataclass(frozen=True)
-class Simulated:
+class SimulatedLightCurves:
     """A simulated table and what is known of its stars.
 
     Attributes
@@ -64,7 +64,7 @@ class Simulated:
     known: pd.DataFrame
 
 
-def simulate(n_stars: int = STARS, n_points: int = POINTS, seed: int = SEED) -> Simulated:
+def simulate(n_stars: int = STARS, n_points: int = POINTS, seed: int = SEED) -> SimulatedLightCurves:
     """Simulate light curves.
 
     Parameters
@@ -101,7 +101,7 @@ def simulate(n_stars: int = STARS, n_points: int = POINTS, seed: int = SEED) -> 
     table = pd.DataFrame(flux, columns=[f"FLUX.{point}" for point in range(1, n_points + 1)])
     table.insert(0, "LABEL", [PLANET if kind == "planet" else NO_PLANET for kind in kinds])
     columns = ["noise", "depth", "period", "duration", "epoch"]
-    return Simulated(table, pd.DataFrame(known, columns=columns).assign(kind=kinds))
+    return SimulatedLightCurves(table, pd.DataFrame(known, columns=columns).assign(kind=kinds))
 
 
 def _star(rng: np.random.Generator, n_points: int) -> Values:

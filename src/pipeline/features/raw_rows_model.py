@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
+from pipeline.features.model_files import load_estimator
 from pipeline.features.transformer import FEATURES_FILE, FeatureTransformer
 
 PROBABILITY = "probability_"  # and the label: the name of a column
@@ -42,7 +43,7 @@ class RawRowsModel:
         self.labels: list[str | int | bool] | None = stored["labels"]
         file = folder / stored["model_file"]
         _check(file, stored.get("model_sha256"))
-        self.model = _load(file, classifies=self.labels is not None)
+        self.model = load_estimator(file, classifies=self.labels is not None)
 
     def predict(
         self, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -98,19 +99,6 @@ def _check(path: Path, expected_sha256: str | None) -> None:
             f"{path} is not the file that was logged (SHA-256 differs from that in {FEATURES_FILE})",
             "fetch the model from the store again, or train anew",
         )
-
-
-def _load(path: Path, classifies: bool) -> Any:
-    """Load a model from XGBoost's own format, or a pickled one of scikit-learn."""
-    if path.suffix == ".pkl":
-        import joblib
-
-        return joblib.load(path)
-    from xgboost import XGBClassifier, XGBRegressor
-
-    model = XGBClassifier() if classifies else XGBRegressor()
-    model.load_model(path)
-    return model
 
 
 def _load_pyfunc(path: str) -> RawRowsModel:

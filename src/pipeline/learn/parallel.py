@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-Task = TypeVar("Task")
+Data = TypeVar("Data")
 Result = TypeVar("Result")
 
 
 def side_by_side(
-    function: Callable[[dict[str, Any], Task], Result], fits: Sequence[tuple[dict[str, Any], Task]]
+    function: Callable[[dict[str, Any], Data], Result], fits: Sequence[tuple[dict[str, Any], Data]]
 ) -> list[Result]:
     """Call a function on every fit, as many at a time as there are threads.
 

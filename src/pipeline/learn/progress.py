@@ -1,9 +1,10 @@
-"""Progress of a search: a bar on a terminal, plain lines elsewhere."""
+"""Progress of a search: a bar on a terminal, reported lines elsewhere."""
 
 import sys
 from collections.abc import Iterable
 
 from pipeline.learn.candidate import Candidate
+from pipeline.support.progress import progress
 
 
 def best_of(candidates: Iterable[Candidate], total: int, label: str, loss: str) -> Candidate:
@@ -15,7 +16,7 @@ def best_of(candidates: Iterable[Candidate], total: int, label: str, loss: str) 
     )
     best: Candidate | None = None
     if bar.disable:
-        print(f"{label}: searching {total} candidates", flush=True)
+        progress(f"{label}: searching {total} candidates")
     with bar:
         for candidate in candidates:
             if best is None or (not candidate.dropped and candidate.mean < best.mean):
@@ -24,6 +25,6 @@ def best_of(candidates: Iterable[Candidate], total: int, label: str, loss: str) 
             bar.set_postfix_str(score, refresh=False)
             bar.update()
             if bar.disable and (candidate.number % max(1, total // 4) == 0 or candidate.number == total):
-                print(f"{label}: candidate {candidate.number}/{total}, {score}", flush=True)
+                progress(f"{label}: candidate {candidate.number}/{total}, {score}")
     assert best is not None
     return best

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,36 @@ if TYPE_CHECKING:
 CHUNK = 100_000  # rows the scaler is fitted to at a time
 
 
-def prepare(params: DatasetParams, folder: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Prepared:
+    """What stage prepare made of a table.
+
+    Attributes
+    ----------
+    profile : dict
+        Rows, columns and SHA-256 sums, as written.
+    n_columns : int
+        Of the table as read.
+    """
+
+    profile: dict[str, Any]
+    n_columns: int
+
+    @property
+    def summary(self) -> str:
+        """What was read, dropped and written, as lines to print."""
+        rows, dataset = self.profile["rows"], self.profile["dataset"]
+        return "\n".join(
+            [
+                f"prepare: {dataset['path']}, {rows['raw']:,} rows x {self.n_columns} columns",
+                f"prepare: dropped {rows['duplicates_dropped']:,} exact duplicates and "
+                f"{rows['without_target_dropped']:,} rows without {dataset['target']}",
+                f"prepare: {rows['train']:,} training and {rows['test']:,} test rows in {TRAIN_TABLE.parent}",
+            ]
+        )
+
+
+def prepare(params: DatasetParams, folder: Path) -> Prepared:
     """Check and split the table of ``dataset.path``.
 
     Parameters
@@ -39,8 +69,7 @@ def prepare(params: DatasetParams, folder: Path) -> dict[str, Any]:
 
     Returns
     -------
-    dict
-        The profile: rows, columns and SHA-256 sums.
+    Prepared
 
     Raises
     ------
@@ -54,11 +83,6 @@ def prepare(params: DatasetParams, folder: Path) -> dict[str, Any]:
     recorded = recorded_rows(source)
     own = _checked(recorded.own(table), params)[0] if recorded.ids else None
     table, n_distinct = _checked(table, params)
-    print(f"prepare: {params.path}, {n_raw:,} rows x {n_columns} columns")
-    print(
-        f"prepare: dropped {n_raw - n_distinct:,} exact duplicates and {n_distinct - len(table):,} rows "
-        f"without {params.target}"
-    )
     train_rows, test_rows = split_rows(table, params) if own is None else split_apart(table, params, own)
     described = {str(name): _describe(table[name]) for name in table.columns}
     train, test = table.iloc[train_rows], table.iloc[test_rows]
@@ -85,8 +109,7 @@ def prepare(params: DatasetParams, folder: Path) -> dict[str, Any]:
         "sha256": {"raw": sha256(source)} | ({"own": recorded.own_sha256} if recorded.own_sha256 else {}),
     }
     _write(folder, train, test, scaler, profile)
-    print(f"prepare: {len(train):,} training and {len(test):,} test rows in {TRAIN_TABLE.parent}")
-    return profile
+    return Prepared(profile, n_columns)
 
 
 def _checked(table: pd.DataFrame, params: DatasetParams) -> tuple[pd.DataFrame, int]:

@@ -1,6 +1,7 @@
 """What quick looks at a table found, as a printed table."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from pipeline.support.text import ruled
 from pipeline.train.evaluation import Evaluation
@@ -31,8 +32,43 @@ class Look:
     run_id: str | None
 
 
-def comparison(looks: list[Look], task: str, evaluation: Evaluation) -> str:
+@dataclass(frozen=True)
+class Looks:
+    """What a quick look found.
+
+    Attributes
+    ----------
+    looks : list of Look
+        The families in the order asked for.
+    evaluation : Evaluation
+        How they are compared.
+    experiment_name : str, optional
+        Of MLflow, where the runs are recorded.
+    output : Path, optional
+        The folder that the model was written to.
+    """
+
+    looks: list[Look]
+    evaluation: Evaluation
+    experiment_name: str | None
+    output: Path | None
+
+    @property
+    def summary(self) -> str:
+        """The metrics, and where runs and model are, as lines to print."""
+        lines = [comparison(self)]
+        if self.experiment_name:
+            recorded = f"recorded in the MLflow experiment {self.experiment_name}"
+            lines.append(f"{recorded}; look: python src/run_mlflow.py --ui")
+        if self.output:
+            lines.append(f"wrote the model to {self.output}")
+        return "\n".join(lines)
+
+
+def comparison(found: Looks) -> str:
     """Return the metrics as a table, a column for each family, the best by cross-validation marked."""
+    looks, evaluation = found.looks, found.evaluation
+    task = "classification" if evaluation.task.labels else "regression"
     best = min(looks, key=lambda one: evaluation.rank(one.fitted.metrics))
     header = ["metric", *(f"{one.family} *" if one is best and len(looks) > 1 else one.family for one in looks)]
     names = [name for name in SHOWN[task] if name in looks[0].fitted.metrics]

@@ -1,11 +1,8 @@
 """A quick look at a table: model families as they are, tested on held-out rows, without DVC and without a search."""
 
-import io
 import re
-import sys
 import tempfile
 import time
-from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.util import find_spec
@@ -13,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import PipelineError
-from pipeline.learn.families import family, names
+from pipeline.learn.families import family, names, names_with
 from pipeline.learn.search_params import SearchParams
 from pipeline.params.schema import (
     NAME_PATTERN,
@@ -25,28 +22,25 @@ from pipeline.params.schema import (
     TrainParams,
 )
 from pipeline.prepare.stage import prepare
-from pipeline.quick_look.comparison import Look, comparison
+from pipeline.quick_look.comparison import Look, Looks
 from pipeline.scaffold.infer import Inferred, infer
 from pipeline.scaffold.new_pipeline import described, read_as_written
 from pipeline.support.files import replacing_folder, sweep_files, write_json
+from pipeline.support.progress import progress
 from pipeline.train.evaluation import Evaluation
-from pipeline.train.experiments import Setup, run_experiment
-from pipeline.train.fit import fit, learner_of
+from pipeline.train.experiments import Plan, Setup, run_experiment
+from pipeline.train.fit import Fitter, choose, fit
 from pipeline.train.raw_rows_view import RawRowsView, write_view
-from pipeline.train.tables import Tables, load_tables
+from pipeline.train.tables import load_tables
+from pipeline.train.training_data import TrainingData
 
 FOLDS = 3
 EXPERIMENT_NAME = "quick-look"
-# What --epochs, --batch-size and --learning-rate are called by the families that have them.
-OPTIONS = {
-    "epochs": {"nn": "max_iter"},
-    "batch_size": {"nn": "batch_size"},
-    "learning_rate": {"nn": "learning_rate_init", "xgboost": "learning_rate"},
-}
+NO_MLFLOW = "warning: MLflow is not installed, so nothing is recorded: pip install mlflow"
 
 
 @dataclass(frozen=True)
-class Request:
+class QuickLook:
     """What is to be looked at, and how.
 
     Attributes
@@ -59,7 +53,7 @@ class Request:
     test_size : float
         Share of the rows that models are tested on.
     options : dict of str to number
-        Some of `OPTIONS`.
+        Some of those that the families' `quick_options` name.
     experiment_name : str, optional
         Of MLflow; None to record nothing there.
     """
@@ -72,71 +66,72 @@ class Request:
     experiment_name: str | None
 
 
-def look(request: Request, output: Path | None = None) -> list[Look]:
-    """Fit and test families on a table, print what was inferred of it, and their metrics.
+def has_mlflow() -> bool:
+    """Return whether MLflow is installed, so that runs can be recorded."""
+    return find_spec("mlflow") is not None
+
+
+def look(request: QuickLook, output: Path | None = None) -> Looks:
+    """Fit and test families on a table; what was inferred of it is reported as progress.
 
     Parameters
     ----------
-    request : Request
+    request : QuickLook
     output : Path, optional
         A folder to write the (only) model to, with its metrics.
 
     Returns
     -------
-    list of Look
-        In the order asked for.
+    Looks
 
     Raises
     ------
     PipelineError
         When the table, an option or the store cannot be used.
     """
-    experiment_name = request.experiment_name
-    if experiment_name and find_spec("mlflow") is None:
-        print("warning: MLflow is not installed, so nothing is recorded: pip install mlflow", file=sys.stderr)
-        experiment_name = None
     if output and output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise PipelineError(f"{output} exists and is not an empty folder", "name another with --output-path")
     if output:
         output.parent.mkdir(parents=True, exist_ok=True)  # now, not after the fits
     _check(request)
     inferred = infer(read_as_written(request.table), request.target, str(request.table))
-    print(described(inferred), flush=True)
+    progress(described(inferred))
     params = _params(request, inferred)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with redirect_stdout(io.StringIO()):  # it tells of files that are gone in a minute
-            prepare(params.dataset, folder)
+        prepare(params.dataset, folder)
         tables = load_tables(folder, params)
-        evaluation = Evaluation.of(params.evaluate, tables, folder)
-        setup = _setup(params, tables, evaluation) if experiment_name else None
-        print(f"{len(tables.y_train):,} rows to train on, {len(tables.y_test):,} to test\n", flush=True)
-        looks = [_look(model, params, tables, evaluation, setup) for model in request.models]
-    print(comparison(looks, params.dataset.task, evaluation))
-    if experiment_name:
-        print(f"recorded in the MLflow experiment {experiment_name}; look: python src/run_mlflow.py --ui")
+        data = tables.data
+        evaluation = Evaluation.of(params.evaluate, data, tables.rows, folder)
+        setup = Setup.of(params, tables, evaluation, Path()) if request.experiment_name else None
+        progress(f"{len(data.y_train):,} rows to train on, {len(data.y_test):,} to test\n")
+        if setup:
+            looks = [_recorded(model, setup) for model in request.models]
+        else:
+            looks = [_look(model, params.train, data, evaluation) for model in request.models]
     if output:
-        _write(looks[0], tables, output)
-        print(f"wrote the model to {output}")
-    return looks
+        _write(looks[0], tables.view, output)
+    return Looks(looks, evaluation, request.experiment_name, output)
 
 
-def _params(request: Request, inferred: Inferred) -> Params:
+def _params(request: QuickLook, inferred: Inferred) -> Params:
     fixed: dict[str, dict[str, Any]] = {model: {} for model in request.models}
     for option, value in request.options.items():
-        takers = [model for model in request.models if model in OPTIONS[option]]
+        takers = [model for model in names_with(option) if model in request.models]
         if not takers:
             raise PipelineError(
                 f"--{option.replace('_', '-')} is nothing to {', '.join(request.models)}",
-                f"leave it out, or choose {' or '.join(OPTIONS[option])}",
+                f"leave it out, or choose {' or '.join(names_with(option))}",
             )
         for model in takers:
-            name = OPTIONS[option][model]
+            name = family(model).quick_options[option]
             if reason := family(model).parameters[name].refusal(value):
                 raise PipelineError(f"--{option.replace('_', '-')} is {value}; {reason}", "give another value")
             fixed[model][name] = value
-    if inferred.imbalance and "xgboost" in fixed:
-        fixed["xgboost"]["scale_pos_weight"] = "balanced"
+    for model in request.models:
+        weight = family(model).positive_weight
+        if inferred.imbalance and weight:
+            fixed[model][weight] = "balanced"
     return Params(
         dataset=DatasetParams(
             path=str(request.table.resolve()),
@@ -161,7 +156,7 @@ def _params(request: Request, inferred: Inferred) -> Params:
     )
 
 
-def _check(request: Request) -> None:
+def _check(request: QuickLook) -> None:
     unknown = [model for model in request.models if model not in names()]
     if unknown:
         raise PipelineError(f"{unknown[0]!r} is no model family", f"choose of {', '.join(names())}")
@@ -175,43 +170,28 @@ def _check(request: Request) -> None:
         )
 
 
-def _setup(params: Params, tables: Tables, evaluation: Evaluation) -> Setup:
-    from pipeline.store.open import open_experiment, open_store
-    from pipeline.store.stale_runs import sweep_runs
-    from pipeline.train.provenance import provenance_of
-
-    client = open_store()
-    sweep_runs(client)
-    experiment_id = open_experiment(client, params.train.experiment_name)
-    return Setup(client, experiment_id, params, tables, evaluation, provenance_of(Path(), params, tables))
+def _recorded(model: str, setup: Setup) -> Look:
+    """Fit and test a family in a run of MLflow."""
+    progress(f"fitting {model} …")
+    started = time.monotonic()
+    run_name = f"{model}_{datetime.now():%Y%m%d_%H%M%S}"
+    experiment = run_experiment(setup, Plan(model, run_name, setup.data.features))
+    return Look(model, experiment.fitted, time.monotonic() - started, experiment.run_id)
 
 
-def _look(model: str, params: Params, tables: Tables, evaluation: Evaluation, setup: Setup | None) -> Look:
-    started, features = time.monotonic(), list(tables.X_train.columns)
-    print(f"fitting {model} …", flush=True)
-    if setup:
-        run_name = f"{model}_{datetime.now():%Y%m%d_%H%M%S}"
-        experiment = run_experiment(setup, model, run_name, features)
-        return Look(model, experiment.fitted, time.monotonic() - started, experiment.run_id)
-    used = family(model)
-    learner = learner_of(model, used, params.train, tables, features)
-    sampled, rounds = learner.final(None)
-    scores = learner.cross_validate(sampled, rounds, choose_round=True)
-    fitted = fit(used, learner, (sampled, scores), tables, features, evaluation, nullcontext())
+def _look(model: str, params: TrainParams, data: TrainingData, evaluation: Evaluation) -> Look:
+    progress(f"fitting {model} …")
+    started = time.monotonic()
+    fitter = Fitter.of(model, params, data)
+    fitted = fit(fitter, choose(fitter.learner, None), evaluation)
     return Look(model, fitted, time.monotonic() - started, None)
 
 
-def _write(seen: Look, tables: Tables, output: Path) -> None:
+def _write(seen: Look, view: RawRowsView, output: Path) -> None:
     """Write a model that takes raw rows, with its code, and its metrics; whole or not at all."""
-    import joblib
-
+    file = family(seen.family).file
     sweep_files(output.parent)
     with replacing_folder(output) as written:
-        file = "model.ubj" if family(seen.family).flavour == "xgboost" else "model.pkl"
-        if file == "model.ubj":
-            seen.fitted.model.save_model(written / file)
-        else:
-            joblib.dump(seen.fitted.model, written / file)
-        view = RawRowsView(tables.transformer, seen.fitted.features, tables.task, tables.example)
-        write_view(view, written / file, written)
+        file.save(seen.fitted.model, written / file.name)
+        write_view(view, written / file.name, written)
         write_json(written / "metrics.json", seen.fitted.metrics)

@@ -36,7 +36,7 @@ class OtherSplit:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ColumnUse:
     """What becomes of a column.
 
     Attributes
@@ -71,7 +71,7 @@ def light_curve(table: pd.DataFrame) -> set[str]:
     return found if len(found) >= FLUX_COLUMNS else set()
 
 
-def judge(column: pd.Series, target: pd.Series, is_regression: bool) -> Verdict:
+def judge(column: pd.Series, target: pd.Series, is_regression: bool) -> ColumnUse:
     """Say what becomes of a column.
 
     Parameters
@@ -83,64 +83,64 @@ def judge(column: pd.Series, target: pd.Series, is_regression: bool) -> Verdict:
     values = plain(column)
     if len(values) < FEWEST_VALUES:
         rows = f"only {len(values)} of {len(column):,} rows have a value" if len(values) else "no row has a value"
-        return Verdict("drop", rows)
+        return ColumnUse("drop", rows)
     kind = kind_of(values)
     if kind is None:
         return _neither_number_nor_text(column, values)
     n_different = int(values.nunique())
     if n_different == 1 and len(values) == len(column):
-        return Verdict("drop", f"the same in every row: {shown(values.iloc[0])}")
+        return ColumnUse("drop", f"the same in every row: {shown(values.iloc[0])}")
     if _recodes(values, target, n_different, is_regression):
-        return Verdict("drop", f"equals the target {shown(target.name)} or recodes it one to one", leak=True)
+        return ColumnUse("drop", f"equals the target {shown(target.name)} or recodes it one to one", leak=True)
     if kind == "boolean":
-        return Verdict("input", kind=kind)
+        return ColumnUse("input", kind=kind)
     verdict = _text(column, values, n_different) if kind == "text" else _number(column, values, n_different)
-    may_leak = verdict == Verdict("input", kind="number") and is_regression and not names.says_time(str(column.name))
+    may_leak = verdict == ColumnUse("input", kind="number") and is_regression and not names.says_time(str(column.name))
     if may_leak and _has_order_of(values, target, n_different):
-        return Verdict("drop", f"rises or falls exactly as the target {shown(target.name)} does", leak=True)
+        return ColumnUse("drop", f"rises or falls exactly as the target {shown(target.name)} does", leak=True)
     return verdict
 
 
-def _neither_number_nor_text(column: pd.Series, values: pd.Series) -> Verdict:
+def _neither_number_nor_text(column: pd.Series, values: pd.Series) -> ColumnUse:
     first = values.iloc[0]
     if isinstance(first, date):  # as pandas' own dates are
-        return Verdict("drop", f"dates, such as {first}", other_split=_by_time(column, values, "iso"))
-    return Verdict("drop", f"holds {type(first).__name__} values, neither numbers nor text")
+        return ColumnUse("drop", f"dates, such as {first}", other_split=_by_time(column, values, "iso"))
+    return ColumnUse("drop", f"holds {type(first).__name__} values, neither numbers nor text")
 
 
-def _number(column: pd.Series, values: pd.Series, n_different: int) -> Verdict:
+def _number(column: pd.Series, values: pd.Series, n_different: int) -> ColumnUse:
     name, numbers = str(column.name), values.to_numpy(np.float64)
     infinite = np.flatnonzero(np.abs(numbers) > LARGEST)
     if len(infinite):
         row = values.index[infinite[0]] + 1
         note = f"infinite, to models, in row {row}: correct or empty such values, or prepare stops"
-        return Verdict("input", kind="number", note=note)
+        return ColumnUse("input", kind="number", note=note)
     if (numbers != np.round(numbers)).any():
-        return Verdict("input", kind="number")
+        return ColumnUse("input", kind="number")
     is_unique = n_different == len(values)
     if names.says_time(name):
         if _are_dates(numbers):
-            return Verdict("drop", "dates as whole numbers", other_split=_by_time(column, values, "iso"))
+            return ColumnUse("drop", "dates as whole numbers", other_split=_by_time(column, values, "iso"))
         if is_unique and (np.diff(numbers) > 0).all():
-            return Verdict("input", kind="number", other_split=_by_time(column, values, "iso"))
+            return ColumnUse("input", kind="number", other_split=_by_time(column, values, "iso"))
     elif is_unique and _counts_rows(numbers, name):
-        return Verdict("drop", "numbers the rows")
+        return ColumnUse("drop", "numbers the rows")
     if names.says_identifier(name):
         return _identifier(column, values, n_different, "number")
     if names.says_code(name) and n_different > 2:
         if n_different <= MOST_CATEGORIES:
-            return Verdict("categorical", f"a code by its name, with {n_different} different numbers", "number")
+            return ColumnUse("categorical", f"a code by its name, with {n_different} different numbers", "number")
         if names.says_postal_code(name):
-            return Verdict("input", kind="number", note=f"{n_different:,} different codes are taken as a number")
-    return Verdict("input", kind="number")
+            return ColumnUse("input", kind="number", note=f"{n_different:,} different codes are taken as a number")
+    return ColumnUse("input", kind="number")
 
 
-def _text(column: pd.Series, values: pd.Series, n_different: int) -> Verdict:
+def _text(column: pd.Series, values: pd.Series, n_different: int) -> ColumnUse:
     name, texts = str(column.name), as_text(values)
     dates = written_dates(texts)
     if dates:
         reason = f"dates as text, such as {shown(texts.iloc[0])}"
-        return Verdict("drop", reason, other_split=_by_time(column, values, dates))
+        return ColumnUse("drop", reason, other_split=_by_time(column, values, dates))
     is_unique = n_different >= NEARLY_ALL * len(values)
     is_worth = n_different <= MOST_CATEGORIES or (
         n_different <= WORTH_CATEGORIES and len(values) >= WORTH_ROWS * n_different
@@ -150,29 +150,31 @@ def _text(column: pd.Series, values: pd.Series, n_different: int) -> Verdict:
     if are_hashes(texts) or (names.says_identifier(name) and n_different > CODE_VALUES) or (is_unique and has_zeros):
         return _identifier(column, values, n_different, "text")
     if has_zeros and is_worth:
-        return Verdict("categorical", f"a code with leading zeros, such as {_zeros(texts)}", "text")
+        return ColumnUse("categorical", f"a code with leading zeros, such as {_zeros(texts)}", "text")
     flaw = "" if has_zeros else flawed_numbers(texts)
     if flaw:
-        return Verdict("drop", flaw, note="may be of use as an input: correct the table and name it in `drop` no more")
+        return ColumnUse(
+            "drop", flaw, note="may be of use as an input: correct the table and name it in `drop` no more"
+        )
     if is_unique and not is_prose(texts):
         return _identifier(column, values, n_different, "text")
     if is_worth and not is_unique:
-        return Verdict("input", kind="text")
+        return ColumnUse("input", kind="text")
     what = "codes with leading zeros," if has_zeros else "free text" if is_prose(texts) else "text"
     split = _by_group(column) if names.says_owner(name) else None
-    return Verdict(
+    return ColumnUse(
         "drop", f"{what} with {n_different:,} different values{_each(values, n_different)}", other_split=split
     )
 
 
-def _identifier(column: pd.Series, values: pd.Series, n_different: int, kind: Kind) -> Verdict:
+def _identifier(column: pd.Series, values: pd.Series, n_different: int, kind: Kind) -> ColumnUse:
     if n_different >= NEARLY_ALL * len(values):
         every = "every row" if n_different == len(column) else "nearly every row"
-        return Verdict("drop", f"an identifier, different in {every}")
+        return ColumnUse("drop", f"an identifier, different in {every}")
     described = f"with {n_different:,} different values{_each(values, n_different)}"
     if n_different <= CODE_VALUES and len(values) >= CODE_ROWS * n_different and kind == "number":
-        return Verdict("categorical", f"a code {described}", kind, other_split=_by_group(column))
-    return Verdict("drop", f"an identifier {described}", other_split=_by_group(column))
+        return ColumnUse("categorical", f"a code {described}", kind, other_split=_by_group(column))
+    return ColumnUse("drop", f"an identifier {described}", other_split=_by_group(column))
 
 
 def _each(values: pd.Series, n_different: int) -> str:

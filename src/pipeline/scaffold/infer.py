@@ -11,7 +11,7 @@ from pipeline.errors import TableError
 from pipeline.features.columns import as_text
 from pipeline.learn.search_params import SearchParams
 from pipeline.params.schema import SplitParams, TrainParams
-from pipeline.scaffold.columns import MOST_CATEGORIES, OtherSplit, Verdict, judge, light_curve
+from pipeline.scaffold.columns import MOST_CATEGORIES, ColumnUse, OtherSplit, judge, light_curve
 from pipeline.scaffold.target import TaskName, check_target, task_of
 from pipeline.scaffold.text import plain, shown
 from pipeline.tables.duplicates import duplicated
@@ -147,7 +147,7 @@ def infer(table: pd.DataFrame, target: str, source: str, task: TaskName | None =
     )
 
 
-def _kinds_of(verdicts: dict[str, Verdict], n_flux: int) -> dict[str, int]:
+def _kinds_of(verdicts: dict[str, ColumnUse], n_flux: int) -> dict[str, int]:
     kinds = {"number": n_flux, "text": 0, "boolean": 0}
     for verdict in verdicts.values():
         if verdict.use != "drop":
@@ -155,7 +155,7 @@ def _kinds_of(verdicts: dict[str, Verdict], n_flux: int) -> dict[str, int]:
     return {kind: count for kind, count in kinds.items() if count}
 
 
-def _max_categories(table: pd.DataFrame, verdicts: dict[str, Verdict]) -> int:
+def _max_categories(table: pd.DataFrame, verdicts: dict[str, ColumnUse]) -> int:
     """Return the usual limit, or the next ten above the most values a text column has in any rows."""
     texts = [name for name, verdict in verdicts.items() if verdict.use != "drop" and verdict.is_text]
     most = max((table[name].nunique() for name in texts), default=0)

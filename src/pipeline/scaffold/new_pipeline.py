@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import unicodedata
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -38,8 +39,41 @@ CLASSIFICATION_PLOTS = """\
 """
 
 
-def new_pipeline(path: Path, target: str, into: Path | None = None, task: TaskName | None = None) -> Path:
-    """Write params.yaml and dvc.yaml for a table, and print what was inferred of it.
+@dataclass(frozen=True)
+class NewPipeline:
+    """A pipeline folder that was written for a table.
+
+    Attributes
+    ----------
+    folder : Path
+    table : Path
+    n_rows, n_columns : int
+        Of the table.
+    inferred : Inferred
+    """
+
+    folder: Path
+    table: Path
+    n_rows: int
+    n_columns: int
+    inferred: Inferred
+
+    @property
+    def summary(self) -> str:
+        """What was inferred and written, and what to do next, as lines to print."""
+        here = os.path.relpath(self.folder)
+        return "\n".join(
+            [
+                f"{self.table}: {self.n_rows:,} rows x {self.n_columns:,} columns",
+                described(self.inferred),
+                f"wrote {here}/params.yaml and {here}/dvc.yaml; read and change what you know better, then run:",
+                f"  cd {shlex.quote(here)} && dvc repro",
+            ]
+        )
+
+
+def new_pipeline(path: Path, target: str, into: Path | None = None, task: TaskName | None = None) -> NewPipeline:
+    """Write params.yaml and dvc.yaml for a table.
 
     Parameters
     ----------
@@ -54,8 +88,7 @@ def new_pipeline(path: Path, target: str, into: Path | None = None, task: TaskNa
 
     Returns
     -------
-    Path
-        The folder.
+    NewPipeline
 
     Raises
     ------
@@ -77,12 +110,7 @@ def new_pipeline(path: Path, target: str, into: Path | None = None, task: TaskNa
     with replacing(folder / "params.yaml") as params_beside, replacing(folder / "dvc.yaml") as stages_beside:
         params_beside.write_text(params, encoding="utf-8")
         stages_beside.write_text(stages, encoding="utf-8")
-    here = os.path.relpath(folder)
-    print(f"{path}: {table.shape[0]:,} rows x {table.shape[1]:,} columns")
-    print(described(inferred))
-    print(f"wrote {here}/params.yaml and {here}/dvc.yaml; read and change what you know better, then run:")
-    print(f"  cd {shlex.quote(here)} && dvc repro")
-    return folder
+    return NewPipeline(folder, path, *table.shape, inferred)
 
 
 def plain_name(name: str) -> str:

@@ -4,6 +4,8 @@ import re
 
 import yaml
 
+from pipeline.learn.families import family, names
+from pipeline.params.schema import TrainParams
 from pipeline.scaffold.columns import MOST_CATEGORIES
 from pipeline.scaffold.infer import Inferred
 
@@ -99,14 +101,16 @@ def _features(inferred: Inferred) -> list[Line]:
 
 def _train(inferred: Inferred) -> list[Line]:
     is_small = inferred.n_rows < SMALL_TABLE
-    balance: list[Line] = [
-        ("  params:", ""),
-        ("    xgboost:", ""),
-        ("      scale_pos_weight: balanced", "the rare rows weigh as much as the others together"),
-    ]
+    (model,) = TrainParams().models
+    weight = family(model).positive_weight
+    params: list[Line] = [("  params: {}", "of a family: what is fixed")]
+    if inferred.imbalance and weight:
+        balance = (f"      {weight}: balanced", "the rare rows weigh as much as the others together")
+        params = [("  params:", ""), (f"    {model}:", ""), balance]
+    others = [name for name in names() if name != model]
     return [
-        ("  models: [xgboost]", "xgboost | random_forest | nn: three experiments of each"),
-        *(balance if inferred.imbalance else [("  params: {}", "of a family: what is fixed")]),
+        (f"  models: [{model}]", f"{' | '.join([model, *others])}: three experiments of each"),
+        *params,
         ("  seed: 42", ""),
         ("  n_jobs: 2", ""),
         (f"  cv_folds: {inferred.cv_folds}", inferred.folds_reason),

@@ -1,7 +1,7 @@
 """MLflow's autologging, around the final fit of an experiment and nowhere else."""
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from pipeline.train.locked import locked_requirements
@@ -16,18 +16,18 @@ SETTINGS = {
 
 
 @contextmanager
-def autologging(flavour: str) -> Iterator[None]:
+def autologging(flavour: str, options: Mapping[str, object]) -> Iterator[None]:
     """Autolog the fits within the block and none outside: those of a search would log a model each.
 
     Parameters
     ----------
     flavour : str
-        ``xgboost`` for ``mlflow.xgboost.autolog``, or ``sklearn``.
+        ``mlflow.<flavour>.autolog`` is what is called.
+    options : mapping
+        What it takes besides `SETTINGS`.
     """
-    # Importances are drawn in report.py; metrics are those of rows the fit has not seen.
-    own: dict[str, object] = {"importance_types": []} if flavour == "xgboost" else {"log_post_training_metrics": False}
     module = importlib.import_module(f"mlflow.{flavour}")
-    module.autolog(**SETTINGS, **own)
+    module.autolog(**SETTINGS, **options)
     try:
         with locked_requirements():
             yield

@@ -1,6 +1,6 @@
 """By what models are judged: metrics on test rows and on folds, and the one that chooses the winner."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,20 @@ from pipeline.errors import PipelineError
 from pipeline.learn.metrics import better, classification_metrics, regression_metrics, regression_scores
 from pipeline.learn.task import Task
 from pipeline.params.schema import EvaluateParams
+from pipeline.tables.split import Rows
 from pipeline.train.custom import Function, custom_metrics, load_function
-from pipeline.train.tables import Tables
+from pipeline.train.training_data import TrainingData
 
 Metrics = dict[str, float]
+
+
+@dataclass(frozen=True)
+class OwnMetrics:
+    """A function of the user's, and the prepared tables whose rows it gets."""
+
+    function: Function
+    train: pd.DataFrame
+    test: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -26,78 +36,99 @@ class Evaluation:
     Attributes
     ----------
     task : Task
+    y_train, y_test : arrays, shapes (n_train,) and (n_test,)
+        From `Task.encode`.
+    valid_rows : list of array of int
+        Of each fold the positions of its validation rows in the training rows.
     thresholds : list of float
         Of two labels: probabilities from which the positive one counts as predicted.
-    custom : callable, optional
-        The user's function.
+    custom : OwnMetrics, optional
     choose_by : str
         The metric whose mean over the folds chooses the winner.
+    greater_is_better : bool
+        Whether the greatest mean wins.
     """
 
     task: Task
+    y_train: NDArray[Any]
+    y_test: NDArray[Any]
+    valid_rows: list[Rows]
     thresholds: list[float]
-    custom: Function | None
+    custom: OwnMetrics | None
     choose_by: str
     greater_is_better: bool
 
     @classmethod
-    def of(cls, params: EvaluateParams, tables: Tables, folder: Path) -> "Evaluation":
+    def of(
+        cls, params: EvaluateParams, data: TrainingData, rows: Mapping[str, pd.DataFrame], folder: Path
+    ) -> "Evaluation":
         """Return the evaluation that params.yaml asks for.
+
+        Parameters
+        ----------
+        params : EvaluateParams
+        data : TrainingData
+        rows : mapping of str to DataFrame
+            The prepared tables "train" and "test", where params name a function of the user's.
+        folder : Path
+            The pipeline folder, in which that function is looked for.
 
         Raises
         ------
         PipelineError
             When the user's function cannot be loaded or fails, or the metric to choose by is not one.
         """
-        task = tables.task
-        custom = load_function(params.custom, folder) if params.custom else None
-        name = params.choose_by or task.loss
+        custom = None
+        if params.custom:
+            custom = OwnMetrics(load_function(params.custom, folder), rows["train"], rows["test"])
+        name = params.choose_by or data.task.loss
         greater = params.greater_is_better
         if greater is None:
             greater = better(name) is not False
-        evaluation = cls(task, params.thresholds, custom, name, greater)
+        valid_rows = [fold.valid for fold in data.folds]
+        evaluation = cls(data.task, data.y_train, data.y_test, valid_rows, params.thresholds, custom, name, greater)
         if params.custom or params.choose_by:
-            evaluation._try_on_baseline(tables)
+            evaluation._try_on_baseline()
         return evaluation
 
-    def _try_on_baseline(self, tables: Tables) -> None:
+    def _try_on_baseline(self) -> None:
         """Judge constant predictions, so that what is wrong with the metrics shows before the training."""
-        y_train, y_test, rows = tables.y_train, tables.y_test, tables.rows
-        constant: Any = y_train.mean()
-        if self.task.labels:
-            constant = np.bincount(y_train, minlength=self.task.n_classes) / len(y_train)
+        constant: Any = self._shares() if self.task.labels else self.y_train.mean()
 
         def outputs(n_rows: int) -> NDArray[np.float64]:
             return np.full((n_rows, *np.shape(constant)), constant)
 
-        folds = [
-            self.of_fold(y_train[fold.valid], outputs(len(fold.valid)), rows_of(rows.get("train"), fold.valid))
-            for fold in tables.folds
-        ]
-        self.over_folds(folds)
+        self.over_folds(self.of_folds([outputs(len(valid)) for valid in self.valid_rows]))
         if self.custom:
-            self.of_test(y_train, y_test, outputs(len(y_test)), rows_of(rows.get("test"), slice(None)))
+            self.of_test(outputs(len(self.y_test)))
 
-    def of_test(
-        self, y_train: NDArray[Any], y_test: NDArray[Any], outputs: NDArray[Any], rows: pd.DataFrame
-    ) -> Metrics:
+    def of_test(self, outputs: NDArray[Any]) -> Metrics:
         """Return the metrics of the test rows, those of the best constant prediction (baseline) among them."""
         if self.task.labels:
-            shares = np.bincount(y_train, minlength=self.task.n_classes) / len(y_train)
+            shares = self._shares()
             metrics = classification_metrics(
-                y_test, outputs, self.thresholds, most_frequent=int(shares.argmax()), train_shares=shares
+                self.y_test, outputs, self.thresholds, most_frequent=int(shares.argmax()), train_shares=shares
             )
         else:
-            metrics = regression_metrics(y_test, outputs, float(y_train.mean()))
-        return metrics | self._custom(y_test, outputs, rows, metrics)
+            metrics = regression_metrics(self.y_test, outputs, float(self.y_train.mean()))
+        if self.custom:
+            metrics |= self._own(self.custom.test, self.y_test, outputs, metrics)
+        return metrics
 
-    def of_fold(self, y_valid: NDArray[Any], outputs: NDArray[Any], rows: pd.DataFrame) -> Metrics:
-        """Return the metrics of a fold's validation rows."""
+    def of_folds(self, outputs: Sequence[NDArray[Any]]) -> list[Metrics]:
+        """Return the metrics of each fold's validation rows."""
+        return [self.of_fold(valid, one) for valid, one in zip(self.valid_rows, outputs, strict=True)]
+
+    def of_fold(self, valid: Rows, outputs: NDArray[Any]) -> Metrics:
+        """Return the metrics of some training rows, by their positions."""
+        y_valid = self.y_train[valid]
         if self.task.labels:
             metrics = classification_metrics(y_valid, outputs, self.thresholds)
         else:
             metrics = regression_scores(y_valid, outputs)
-        return metrics | self._custom(y_valid, outputs, rows, metrics)
+        if self.custom:
+            metrics |= self._own(self.custom.train.iloc[valid], y_valid, outputs, metrics)
+        return metrics
 
     def over_folds(self, folds: list[Metrics]) -> Metrics:
         """Return mean and deviation over the folds of the loss, of the user's metrics, and of what chooses.
@@ -135,10 +166,15 @@ class Evaluation:
         """A key to sort by, the best first."""
         return lambda metrics: -metrics[self.chosen_by] if self.greater_is_better else metrics[self.chosen_by]
 
-    def _custom(self, y_true: NDArray[Any], outputs: NDArray[Any], rows: pd.DataFrame, metrics: Metrics) -> Metrics:
-        if self.custom is None:
-            return {}
-        found = custom_metrics(self.custom, self.task, y_true, outputs, rows)
+    def _shares(self) -> NDArray[np.float64]:
+        """Return the share of each class among the training rows."""
+        shares: NDArray[np.float64] = np.bincount(self.y_train, minlength=self.task.n_classes) / len(self.y_train)
+        return shares
+
+    def _own(self, rows: pd.DataFrame, y_true: NDArray[Any], outputs: NDArray[Any], metrics: Metrics) -> Metrics:
+        """Return the metrics of the user's function, none of which may have the name of another."""
+        assert self.custom is not None
+        found = custom_metrics(self.custom.function, self.task, y_true, outputs, rows)
         for name in found:
             if name in metrics or better(name) is not None:
                 raise PipelineError(
@@ -146,8 +182,3 @@ class Evaluation:
                     "give it another name",
                 )
         return found
-
-
-def rows_of(table: pd.DataFrame | None, positions: Any) -> pd.DataFrame:
-    """Return some rows of a prepared table; none where no function of the user's asks for them."""
-    return pd.DataFrame() if table is None else table.iloc[positions]

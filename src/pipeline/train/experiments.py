@@ -1,29 +1,31 @@
 """One experiment: parameters found or given, a final fit, its test, and the record of all in one MLflow run."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import __version__
-from pipeline.learn.candidate import Sampled
-from pipeline.learn.cross_validation import CrossValidation, by_fold
-from pipeline.learn.families import Family, family
+from pipeline.learn.cross_validation import by_fold
+from pipeline.learn.families import Family
 from pipeline.learn.learner import Learner
 from pipeline.learn.progress import best_of
 from pipeline.learn.search import search
 from pipeline.learn.search_space import n_candidates
 from pipeline.learn.task import Task
 from pipeline.params.schema import Params
-from pipeline.store.open import logged_model_of
+from pipeline.store.open import logged_model_of, open_experiment, open_store
+from pipeline.store.stale_runs import sweep_runs
 from pipeline.train.autologging import autologging
 from pipeline.train.evaluation import Evaluation
-from pipeline.train.fit import Fitted, fit, learner_of
-from pipeline.train.provenance import Provenance
+from pipeline.train.fit import Chosen, Fitted, Fitter, choose, fit
+from pipeline.train.provenance import Provenance, provenance_of
 from pipeline.train.raw_rows_view import RawRowsView, add_raw_rows_view
-from pipeline.train.reference_profile import profile_of_outputs
+from pipeline.train.reference_profile import Profile, profile_of_outputs
 from pipeline.train.report.report import log_report
 from pipeline.train.runs import NestedRuns, experiment_run
 from pipeline.train.tables import Tables
+from pipeline.train.training_data import TrainingData
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,14 +36,40 @@ EXPERIMENT, PRODUCTION_CANDIDATE = "experiment", "production_candidate"  # value
 
 @dataclass(frozen=True)
 class Setup:
-    """What the experiments of one training share."""
+    """What the experiments of one training share.
+
+    Attributes
+    ----------
+    client : MlflowClient
+    experiment_id : str
+    params : Params
+    data : TrainingData
+        With every feature.
+    view : RawRowsView
+        Of a model of all features.
+    reference : dict
+        The profile of the training rows.
+    evaluation : Evaluation
+    provenance : Provenance
+    """
 
     client: "MlflowClient"
     experiment_id: str
     params: Params
-    tables: Tables
+    data: TrainingData
+    view: RawRowsView
+    reference: Profile
     evaluation: Evaluation
     provenance: Provenance
+
+    @classmethod
+    def of(cls, params: Params, tables: Tables, evaluation: Evaluation, folder: Path) -> "Setup":
+        """Open the store and the experiment of params, and work out where a training in `folder` comes from."""
+        client = open_store()
+        sweep_runs(client)
+        experiment_id = open_experiment(client, params.train.experiment_name)
+        provenance = provenance_of(folder, params, tables.profile, tables.samples)
+        return cls(client, experiment_id, params, tables.data, tables.view, tables.reference, evaluation, provenance)
 
 
 @dataclass(frozen=True)
@@ -56,79 +84,80 @@ class Experiment:
     fitted: Fitted
 
 
-def run_experiment(
-    setup: Setup,
-    family_name: str,
-    run_name: str,
-    features: list[str],
-    like: Experiment | None = None,
-    search_seed: int = 0,
-) -> Experiment:
-    """Run one experiment.
+@dataclass(frozen=True)
+class Plan:
+    """What an experiment is to do.
 
-    Parameters
+    Attributes
     ----------
-    setup : Setup
-    family_name : str
+    family : str
         One of `pipeline.learn.families.names`.
     run_name : str
     features : list of str
         The features to train on.
-    like : Experiment, optional
-        Take its parameters and rounds; search when absent.
     search_seed : int
         Of the search.
+    like : Experiment, optional
+        Take its parameters and rounds instead of searching.
     """
+
+    family: str
+    run_name: str
+    features: list[str]
+    search_seed: int = 0
+    like: Experiment | None = None
+
+
+def run_experiment(setup: Setup, plan: Plan) -> Experiment:
+    """Run one experiment and record it."""
     import mlflow
 
-    client, params, tables = setup.client, setup.params, setup.tables
-    used = family(family_name)
+    client, params = setup.client, setup.params
     tags = {
         "version": __version__,
         "stage": EXPERIMENT,
-        "family": family_name,
+        "family": plan.family,
         "reproducible": str(params.train.search.time_budget is None).lower(),
     }
-    with experiment_run(setup.experiment_id, run_name, tags) as run_id:
+    with experiment_run(setup.experiment_id, plan.run_name, tags) as run:
+        run_id = run.info.run_id
         setup.provenance.log(client, run_id)
         mlflow.log_params(
             {
-                "n_features": len(features),
-                "search_seed": None if like else search_seed,
-                "search_rows": tables.n_search_rows,
-                "flux_features_extracted": tables.transformer.n_flux_features,
+                "n_features": len(plan.features),
+                "search_seed": None if plan.like else plan.search_seed,
+                "search_rows": setup.data.n_search_rows,
+                "flux_features_extracted": setup.view.transformer.n_flux_features,
             }
         )
-        nested = NestedRuns(client, setup.experiment_id, run_id, run_name, family_name, tables.task.loss)
-        learner = learner_of(family_name, used, params.train, tables, features)
-        if like:
-            found = like.fitted.sampled, learner.cross_validate(like.fitted.sampled, like.fitted.scores.n_rounds, False)
-        else:
-            found = _find(setup, family_name, learner, run_name, search_seed, nested)
-        fitted = fit(used, learner, found, tables, features, setup.evaluation, autologging(used.flavour))
+        nested = NestedRuns(client, run, setup.data.task.loss)
+        fitter = Fitter.of(plan.family, params.train, setup.data.only(plan.features))
+        used = fitter.family
+        chosen = _choose(setup, plan, fitter.learner, nested)
+        fitted = fit(fitter, chosen, setup.evaluation, autologging(used.flavour, used.autolog))
         for number, metrics in enumerate(fitted.of_folds, start=1):
             nested.record_fold(number, metrics, fitted.scores.n_rounds)
-        _log_numbers(client, run_id, fitted, used, tables.task)
+        _log_numbers(client, run_id, fitted, used, setup.data.task)
         model_id = logged_model_of(client.get_run(run_id))
-        view = RawRowsView(tables.transformer, features, tables.task, tables.example)
-        profile = tables.reference | profile_of_outputs(tables.task, fitted.outputs)
-        hashes = add_raw_rows_view(client, model_id, view, profile)
+        view = replace(setup.view, features=plan.features)
+        profile = setup.reference | profile_of_outputs(setup.data.task, fitted.outputs)
+        hashes = add_raw_rows_view(client, model_id, used.file.name, view, profile)
         mlflow.set_tags(hashes)
-        log_report(run_name, used, fitted, tables, params)
-    return Experiment(run_id, run_name, family_name, model_id, hashes["model_sha256"], fitted)
+        log_report(plan.run_name, fitter, fitted, params)
+    return Experiment(run_id, plan.run_name, plan.family, model_id, hashes["model_sha256"], fitted)
 
 
-def _find(
-    setup: Setup, family_name: str, learner: Learner, run_name: str, seed: int, nested: NestedRuns
-) -> tuple[Sampled, CrossValidation]:
-    """Search where there is something to search, and cross-validate what was found."""
+def _choose(setup: Setup, plan: Plan, learner: Learner, nested: NestedRuns) -> Chosen:
+    """Take the parameters of another experiment, or search where there is something to search."""
+    if plan.like:
+        sampled, rounds = plan.like.fitted.sampled, plan.like.fitted.scores.n_rounds
+        return Chosen(sampled, learner.cross_validate(sampled, rounds, choose_round=False))
     params, best = setup.params.train.search, None
-    if setup.params.train.space_of(family_name):
-        candidates = search(params, learner, seed, nested.record_candidate)
+    if setup.params.train.space_of(plan.family):
+        candidates = search(params, learner, plan.search_seed, nested.record_candidate)
         total = n_candidates(params, learner.sampled_space)
-        best = best_of(candidates, total, run_name, setup.tables.task.loss)
-    sampled, rounds = learner.final(best)
-    return sampled, learner.cross_validate(sampled, rounds, choose_round=True)
+        best = best_of(candidates, total, plan.run_name, setup.data.task.loss)
+    return choose(learner, best)
 
 
 def _log_numbers(client: "MlflowClient", run_id: str, fitted: Fitted, used: Family, task: Task) -> None:

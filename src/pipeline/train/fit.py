@@ -1,6 +1,6 @@
-"""The fits of an experiment: a learner on some features, cross-validated, fitted on all rows, tested."""
+"""The fits of an experiment: a model family on training data, cross-validated, fitted on all rows, tested."""
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,17 +8,67 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
-from pipeline.learn.candidate import Sampled
+from pipeline.learn.candidate import Candidate, Sampled
 from pipeline.learn.cross_validation import CrossValidation
-from pipeline.learn.families import Family, Importance
+from pipeline.learn.families import Family, Importance, family
 from pipeline.learn.learner import Learner, Problem
 from pipeline.learn.space import Space
+from pipeline.learn.task import Task
 from pipeline.params.schema import TrainParams
 from pipeline.support.memory import release_memory
-from pipeline.train.evaluation import Evaluation, Metrics, rows_of
-from pipeline.train.tables import Tables, columns_of, scaler_of
+from pipeline.train.evaluation import Evaluation, Metrics
+from pipeline.train.training_data import TrainingData
 
-WEIGHT = "scale_pos_weight"
+
+@dataclass(frozen=True)
+class Fitter:
+    """A model family at work on training data.
+
+    Attributes
+    ----------
+    family : Family
+    data : TrainingData
+        With the features to fit on and no others.
+    learner : Learner
+        Of this family and data.
+    """
+
+    family: Family
+    data: TrainingData
+    learner: Learner
+
+    @classmethod
+    def of(cls, name: str, params: TrainParams, data: TrainingData) -> "Fitter":
+        """Put a model family to work by its section of params.yaml.
+
+        Parameters
+        ----------
+        name : str
+            One of `pipeline.learn.families.names`.
+        params : TrainParams
+        data : TrainingData
+        """
+        fixed, space = parameters_of(name, params, data.task, data.y_train)
+        problem = Problem(
+            task=data.task,
+            fixed=fixed,
+            space=space,
+            search=params.search,
+            seed=params.seed,
+            n_jobs=params.n_jobs,
+            scaler=data.scaler,
+            folds=data.fold_tables(),
+        )
+        used = family(name)
+        return cls(used, data, used.learner(problem))
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Parameters that were found or given, and what exactly these scored on the folds."""
+
+    sampled: Sampled
+    scores: CrossValidation
 
 
 @dataclass(frozen=True)
@@ -61,82 +111,72 @@ class Fitted:
         return next(iter(self.importance.values()))
 
 
-def learner_of(name: str, family: Family, params: TrainParams, tables: Tables, features: list[str]) -> Learner:
-    """Return a model family at work on some features of the training table."""
-    fixed, space = parameters_of(name, family, params, tables)
-    problem = Problem(
-        task=tables.task,
-        fixed=fixed,
-        space=space,
-        search=params.search,
-        seed=params.seed,
-        n_jobs=params.n_jobs,
-        scaler=scaler_of(tables.scaler, features),
-        folds=tables.fold_tables(features),
-    )
-    return family.learner(problem)
-
-
-def parameters_of(name: str, family: Family, params: TrainParams, tables: Tables) -> tuple[Sampled, Space]:
+def parameters_of(name: str, params: TrainParams, task: Task, y_train: NDArray[Any]) -> tuple[Sampled, Space]:
     """Return what is fixed and what is searched of a model family, with the number that ``balanced`` stands for."""
-    fixed, space = {**family.defaults, **params.params.get(name, {})}, dict(params.space_of(name))
-    if tables.task.n_classes != 2 and WEIGHT in {**fixed, **space}:
+    used = family(name)
+    fixed, space = {**used.defaults, **params.params.get(name, {})}, dict(params.space_of(name))
+    weight = used.positive_weight
+    if weight is None or weight not in {**fixed, **space}:
+        return fixed, space
+    if task.n_classes != 2:
         raise PipelineError(
-            f"params.yaml names {WEIGHT} of {name}, and the target has not two labels",
+            f"params.yaml names {weight} of {name}, and the target has not two labels",
             "remove it: it weighs the positive of two labels",
         )
-    if fixed.get(WEIGHT) == "balanced":
-        fixed[WEIGHT] = balanced_weight(tables)
-    choices = space.get(WEIGHT)
+    if fixed.get(weight) == "balanced":
+        fixed[weight] = balanced_weight(y_train)
+    choices = space.get(weight)
     if isinstance(choices, list) and "balanced" in choices:
-        space[WEIGHT] = [balanced_weight(tables) if choice == "balanced" else choice for choice in choices]
+        space[weight] = [balanced_weight(y_train) if choice == "balanced" else choice for choice in choices]
     return fixed, space
 
 
+def choose(learner: Learner, best: Candidate | None) -> Chosen:
+    """Cross-validate what the best candidate of a search stands for; without one, what is fixed."""
+    sampled, rounds = learner.final(best)
+    return Chosen(sampled, learner.cross_validate(sampled, rounds, choose_round=True))
+
+
 def fit(
-    family: Family,
-    learner: Learner,
-    found: tuple[Sampled, CrossValidation],
-    tables: Tables,
-    features: list[str],
+    fitter: Fitter,
+    chosen: Chosen,
     evaluation: Evaluation,
-    logging: AbstractContextManager[object],
+    logging: AbstractContextManager[object] | None = None,
 ) -> Fitted:
     """Fit on all training rows and judge on test rows and folds.
 
     Parameters
     ----------
-    family : Family
-    learner : Learner
-    found : (dict, CrossValidation)
-        The parameters and what they scored.
-    tables : Tables
-    features : list of str
-        Those of the learner.
+    fitter : Fitter
+    chosen : Chosen
+        By its learner.
     evaluation : Evaluation
-    logging : context manager
+    logging : context manager, optional
         In which the fit takes place.
     """
-    sampled, scores = found
-    model = learner.estimator(sampled, scores.n_rounds, tables.y_train)
+    data, learner, scores = fitter.data, fitter.learner, chosen.scores
+    model = learner.estimator(chosen.sampled, scores.n_rounds, data.y_train)
     stated = learner.stated(model)
-    X_train, X_test = columns_of(tables.X_train, features), columns_of(tables.X_test, features)
     release_memory()  # the search's, before what takes most
-    with logging:
-        learner.fit(model, X_train, tables.y_train)
-    outputs = np.asarray(model.predict_proba(X_test) if tables.task.labels else model.predict(X_test), np.float64)
-    rows = tables.rows
-    of_folds = [
-        evaluation.of_fold(tables.y_train[fold.valid], valid_outputs, rows_of(rows.get("train"), fold.valid))
-        for fold, valid_outputs in zip(tables.folds, scores.outputs, strict=True)
-    ]
-    tested = evaluation.of_test(tables.y_train, tables.y_test, outputs, rows_of(rows.get("test"), slice(None)))
-    metrics = tested | evaluation.over_folds(of_folds)
-    importance = family.importance(model, X_train, tables.y_train)
-    return Fitted(model, features, sampled, stated, scores, of_folds, metrics, importance, outputs)
+    with logging or nullcontext():
+        learner.fit(model, data.X_train, data.y_train)
+    predict = model.predict_proba if data.task.labels else model.predict
+    outputs = np.asarray(predict(data.X_test), np.float64)
+    of_folds = evaluation.of_folds(scores.outputs)
+    return Fitted(
+        model=model,
+        features=data.features,
+        sampled=chosen.sampled,
+        stated=stated,
+        scores=scores,
+        of_folds=of_folds,
+        metrics=evaluation.of_test(outputs) | evaluation.over_folds(of_folds),
+        importance=fitter.family.importance(model, data.X_train, data.y_train),
+        outputs=outputs,
+    )
 
 
-def balanced_weight(tables: Tables) -> float:
+def balanced_weight(y_train: NDArray[Any]) -> float:
     """Return how many negative training rows there are for each positive one of two labels."""
-    positive = int(tables.y_train.sum())
-    return (len(tables.y_train) - positive) / positive
+    positive = int(y_train.sum())
+    return (len(y_train) - positive) / positive

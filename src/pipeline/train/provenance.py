@@ -2,19 +2,19 @@
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import yaml
 
 from pipeline.params.schema import Params
 from pipeline.support.git import git
 from pipeline.support.paths import DATA_PROFILE, PROJECT
 from pipeline.train.dataset_input import dataset_input
-from pipeline.train.tables import Tables
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -53,18 +53,31 @@ class Provenance:
         mlflow.log_artifact(str(REQUIREMENTS))
 
 
-def provenance_of(folder: Path, params: Params, tables: Tables) -> Provenance:
-    """Work out where a training in `folder` comes from."""
-    hashes = tables.profile["sha256"]
+def provenance_of(
+    folder: Path, params: Params, profile: dict[str, Any], samples: Mapping[str, pd.DataFrame]
+) -> Provenance:
+    """Work out where a training in `folder` comes from.
+
+    Parameters
+    ----------
+    folder : Path
+        The pipeline folder.
+    params : Params
+    profile : dict
+        What stage prepare recorded of its tables.
+    samples : mapping of str to DataFrame
+        Of the tables "train" and "test" the rows from `telling_rows`.
+    """
+    hashes = profile["sha256"]
     return Provenance(
         tags={tag: hashes[name] for tag, name in HASH_TAGS.items() if name in hashes} | git_tags(folder) | dvc_tags(),
         settings=params.model_dump(by_alias=True),
         inputs=[
-            dataset_input(telling, tables.profile["rows"][context], context, hashes[context], params.dataset)
-            for context, telling in tables.telling.items()
+            dataset_input(sample, profile["rows"][context], context, hashes[context], params.dataset)
+            for context, sample in samples.items()
         ],
         environment=environment(),
-        profile=tables.profile,
+        profile=profile,
     )
 
 

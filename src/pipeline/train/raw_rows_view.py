@@ -21,7 +21,7 @@ from pipeline.train.reference_profile import Profile, write_profile
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.models import Model, ModelSignature
+    from mlflow.models import ModelSignature
 
 SOURCES = Path(__file__).parents[1]
 LOADER = "pipeline.features.raw_rows_model"
@@ -49,7 +49,9 @@ class RawRowsView:
     example: pd.DataFrame
 
 
-def add_raw_rows_view(client: "MlflowClient", model_id: str, view: RawRowsView, profile: Profile) -> dict[str, str]:
+def add_raw_rows_view(
+    client: "MlflowClient", model_id: str, model_file: str, view: RawRowsView, profile: Profile
+) -> dict[str, str]:
     """Add the feature transformer, a python_function flavour over it and the reference profile to a logged model.
 
     Parameters
@@ -57,6 +59,8 @@ def add_raw_rows_view(client: "MlflowClient", model_id: str, view: RawRowsView, 
     client : MlflowClient
     model_id : str
         The logged model that autologging wrote.
+    model_file : str
+        The file of it that holds the fitted estimator.
     view : RawRowsView
     profile : dict
         Of its training rows and its answers to the test rows.
@@ -71,12 +75,12 @@ def add_raw_rows_view(client: "MlflowClient", model_id: str, view: RawRowsView, 
 
     with tempfile.TemporaryDirectory() as name:
         logged = Path(mlflow.artifacts.download_artifacts(f"models:/{model_id}", dst_path=f"{name}/logged"))
-        if not (logged / "MLmodel").exists():
+        if not (logged / "MLmodel").exists() or not (logged / model_file).exists():
             raise StoreError(
-                f"autologging left no files of model {model_id} in the store", "see the log above, then run it again"
+                f"autologging left no MLmodel and {model_file} of model {model_id} in the store",
+                "see the log above, then run it again",
             )
         model = Model.load(str(logged))
-        model_file = model_file_of(model)
         digest = sha256(logged / model_file)
 
         added = Path(name) / "view"
@@ -116,12 +120,6 @@ def write_view(view: RawRowsView, model_file: Path, folder: Path) -> None:
     _write_json(folder / FEATURES_FILE, stored)
     if transformer.neighbors and set(transformer.neighbor_names) & set(features):
         transformer.neighbors.save(folder / NEIGHBORS_FILE)
-
-
-def model_file_of(model: "Model") -> str:
-    """Return the file of a logged model that holds the fitted estimator."""
-    flavours = model.flavors
-    return str(flavours["xgboost"]["data"] if "xgboost" in flavours else flavours["sklearn"]["pickled_model"])
 
 
 def signature_of(view: RawRowsView) -> "ModelSignature":

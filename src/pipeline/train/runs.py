@@ -15,18 +15,19 @@ from pipeline.support.processes import owner_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 LONGEST_TAG = 500
 
 
 @contextmanager
-def experiment_run(experiment_id: str, run_name: str, tags: Mapping[str, str]) -> Iterator[str]:
-    """Open a run and yield its id; when the block raises, the run is FAILED and its tag `error` says why."""
+def experiment_run(experiment_id: str, run_name: str, tags: Mapping[str, str]) -> Iterator["Run"]:
+    """Open a run and yield it; when the block raises, the run is FAILED and its tag `error` says why."""
     import mlflow
 
     with mlflow.start_run(experiment_id=experiment_id, run_name=run_name, tags={**tags, **owner_tags()}) as run:
         try:
-            yield run.info.run_id
+            yield run
         except BaseException as error:
             mlflow.set_tag("error", _reason(error)[:LONGEST_TAG])
             end_models(mlflow.MlflowClient(), experiment_id, run.info.run_id)
@@ -47,20 +48,15 @@ class NestedRuns:
     Parameters
     ----------
     client : MlflowClient
-    experiment_id, parent_id, run_name : str
-        Of the experiment run they belong to.
+    parent : Run
+        The experiment run they belong to.
     loss : str
         The name of the folds' scores.
     """
 
-    def __init__(
-        self, client: "MlflowClient", experiment_id: str, parent_id: str, run_name: str, family: str, loss: str
-    ) -> None:
+    def __init__(self, client: "MlflowClient", parent: "Run", loss: str) -> None:
         self.client = client
-        self.experiment_id = experiment_id
-        self.parent_id = parent_id
-        self.run_name = run_name
-        self.family = family
+        self.parent = parent
         self.loss = loss
         self.started = _now()
 
@@ -89,15 +85,15 @@ class NestedRuns:
     ) -> None:
         from mlflow.entities import Metric, Param
 
-        now = _now()
+        now, parent = _now(), self.parent
         tags = {
-            "mlflow.parentRunId": self.parent_id,
-            "mlflow.runName": f"{self.run_name}_{name}",
-            "family": self.family,
+            "mlflow.parentRunId": parent.info.run_id,
+            "mlflow.runName": f"{parent.info.run_name}_{name}",
+            "family": parent.data.tags["family"],
             **owner_tags(),
             **tags,
         }
-        run_id = self.client.create_run(self.experiment_id, start_time=self.started, tags=tags).info.run_id
+        run_id = self.client.create_run(parent.info.experiment_id, start_time=self.started, tags=tags).info.run_id
         status = "FAILED"
         try:
             self.client.log_batch(

@@ -1,25 +1,25 @@
 """The prepared tables, as raw inputs and as features."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from pipeline.errors import PipelineError, TableError
+from pipeline.errors import PipelineError
+from pipeline.features.neighbors import out_of_fold
 from pipeline.features.transformer import FeatureTransformer
-from pipeline.learn.learner import FoldTables
 from pipeline.learn.task import Task
 from pipeline.params.schema import Params
 from pipeline.support.files import read_json, sha256
 from pipeline.support.paths import DATA_PROFILE, TEST_TABLE, TRAIN_TABLE
-from pipeline.tables.split import Rows, fold_rows, strata_of
+from pipeline.tables.folds import folds_of
 from pipeline.train.dataset_input import telling_rows
-from pipeline.train.neighbor_learner import NeighborLearner
+from pipeline.train.neighbors import averaged_targets, features_in_fold
+from pipeline.train.raw_rows_view import RawRowsView
 from pipeline.train.reference_profile import Profile, profile_of_inputs
+from pipeline.train.training_data import SearchFold, TrainingData
 
 if TYPE_CHECKING:
     from sklearn.preprocessing import StandardScaler
@@ -29,77 +29,31 @@ PREPARE = "dvc repro -f -s prepare"
 
 
 @dataclass(frozen=True)
-class SearchFold:
-    """A division of the rows that the search and cross-validation see.
-
-    Attributes
-    ----------
-    train, valid : arrays of int
-        Positions in the training rows.
-    near : (DataFrame, DataFrame), optional
-        The neighbour features of those rows, learnt from `train` alone.
-    """
-
-    train: Rows
-    valid: Rows
-    near: tuple[pd.DataFrame, pd.DataFrame] | None
-
-
-@dataclass(frozen=True)
 class Tables:
-    """What an experiment is trained and tested on.
+    """What stage prepare wrote, as a training uses it.
 
     Attributes
     ----------
-    example : DataFrame, shape (5, n_inputs)
-        The first training rows as prepared: raw input columns only.
-    X_train, X_test : DataFrames of float32, shapes (n_train, n_features) and (n_test, n_features)
-        Neighbours of a training row are of other folds than its own.
-    y_train, y_test : arrays of float64 or, in a classification, of class numbers; shapes (n_train,) and (n_test,)
-    folds : sequence of SearchFold
-        Over all training rows, or over ``search.max_rows`` of them.
-    transformer : FeatureTransformer
-        Fitted on the training rows.
+    data : TrainingData
+        What models are fitted and tested on.
+    view : RawRowsView
+        What stands between raw rows and a model of all features.
+    reference : dict
+        What `profile_of_inputs` says of the training rows.
     profile : dict
-        What stage prepare recorded of them.
-    task : Task
-    telling : dict of str to DataFrame
+        What stage prepare recorded.
+    samples : dict of str to DataFrame
         Of the tables "train" and "test" the few rows that tell MLflow their types.
     rows : dict of str to DataFrame
         The prepared tables "train" and "test", where a function of the user's judges by them; else empty.
-    scaler : StandardScaler
-        With mean and deviation of every feature, in order.
-    reference : dict
-        What `profile_of_inputs` says of the training rows.
     """
 
-    example: pd.DataFrame
-    X_train: pd.DataFrame
-    X_test: pd.DataFrame
-    y_train: NDArray[Any]
-    y_test: NDArray[Any]
-    folds: Sequence[SearchFold]
-    transformer: FeatureTransformer
-    profile: dict[str, Any]
-    task: Task
-    telling: dict[str, pd.DataFrame]
-    rows: dict[str, pd.DataFrame]
-    scaler: "StandardScaler"
+    data: TrainingData
+    view: RawRowsView
     reference: Profile
-
-    @property
-    def n_search_rows(self) -> int:
-        """How many training rows the search and cross-validation see."""
-        return len(np.unique(np.concatenate([np.concatenate([fold.train, fold.valid]) for fold in self.folds])))
-
-    def fold_tables(self, features: list[str]) -> Iterator[FoldTables]:
-        """Yield the features and targets of each fold, one fold at a time."""
-        for fold in self.folds:
-            parts = [self.X_train.iloc[fold.train][features], self.X_train.iloc[fold.valid][features]]
-            for part, near in zip(parts, fold.near or (), strict=False):
-                learnt = [name for name in features if name in near]
-                part[learnt] = near[learnt].to_numpy()
-            yield parts[0], self.y_train[fold.train], parts[1], self.y_train[fold.valid]
+    profile: dict[str, Any]
+    samples: dict[str, pd.DataFrame]
+    rows: dict[str, pd.DataFrame]
 
 
 def load_tables(folder: Path, params: Params) -> Tables:
@@ -122,36 +76,34 @@ def load_tables(folder: Path, params: Params) -> Tables:
     task = Task.of(train[target], dataset.task, dataset.positive)
     _check_labels(task, train[target], test[target], params)
     transformer = FeatureTransformer.fit(train[inputs], dataset.derived, params.features.flux)
-    X_train = transformer.transform(train)
-    y_train = task.encode(train[target])
-    rows = _search_rows(train, params)
-    divisions = [
-        (rows[fold], rows[valid])
-        for fold, valid in fold_rows(train.iloc[rows], dataset, params.train.cv_folds, params.train.seed)
-    ]
-    near: list[tuple[pd.DataFrame, pd.DataFrame] | None] = [None] * len(divisions)
-    if params.features.neighbors:
-        learner = NeighborLearner(params, transformer, train, X_train, y_train, task)
-        near = [learner.of_fold(*division) for division in divisions]
-        transformer = learner.transformer
-        X_train[transformer.neighbor_names] = learner.of_training_rows()
+    X_train, y_train, folds = transformer.transform(train), task.encode(train[target]), folds_of(train, params)
+    near: list[tuple[pd.DataFrame, pd.DataFrame] | None] = [None] * len(folds.searched)
+    if neighbors := params.features.neighbors:
+        names, averaged = averaged_targets(task, target, y_train)
+        what = transformer.neighborhood(neighbors.k, neighbors.by, neighbors.means, names)
+        transformer = transformer.with_neighbors(X_train, averaged, what)
+        what = replace(what, names=transformer.neighbor_names)  # distinct from other features
+        near = [features_in_fold(X_train, averaged, fold, what) for fold in folds.searched]
+        X_train[what.names] = out_of_fold(X_train, averaged, folds.table, what)
     X_test = transformer.transform(test)
     if transformer.neighbors:  # without the tree that was grown to look up the test rows
         transformer = replace(transformer, neighbors=replace(transformer.neighbors))
-    return Tables(
-        example=train[inputs].head(EXAMPLE_ROWS).copy(),
+    data = TrainingData(
+        task=task,
         X_train=X_train,
         X_test=X_test,
         y_train=y_train,
         y_test=task.encode(test[target]),
-        folds=[SearchFold(*division, learnt) for division, learnt in zip(divisions, near, strict=True)],
-        transformer=transformer,
-        profile=profile,
-        task=task,
-        telling={"train": telling_rows(train).copy(), "test": telling_rows(test).copy()},
-        rows={"train": train, "test": test} if judged_by_rows else {},
+        folds=[SearchFold(fold.train, fold.valid, learnt) for fold, learnt in zip(folds.searched, near, strict=True)],
         scaler=_scaler(profile["scaler"], transformer, X_train),
+    )
+    return Tables(
+        data=data,
+        view=RawRowsView(transformer, data.features, task, train[inputs].head(EXAMPLE_ROWS).copy()),
         reference=profile_of_inputs(train, X_train, transformer),
+        profile=profile,
+        samples={"train": telling_rows(train).copy(), "test": telling_rows(test).copy()},
+        rows={"train": train, "test": test} if judged_by_rows else {},
     )
 
 
@@ -198,43 +150,6 @@ def _scaler(known: dict[str, list[float]], transformer: FeatureTransformer, X: p
     scaler.scale_ = np.where(deviation >= np.finfo(np.float32).tiny, deviation, 1.0)  # by less, 32 bits cannot divide
     scaler.n_samples_seen_ = len(X)
     return scaler
-
-
-def scaler_of(scaler: "StandardScaler", features: Sequence[str]) -> "StandardScaler":
-    """Return the scaler of some of the features."""
-    from copy import copy
-
-    places = [list(scaler.feature_names_in_).index(name) for name in features]
-    chosen = copy(scaler)
-    for name in ("mean_", "var_", "scale_", "feature_names_in_"):
-        setattr(chosen, name, getattr(scaler, name)[places])
-    chosen.n_features_in_ = len(places)
-    return chosen
-
-
-def columns_of(X: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Return some columns of a table as views; selecting them with ``X[names]`` would copy them."""
-    return pd.DataFrame({name: X[name] for name in names}, copy=False)
-
-
-def _search_rows(train: pd.DataFrame, params: Params) -> Rows:
-    """Return the positions of the training rows that the search sees, in order; where folds have strata, so has it."""
-    n_rows, max_rows, seed = len(train), params.train.search.max_rows, params.train.seed
-    if n_rows <= max_rows:
-        return np.arange(n_rows)
-    if params.dataset.split.strategy != "stratified":
-        return np.sort(np.random.default_rng(seed).choice(n_rows, max_rows, replace=False))
-    from sklearn.model_selection import train_test_split
-
-    strata = strata_of(train, params.dataset)
-    try:
-        drawn, _ = train_test_split(np.arange(n_rows), train_size=max_rows, random_state=seed, stratify=strata)
-    except ValueError as error:
-        raise TableError(
-            f"no {max_rows:,} rows that have every label can be drawn for the search: {error}",
-            "raise train.search.max_rows, join rare values, or use dataset.split.strategy: random in params.yaml",
-        ) from None
-    return np.sort(drawn)
 
 
 def _read(path: Path, expected_sha256: str, columns: list[str] | None = None) -> pd.DataFrame:

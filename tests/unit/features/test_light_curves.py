@@ -6,21 +6,21 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.datasets.simulated_light_curves import NO_PLANET, PLANET, PLANETS, Simulated, simulate
+from pipeline.datasets.simulated_light_curves import NO_PLANET, PLANET, PLANETS, SimulatedLightCurves, simulate
 from pipeline.features.light_curves import CHUNK, FLUX_FEATURES, flux_columns, flux_features
 
 
 @pytest.fixture(scope="module")
-def simulated() -> Simulated:
+def simulated() -> SimulatedLightCurves:
     return simulate(n_stars=500, n_points=600, seed=5)
 
 
 @pytest.fixture(scope="module")
-def features(simulated: Simulated) -> pd.DataFrame:
+def features(simulated: SimulatedLightCurves) -> pd.DataFrame:
     return pd.DataFrame(flux_features(curves(simulated)), columns=list(FLUX_FEATURES))
 
 
-def curves(simulated: Simulated) -> NDArray[np.float64]:
+def curves(simulated: SimulatedLightCurves) -> NDArray[np.float64]:
     return simulated.table[flux_columns(simulated.table.columns)].to_numpy(copy=True)
 
 
@@ -29,7 +29,7 @@ def test_flux_columns_are_found_by_name_in_the_order_of_their_numbers() -> None:
     assert flux_columns(names) == ["Flux1", "flux_2", "FLUX.10"]
 
 
-def test_features_have_names_and_are_finite(simulated: Simulated, features: pd.DataFrame) -> None:
+def test_features_have_names_and_are_finite(simulated: SimulatedLightCurves, features: pd.DataFrame) -> None:
     assert 20 <= len(set(FLUX_FEATURES)) == len(FLUX_FEATURES) <= 40
     assert all(name.startswith("flux_") for name in FLUX_FEATURES)
     assert features.shape == (500, len(FLUX_FEATURES))
@@ -50,7 +50,7 @@ def test_a_row_has_the_same_features_alone_and_in_any_batch(n_points: int) -> No
         assert flux_features(flux[rows]).tobytes() == whole[rows].tobytes()
 
 
-def test_features_depend_neither_on_unit_nor_on_level(simulated: Simulated, features: pd.DataFrame) -> None:
+def test_features_depend_neither_on_unit_nor_on_level(simulated: SimulatedLightCurves, features: pd.DataFrame) -> None:
     flux = curves(simulated)[:20]
     other = pd.DataFrame(flux_features(flux * 512 + 100_000), columns=list(FLUX_FEATURES))
     np.testing.assert_allclose(other.pop("flux_log_scatter"), features["flux_log_scatter"][:20] + np.log10(512), 1e-5)
@@ -92,7 +92,7 @@ def test_odd_curves_have_finite_features(n_points: int) -> None:
     assert flux_features(flux[:0]).shape == (0, len(FLUX_FEATURES))
 
 
-def test_a_plain_transit_is_found_again(simulated: Simulated, features: pd.DataFrame) -> None:
+def test_a_plain_transit_is_found_again(simulated: SimulatedLightCurves, features: pd.DataFrame) -> None:
     known = simulated.known[simulated.known["kind"] == "planet"]
     found = features.loc[known.index]
     signal = known["depth"] / known["noise"] * np.sqrt(600 * known["duration"] / known["period"])
@@ -122,7 +122,7 @@ def test_a_lone_planet_is_measured(period: float, duration: float, epoch: float)
     assert found["flux_box_odd_even"] < 4
 
 
-def test_features_of_planets_differ(simulated: Simulated, features: pd.DataFrame) -> None:
+def test_features_of_planets_differ(simulated: SimulatedLightCurves, features: pd.DataFrame) -> None:
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import cross_val_predict
@@ -140,7 +140,7 @@ def test_features_of_planets_differ(simulated: Simulated, features: pd.DataFrame
     assert area(np.nan_to_num(curves(simulated))) < 0.7
 
 
-def test_the_table_has_what_it_claims(simulated: Simulated) -> None:
+def test_the_table_has_what_it_claims(simulated: SimulatedLightCurves) -> None:
     table, known = simulated.table, simulated.known
     assert list(table.columns) == ["LABEL", *(f"FLUX.{point}" for point in range(1, 601))]
     planet = table["LABEL"] == PLANET

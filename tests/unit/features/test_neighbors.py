@@ -120,7 +120,7 @@ def test_a_fold_learns_from_its_own_training_rows(strategy: str, pipeline_folder
         }
     )
     prepare(params.dataset, pipeline_folder)
-    tables = load_tables(pipeline_folder, params)
+    tables = load_tables(pipeline_folder, params).data
     for fold in tables.folds:
         assert fold.near is not None
         for rows, near in zip((fold.train, fold.valid), fold.near, strict=True):
@@ -129,7 +129,7 @@ def test_a_fold_learns_from_its_own_training_rows(strategy: str, pipeline_folder
             assert known.any()
             assert set(seen[known]) <= set(tables.y_train[fold.train])  # y is different in every row
             assert not (seen == tables.y_train[rows]).any()
-        X_train, y_train, X_valid, y_valid = next(iter(tables.fold_tables(["neighbors_y", "x"])))
+        X_train, y_train, X_valid, y_valid = next(iter(tables.only(["neighbors_y", "x"]).fold_tables()))
         assert list(X_train.columns) == list(X_valid.columns) == ["neighbors_y", "x"]
         assert (len(X_train), len(X_valid)) == (len(y_train), len(y_valid))
     assert not (tables.X_train["neighbors_y"] == tables.y_train).any()
@@ -154,8 +154,8 @@ def test_a_large_table_is_searched_on_a_sample(pipeline_folder: Path) -> None:
         {"dataset": {"path": "data.csv", "target": "price"}, "train": {"cv_folds": 4, "search": {"max_rows": 100}}}
     )
     prepare(params.dataset, pipeline_folder)
-    tables = load_tables(pipeline_folder, params)
-    again = load_tables(pipeline_folder, params)
+    tables = load_tables(pipeline_folder, params).data
+    again = load_tables(pipeline_folder, params).data
     assert (len(tables.y_train), tables.n_search_rows) == (120, 100)
     for one, other in zip(tables.folds, again.folds, strict=True):
         np.testing.assert_array_equal(one.train, other.train)

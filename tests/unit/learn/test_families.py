@@ -1,8 +1,5 @@
 import re
-import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,52 +18,15 @@ from pipeline.params.load import load_params
 from pipeline.params.schema import Params
 from pipeline.prepare.stage import prepare
 from pipeline.store.open import open_store
-from pipeline.train.fit import balanced_weight, learner_of, parameters_of
+from pipeline.train.fit import Fitter, balanced_weight, parameters_of
 from pipeline.train.stage import train
-from pipeline.train.tables import Tables, load_tables
+from pipeline.train.tables import load_tables
+from pipeline.train.training_data import TrainingData
 from support.families import fitted, learner
-from support.folders import SMALL, enter, make_pipeline_folder
+from support.folders import enter, make_pipeline_folder
 from support.repositories import change_params
 
 REGRESSION, BINARY, THREE = Task(), Task(["no", "yes"]), Task(["a", "b", "c"])
-EXTRA_TREES = '''
-"""Extremely randomized trees."""
-
-from dataclasses import replace
-from functools import partial
-
-from pipeline.learn.families import random_forest
-from pipeline.learn.estimators import Estimators, Recipe
-from pipeline.learn.space import Range
-
-
-def make(problem, sampled, rounds):
-    """Return an unfitted estimator."""
-    from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
-
-    kind = ExtraTreesClassifier if problem.task.labels else ExtraTreesRegressor
-    return kind(**{**problem.fixed, **sampled, "n_estimators": rounds, "random_state": problem.seed})
-
-
-FAMILY = replace(
-    random_forest.FAMILY,
-    estimators=("ExtraTreesRegressor", "ExtraTreesClassifier"),
-    defaults={"n_estimators": 10},
-    space={"max_depth": Range(low=2, high=6)},
-    learner=partial(
-        Estimators,
-        Recipe(
-            make=make,
-            follow=random_forest.follow,
-            rounds_name="n_estimators",
-            compare_rounds=5,
-            has_best_round=False,
-            stated=lambda model: model.get_params(),
-        ),
-    ),
-    importance=lambda model, X, y: {"split": dict(zip(X.columns, map(float, model.feature_importances_)))},
-)
-'''
 
 
 def make_rows(n_rows: int, task: Task) -> tuple[pd.DataFrame, NDArray[Any]]:
@@ -90,32 +50,6 @@ def fold_of(n_rows: int, task: Task) -> FoldTables:
 
 def outputs_of(model: Any, task: Task, X: pd.DataFrame) -> NDArray[np.float64]:
     return np.asarray((model.predict_proba if task.labels else model.predict)(X), dtype=np.float64)
-
-
-def test_adding_a_family_is_adding_a_file(tmp_path: Path, migrated_database: Path) -> None:
-    folder = make_pipeline_folder(tmp_path / "repository", migrated_database)
-    (folder / "src/pipeline/learn/families/extra_trees.py").write_text(EXTRA_TREES)
-    fixed = {"extra_trees": {"min_samples_leaf": 3}}
-    change_params(folder, train={"experiment_name": "small", **SMALL, "models": ["extra_trees"], "params": fixed})
-    for script in ("src/prepare.py", "src/model_train.py"):
-        done = subprocess.run([sys.executable, script], cwd=folder, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-    assert "trees, cv_rmse" in done.stdout
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        enter(folder, monkeypatch)
-        client = open_store()
-        (experiment,) = client.search_experiments(filter_string="name = 'small'")
-        runs = client.search_runs(
-            [experiment.experiment_id], "tags.family = 'extra_trees' and params.n_estimators = '10'"
-        )
-        assert {run.info.run_name for run in runs} == {
-            "exp1_tuned",
-            "exp2_important_features",
-            "exp3_tuned_selected",
-        }
-        for run in runs:
-            assert (run.info.status, run.data.params["min_samples_leaf"]) == ("FINISHED", "3")
-            assert "feature_importance.png" in {file.path for file in client.list_artifacts(run.info.run_id)}
 
 
 def test_the_forests_defaults_are_what_is_fitted() -> None:
@@ -142,35 +76,37 @@ def test_a_share_of_features_is_a_share_however_it_is_written() -> None:
 
 
 @pytest.fixture(scope="module")
-def tables(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) -> Tables:
-    """Return the small table's features, numbers among them with missing values, and labels."""
+def prepared(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) -> tuple[Path, TrainingData]:
+    """Return a folder and its table's features, numbers among them with missing values, and labels."""
     folder = make_pipeline_folder(tmp_path_factory.mktemp("families") / "repository", migrated_database)
     change_params(folder, dataset={"path": "data.csv", "target": "garden", "task": "classification"})
     with pytest.MonkeyPatch.context() as monkeypatch:
         enter(folder, monkeypatch)
         params = load_params().model_copy(update={"features": Params.model_fields["features"].default})
         prepare(params.dataset, folder)
-        return replace(load_tables(folder, params), rows={"folder": pd.DataFrame({"path": [str(folder)]})})
+        return folder, load_tables(folder, params).data
 
 
-def test_a_net_is_128_64_32_on_inputs_scaled_as_stage_prepare_did_and_imputed(tables: Tables) -> None:
-    prepared = joblib.load(Path(tables.rows["folder"]["path"][0]) / "models/standard_scaler.pkl")
-    features = list(tables.X_train.columns)
+def test_a_net_is_128_64_32_on_inputs_scaled_as_stage_prepare_did_and_imputed(
+    prepared: tuple[Path, TrainingData],
+) -> None:
+    folder, data = prepared
+    scaler, features = joblib.load(folder / "models/standard_scaler.pkl"), data.features
     train_params = Params.model_validate({"dataset": {"path": "x", "target": "y"}}).train
-    made = learner_of("nn", family("nn"), train_params, tables, features)
-    model = made.estimator({}, 3, tables.y_train)
-    made.fit(model, tables.X_train, tables.y_train)
+    made = Fitter.of("nn", train_params, data).learner
+    model = made.estimator({}, 3, data.y_train)
+    made.fit(model, data.X_train, data.y_train)
     assert [layer.shape for layer in nn.net_of(model).coefs_] == [(len(features), 128), (128, 64), (64, 32), (32, 1)]
-    inputs = pd.DataFrame(model[:-1].transform(tables.X_train), columns=features)
+    inputs = pd.DataFrame(model[:-1].transform(data.X_train), columns=features)
     assert not inputs.isna().any().any()
-    for place, name in enumerate(prepared.feature_names_in_):
-        raw = tables.X_train[name].to_numpy(np.float64)
-        expected = (raw - prepared.mean_[place]) / np.sqrt(prepared.var_[place])
+    for place, name in enumerate(scaler.feature_names_in_):
+        raw = data.X_train[name].to_numpy(np.float64)
+        expected = (raw - scaler.mean_[place]) / np.sqrt(scaler.var_[place])
         assert not np.isnan(raw).all()
         np.testing.assert_allclose(inputs[name], np.nan_to_num(expected, nan=0.0), rtol=1e-5, atol=1e-5)
-    categories = [name for name in features if name not in prepared.feature_names_in_]
+    categories = [name for name in features if name not in scaler.feature_names_in_]
     assert categories
-    np.testing.assert_array_equal(inputs[categories], tables.X_train[categories])  # 0 and 1 stay
+    np.testing.assert_array_equal(inputs[categories], data.X_train[categories])  # 0 and 1 stay
 
 
 def test_predictions_of_a_net_are_in_the_targets_unit() -> None:
@@ -226,24 +162,25 @@ def test_a_class_that_the_training_rows_of_a_fold_lack_has_its_column(name: str)
         np.testing.assert_allclose(followed[:, [0, 2]], forest.predict_proba(X_valid), rtol=1e-12)
 
 
-def test_balanced_is_the_ratio_of_the_training_labels(tables: Tables) -> None:
+def test_balanced_is_the_ratio_of_the_training_labels(prepared: tuple[Path, TrainingData]) -> None:
+    _, data = prepared
     train_params = Params.model_validate(
         {"dataset": {"path": "x", "target": "y"}, "train": {"params": {"xgboost": {"scale_pos_weight": "balanced"}}}}
     ).train
-    negative, positive = np.bincount(tables.y_train)
+    negative, positive = np.bincount(data.y_train)
     assert negative != positive
-    assert balanced_weight(tables) == negative / positive
-    made = learner_of("xgboost", family("xgboost"), train_params, tables, list(tables.X_train.columns))
-    model = made.estimator({}, 3, tables.y_train)
+    assert balanced_weight(data.y_train) == negative / positive
+    made = Fitter.of("xgboost", train_params, data).learner
+    model = made.estimator({}, 3, data.y_train)
     assert model.get_params()["scale_pos_weight"] == pytest.approx(negative / positive)
-    made.fit(model, tables.X_train, tables.y_train)
+    made.fit(model, data.X_train, data.y_train)
     used = re.search(r'"scale_pos_weight":"([\d.]+)"', model.get_booster().save_config())
     assert used is not None
     assert float(used[1]) == pytest.approx(negative / positive, rel=1e-6)
     searched = train_params.model_copy(
         update={"params": {}, "search": SearchParams(space={"xgboost": {"scale_pos_weight": [1, "balanced"]}})}
     )
-    _, space = parameters_of("xgboost", family("xgboost"), searched, tables)
+    _, space = parameters_of("xgboost", searched, data.task, data.y_train)
     assert space == {"scale_pos_weight": [1, negative / positive]}
 
 

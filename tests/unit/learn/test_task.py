@@ -79,7 +79,7 @@ def test_labels_of_a_file_reach_training_as_they_stand_there(
     tmp_path: Path, values: list[object], labels: list[object]
 ) -> None:
     params = prepared(tmp_path, values * 10, split={"strategy": "stratified"})
-    tables = load_tables(tmp_path, params)
+    tables = load_tables(tmp_path, params).data
     assert tables.task.labels == labels
     assert set(tables.y_train) == set(tables.y_test) == set(range(len(labels)))
     stored = pd.read_parquet(tmp_path / "data/processed/train.parquet")["y"]
@@ -88,14 +88,14 @@ def test_labels_of_a_file_reach_training_as_they_stand_there(
 
 def test_a_target_named_as_categorical_keeps_the_zeros_of_its_codes(tmp_path: Path) -> None:
     params = prepared(tmp_path, ["01", "02", "10"] * 8, split={"strategy": "stratified"}, categorical=["y"])
-    tables = load_tables(tmp_path, params)
+    tables = load_tables(tmp_path, params).data
     assert tables.task.labels == ["01", "02", "10"]
     assert list(tables.X_train.columns) == ["x", "z"]
 
 
 def test_whole_numbers_beside_gaps_are_whole_labels(tmp_path: Path) -> None:
     params = prepared(tmp_path, [0, 1, "", 1, 0] * 8, split={"strategy": "stratified"})
-    assert load_tables(tmp_path, params).task.labels == [0, 1]
+    assert load_tables(tmp_path, params).data.task.labels == [0, 1]
 
 
 def test_a_label_of_test_rows_alone_is_named(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_target_of_one_label_is_refused(tmp_path: Path) -> None:
 
 def test_a_label_that_few_test_rows_lack_is_no_error(tmp_path: Path) -> None:
     params = prepared(tmp_path, ["a"] * 15 + ["b"] * 9 + ["a"] * 6, split={"strategy": "time", "column": "x"})
-    tables = load_tables(tmp_path, params)
+    tables = load_tables(tmp_path, params).data
     assert (set(tables.y_train), set(tables.y_test)) == ({0, 1}, {0})
 
 
@@ -142,7 +142,7 @@ def test_the_rows_of_a_search_have_their_share_of_a_rare_label(pipeline_folder: 
     params = prepared(pipeline_folder, list(target), split={"strategy": "stratified"})
     search = params.train.search.model_copy(update={"max_rows": 200})
     few = params.model_copy(update={"train": params.train.model_copy(update={"search": search})})
-    tables = load_tables(pipeline_folder, few)
+    tables = load_tables(pipeline_folder, few).data
     assert tables.n_search_rows == 200
     seen = np.unique(np.concatenate([np.concatenate([fold.train, fold.valid]) for fold in tables.folds]))
     assert (tables.y_train[seen] == 0).sum() == 5

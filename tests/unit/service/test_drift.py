@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -20,7 +20,7 @@ from pipeline.datasets.simulated_light_curves import simulate as simulate_curves
 from pipeline.features import transformer as features
 from pipeline.features.light_curves import flux_features
 from pipeline.features.raw_rows_model import RawRowsModel
-from pipeline.learn.families import BACKGROUND_ROWS, family
+from pipeline.learn.families import BACKGROUND_ROWS
 from pipeline.learn.search_params import SearchParams
 from pipeline.onnx.model import to_onnx
 from pipeline.params.schema import DatasetParams, FeaturesParams, MonitorParams, Params, TrainParams
@@ -34,8 +34,8 @@ from pipeline.service.models.engine import Engine, engine
 from pipeline.service.models.served import ServedModel
 from pipeline.service.requests.schema import RowSchema
 from pipeline.train.evaluation import Evaluation
-from pipeline.train.fit import fit, learner_of
-from pipeline.train.raw_rows_view import RawRowsView, write_view
+from pipeline.train.fit import Fitter, choose, fit
+from pipeline.train.raw_rows_view import write_view
 from pipeline.train.reference_profile import (
     PROFILE_FILE,
     SAMPLE,
@@ -97,24 +97,14 @@ def train(folder: Path, table: pd.DataFrame, target: str, flux: bool = False, **
     )
     prepare(params.dataset, folder)
     tables = load_tables(folder, params)
-    used, features = family("xgboost"), list(tables.X_train.columns)
-    learner = learner_of("xgboost", used, params.train, tables, features)
-    sampled, rounds = learner.final(None)
-    scores = learner.cross_validate(sampled, rounds, choose_round=True)
-    fitted = fit(
-        used,
-        learner,
-        (sampled, scores),
-        tables,
-        features,
-        Evaluation.of(params.evaluate, tables, folder),
-        nullcontext(),
-    )
+    fitter = Fitter.of("xgboost", params.train, tables.data)
+    evaluation = Evaluation.of(params.evaluate, tables.data, tables.rows, folder)
+    fitted = fit(fitter, choose(fitter.learner, None), evaluation)
     logged = folder / "model"
     logged.mkdir()
     fitted.model.save_model(logged / "model.ubj")
-    write_view(RawRowsView(tables.transformer, features, tables.task, tables.example), logged / "model.ubj", logged)
-    write_profile(logged, tables.reference | profile_of_outputs(tables.task, fitted.outputs))
+    write_view(tables.view, logged / "model.ubj", logged)
+    write_profile(logged, tables.reference | profile_of_outputs(tables.data.task, fitted.outputs))
     raw = RawRowsModel(logged)
     profile = json.loads((logged / PROFILE_FILE).read_text(encoding="utf-8"))
     schema = RowSchema.of(raw.transformer)

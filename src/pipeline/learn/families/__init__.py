@@ -1,14 +1,15 @@
-"""Model families, one file each: what is fitted, what may be searched, how MLflow records it, what importance means.
+"""Model families, one file each: what is fitted and searched, how it is saved and recorded, what importance means.
 
 A file of this folder that defines ``FAMILY`` is a family: its name can stand in ``train.models`` of params.yaml.
 """
 
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from pipeline.features.model_files import ModelFile
 from pipeline.learn.space import Parameter, Space
 
 if TYPE_CHECKING:
@@ -29,7 +30,11 @@ class Family:
     Attributes
     ----------
     flavour : str
-        MLflow's flavour: ``mlflow.<flavour>`` autologs the fit and loads the model.
+        MLflow's flavour: ``mlflow.<flavour>.autolog`` records the fit and logs the model.
+    autolog : mapping
+        The options of that function that are the family's own, such as to log no metrics of training rows.
+    file : ModelFile
+        How the fitted estimator is saved and loaded; its name is that of the file which the flavour writes.
     estimators : tuple of str
         Class names of the regressor and the classifier.
     rounds : str
@@ -55,9 +60,18 @@ class Family:
         fits; returns how many rows may be explained without that taking long beside the training.
     train_losses : callable
         Called with the fitted model; returns the training loss after each epoch, where there are epochs.
+    positive_weight : str, optional
+        The parameter that weighs the positive of two labels; its value ``balanced`` stands for the ratio of the labels.
+    quick_options : mapping of str to str
+        The options of ``src/train.py`` that the family takes, ``epochs``, ``batch_size`` and ``learning_rate``, with
+        the parameter each of them sets.
+    quick_rank : int
+        Its place among families that are fitted one after the other, the lowest first, which is also the default.
     """
 
     flavour: str
+    autolog: Mapping[str, object]
+    file: ModelFile
     estimators: tuple[str, str]
     rounds: str
     parameters: Mapping[str, Parameter]
@@ -68,11 +82,24 @@ class Family:
     explain: Callable[[Any, "pd.DataFrame", "pd.DataFrame"], tuple["NDArray[Any]", "NDArray[np.float64]", str]]
     explainable_rows: Callable[[Any, int, int], int]
     train_losses: Callable[[Any], list[float]] = lambda model: []
+    positive_weight: str | None = None
+    quick_options: Mapping[str, str] = field(default_factory=dict)
+    quick_rank: int = 100
 
 
 def names() -> list[str]:
     """Return the families there are."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def ranked_names() -> list[str]:
+    """Return the families in the order in which a quick look fits them; the first is its default."""
+    return sorted(names(), key=lambda name: (family(name).quick_rank, name))
+
+
+def names_with(option: str) -> list[str]:
+    """Return the families that take an option of a quick look, such as ``epochs``."""
+    return [name for name in names() if option in family(name).quick_options]
 
 
 def family(name: str) -> Family:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.features.model_files import PICKLE
 from pipeline.learn.candidate import Sampled
 from pipeline.learn.estimators import Estimators, Outputs, Recipe
 from pipeline.learn.families import BACKGROUND_ROWS, Family, Importance
@@ -169,6 +170,8 @@ def explainable_rows(model: Any, row_rounds: int, n_fits: int) -> int:
 
 FAMILY = Family(
     flavour="sklearn",
+    autolog={"log_post_training_metrics": False},  # metrics are those of rows the fit has not seen
+    file=PICKLE,
     estimators=("MLPRegressor", "MLPClassifier"),
     rounds="epochs",
     parameters={
@@ -200,4 +203,6 @@ FAMILY = Family(
     explain=explain,
     explainable_rows=explainable_rows,
     train_losses=lambda model: [float(loss) for loss in net_of(model).loss_curve_],
+    quick_options={"epochs": "max_iter", "batch_size": "batch_size", "learning_rate": "learning_rate_init"},
+    quick_rank=3,
 )

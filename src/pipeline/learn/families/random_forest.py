@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.features.model_files import PICKLE
 from pipeline.learn.candidate import Sampled
 from pipeline.learn.estimators import Estimators, Outputs, Recipe, all_classes
 from pipeline.learn.families import Family, Importance
@@ -88,6 +89,8 @@ def explainable_rows(model: Any, row_rounds: int, n_fits: int) -> int:
 
 FAMILY = Family(
     flavour="sklearn",
+    autolog={"log_post_training_metrics": False},  # metrics are those of rows the fit has not seen
+    file=PICKLE,
     estimators=("RandomForestRegressor", "RandomForestClassifier"),
     rounds="trees",
     parameters={
@@ -126,4 +129,5 @@ FAMILY = Family(
     importance=importance,
     explain=explain,
     explainable_rows=explainable_rows,
+    quick_rank=1,
 )

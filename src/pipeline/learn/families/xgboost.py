@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.features.model_files import XGBOOST
 from pipeline.learn.boosting import Boosting
 from pipeline.learn.families import Family, Importance
 from pipeline.learn.space import Parameter, Range
@@ -52,6 +53,8 @@ def explainable_rows(model: Any, row_rounds: int, n_fits: int) -> int:
 
 FAMILY = Family(
     flavour="xgboost",
+    autolog={"importance_types": []},  # drawn in the report instead
+    file=XGBOOST,
     estimators=("XGBRegressor", "XGBClassifier"),
     rounds="boosting rounds",
     parameters={
@@ -82,4 +85,7 @@ FAMILY = Family(
     importance=importance,
     explain=explain,
     explainable_rows=explainable_rows,
+    positive_weight="scale_pos_weight",
+    quick_options={"learning_rate": "learning_rate"},
+    quick_rank=2,
 )

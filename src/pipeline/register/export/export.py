@@ -69,7 +69,6 @@ def export_version(client: "MlflowClient", version: "ModelVersion", candidate: C
         holds the export of another store's run.
     """
     import joblib
-    import mlflow
     from mlflow.models import Model
 
     uri = f"models:/{version.name}/{version.version}"
@@ -82,8 +81,7 @@ def export_version(client: "MlflowClient", version: "ModelVersion", candidate: C
     with replacing_folder(target) as written:
         fetch_logged(uri, candidate.run_id, candidate.tags.get(LOGGED_SHA256), written / "model")
         model = Model.load(str(written / "model"))
-        flavour = mlflow.xgboost if "xgboost" in model.flavors else mlflow.sklearn
-        joblib.dump(flavour.load_model(str(written / "model")), written / "model.pkl")
+        joblib.dump(RawRowsModel(written / "model").model, written / "model.pkl")
         fetch_onnx(client, candidate.run_id, written)
         _check_same_predictions(uri, written / "model", model)
         write_json(written / METADATA, _metadata(version, candidate, written, model))

@@ -1,0 +1,81 @@
+"""The files of stage model_train: ids and numbers of the winner, a summary of all experiments, data to plot."""
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from pipeline.learn.metrics import rounded
+from pipeline.learn.task import Task
+from pipeline.support.files import replacing, write_json
+from pipeline.support.paths import BEST_METRICS, BEST_MODEL_INFO, EXPERIMENTS_SUMMARY, PLOTS
+from pipeline.train.experiments import Experiment, Setup
+from pipeline.train.fit import Fitted
+
+PLOTTED_ROWS = 500
+CONFUSED_ROWS = 5000
+
+
+def write_outputs(ranked: list[Experiment], setup: Setup, folder: Path) -> None:
+    """Write the ids and numbers of the winner (first in `ranked`) and a summary of all experiments."""
+    winner, fitted, data = ranked[0], ranked[0].fitted, setup.data
+    info = {
+        "mlflow_run_id": winner.run_id,
+        "model_uri": f"models:/{winner.model_id}",
+        "model_id": winner.model_id,
+        "run_name": winner.run_name,
+        "family": winner.family,
+        "experiment_name": setup.params.train.experiment_name,
+        "model_sha256": winner.model_sha256,
+        "data_sha256": setup.provenance.profile["sha256"]["raw"],
+        "feature_names": fitted.features,
+    }
+    _write_plots(fitted, data.task, data.y_test, folder / PLOTS)
+    summary = {"chosen_by": setup.evaluation.chosen_by, "experiments": [_summary(one) for one in ranked]}
+    write_json(folder / EXPERIMENTS_SUMMARY, summary)
+    write_json(folder / BEST_METRICS, {name: rounded(value) for name, value in sorted(fitted.metrics.items())})
+    write_json(folder / BEST_MODEL_INFO, info)
+
+
+def _write_plots(fitted: Fitted, task: Task, y_test: NDArray[Any], folder: Path) -> None:
+    scores = fitted.scores
+    curves = zip(scores.rounds, _mean_curve(scores.train_curves), _mean_curve(scores.valid_curves), strict=True)
+    _write_csv(folder / "learning_curve.csv", ["round", f"train_{task.loss}", f"valid_{task.loss}"], curves)
+    importance = fitted.chosen_importance
+    total = sum(importance.values()) or 1.0
+    shares = sorted(((value / total, name) for name, value in importance.items()), reverse=True)
+    _write_csv(folder / "importance.csv", ["feature", "share"], ((name, share) for share, name in shares))
+    if task.labels:
+        truth, predicted = (task.decode(one[:CONFUSED_ROWS]) for one in (y_test, fitted.outputs.argmax(axis=1)))
+        _write_csv(folder / "confusion.csv", ["actual", "predicted"], zip(truth, predicted, strict=True))
+    else:
+        rows = zip(y_test[:PLOTTED_ROWS], fitted.outputs[:PLOTTED_ROWS], strict=True)
+        _write_csv(folder / "predicted_vs_actual.csv", ["actual", "predicted"], rows)
+
+
+def _summary(experiment: Experiment) -> dict[str, Any]:
+    fitted = experiment.fitted
+    return {
+        "run_name": experiment.run_name,
+        "family": experiment.family,
+        "mlflow_run_id": experiment.run_id,
+        "model_id": experiment.model_id,
+        "model_sha256": experiment.model_sha256,
+        "n_features": len(fitted.features),
+        "rounds": fitted.scores.n_rounds,
+        "params": fitted.sampled,
+        "metrics": fitted.metrics,
+    }
+
+
+def _mean_curve(curves: list[list[float]]) -> list[float]:
+    return [sum(values) / len(values) for values in zip(*curves, strict=True)]
+
+
+def _write_csv(path: Path, header: list[str], rows: Iterable[tuple[object, ...]]) -> None:
+    with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows([rounded(value) if isinstance(value, float) else value for value in row] for row in rows)

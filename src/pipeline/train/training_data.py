@@ -1,0 +1,102 @@
+"""What models are fitted and tested on: features, targets and folds."""
+
+from collections.abc import Iterator, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.learn.learner import FoldTables
+from pipeline.learn.task import Task
+from pipeline.tables.split import Rows
+
+if TYPE_CHECKING:
+    from sklearn.preprocessing import StandardScaler
+
+
+@dataclass(frozen=True)
+class SearchFold:
+    """A division of the rows that the search and cross-validation see.
+
+    Attributes
+    ----------
+    train, valid : arrays of int
+        Positions in the training rows.
+    near : (DataFrame, DataFrame), optional
+        The neighbour features of those rows, learnt from `train` alone.
+    """
+
+    train: Rows
+    valid: Rows
+    near: tuple[pd.DataFrame, pd.DataFrame] | None
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Features, targets and folds.
+
+    Attributes
+    ----------
+    task : Task
+    X_train, X_test : DataFrames of float32, shapes (n_train, n_features) and (n_test, n_features)
+        Neighbours of a training row are of other folds than its own.
+    y_train, y_test : arrays of float64 or, in a classification, of class numbers; shapes (n_train,) and (n_test,)
+    folds : sequence of SearchFold
+        Over all training rows, or over ``search.max_rows`` of them.
+    scaler : StandardScaler
+        With mean and deviation of every feature, in order.
+    """
+
+    task: Task
+    X_train: pd.DataFrame
+    X_test: pd.DataFrame
+    y_train: NDArray[Any]
+    y_test: NDArray[Any]
+    folds: Sequence[SearchFold]
+    scaler: "StandardScaler"
+
+    @property
+    def features(self) -> list[str]:
+        """The names of the features, in order."""
+        return [str(name) for name in self.X_train.columns]
+
+    @property
+    def n_search_rows(self) -> int:
+        """How many training rows the search and cross-validation see."""
+        return len(np.unique(np.concatenate([np.concatenate([fold.train, fold.valid]) for fold in self.folds])))
+
+    def only(self, features: Sequence[str]) -> "TrainingData":
+        """Return the same rows with some of the features, whose values are shared, not copied."""
+        return replace(
+            self,
+            X_train=_columns(self.X_train, features),
+            X_test=_columns(self.X_test, features),
+            scaler=_scaler_of(self.scaler, features),
+        )
+
+    def fold_tables(self) -> Iterator[FoldTables]:
+        """Yield the features and targets of each fold, one fold at a time."""
+        for fold in self.folds:
+            parts = [self.X_train.iloc[fold.train], self.X_train.iloc[fold.valid]]
+            for part, near in zip(parts, fold.near or (), strict=False):
+                learnt = [name for name in self.features if name in near]
+                part[learnt] = near[learnt].to_numpy()
+            yield parts[0], self.y_train[fold.train], parts[1], self.y_train[fold.valid]
+
+
+def _columns(X: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Return some columns of a table as views; selecting them with ``X[names]`` would copy them."""
+    return pd.DataFrame({name: X[name] for name in names}, copy=False)
+
+
+def _scaler_of(scaler: "StandardScaler", features: Sequence[str]) -> "StandardScaler":
+    """Return the scaler of some of the features."""
+    places = [list(scaler.feature_names_in_).index(name) for name in features]
+    chosen = copy(scaler)
+    for name in ("mean_", "var_", "scale_", "feature_names_in_"):
+        setattr(chosen, name, getattr(scaler, name)[places])
+    chosen.n_features_in_ = len(places)
+    return chosen

@@ -1,0 +1,168 @@
+"""A model family of a file of its own: trained, looked at quickly, registered, exported, loaded and served."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.features.raw_rows_model import RawRowsModel
+from pipeline.learn import families
+from pipeline.service.models.engine import columns_of
+from pipeline.service.models.explain import explain
+from pipeline.service.models.loading import in_exports, in_registry, load
+from pipeline.service.settings import load_settings
+from pipeline.store.open import open_store
+from support.folders import SMALL
+from support.repositories import change_params
+
+NAME = "hist_gradient_boosting"
+FILE = '''
+"""Histogram-based gradient boosting of scikit-learn."""
+
+from functools import partial
+
+import numpy as np
+
+from pipeline.features.model_files import PICKLE
+from pipeline.learn.estimators import Estimators, Recipe, all_classes
+from pipeline.learn.families import Family
+from pipeline.learn.space import Parameter, Range
+
+
+def make(problem, sampled, rounds):
+    """Return an unfitted estimator."""
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+    kind = HistGradientBoostingClassifier if problem.task.labels else HistGradientBoostingRegressor
+    return kind(**{**problem.fixed, **sampled, "max_iter": rounds, "random_state": problem.seed})
+
+
+def follow(model, fold, scored, with_train, n_classes):
+    """Fit, and yield the outputs for training and validation rows after each of the scored rounds."""
+    X_train, y_train, X_valid, _ = fold
+    model.fit(X_train, y_train)
+    staged = [(model.staged_predict_proba if n_classes else model.staged_predict)(X) for X in (X_train, X_valid)]
+    for number, outputs in enumerate(zip(*staged, strict=True), start=1):
+        if number in scored:
+            yield tuple(all_classes(one, model.classes_, n_classes) if n_classes else one for one in outputs)
+
+
+def importance(model, X, y):
+    """Return the loss that shuffling a feature adds."""
+    from sklearn.inspection import permutation_importance
+
+    found = permutation_importance(model, X, y, n_repeats=1, random_state=0).importances_mean.clip(0)
+    return {"permutation": dict(zip(X.columns, map(float, found)))}
+
+
+def explain(model, X, background):
+    """Compute SHAP values with shap's TreeSHAP."""
+    import shap
+
+    explainer = shap.TreeExplainer(model, feature_perturbation="tree_path_dependent")
+    values = np.asarray(explainer.shap_values(X, check_additivity=False))
+    return values, np.asarray(explainer.expected_value, np.float64).reshape(()), ""
+
+
+FAMILY = Family(
+    flavour="sklearn",
+    autolog={"log_post_training_metrics": False},
+    file=PICKLE,
+    estimators=("HistGradientBoostingRegressor", "HistGradientBoostingClassifier"),
+    rounds="boosting rounds",
+    parameters={
+        "max_iter": Parameter(1, 10_000, whole=True),
+        "max_leaf_nodes": Parameter(2, 1000, whole=True),
+        "min_samples_leaf": Parameter(1, 1000, whole=True),
+        "learning_rate": Parameter(0, 1, above=True),
+    },
+    defaults={"max_iter": 10},
+    space={"max_leaf_nodes": Range(low=4, high=16)},
+    learner=partial(
+        Estimators,
+        Recipe(
+            make=make,
+            follow=follow,
+            rounds_name="max_iter",
+            compare_rounds=5,
+            has_best_round=False,
+            stated=lambda model: model.get_params(),
+        ),
+    ),
+    importance=importance,
+    explain=explain,
+    explainable_rows=lambda model, row_rounds, n_fits: 20,
+    quick_options={"epochs": "max_iter"},
+)
+'''
+
+
+@pytest.fixture
+def added(tmp_path: Path) -> Iterator[None]:
+    """Add the family's file, in a folder of its own, to the families there are."""
+    folder = tmp_path / "families"
+    folder.mkdir()
+    (folder / f"{NAME}.py").write_text(FILE)
+    families.__path__.append(str(folder))
+    yield
+    families.__path__.remove(str(folder))
+    sys.modules.pop(f"{families.__name__}.{NAME}", None)
+    vars(families).pop(NAME, None)
+
+
+@pytest.mark.usefixtures("added")
+def test_adding_a_family_is_adding_a_file(
+    pipeline_folder: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fixed = {NAME: {"min_samples_leaf": 3}}
+    change_params(pipeline_folder, train={"experiment_name": "small", **SMALL, "models": [NAME], "params": fixed})
+    for script in ("prepare", "model_train"):
+        assert call(script) == 0, capsys.readouterr().err
+    assert "rounds, cv_rmse" in capsys.readouterr().out
+    check_runs()
+
+    assert call("model_register", "--stage", "Production") == 0
+    assert "registered without ONNX: " in capsys.readouterr().out
+    check_served(pipeline_folder)
+
+    looked_at = ("data.csv", "--target", "price", "--model", NAME, "--output-path", "look", "--epochs")
+    assert call("train", *looked_at, "7") == 0
+    assert RawRowsModel(Path("look")).model.max_iter == 7
+    assert call("train", *looked_at, "0") == 2
+
+
+def check_runs() -> None:
+    client = open_store()
+    (experiment,) = client.search_experiments(filter_string="name = 'small'")
+    runs = client.search_runs([experiment.experiment_id], f"tags.family = '{NAME}' and params.max_iter = '10'")
+    assert {run.info.run_name for run in runs} == {"exp1_tuned", "exp2_important_features", "exp3_tuned_selected"}
+    for run in runs:
+        assert (run.info.status, run.data.params["min_samples_leaf"]) == ("FINISHED", "3")
+        files = {file.path for file in client.list_artifacts(run.info.run_id)}
+        assert "feature_importance.png" in files
+        assert any(name.startswith("shap_summary_") for name in files)
+
+
+def check_served(folder: Path) -> None:
+    """Compare what the service answers, from registry and export, with the exported estimator on the test table."""
+    export, settings = folder / "models/production/latest", load_settings("small-model")
+    assert not (export / "model.onnx").exists()
+    rows = pd.read_parquet("data/processed/test.parquet")
+    metadata = json.loads((export / "metadata.json").read_text())
+    estimator = joblib.load(export / "model.pkl")
+    assert (metadata["family"], type(estimator).__name__) == (NAME, "HistGradientBoostingRegressor")
+    client = open_store()
+    for found in (in_registry(client, settings, None), in_exports(folder, settings, None)):
+        model, warnings = load(found, client)
+        assert (model.family, warnings) == (NAME, [])
+        columns = columns_of(rows, model.raw.transformer)
+        predictions = model.predict(columns, len(rows)).predictions
+        features = model.raw.transformer.transform(rows, only=metadata["feature_names"])
+        np.testing.assert_array_equal(predictions, estimator.predict(features))
+        (answer,) = explain(model, {name: values[:1] for name, values in columns.items()}, 1)
+        assert answer["base_value"] + sum(answer["shap_values"].values()) == pytest.approx(predictions[0])
