@@ -6,6 +6,7 @@ import sys
 
 from pipeline.errors import PipelineError
 from pipeline.store.open import open_store, store_uri
+from pipeline.support.progress import progress
 
 PORT = 5000
 
@@ -31,7 +32,7 @@ def open_ui() -> None:
                 f"port {PORT} is taken, perhaps by a page that is open already: http://127.0.0.1:{PORT}",
                 f"open that, or choose a port: mlflow ui --backend-store-uri {uri} --port {PORT + 1}",
             ) from None
-    print(f"MLflow's page of {uri}: http://127.0.0.1:{PORT} (Ctrl-C ends it)", flush=True)
+    progress(f"MLflow's page of {uri}: http://127.0.0.1:{PORT} (Ctrl-C ends it)")
     os.execv(  # noqa: S606 (no shell is wanted)
         sys.executable, [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--port", str(PORT)]
     )
