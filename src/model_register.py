@@ -61,9 +61,9 @@ def main() -> None:
 
         rollback(params, Path(), arguments.to, arguments.reason)
     else:
-        from pipeline.register.stage import Request, register
+        from pipeline.register.stage import Registration, register
 
-        register(params, Path(), Request(arguments.stage, arguments.run_id, arguments.force, arguments.reason))
+        register(params, Path(), Registration(arguments.stage, arguments.run_id, arguments.force, arguments.reason))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,9 @@ def main() -> None:
     from pipeline.params.load import load_params
     from pipeline.reproduce.reproduce import reproduce
 
-    sys.exit(not reproduce(load_params().registry.model_name, arguments.version, Path()))
+    found = reproduce(load_params().registry.model_name, arguments.version, Path())
+    print(found.report)
+    sys.exit(not found.is_identical)
 
 
 if __name__ == "__main__":

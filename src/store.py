@@ -29,15 +29,15 @@ def main() -> None:
 
     match arguments.command:
         case "status":
-            commands.show_status()
+            print(commands.status())
         case "relocate":
-            commands.relocate_store(arguments.origin)
+            print(commands.relocate_store(arguments.origin))
         case "prune":
-            commands.prune_store(arguments.older_than, arguments.dry_run)
+            print(commands.prune_store(arguments.older_than, arguments.dry_run))
         case "backup":
-            commands.back_up_store(arguments.to)
+            print(commands.back_up_store(arguments.to))
         case "restore":
-            commands.restore_store(arguments.archive)
+            print(commands.restore_store(arguments.archive))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import pytest
 from pipeline.params.load import load_params
 from pipeline.prepare.stage import prepare
 from pipeline.store.database import LocalStore
+from pipeline.support.progress import shown_by
 from pipeline.train.stage import train
 from support.folders import Trained, enter, make_pipeline_folder, make_table, settle
 from support.repositories import ROOT
@@ -120,6 +121,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("counted")
         for line in lines:
             terminalreporter.line(str(line))
+
+
+@pytest.fixture
+def progress_lines() -> Iterator[list[str]]:
+    """Return the lines of progress that the test's own calls of library code report, in order."""
+    lines: list[str] = []
+    with shown_by(lines.append):
+        yield lines
 
 
 @pytest.fixture

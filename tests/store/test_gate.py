@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,12 @@ from pipeline.learn.metrics import DIRECTIONS, classification_metrics, regressio
 from pipeline.learn.task import Task
 from pipeline.params.load import check_params
 from pipeline.params.schema import GateParams
-from pipeline.register.candidate import Candidate, find_candidate
-from pipeline.register.gate.bootstrap import share_better
+from pipeline.register.finished_run import FinishedRun, find_finished_run
+from pipeline.register.gate.bootstrap import PairedOutputs, share_better
 from pipeline.register.gate.comparison import OF_REGRESSION, Score, compare
 from pipeline.register.gate.comparison_table import change, conditions, table
-from pipeline.register.gate.gate import Verdict, judge
+from pipeline.register.gate.gate import GateVerdict, judge
+from pipeline.store.logged_model import LOGGED_SHA256, MODEL_SHA256, logged_sha256
 from pipeline.store.open import open_experiment, open_store
 from pipeline.support.files import sha256
 from pipeline.support.paths import TEST_TABLE
@@ -48,7 +49,8 @@ def simulated(task: Task, n_rows: int, noise: float, seed: int) -> tuple[np.ndar
 
 def promotes(task: Task, y_true: Any, current: Any, candidate: Any, rows: pd.DataFrame, **params: Any) -> bool:
     wanted = GateParams(**params)
-    return all(rule.holds for rule in conditions(compare(task, y_true, current, candidate, rows, wanted), wanted))
+    found = compare(PairedOutputs(task, y_true, current, candidate), rows, wanted)
+    return all(rule.holds for rule in conditions(found, wanted))
 
 
 # --- params
@@ -97,7 +99,7 @@ def test_the_share_is_that_of_the_metric_on_the_same_resampled_rows(task: Task) 
         is_better = [after[metric] > before[metric] for before, after in pairs]
         if not DIRECTIONS[metric]:
             is_better = [after[metric] < before[metric] for before, after in pairs]
-        found = share_better(metric, task, y_true, current, candidate, n_resamples, seed=7)
+        found = share_better(metric, PairedOutputs(task, y_true, current, candidate), n_resamples, seed=7)
         assert found == np.mean(is_better), metric
         assert 0 < found < 1
 
@@ -107,7 +109,9 @@ def test_resamples_without_a_positive_row_count_as_not_better() -> None:
     y_true[0] = 1
     current = np.tile([0.5, 0.5], (20, 1))
     candidate = np.column_stack([1.0 - y_true, y_true])
-    assert 0.55 < share_better("roc_auc", TWO, y_true, current, candidate, 400, 0) < 0.72  # 1 - 1/e has one
+    assert (
+        0.55 < share_better("roc_auc", PairedOutputs(TWO, y_true, current, candidate), 400, 0) < 0.72
+    )  # 1 - 1/e has one
 
 
 def test_a_truly_better_model_is_promoted_and_an_equally_good_one_seldom(told: Callable[[str], None]) -> None:
@@ -176,7 +180,7 @@ def test_slices_where_the_metric_is_undefined_are_shown_and_not_judged() -> None
     _, good = simulated(TWO, 200, 0.3, seed=2)
     rows = pd.DataFrame({"label": y_true, "wide 名\n" + 40 * "x": np.where(np.arange(200) < 100, "a " * 40, "")})
     params = GateParams(metric="roc_auc", slices=list(rows.columns), n_resamples=100)
-    found = compare(TWO, y_true, current, good, rows, params)
+    found = compare(PairedOutputs(TWO, y_true, current, good), rows, params)
     assert [one.score.improvement is None for one in found.slices] == [True, True, False, False]
     text = table("title", "7", found, params, [("passed", "word " * 60)])
     assert text.count("not judged: undefined") == 2
@@ -187,20 +191,21 @@ def test_slices_where_the_metric_is_undefined_are_shown_and_not_judged() -> None
 def test_what_params_name_must_fit_task_and_rows() -> None:
     y_true, current = simulated(NUMBER, 60, 1.0, seed=1)
     rows = pd.DataFrame({"x": np.arange(60.0), "place": "here"})
+    outputs = PairedOutputs(NUMBER, y_true, current, current + 1)
     for named, params in {
         "register.gate.metric in params.yaml is 'f1'(?s:.*)name one of rmse, mae, mape, r2": {"metric": "f1"},
         "register.gate.slices .* 'ocean', which is no column(?s:.*)some of x, place": {"slices": ["ocean"]},
         "'x', which has 60 different values among the test rows, more than 50": {"slices": ["x"]},
     }.items():
         with pytest.raises(PipelineError, match=named):
-            compare(NUMBER, y_true, current, current + 1, rows, GateParams.model_validate(params))
+            compare(outputs, rows, GateParams.model_validate(params))
     with pytest.raises(PipelineError, match="cannot be judged on the 1 test rows"):
-        compare(NUMBER, y_true[:1], current[:1], current[:1] + 1, rows[:1], GateParams())
+        compare(PairedOutputs(NUMBER, y_true[:1], current[:1], current[:1] + 1), rows[:1], GateParams())
     with pytest.raises(PipelineError, match="cannot be judged on the 60 test rows"):
-        compare(NUMBER, 0 * y_true, current, current + 1, rows, GateParams(metric="mape"))
+        compare(replace(outputs, y_true=0 * y_true), rows, GateParams(metric="mape"))
     proba = np.full((60, 2), 0.5)
     with pytest.raises(PipelineError, match=r"'rmse', and the model is of a classification(?s:.*)null for log_loss"):
-        compare(TWO, np.zeros(60, dtype=int), proba, proba, rows, GateParams(metric="rmse"))
+        compare(PairedOutputs(TWO, np.zeros(60, dtype=int), proba, proba), rows, GateParams(metric="rmse"))
 
 
 # --- real models
@@ -215,7 +220,7 @@ class Store:
     test: pd.DataFrame
     experiment_id: str
 
-    def run(self, target: str = "y", rounds: int = 20, labels: list[Any] | None = None, **other: Any) -> Candidate:
+    def run(self, target: str = "y", rounds: int = 20, labels: list[Any] | None = None, **other: Any) -> FinishedRun:
         """Fit a model on other rows, and record it as a run does; `other` says what is not as usual."""
         rows = other.get("rows", make_rows(seed=1))
         inputs = rows[other.get("inputs", ["a", "b", "place"])]
@@ -230,7 +235,7 @@ class Store:
         write_view(RawRowsView(transformer, list(features.columns), task, inputs[:5]), files / "model.ubj", files)
         self.client.log_model_artifacts(logged.model_id, str(files))
         self.client.finalize_logged_model(logged.model_id, "READY")
-        tags = {"model_sha256": sha256(files / "model.ubj")} | other.get("tags", {})
+        tags = {MODEL_SHA256: sha256(files / "model.ubj"), LOGGED_SHA256: logged_sha256(files)} | other.get("tags", {})
         run_id = self.client.create_run(self.experiment_id, tags=tags).info.run_id
         self.client.log_param(run_id, "dataset.target", target)
         hashes = {"train": other.get("train", "1" * 64), "test": sha256(self.folder / TEST_TABLE)}
@@ -246,16 +251,16 @@ class Store:
         )
         self.client.log_outputs(run_id, models=[LoggedModelOutput(logged.model_id, step=0)])
         self.client.set_terminated(run_id)
-        return find_candidate(self.client, self.folder, run_id)
+        return find_finished_run(self.client, self.folder, run_id)
 
-    def version(self, of: Candidate) -> ModelVersion:
+    def version(self, of: FinishedRun) -> ModelVersion:
         return version_of(self.client, of)
 
-    def judge(self, candidate: Candidate, current: Candidate, **params: Any) -> Verdict:
+    def judge(self, candidate: FinishedRun, current: FinishedRun, **params: Any) -> GateVerdict:
         return judge(self.client, candidate, self.version(current), GateParams(**params), self.folder)
 
 
-def version_of(client: MlflowClient, of: Candidate) -> ModelVersion:
+def version_of(client: MlflowClient, of: FinishedRun) -> ModelVersion:
     """Return version 1 of a registered model of the candidate's own."""
     name = f"gate-{of.model_id}"
     if not client.search_registered_models(f"name = '{name}'"):
@@ -295,7 +300,7 @@ def store(once: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 
 @pytest.fixture(scope="module")
-def rivals(once: Store) -> tuple[Candidate, Candidate]:
+def rivals(once: Store) -> tuple[FinishedRun, FinishedRun]:
     """A poor model and a good one."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         enter(once.folder, monkeypatch)
@@ -310,7 +315,7 @@ def written(store: Store) -> dict[Path, int]:
 
 
 def test_the_better_model_passes_and_the_worse_is_refused_with_the_comparison(
-    store: Store, rivals: tuple[Candidate, Candidate]
+    store: Store, rivals: tuple[FinishedRun, FinishedRun]
 ) -> None:
     poor, good = rivals
     before = written(store)
@@ -334,7 +339,7 @@ def test_the_better_model_passes_and_the_worse_is_refused_with_the_comparison(
     assert written(store) == before
 
 
-def test_the_same_seed_gives_the_same_verdict(store: Store, rivals: tuple[Candidate, Candidate]) -> None:
+def test_the_same_seed_gives_the_same_verdict(store: Store, rivals: tuple[FinishedRun, FinishedRun]) -> None:
     poor, good = rivals
     current = store.version(poor)
     verdicts = [
@@ -343,7 +348,7 @@ def test_the_same_seed_gives_the_same_verdict(store: Store, rivals: tuple[Candid
     assert verdicts[0] == verdicts[1]
 
 
-def test_equal_predictions_are_no_improvement(store: Store, rivals: tuple[Candidate, Candidate]) -> None:
+def test_equal_predictions_are_no_improvement(store: Store, rivals: tuple[FinishedRun, FinishedRun]) -> None:
     _, good = rivals
     verdict = store.judge(store.run(rounds=20), good)
     assert not verdict.promotes
@@ -351,7 +356,7 @@ def test_equal_predictions_are_no_improvement(store: Store, rivals: tuple[Candid
     assert "equal" in verdict.table
 
 
-def test_another_training_table_is_noted(store: Store, rivals: tuple[Candidate, Candidate]) -> None:
+def test_another_training_table_is_noted(store: Store, rivals: tuple[FinishedRun, FinishedRun]) -> None:
     poor, good = rivals
     note = "some of these test rows may be among its training rows"
     assert note not in store.judge(good, poor).table
@@ -387,7 +392,7 @@ def test_probabilities_are_compared_label_by_label(store: Store) -> None:
 
 
 def test_a_version_that_cannot_be_evaluated_lets_nothing_pass_and_says_why(
-    store: Store, rivals: tuple[Candidate, Candidate]
+    store: Store, rivals: tuple[FinishedRun, FinishedRun]
 ) -> None:
     _, good = rivals
     with_more = make_rows(seed=1).assign(c=1.0, label=lambda rows: rows["place"])
@@ -432,10 +437,10 @@ def test_a_version_whose_run_or_files_are_gone_or_changed_is_not_loaded(store: S
     (artifacts / "model.ubj").write_bytes(whole + b" ")
     assert "SHA-256 differs" in reason()
     (artifacts / "model.ubj").unlink()
-    assert "are not in the store" in reason()
+    assert "cannot be read" in reason()
     (artifacts / "model.ubj").write_bytes(whole)
-    store.client.delete_tag(current.run_id, "model_sha256")
-    assert "its file is not the one whose SHA-256 the run wrote down" in reason()
+    store.client.delete_tag(current.run_id, MODEL_SHA256)
+    assert "the run has no tag model_sha256" in reason()
     store.client.delete_run(current.run_id)
     assert "has been deleted" in reason()
     nobodys = store.client.create_model_version(version.name, source=f"models:/{current.model_id}")
@@ -444,7 +449,7 @@ def test_a_version_whose_run_or_files_are_gone_or_changed_is_not_loaded(store: S
 
 
 def test_other_test_rows_than_the_candidates_are_refused(
-    store: Store, rivals: tuple[Candidate, Candidate], tmp_path: Path
+    store: Store, rivals: tuple[FinishedRun, FinishedRun], tmp_path: Path
 ) -> None:
     poor, good = rivals
     current = store.version(poor)
@@ -457,7 +462,7 @@ def test_other_test_rows_than_the_candidates_are_refused(
 
 def test_models_of_the_pipelines_own_training_are_judged(trained: Trained) -> None:
     client = open_store()
-    first, _, third = (find_candidate(client, trained.folder, one.run_id) for one in trained.experiments)
+    first, _, third = (find_finished_run(client, trained.folder, one.run_id) for one in trained.experiments)
     current = version_of(client, first)
     verdict = judge(client, third, current, GateParams(slices=["place"]), trained.folder)
     of_test = [one.fitted.metrics["test_rmse"] for one in trained.experiments]

@@ -12,7 +12,7 @@ from pipeline.errors import PipelineError, RegistryError
 from pipeline.features.raw_rows_model import RawRowsModel
 from pipeline.params.load import load_params
 from pipeline.prepare.stage import prepare
-from pipeline.register.candidate import find_candidate
+from pipeline.register.finished_run import find_finished_run
 from pipeline.store.logged_model import LOGGED_SHA256, logged_sha256
 from pipeline.store.open import open_store
 from pipeline.support.paths import SCALER
@@ -40,11 +40,11 @@ def test_a_model_with_code_that_its_run_did_not_write_is_no_candidate(trained: T
     foreign = logged / "code" / "xgboost.py"
     foreign.write_text("raise SystemExit('it ran')")
     try:
-        with pytest.raises(RegistryError, match="the files are not what the run"):
-            find_candidate(client, trained.folder, run_id)
+        with pytest.raises(RegistryError, match=r"are not what its run wrote: some file .* \(SHA-256 differs"):
+            find_finished_run(client, trained.folder, run_id)
     finally:
         foreign.unlink()
-    assert find_candidate(client, trained.folder, run_id).run_id == run_id
+    assert find_finished_run(client, trained.folder, run_id).run_id == run_id
 
 
 def test_the_scaler_of_stage_prepare_is_known_without_unpickling_it(pipeline_folder: Path) -> None:

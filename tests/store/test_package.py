@@ -15,7 +15,7 @@ import requests
 
 from pipeline.features.raw_rows_model import RawRowsModel
 from pipeline.params.schema import RegisterParams
-from pipeline.register.stage import Request, register
+from pipeline.register.stage import Registration, register
 from pipeline.store.open import open_store
 from pipeline.support.files import sha256
 from pipeline.support.paths import TEST_TABLE
@@ -41,7 +41,7 @@ def packaged(folder: Path) -> Iterator[dict[str, tuple[Standard, dict[str, Any]]
         yield {
             name: (
                 one,
-                register(PARAMS, folder, Request("Production", one.experiment.run_id, force=True, reason="test")),
+                register(PARAMS, folder, Registration("Production", one.experiment.run_id, force=True, reason="test")),
             )
             for name, one in trained.items()
         }
@@ -99,26 +99,26 @@ def test_the_graph_is_in_the_winners_run_and_in_the_export_and_answers_alike(
 
 
 def test_registering_again_packages_nothing_anew(
-    packaged: dict[str, tuple[Standard, dict[str, Any]]], capsys: pytest.CaptureFixture[str]
+    packaged: dict[str, tuple[Standard, dict[str, Any]]], progress_lines: list[str]
 ) -> None:
     run_id = packaged["xgboost"][0].experiment.run_id
     client = open_store()
     before = client.get_metric_history(run_id, "onnx_row_ms")
-    assert register(PARAMS, Path(), Request("Staging", run_id))["version"] == packaged["xgboost"][1]["version"]
-    assert "was already packaged" in capsys.readouterr().out
+    assert register(PARAMS, Path(), Registration("Staging", run_id))["version"] == packaged["xgboost"][1]["version"]
+    assert "was already packaged" in "\n".join(progress_lines)
     assert client.get_metric_history(run_id, "onnx_row_ms") == before
 
 
 def test_without_its_test_table_a_run_is_registered_without_a_graph_and_says_why(
-    folder: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, progress_lines: list[str]
 ) -> None:
     (one,) = [one for one in run_all(folder, "regression") if one.family == "xgboost"]
     test = Path(TEST_TABLE).read_bytes()
     run_id = one.experiment.run_id
     try:
         pd.read_parquet(TEST_TABLE).head(9).to_parquet(TEST_TABLE)
-        registered = register(RegisterParams(model_name="unchecked"), folder, Request("Staging", run_id))
-        said = capsys.readouterr().out
+        registered = register(RegisterParams(model_name="unchecked"), folder, Registration("Staging", run_id))
+        said = "\n".join(progress_lines)
         assert "registered without ONNX" in said
         assert "is not the table that run" in said
         assert registered["stage"] == "Staging"
@@ -126,8 +126,8 @@ def test_without_its_test_table_a_run_is_registered_without_a_graph_and_says_why
         assert tags["onnx"].endswith("so no graph can be checked")
     finally:
         Path(TEST_TABLE).write_bytes(test)
-    register(RegisterParams(model_name="unchecked"), folder, Request("Staging", run_id))
-    assert "ONNX graph equals the model on all 30 test rows" in capsys.readouterr().out
+    register(RegisterParams(model_name="unchecked"), folder, Registration("Staging", run_id))
+    assert "ONNX graph equals the model on all 30 test rows" in "\n".join(progress_lines)
 
 
 @pytest.mark.parametrize("family", ["random_forest"])

@@ -14,7 +14,7 @@ import yaml
 from pipeline.errors import RegistryError
 from pipeline.features.transformer import FeatureTransformer
 from pipeline.params.schema import RegisterParams
-from pipeline.register.stage import Request, register
+from pipeline.register.stage import Registration, register
 from pipeline.store.open import open_experiment, open_store
 from pipeline.support.files import sha256
 from support.folders import Trained, enter
@@ -46,7 +46,7 @@ def test_the_winner_is_registered_once_with_tags_both_ways(trained: Trained, par
 
 def test_production_is_exported_and_loads_every_documented_way(trained: Trained, params: RegisterParams) -> None:
     winner = trained.experiments[0]
-    register(params, trained.folder, Request("Production"))
+    register(params, trained.folder, Registration("Production"))
     test = pd.read_parquet("data/processed/test.parquet")
     features = winner.fitted.features
     for uri in (f"runs:/{winner.run_id}/model", f"models:/{params.model_name}/1"):
@@ -82,42 +82,42 @@ def test_production_is_exported_and_loads_every_documented_way(trained: Trained,
 def test_stages_move_and_the_previous_version_is_archived(trained: Trained, params: RegisterParams) -> None:
     client = open_store()
     first, second = (experiment.run_id for experiment in trained.experiments[:2])
-    register(params, trained.folder, Request("Production", first))
-    register(params, trained.folder, Request("Staging", second))
+    register(params, trained.folder, Registration("Production", first))
+    register(params, trained.folder, Registration("Staging", second))
     assert state(client, params.model_name) == {1: ("Production", ["production"]), 2: ("Staging", ["staging"])}
-    register(params, trained.folder, Request("Production", second, force=True, reason="test"))
+    register(params, trained.folder, Registration("Production", second, force=True, reason="test"))
     assert state(client, params.model_name) == {1: ("Archived", []), 2: ("Production", ["production"])}
     assert (EXPORTS / "latest").readlink() == Path("v002")
-    register(params, trained.folder, Request("Archived", second))
+    register(params, trained.folder, Registration("Archived", second))
     assert state(client, params.model_name) == {1: ("Archived", []), 2: ("Archived", [])}
-    register(params, trained.folder, Request("None", first))
+    register(params, trained.folder, Registration("None", first))
     assert state(client, params.model_name) == {1: ("None", []), 2: ("Archived", [])}
 
 
 def test_the_stage_of_params_does_not_demote_production(
-    trained: Trained, params: RegisterParams, capsys: pytest.CaptureFixture[str]
+    trained: Trained, params: RegisterParams, progress_lines: list[str]
 ) -> None:
-    register(params, trained.folder, Request("Production"))
+    register(params, trained.folder, Registration("Production"))
     assert register(params, trained.folder)["stage"] == "Production"
-    assert "stays there" in capsys.readouterr().out
-    assert register(params, trained.folder, Request("Staging"))["stage"] == "Staging"
+    assert "stays there" in "\n".join(progress_lines)
+    assert register(params, trained.folder, Registration("Staging"))["stage"] == "Staging"
 
 
 def test_exporting_again_replaces_a_damaged_export(trained: Trained, params: RegisterParams) -> None:
-    register(params, trained.folder, Request("Production"))
+    register(params, trained.folder, Registration("Production"))
     (EXPORTS / "v001" / "model.pkl").write_bytes(b"damaged")
-    register(params, trained.folder, Request("Production"))
+    register(params, trained.folder, Registration("Production"))
     metadata = json.loads((EXPORTS / "latest" / "metadata.json").read_text())
     assert sha256(EXPORTS / "latest" / "model.pkl") == metadata["files"]["model.pkl"]
 
 
 def test_an_export_of_an_earlier_store_is_not_replaced(trained: Trained, params: RegisterParams) -> None:
     first, second = (experiment.run_id for experiment in trained.experiments[:2])
-    register(params, trained.folder, Request("Production", first))
+    register(params, trained.folder, Registration("Production", first))
     before = (EXPORTS / "v001" / "metadata.json").read_bytes()
     other = params.model_copy(update={"model_name": f"{params.model_name}-other"})
     with pytest.raises(RegistryError, match=f"is the export of another run, {first}"):
-        register(other, trained.folder, Request("Production", second))
+        register(other, trained.folder, Registration("Production", second))
     assert (EXPORTS / "v001" / "metadata.json").read_bytes() == before
     assert not open_store().search_registered_models(f"name = '{other.model_name}'")
 
@@ -139,7 +139,7 @@ def test_a_run_that_cannot_be_registered_leaves_the_registry_as_it_was(
         deleted: "has been deleted",
     }.items():
         with pytest.raises(Exception, match=message) as raised:
-            register(params, trained.folder, Request("Production", run_id))
+            register(params, trained.folder, Registration("Production", run_id))
         assert isinstance(raised.value, RegistryError) or run_id == empty
     with pytest.raises(Exception, match=r"best_model_info.json does not exist(?s:.*)write it with: dvc repro"):
         register(params, tmp_path)
@@ -153,10 +153,10 @@ def test_a_changed_or_missing_model_file_is_noticed(trained: Trained, params: Re
     try:
         (folder / "model.ubj").write_bytes(original[:-1])
         with pytest.raises(RegistryError, match="SHA-256 differs"):
-            register(params, trained.folder, Request("Production", loser.run_id))
+            register(params, trained.folder, Registration("Production", loser.run_id))
         (folder / "model.ubj").unlink()
-        with pytest.raises(RegistryError, match="are not in the store"):
-            register(params, trained.folder, Request("Production", loser.run_id))
+        with pytest.raises(RegistryError, match=r"what its run wrote: .* cannot be read"):
+            register(params, trained.folder, Registration("Production", loser.run_id))
     finally:
         (folder / "model.ubj").write_bytes(original)
     assert not open_store().search_registered_models(f"name = '{params.model_name}'")
@@ -173,12 +173,12 @@ def test_an_export_that_predicts_otherwise_is_refused(
 
     monkeypatch.setattr(mlflow.pyfunc, "load_model", lambda uri: Other())
     with pytest.raises(RegistryError, match="for its input example"):
-        register(params, trained.folder, Request("Production"))
+        register(params, trained.folder, Registration("Production"))
     assert not list(EXPORTS.glob("v*")) + list(EXPORTS.glob(".*"))
     assert not open_store().search_registered_models(f"name = '{params.model_name}'")
     monkeypatch.undo()
     enter(trained.folder, monkeypatch)
-    assert register(params, trained.folder, Request("Production"))["version"] == 1
+    assert register(params, trained.folder, Registration("Production"))["version"] == 1
 
 
 def test_the_command_takes_stage_and_run(

@@ -14,12 +14,12 @@ from mlflow import MlflowClient
 
 from pipeline.errors import GateError, RegistryError
 from pipeline.params.schema import RegisterParams
-from pipeline.register.history import history, production_line
+from pipeline.register.history import Decision, history, production_line
 from pipeline.register.listing import history_table, versions_table
 from pipeline.register.lock import registry_lock
 from pipeline.register.recovery import recover
 from pipeline.register.rollback import rollback
-from pipeline.register.stage import Request, register
+from pipeline.register.stage import Registration, register
 from pipeline.register.versions import MADE_BY, PENDING, move
 from pipeline.store.open import open_store
 from pipeline.support.processes import owner
@@ -29,8 +29,8 @@ from support.registry import state
 EXPORTS = Path("models/production")
 
 
-def forced(run_id: str, reason: str = "test") -> Request:
-    return Request("Production", run_id, force=True, reason=reason)
+def forced(run_id: str, reason: str = "test") -> Registration:
+    return Registration("Production", run_id, force=True, reason=reason)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_a_worse_model_is_refused_and_nothing_changes(
     before_params = Path("params.yaml").read_text()
     Path("params.yaml").write_text(yaml.safe_dump(content | {"register": {"model_name": params.model_name}}))
     try:
-        register(params, trained.folder, Request("Production", best))
+        register(params, trained.folder, Registration("Production", best))
         record = Path("mlartifacts/registration/registered_model.json")
         client = open_store()
         before = (state(client, params.model_name), record.read_bytes(), history(client, params.model_name))
@@ -79,8 +79,8 @@ def test_a_worse_model_is_refused_and_nothing_changes(
 def test_a_better_model_is_promoted_and_the_comparison_kept(trained: Trained, params: RegisterParams) -> None:
     ranked = sorted(trained.experiments, key=lambda one: one.fitted.metrics["test_rmse"])
     gentle = params.model_copy(update={"gate": params.gate.model_copy(update={"confidence": 0.5})})
-    register(gentle, trained.folder, Request("Production", ranked[-1].run_id))
-    assert register(gentle, trained.folder, Request("Production", ranked[0].run_id))["version"] == 2
+    register(gentle, trained.folder, Registration("Production", ranked[-1].run_id))
+    assert register(gentle, trained.folder, Registration("Production", ranked[0].run_id))["version"] == 2
     last = history(open_store(), params.model_name)[-1]
     assert (last.how, last.archived, last.done) == ("command", [1], True)
     assert "rmse" in last.comparison
@@ -88,7 +88,7 @@ def test_a_better_model_is_promoted_and_the_comparison_kept(trained: Trained, pa
 
 def test_a_long_reason_of_many_lines_is_kept_as_one_short_line(trained: Trained, params: RegisterParams) -> None:
     reason = "first\n\nsecond\t" + "third " * 2000
-    register(params, trained.folder, Request("Production", trained.experiments[0].run_id, reason=reason))
+    register(params, trained.folder, Registration("Production", trained.experiments[0].run_id, reason=reason))
     kept = history(open_store(), params.model_name)[-1].reason
     assert kept == " ".join(reason.split())[:1000]
     assert kept in history_table(params.model_name).splitlines()[1]
@@ -99,18 +99,18 @@ def test_of_two_machines_moves_at_once_one_holder_is_left(
     first: int, trained: Trained, params: RegisterParams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for experiment in trained.experiments[:2]:
-        register(params, trained.folder, Request("Archived", experiment.run_id))
+        register(params, trained.folder, Registration("Archived", experiment.run_id))
     client = open_store()
     versions = {number: client.get_model_version(params.model_name, str(number)) for number in (1, 2)}
     transition = MlflowClient.transition_model_version_stage
 
     def not_seeing_the_other(self: MlflowClient, *given: Any, **_: bool) -> object:
         monkeypatch.setattr(MlflowClient, "transition_model_version_stage", transition)
-        move(client, versions[3 - first], "Staging", "command")
+        move(client, versions[3 - first], Decision("Staging", "command"))
         return transition(self, *given)  # archives none
 
     monkeypatch.setattr(MlflowClient, "transition_model_version_stage", not_seeing_the_other)
-    move(client, versions[first], "Staging", "command")
+    move(client, versions[first], Decision("Staging", "command"))
     assert state(client, params.model_name) == {1: ("Archived", []), 2: ("Staging", ["staging"])}
     last = history(client, params.model_name)[-1]
     assert (last.version, last.stage, last.done) == (1, "Archived", True)
@@ -150,9 +150,9 @@ def test_what_was_rolled_back_does_not_come_back_by_itself(
 ) -> None:
     rollback(params, trained.folder, reason="negative prices")
     automatic = params.model_copy(update={"stage": "Production"})
-    assert register(automatic, trained.folder, Request(run_id=three[2]))["stage"] == "Archived"
+    assert register(automatic, trained.folder, Registration(run_id=three[2]))["stage"] == "Archived"
     with pytest.raises(GateError, match=r"version 3 was rolled back from Production on .*: negative prices"):
-        register(params, trained.folder, Request("Production", three[2]))
+        register(params, trained.folder, Registration("Production", three[2]))
     assert register(params, trained.folder, forced(three[2]))["stage"] == "Production"
 
 
@@ -160,8 +160,8 @@ def test_a_version_that_was_never_in_production_is_no_way_back(trained: Trained,
     first, second = (experiment.run_id for experiment in trained.experiments[:2])
     with pytest.raises(RegistryError, match="nothing further back"):
         rollback(params, trained.folder)
-    register(params, trained.folder, Request("Staging", first))
-    register(params, trained.folder, Request("Production", second))
+    register(params, trained.folder, Registration("Staging", first))
+    register(params, trained.folder, Registration("Production", second))
     with pytest.raises(RegistryError, match=r"never been in Production(?s:.*)--run-id " + first):
         rollback(params, trained.folder, to=1)
 
@@ -192,7 +192,7 @@ def test_the_way_back_is_that_of_the_promotions() -> None:
     def moves(*steps: tuple[int, str]) -> Any:
         from pipeline.register.history import transition
 
-        return [transition(version, "None", "Production", [], how, "", "") for version, how in steps]  # type: ignore[arg-type]
+        return [transition(version, "None", [], Decision("Production", how)) for version, how in steps]  # type: ignore[arg-type]
 
     assert production_line(moves((1, "command"), (2, "forced"), (3, "command"))) == [1, 2, 3]
     assert production_line(moves((1, "command"), (2, "forced"), (3, "command"), (2, "rollback"))) == [1, 2]
@@ -234,14 +234,14 @@ def test_the_way_back_does_not_hang_on_the_version_that_is_left(
 def test_what_was_taken_out_by_hand_does_not_come_back(
     three: list[str], trained: Trained, params: RegisterParams
 ) -> None:
-    register(params, trained.folder, Request("Archived", three[2]))
+    register(params, trained.folder, Registration("Archived", three[2]))
     assert not (EXPORTS / "latest").is_symlink()
     assert rollback(params, trained.folder) == 2
     assert (EXPORTS / "latest").readlink() == Path("v002")
 
 
 def test_a_killed_first_registration_is_taken_back_by_the_next(
-    trained: Trained, params: RegisterParams, capsys: pytest.CaptureFixture[str]
+    trained: Trained, params: RegisterParams, progress_lines: list[str]
 ) -> None:
     client, run_id = open_store(), trained.experiments[0].run_id
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
@@ -256,7 +256,8 @@ def test_a_killed_first_registration_is_taken_back_by_the_next(
         (export / "metadata.json").write_text(json.dumps({"run_id": run_id}))
         with registry_lock():
             recover(client, params.model_name, Path())
-        assert "is taken back" in capsys.readouterr().out
+        assert "is taken back" in progress_lines[-1]
+        progress_lines.clear()
         assert not client.search_registered_models(f"name = '{params.model_name}'")
         assert export.exists() is is_there, "what another checkout exported is not this one's to remove"
-    assert register(params, trained.folder, Request("Production"))["version"] == 1
+    assert register(params, trained.folder, Registration("Production"))["version"] == 1

@@ -20,7 +20,7 @@ from pipeline.features.columns import kind_of
 from pipeline.params.load import load_params
 from pipeline.params.schema import DatasetParams
 from pipeline.prepare.stage import prepare
-from pipeline.register.stage import Request, register
+from pipeline.register.stage import Registration, register
 from pipeline.register.versions import in_stage
 from pipeline.retrain.drift import has_drifted
 from pipeline.retrain.extend import Extension, extend
@@ -51,7 +51,7 @@ def in_production(trained_first: Trained, tmp_path_factory: pytest.TempPathFacto
     settle(LocalStore(folder / "mlruns" / "mlflow.db"))
     with pytest.MonkeyPatch.context() as monkeypatch:
         enter(folder, monkeypatch)
-        register(load_params().registry, folder, Request("Production"))
+        register(load_params().registry, folder, Registration("Production"))
     return folder
 
 

@@ -28,6 +28,7 @@ from pipeline.store.care.relocate import relocate
 from pipeline.store.care.restore import restore
 from pipeline.store.care.status import status_of_local, status_of_server
 from pipeline.store.database import LocalStore, path_of
+from pipeline.store.logged_model import LOGGED_SHA256, MODEL_SHA256
 from pipeline.store.open import open_experiment, open_store
 from support.folders import Trained, enter, settle
 from support.zygote import Zygote
@@ -58,7 +59,7 @@ def registered(trained_once: Trained, tmp_path_factory: pytest.TempPathFactory) 
             MODEL,
             f"models:/{winner.model_id}",
             winner.run_id,
-            tags={"model_sha256": winner.model_sha256},
+            tags={tag: client.get_run(winner.run_id).data.tags[tag] for tag in (MODEL_SHA256, LOGGED_SHA256)},
             model_id=winner.model_id,
         )
     return folder
@@ -176,10 +177,9 @@ def test_a_servers_store_is_told_and_pruned_through_its_client(
     assert "nothing is orphaned" in said
     client.create_registered_model("empty")
     assert "registered models without a version (1)" in status_of_server(client, "")
-    prune(client, None, "0h", dry_run=True)
+    assert prune(client, None, "0h", dry_run=True).endswith("to do it, add --no-dry-run")
     assert rows(store, "select count(*) from runs where lifecycle_stage = 'deleted'") == [(0,)]
-    prune(client, None, "0h", dry_run=False)
-    assert "`mlflow gc`" in capsys.readouterr().out
+    assert "`mlflow gc`" in prune(client, None, "0h", dry_run=False)
     assert rows(store, "select count(*) from runs where lifecycle_stage = 'deleted'") == [(12,)]
     assert rows(store, "select count(*) from logged_models where lifecycle_stage = 'deleted'") == [(2,)]
     assert rows(store, "select name from registered_models") == [(MODEL,)]
@@ -242,7 +242,7 @@ def test_a_place_elsewhere_is_no_move(store: LocalStore, tmp_path: Path) -> None
     with mlflow.start_run(experiment_id=client.get_experiment_by_name("files").experiment_id):  # type: ignore[union-attr]
         mlflow.log_text("x", "x.txt")
     open_experiment(open_store(), "files")
-    assert relocate(store) == 0
+    assert relocate(store).n_places == 0
     places = rows(store, "select artifact_location from experiments where name in ('files', 'bucket') order by name")
     assert places == [("s3://bucket/small",), ((tmp_path / "elsewhere" / "small").as_uri(),)]
 
@@ -252,7 +252,7 @@ def test_a_moved_store_without_files_is_relocated_by_name(store: LocalStore, tmp
     shutil.rmtree(store.home / "small")
     with pytest.raises(StoreError, match="relocate --from /gone/mlruns"):
         open_experiment(open_store(), "small")
-    assert relocate(store, Path("/gone/mlruns")) == 1
+    assert relocate(store, Path("/gone/mlruns")).n_places == 1
     open_experiment(open_store(), "small")
     assert rows(store, "select artifact_location from experiments where name = 'small'") == [(f"{store.home}/small",)]
 
@@ -415,7 +415,7 @@ def test_a_backup_taken_while_runs_are_written_is_restored_elsewhere(
     writer.start()
     while len(written) < 3:
         time.sleep(0.01)
-    archive = backup(store)
+    archive = backup(store).path
     at_end = len(written)
     while len(written) < at_end + 3:
         time.sleep(0.01)
@@ -424,7 +424,7 @@ def test_a_backup_taken_while_runs_are_written_is_restored_elsewhere(
     assert archive.parent == store.home.parent
     other = LocalStore(tmp_path / "other place" / "mlruns" / "mlflow.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{other.database}")
-    assert restore(other, archive) is None
+    assert restore(other, archive).former is None
     restored = {str(run_id): status for run_id, status in rows(other, "select run_uuid, status from runs")}
     whole = [one for one in written if restored.get(one) == "FINISHED"]
     assert len(whole) >= 3
@@ -492,7 +492,7 @@ def damage(archive: Path, way: str, broken: Path) -> None:
 def test_a_damaged_backup_changes_nothing(
     store: LocalStore, tmp_path: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    archive, before = backup(store, tmp_path / "whole.tar"), contents(store.home)
+    archive, before = backup(store, tmp_path / "whole.tar").path, contents(store.home)
     broken = tmp_path / "broken.tar"
     for way in ("cut off", "without its end", "one byte", "text", "empty", "another tar", "link out", "another model"):
         broken.unlink(missing_ok=True)
@@ -509,7 +509,7 @@ def test_a_damaged_backup_changes_nothing(
 
 
 def test_restore_refuses_while_a_run_goes_on(store: LocalStore, tmp_path: Path) -> None:
-    archive = backup(store, tmp_path / "whole.tar")
+    archive = backup(store, tmp_path / "whole.tar").path
     open_store().create_run("1")
     before = contents(store.home)
     with pytest.raises(StoreError, match="is RUNNING"):
@@ -518,7 +518,7 @@ def test_restore_refuses_while_a_run_goes_on(store: LocalStore, tmp_path: Path) 
 
 
 def test_restore_refuses_a_folder_that_is_shared(tmp_path: Path, store: LocalStore) -> None:
-    archive = backup(store, tmp_path / "whole.tar")
+    archive = backup(store, tmp_path / "whole.tar").path
     (tmp_path / "project" / "src").mkdir(parents=True)
     with pytest.raises(StoreError, match="holds other things"):
         restore(LocalStore(tmp_path / "project" / "mlflow.db"), archive)

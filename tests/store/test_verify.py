@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from pipeline.errors import RegistryError
 from pipeline.params.schema import RegisterParams
 from pipeline.register.export.files import damages
-from pipeline.register.stage import Request, register
+from pipeline.register.stage import Registration, register
 from pipeline.register.verify.verify import Check, report, verify
 from pipeline.store.open import open_store
 from pipeline.support.files import sha256, write_json
@@ -37,7 +37,7 @@ def exported_once(trained_once: Trained, tmp_path_factory: pytest.TempPathFactor
     with pytest.MonkeyPatch.context() as monkeypatch:
         enter(trained_once.folder, monkeypatch)
         for stage, experiment in zip(("Production", "Staging"), trained_once.experiments[::2], strict=False):
-            register(RegisterParams(model_name=NAME), folder, Request(stage, experiment.run_id))
+            register(RegisterParams(model_name=NAME), folder, Registration(stage, experiment.run_id))
         yield folder
 
 
@@ -389,7 +389,9 @@ def test_a_report_is_aligned_and_closes_with_what_it_comes_to() -> None:
 
 def test_a_version_that_is_gone_leaves_its_export_to_be_found(exported: Path, trained: Trained) -> None:
     client: MlflowClient = open_store()
-    register(RegisterParams(model_name=NAME), exported, Request("Production", trained.experiments[1].run_id, True, "x"))
+    register(
+        RegisterParams(model_name=NAME), exported, Registration("Production", trained.experiments[1].run_id, True, "x")
+    )
     try:
         client.delete_model_version(NAME, "3")
         found = failed()
@@ -398,6 +400,6 @@ def test_a_version_that_is_gone_leaves_its_export_to_be_found(exported: Path, tr
             "latest": "no version is in Production, and latest is v003",
         }
     finally:
-        register(RegisterParams(model_name=NAME), exported, Request("Production", trained.experiments[0].run_id))
+        register(RegisterParams(model_name=NAME), exported, Registration("Production", trained.experiments[0].run_id))
         shutil.rmtree(EXPORTS / "v003")
     assert failed() == {}

@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from pipeline.params.schema import RegisterParams
-from pipeline.register.stage import Request, register
+from pipeline.register.stage import Registration, register
 from pipeline.store.open import open_store
 from support.folders import Trained, make_pipeline_folder
 from support.repositories import commit, git, shell
@@ -124,7 +124,7 @@ def test_register_names_the_command_that_repairs_a_lost_run(repository: Path) ->
 @pytest.fixture
 def served(trained: Trained, tmp_path: Path) -> Iterator[str]:
     """Serve the winner as an operator would, and return the address that takes rows."""
-    register(RegisterParams(model_name="served-model"), trained.folder, Request("Production"))
+    register(RegisterParams(model_name="served-model"), trained.folder, Registration("Production"))
     with serve("models:/served-model/Production", tmp_path) as address:
         yield address
     (trained.folder / "models/production/latest").unlink()

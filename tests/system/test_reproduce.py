@@ -15,10 +15,10 @@ from mlflow.entities import Metric
 
 from pipeline.errors import PipelineError
 from pipeline.params.load import load_params
-from pipeline.reproduce.clone import clone_of, folder_in, in_order_of, scripts_of, write_params
+from pipeline.reproduce.clone import clone_of, folder_in, scripts_of, write_params
 from pipeline.reproduce.compare import differences, package_differences
 from pipeline.reproduce.data import find_data
-from pipeline.reproduce.original import Recorded, Result, recorded
+from pipeline.reproduce.original import OriginalTraining, Result, original_training
 from pipeline.store.open import open_experiment, open_store
 from pipeline.support.files import sha256
 from pipeline.train.provenance import environment, git_tags
@@ -210,23 +210,25 @@ def test_what_cannot_be_trained_again_says_why(pipeline_folder: Path, temporary:
     make_version(pipeline_folder, {"git_commit": None})
     make_version(pipeline_folder, {"data_sha256": None})
     make_version(pipeline_folder, {}, artifacts=False)
+    make_version(pipeline_folder, {"pipeline_folder": None})
     for number, problem in {
         9: "small-model has no version 9",
         2: "is xgboost_20260101_120000, a quick look, which no stage trains",
         3: "has no tag git_commit, so what it was trained from is not known",
         4: "has no tag data_sha256, so what it was trained from is not known",
         5: "environment.json of run [0-9a-f]+ is not in the store",
+        6: "has no tag pipeline_folder, so what it was trained from is not known",
     }.items():
         with pytest.raises(PipelineError, match=problem):
-            recorded(client, NAME, number)
+            original_training(client, NAME, number)
     run_id = str(client.get_model_version(NAME, "1").run_id)
-    assert recorded(client, NAME, 1).run_id == run_id
+    assert original_training(client, NAME, 1).run_id == run_id
     client.delete_run(run_id)
     with pytest.raises(PipelineError, match=r"has been deleted(?s:.*)mlflow runs restore --run-id"):
-        recorded(client, NAME, 1)
+        original_training(client, NAME, 1)
     client.create_model_version(NAME, str(client.get_model_version(NAME, "1").source), "f" * 32)
-    with pytest.raises(PipelineError, match="of small-model version 6 is not in the store"):
-        recorded(client, NAME, 6)
+    with pytest.raises(PipelineError, match="of small-model version 7 is not in the store"):
+        original_training(client, NAME, 7)
 
 
 def test_the_commit_must_be_there_and_be_one_of_this_project(pipeline_folder: Path, temporary: Path) -> None:
@@ -249,9 +251,9 @@ def test_the_commit_must_be_there_and_be_one_of_this_project(pipeline_folder: Pa
         assert scripts_of(clone, clone / "examples" / "one") == clone / "src"
 
 
-def a_run(**changed: Any) -> Recorded:
+def a_run(**changed: Any) -> OriginalTraining:
     """Return what the store might know of a run."""
-    run = Recorded(
+    run = OriginalTraining(
         run_id="r",
         run_name="exp1_tuned",
         experiment_name="small",
@@ -274,7 +276,7 @@ def test_the_table_is_found_by_its_hash_wherever_it_is(pipeline_folder: Path, tm
     def find(path: str, digest: str, commit: str = tracked) -> tuple[str, str, bytes]:
         run = a_run(params={"dataset": {"path": path}}, data_sha256=digest, commit=commit)
         with clone_of(pipeline_folder, commit) as clone:
-            found = find_data(run, pipeline_folder, ".", clone)
+            found = find_data(run, pipeline_folder, clone)
             return found.path, found.where, (clone / found.path).read_bytes()
 
     content = (pipeline_folder / "data.csv").read_bytes()
@@ -314,23 +316,21 @@ def test_the_table_is_got_from_dvc(pipeline_folder: Path, tmp_path: Path, tempor
     shutil.rmtree(pipeline_folder / ".dvc" / "cache")
     before = everything(pipeline_folder)
     with clone_of(pipeline_folder, run.commit) as clone:
-        found = find_data(run, pipeline_folder, ".", clone)
+        found = find_data(run, pipeline_folder, clone)
         assert (found.path, found.where) == ("raw/data.csv", "DVC has it")
         assert (clone / "raw" / "data.csv").read_text() == "in DVC\n"
     assert everything(pipeline_folder) == before
 
 
-def test_params_of_runs_that_stored_them_sorted_get_the_order_of_the_commit(tmp_path: Path) -> None:
-    assert list(in_order_of({"b": 1, "x": 2, "a": 3}, {"a": 1, "b": 2, "c": 3})) == ["b", "a", "c"]
+def test_the_params_of_the_run_take_the_place_of_the_commits_in_their_order(tmp_path: Path) -> None:
+    """Features come in the order of their formulas, searches go by that of the space."""
     committed = {"dataset": {"path": "d.csv", "derived": {"z": "1", "y": "2"}}, "train": {"seed": 1}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(committed, sort_keys=False))
     used = {"dataset": {"derived": {"y": "2", "z": "3"}, "path": "d.csv"}, "train": {"cv_folds": 3, "seed": 2}}
-    for place, order in ((None, ["z", "y"]), (".", ["y", "z"])):
-        write_params(tmp_path, a_run(params=used, pipeline_folder=place), "/other/d.csv")
-        written = yaml.safe_load((tmp_path / "params.yaml").read_text())
-        assert written == {"dataset": used["dataset"] | {"path": "/other/d.csv"}, "train": used["train"]}
-        assert list(written["dataset"]["derived"]) == order
-        (tmp_path / "params.yaml").write_text(yaml.safe_dump(committed, sort_keys=False))
+    write_params(tmp_path, a_run(params=used), "/other/d.csv")
+    written = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    assert written == {"dataset": used["dataset"] | {"path": "/other/d.csv"}, "train": used["train"]}
+    assert list(written["dataset"]["derived"]) == ["y", "z"]
 
 
 def test_metrics_are_compared_to_the_last_bit() -> None:

@@ -20,7 +20,7 @@ import requests
 from pipeline.errors import PipelineError
 from pipeline.features.raw_rows_model import RawRowsModel
 from pipeline.params.schema import RegisterParams
-from pipeline.register.stage import Request, register
+from pipeline.register.stage import Registration, register
 from pipeline.service.models.ab import arm_of
 from pipeline.service.recording.recorded import recorded
 from pipeline.service.settings import load_settings, unknown_settings
@@ -54,7 +54,7 @@ def promoted(promoted_once: Trained, monkeypatch: pytest.MonkeyPatch) -> Trained
 
 
 def promote(trained: Trained, run_id: str) -> None:
-    asked = Request("Production", run_id, force=True, reason="test")
+    asked = Registration("Production", run_id, force=True, reason="test")
     register(RegisterParams(model_name=NAME), trained.folder, asked)
 
 
@@ -223,7 +223,9 @@ def test_a_challenger_answers_its_share_of_the_keys_and_is_tracked_apart(promote
             time.sleep(0.05)
         with requests.Session() as session:
             answers = [
-                session.post(f"{running.address}/predict", json=row, headers={"X-Request-Key": key}, timeout=10).json()
+                session.post(
+                    f"{running.address}/predict", json=row, headers={"X-Registration-Key": key}, timeout=10
+                ).json()
                 for key in keys * 2
             ]
     expected = [2 if arm_of(key.encode(), 0.3) == "challenger" else 3 for key in keys * 2]

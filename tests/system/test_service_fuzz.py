@@ -24,7 +24,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from pipeline.params.schema import RegisterParams
-from pipeline.register.stage import Request, register
+from pipeline.register.stage import Registration, register
 from pipeline.service.requests.bodies import ARROW, CSV, JSON
 from support.folders import Trained, enter
 from support.services import Running, service
@@ -55,7 +55,7 @@ def running(trained_once: Trained) -> Iterator[Running]:
     """Serve the best model of a trained pipeline folder from its export, with an API key."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         enter(trained_once.folder, monkeypatch)
-        asked = Request("Production", trained_once.experiments[0].run_id, force=True, reason="test")
+        asked = Registration("Production", trained_once.experiments[0].run_id, force=True, reason="test")
         register(RegisterParams(model_name=NAME), trained_once.folder, asked)
         chosen = {
             "MLFLOW_MODEL_NAME": NAME,
@@ -156,8 +156,8 @@ BROKEN = {
     "a path with NUL": (post(line=b"GET /page/%00 HTTP/1.1"), 404),
     "a path that is not UTF-8": (post(line=b"GET /%ff%fe HTTP/1.1"), 404),
     "a header without a colon": (post(b"what is this"), 400),
-    "a header with NUL": (post(b"X-Request-Key: a\0b"), 400),
-    "a header that is not ASCII": (post(b"X-Request-Key: \xff\xe4", b"Content-Length: 2", body=b"{}"), 422),
+    "a header with NUL": (post(b"X-Registration-Key: a\0b"), 400),
+    "a header that is not ASCII": (post(b"X-Registration-Key: \xff\xe4", b"Content-Length: 2", body=b"{}"), 422),
     "a key that is not ASCII": (post(line=b"POST /predict HTTP/1.1\r\nX-API-Key: \xff"), 401),
     "a length that is no number": (post(b"Content-Length: abc", body=b"{}"), 400),
     "a length in other digits": (post(b"Content-Length: \xb2", body=b"{}"), 400),

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from pipeline.params.schema import RegisterParams
-from pipeline.register.stage import Request, register
+from pipeline.register.stage import Registration, register
 from pipeline.service.recording.recorded import recorded
 from support.folders import Trained, enter
 from support.repositories import ROOT
@@ -85,7 +85,7 @@ def promoted(trained_once: Trained) -> Trained:
 
 
 def promote(trained: Trained, run_id: str) -> None:
-    asked = Request("Production", run_id, force=True, reason="test")
+    asked = Registration("Production", run_id, force=True, reason="test")
     register(RegisterParams(model_name=NAME), trained.folder, asked)
 
 
@@ -140,9 +140,9 @@ def test_slow_clients_are_cut_off_and_hold_up_no_one(served: Served) -> None:
         first = {kind: Counter(each.result() for each in futures) for kind, futures in ended.items()}
     assert first == {
         "silent": {"": SLOW},
-        "head": {"HTTP/1.1 408 Request Timeout": SLOW},
-        "body": {"HTTP/1.1 408 Request Timeout": SLOW},
-        "large body": {"HTTP/1.1 408 Request Timeout": SLOW},
+        "head": {"HTTP/1.1 408 Registration Timeout": SLOW},
+        "body": {"HTTP/1.1 408 Registration Timeout": SLOW},
+        "large body": {"HTTP/1.1 408 Registration Timeout": SLOW},
         "unread": {"cut off": 5},
     }
     assert set(told["statuses"]) == {"200"}

@@ -21,7 +21,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from pipeline.params.schema import MonitorParams, RegisterParams
-from pipeline.register.stage import Request, register
+from pipeline.register.stage import Registration, register
 from pipeline.service.service import Service
 from pipeline.service.settings import Settings
 from pipeline.service.web.app import create_app
@@ -59,7 +59,7 @@ def running(trained_once: Trained) -> Iterator[Running]:
     """Serve the best model of a trained pipeline folder, with an API key."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         enter(trained_once.folder, monkeypatch)
-        asked = Request("Production", trained_once.experiments[0].run_id, force=True, reason="test")
+        asked = Registration("Production", trained_once.experiments[0].run_id, force=True, reason="test")
         register(RegisterParams(model_name="shown"), trained_once.folder, asked)
         with service(trained_once.folder, MLFLOW_MODEL_NAME="shown", SERVICE_API_KEY=KEY) as started:
             yield started

@@ -42,7 +42,7 @@ class RawRowsModel:
         self.feature_names: list[str] = stored["feature_names"]
         self.labels: list[str | int | bool] | None = stored["labels"]
         file = folder / stored["model_file"]
-        _check(file, stored.get("model_sha256"))
+        _check(file, stored["model_sha256"])
         self.model = load_estimator(file, classifies=self.labels is not None)
 
     def predict(
@@ -90,11 +90,11 @@ class RawRowsModel:
         return np.asarray(found, dtype=np.float64)
 
 
-def _check(path: Path, expected_sha256: str | None) -> None:
-    """Hold a model file against its SHA-256, which models of earlier versions lack."""
+def _check(path: Path, expected_sha256: str) -> None:
+    """Refuse a model file that does not have its SHA-256."""
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
-    if expected_sha256 is not None and found != expected_sha256:
+    if found != expected_sha256:
         raise PipelineError(
             f"{path} is not the file that was logged (SHA-256 differs from that in {FEATURES_FILE})",
             "fetch the model from the store again, or train anew",

@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 from pipeline.errors import PipelineError
 from pipeline.features.transformer import FeatureTransformer
 from pipeline.onnx.features import feeds
+from pipeline.onnx.session import open_session, run
 
 if TYPE_CHECKING:
     from onnx import ModelProto
-    from onnxruntime import InferenceSession
 
 Answers = Mapping[str, NDArray[Any]]
 RELATIVE = 1e-5  # largest difference, of the value …
 NEAR_ZERO = 0.1  # … or, where that is more, of this share of the output's largest value: 8 to 16 units of 32 bits
-CHUNK = 1000  # rows at a time: forests look up n_trees times n_classes numbers a row
 REPEATS = 20  # of a single row
 
 
@@ -77,15 +76,14 @@ def check(
     Raises
     ------
     GraphDiffers
-        When a label is another, or a number differs by more than 1e-5 of itself and 1e-6 of the output's largest
-        value: models compute in 32 bits, so that 1 - p, or a sum that nearly cancels, has no more digits.
+        When they do not agree, as `check_agreement` says.
     """
-    session = one_thread(graph)
+    session = open_session(graph.SerializeToString())
     fed = feeds(rows, transformer)
     one, one_row = {name: values[:1] for name, values in fed.items()}, rows.iloc[:1]
     original_rows_ms, expected = _timed(lambda: predict(rows))
     rows_ms, found = _timed(lambda: run(session, fed))
-    largest = max(_compare(name, found[name], np.asarray(values)) for name, values in expected.items())
+    largest = check_agreement(found, expected)
     row_ms, original_row_ms = (
         float(np.median([_timed(call)[0] for _ in range(REPEATS)]))
         for call in (lambda: run(session, one), lambda: predict(one_row))
@@ -93,24 +91,26 @@ def check(
     return Timing(len(rows), largest, row_ms, rows_ms, original_row_ms, original_rows_ms)
 
 
-def one_thread(graph: "ModelProto") -> "InferenceSession":
-    """Load a graph to be run by one thread on the CPU."""
-    from onnxruntime import InferenceSession, SessionOptions
+def check_agreement(found: Answers, expected: Answers) -> float:
+    """Compare what a graph answers with what its model does.
 
-    options = SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    Parameters
+    ----------
+    found, expected : mapping of str to array, shape (n_rows,) or (n_rows, n_columns)
+        The outputs of the graph, at least those of the model; and the model's.
 
+    Returns
+    -------
+    float
+        The largest difference of a number, by its value or what takes its place near 0.
 
-def run(session: "InferenceSession", fed: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Answer fed rows, some at a time, so that memory stays bounded."""
-    names = [output.name for output in session.get_outputs()]
-    n_rows = len(next(iter(fed.values())))
-    parts = [
-        session.run(names, {name: values[start : start + CHUNK] for name, values in fed.items()})
-        for start in range(0, n_rows, CHUNK)
-    ]
-    return {name: np.concatenate(values) for name, values in zip(names, zip(*parts, strict=True), strict=True)}
+    Raises
+    ------
+    GraphDiffers
+        When a label is another, or a number differs by more than 1e-5 of itself and 1e-6 of the output's largest
+        value: models compute in 32 bits, so that 1 - p, or a sum that nearly cancels, has no more digits.
+    """
+    return max(_compare(name, found[name], np.asarray(values)) for name, values in expected.items())
 
 
 def _compare(name: str, found: NDArray[Any], expected: NDArray[Any]) -> float:
@@ -128,7 +128,7 @@ def _compare(name: str, found: NDArray[Any], expected: NDArray[Any]) -> float:
         row, column = np.argwhere(wrong)[0]
         one, other = found[row].tolist()[column], expected[row].tolist()[column]
         raise GraphDiffers(
-            f"the ONNX graph answers row {row + 1} of the test table with {name} {one!r}, the model with {other!r}; "
+            f"the ONNX graph answers row {row + 1} with {name} {one!r}, the model with {other!r}; "
             f"{wrong.any(axis=1).sum()} of {len(wrong)} rows differ",
             "serve the MLflow model, and see docs/architecture.md for the versions that work together",
         )

@@ -16,9 +16,9 @@ from pipeline.params.schema import DatasetParams
 from pipeline.prepare.contract import check_contract, select_columns
 from pipeline.support.files import replacing, sha256
 from pipeline.support.paths import DATA_PROFILE, SCALER, TEST_TABLE, TRAIN_TABLE, sweep_outputs
+from pipeline.tables.appended_predictions import appended_predictions, split_apart
 from pipeline.tables.duplicates import duplicated
 from pipeline.tables.read import read_table
-from pipeline.tables.recorded_rows import recorded_rows, split_apart
 from pipeline.tables.split import split_rows
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ def prepare(params: DatasetParams, folder: Path) -> Prepared:
     source = folder / params.path
     table = read_table(source, params.categorical or [])
     n_raw, n_columns = table.shape
-    recorded = recorded_rows(source)
-    own = _checked(recorded.own(table), params)[0] if recorded.ids else None
+    appended = appended_predictions(source)
+    own = _checked(appended.own(table), params)[0] if appended.ids else None
     table, n_distinct = _checked(table, params)
     train_rows, test_rows = split_rows(table, params) if own is None else split_apart(table, params, own)
     described = {str(name): _describe(table[name]) for name in table.columns}
@@ -106,7 +106,7 @@ def prepare(params: DatasetParams, folder: Path) -> Prepared:
         },
         "columns": described,
         "scaler": _numbers(scaler),
-        "sha256": {"raw": sha256(source)} | ({"own": recorded.own_sha256} if recorded.own_sha256 else {}),
+        "sha256": {"raw": sha256(source)} | ({"own": appended.own_sha256} if appended.own_sha256 else {}),
     }
     _write(folder, train, test, scaler, profile)
     return Prepared(profile, n_columns)

@@ -21,6 +21,27 @@ How = Literal["params.yaml", "command", "forced", "rollback"]
 
 
 @dataclass(frozen=True)
+class Decision:
+    """The stage that a version is to get, and why.
+
+    Attributes
+    ----------
+    stage : str
+    how : str
+        By params.yaml, by a command with ``--stage``, forced past the gate, or by a rollback.
+    reason : str
+        What the person said.
+    comparison : str
+        What the gate found.
+    """
+
+    stage: Stage
+    how: How
+    reason: str = ""
+    comparison: str = ""
+
+
+@dataclass(frozen=True)
 class Transition:
     """A version's move to another stage.
 
@@ -33,14 +54,10 @@ class Transition:
         The stage it had, and the one it was given.
     archived : list of int
         Versions that held the stage before, and are archived by this.
-    how : str
-        By params.yaml, by a command with ``--stage``, forced past the gate, or by a rollback.
+    how, reason, comparison : str
+        Of the `Decision`; the reason in one line.
     by : str
         ``user@host``.
-    reason : str
-        What the person said, in one line.
-    comparison : str
-        What the gate found.
     owner : str
         The process that made it.
     done : bool
@@ -65,21 +82,19 @@ class Transition:
         return f"{HISTORY}{self.when.replace('+00:00', 'Z').replace(':', '.')}"
 
 
-def transition(
-    version: int, origin: str, stage: Stage, archived: list[int], how: How, reason: str, comparison: str
-) -> Transition:
+def transition(version: int, origin: str, archived: list[int], decision: Decision) -> Transition:
     """Return a move that begins now, by the user of this process."""
     return Transition(
-        datetime.now(UTC).isoformat(timespec="microseconds"),
-        version,
-        origin,
-        stage,
-        archived,
-        how,
-        f"{_user()}@{owner().split('~')[0]}",
-        " ".join(reason.split())[:LONGEST_REASON],
-        comparison,
-        owner(),
+        when=datetime.now(UTC).isoformat(timespec="microseconds"),
+        version=version,
+        origin=origin,
+        stage=decision.stage,
+        archived=archived,
+        how=decision.how,
+        by=f"{_user()}@{owner().split('~')[0]}",
+        reason=" ".join(decision.reason.split())[:LONGEST_REASON],
+        comparison=decision.comparison,
+        owner=owner(),
     )
 
 

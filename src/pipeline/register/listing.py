@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import RegistryError
 from pipeline.learn.metrics import better
-from pipeline.register.candidate import TRAIN
+from pipeline.register.finished_run import TRAIN
 from pipeline.register.history import Transition, history, last_of
 from pipeline.store.open import open_store
 from pipeline.support.text import aligned
@@ -64,7 +64,7 @@ def history_table(name: str) -> str:
         shown.append(line)
         shown += [f"    archived version {one}" for one in move.archived]
         shown += [f"    gate: {move.comparison}"] if move.comparison else []
-    return "\n".join(shown + _unrecorded(versions, moves))
+    return "\n".join(shown + _moved_elsewhere(versions, moves))
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
@@ -97,13 +97,13 @@ def _why(last: Transition, version: int) -> str:
     return f"{last.how}{said}"
 
 
-def _unrecorded(versions: list["ModelVersion"], moves: list[Transition]) -> list[str]:
+def _moved_elsewhere(versions: list["ModelVersion"], moves: list[Transition]) -> list[str]:
     """Return a note for each version whose stage is not what the history leaves it in: changed elsewhere."""
     notes = []
     for version in versions:
         last = last_of(moves, int(version.version))
-        recorded = "None" if last is None else last.stage if last.version == int(version.version) else "Archived"
-        if recorded != version.current_stage:
+        expected = "None" if last is None else last.stage if last.version == int(version.version) else "Archived"
+        if expected != version.current_stage:
             notes.append(
                 f"note: version {version.version} is in {version.current_stage}, where no recorded move put it: "
                 "it was moved by MLflow's page or another program"

@@ -8,6 +8,7 @@ from pipeline.store.database import local_store
 from pipeline.store.locks import REGISTRY
 from pipeline.store.open import store_uri
 from pipeline.support.paths import PROJECT, checkout_of
+from pipeline.support.progress import progress
 
 
 @contextmanager
@@ -21,7 +22,7 @@ def registry_lock() -> Iterator[None]:
     try:
         lock.acquire(timeout=1)
     except Timeout:
-        print("model_register: waiting for another process that changes the registry …", flush=True)
+        progress("model_register: waiting for another process that changes the registry …")
         lock.acquire()
     try:
         yield

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
 from pipeline.features.raw_rows_model import RawRowsModel
-from pipeline.register.candidate import Candidate
+from pipeline.register.finished_run import FinishedRun
 from pipeline.register.gate.tested_rows import tested_rows
+from pipeline.store.logged_model import fetch_logged
 from pipeline.support.files import sha256
 
 if TYPE_CHECKING:
@@ -24,13 +25,13 @@ PACKAGED = "packaged"
 ONNX_SHA256 = "onnx_sha256"  # tag of a run
 
 
-def package(client: "MlflowClient", candidate: Candidate, folder: Path) -> str:
+def package(client: "MlflowClient", run: FinishedRun, folder: Path) -> str:
     """Add an ONNX graph of its logged model to a run, unless it has one.
 
     Parameters
     ----------
     client : MlflowClient
-    candidate : Candidate
+    run : FinishedRun
     folder : Path
         The pipeline folder, with the test table.
 
@@ -39,31 +40,32 @@ def package(client: "MlflowClient", candidate: Candidate, folder: Path) -> str:
     str
         What was done, or why there is no graph; the run's tag ``onnx`` says so too.
     """
-    tags = client.get_run(candidate.run_id).data.tags
+    tags = client.get_run(run.run_id).data.tags
     if tags.get(TAG) == PACKAGED:
-        return f"run {candidate.run_id} was already packaged as ONNX"
+        return f"run {run.run_id} was already packaged as ONNX"
     try:
-        done = _package(client, candidate, folder)
+        done = _package(client, run, folder)
     except ImportError as error:
-        client.set_tag(candidate.run_id, TAG, str(error)[:500])
+        client.set_tag(run.run_id, TAG, str(error)[:500])
         return f"registered without ONNX: {error}\n  -> pip install -r requirements.txt, and register once more"
     except PipelineError as error:
-        client.set_tag(candidate.run_id, TAG, error.problem[:500])
+        client.set_tag(run.run_id, TAG, error.problem[:500])
         return f"registered without ONNX: {error}"
-    client.set_tag(candidate.run_id, TAG, PACKAGED)
+    client.set_tag(run.run_id, TAG, PACKAGED)
     return done
 
 
-def _package(client: "MlflowClient", candidate: Candidate, folder: Path) -> str:
+def _package(client: "MlflowClient", run: FinishedRun, folder: Path) -> str:
     import mlflow
 
     from pipeline.onnx.check import check
     from pipeline.onnx.model import to_onnx
 
-    rows = tested_rows(client, candidate.run_id, folder, "no graph can be checked", "and register once more")
+    rows = tested_rows(client, run.run_id, folder, "no graph can be checked", "and register once more")
     with tempfile.TemporaryDirectory() as name:
-        logged = mlflow.artifacts.download_artifacts(f"models:/{candidate.model_id}", dst_path=name)
-        served = RawRowsModel(Path(logged))
+        logged = Path(name) / "model"
+        fetch_logged(f"models:/{run.model_id}", run.tags, logged, "register another run")
+        served = RawRowsModel(logged)
         graph = to_onnx(served.transformer, served.feature_names, served.model, served.labels)
         timing = check(graph, served.transformer, rows, lambda some: by_output(served.predict(some)))
         saved = Path(name) / ONNX_FOLDER
@@ -75,8 +77,8 @@ def _package(client: "MlflowClient", candidate: Candidate, folder: Path) -> str:
             save_as_external_data=False,
             onnx_execution_providers=["CPUExecutionProvider"],
         )
-        client.set_tag(candidate.run_id, ONNX_SHA256, sha256(saved / ONNX_FILE))
-        client.log_artifacts(candidate.run_id, str(saved), ONNX_FOLDER)
+        client.set_tag(run.run_id, ONNX_SHA256, sha256(saved / ONNX_FILE))
+        client.log_artifacts(run.run_id, str(saved), ONNX_FOLDER)
     for metric, value in {
         "onnx_row_ms": timing.row_ms,
         "onnx_rows_ms": timing.rows_ms,
@@ -84,7 +86,7 @@ def _package(client: "MlflowClient", candidate: Candidate, folder: Path) -> str:
         "onnx_original_rows_ms": timing.original_rows_ms,
         "onnx_largest_difference": timing.largest_difference,
     }.items():
-        client.log_metric(candidate.run_id, metric, value)
+        client.log_metric(run.run_id, metric, value)
     return (
         f"ONNX graph equals the model on all {timing.n_rows:,} test rows (largest relative difference "
         f"{timing.largest_difference:.1g})\nmodel_register: one row takes {timing.row_ms:.3g} ms, "

@@ -20,6 +20,7 @@ from pipeline.store.lookup import pages
 from pipeline.store.stale_runs import another_users_left_alone
 from pipeline.support.paths import sweep_outputs
 from pipeline.support.processes import is_owner_gone
+from pipeline.support.progress import progress
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -46,7 +47,7 @@ def recover(client: "MlflowClient", name: str, folder: Path) -> None:
     export = export_folder(exports_of(folder), current)
     if is_sound(client, current, export) and not points_at(export):
         point_latest_at(export)
-        print(f"recovered: latest points at {export.name}, the version in Production")
+        progress(f"recovered: latest points at {export.name}, the version in Production")
 
 
 def _finish_moves(client: "MlflowClient", model: "RegisteredModel") -> None:
@@ -58,10 +59,10 @@ def _finish_moves(client: "MlflowClient", model: "RegisteredModel") -> None:
         if stages.get(move.version) == move.stage:
             align_aliases(client, model.name)
             history.done(client, model.name, move)
-            print(f"recovered: the move of {model.name} version {move.version} to {move.stage} is finished")
+            progress(f"recovered: the move of {model.name} version {move.version} to {move.stage} is finished")
         else:
             history.forget(client, model.name, move)
-            print(f"recovered: the move of {model.name} version {move.version} to {move.stage} had not been made")
+            progress(f"recovered: the move of {model.name} version {move.version} to {move.stage} had not been made")
 
 
 def _take_back_versions(client: "MlflowClient", model: "RegisteredModel", folder: Path) -> None:
@@ -79,4 +80,4 @@ def _take_back_versions(client: "MlflowClient", model: "RegisteredModel", folder
         if export.parent == exports_of(folder) and exported_run(export) == version.run_id and not points_at(export):
             shutil.rmtree(export)
         client.delete_model_version(version.name, str(version.version))
-        print(f"recovered: {version.name} version {version.version}, whose registration was killed, is taken back")
+        progress(f"recovered: {version.name} version {version.version}, whose registration was killed, is taken back")

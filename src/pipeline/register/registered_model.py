@@ -1,4 +1,4 @@
-"""The output of stage model_register: what the registry says of the version it registered."""
+"""registered_model.json, the output of stage model_register: what the registry says of the version it registered."""
 
 import json
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.register.candidate import Candidate
+from pipeline.register.finished_run import FinishedRun
 from pipeline.register.versions import EXCLUSIVE
 from pipeline.store.lookup import find_version
 from pipeline.support.files import write_json
@@ -18,38 +18,40 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def unrecorded(folder: Path) -> Iterator[dict[str, Any] | None]:
-    """Take the record away while the registry changes, and yield what it said; the block writes it anew.
+def rewriting_registered_model(folder: Path) -> Iterator[dict[str, Any] | None]:
+    """Remove the file while the registry changes, and yield what it said; the block writes it anew.
 
-    When the block does not end well, `dvc repro` finds the record missing, runs the stage again, and so recovers.
+    When the block does not end well, `dvc repro` finds the file missing, runs the stage again, and so recovers.
     """
-    record = folder / REGISTERED_MODEL
+    file = folder / REGISTERED_MODEL
     try:
-        before = json.loads(record.read_text(encoding="utf-8"))
+        before = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         before = None
-    record.unlink(missing_ok=True)
+    file.unlink(missing_ok=True)
     yield before if isinstance(before, dict) else None
 
 
-def write_record(client: "MlflowClient", candidate: Candidate, version: "ModelVersion", folder: Path) -> dict[str, Any]:
+def write_registered_model(
+    client: "MlflowClient", run: FinishedRun, version: "ModelVersion", folder: Path
+) -> dict[str, Any]:
     """Write what the registry says of a version, and return it."""
     registered = {
         "name": version.name,
         "version": int(version.version),
         **_stage(client.get_model_version(version.name, str(version.version))),
-        "run_id": candidate.run_id,
-        "model_id": candidate.model_id,
+        "run_id": run.run_id,
+        "model_id": run.model_id,
         "model_uri": f"models:/{version.name}/{version.version}",
-        "metrics": candidate.metrics,
-        **candidate.tags,
+        "metrics": run.metrics,
+        **run.tags,
     }
     write_json(folder / REGISTERED_MODEL, registered)
     return registered
 
 
-def renew_record(client: "MlflowClient", before: dict[str, Any] | None, folder: Path) -> None:
-    """Write a record again, with the stage that its version has now; none of a version that is gone."""
+def update_registered_model(client: "MlflowClient", before: dict[str, Any] | None, folder: Path) -> None:
+    """Write the file as it was, with the stage that its version has now; none of a version that is gone."""
     if before is None or not {"name", "version"} <= before.keys():
         return
     version = find_version(client, str(before["name"]), int(before["version"]))

@@ -5,15 +5,16 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import PipelineError, RegistryError
 from pipeline.params.schema import RegisterParams
-from pipeline.register.candidate import Candidate, find_candidate
 from pipeline.register.export.export import export_version, point_latest_at
-from pipeline.register.history import history, production_line
+from pipeline.register.finished_run import FinishedRun, find_finished_run
+from pipeline.register.history import Decision, history, production_line
 from pipeline.register.lock import registry_lock
 from pipeline.register.recovery import recover
-from pipeline.register.registered_model import renew_record, unrecorded
+from pipeline.register.registered_model import rewriting_registered_model, update_registered_model
 from pipeline.register.versions import in_stage, move
 from pipeline.store.open import open_store
 from pipeline.store.stale_runs import sweep_runs
+from pipeline.support.progress import progress
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -51,15 +52,14 @@ def rollback(params: RegisterParams, folder: Path, to: int | None = None, reason
         recover(client, name, folder)
         current = in_stage(client, name, "Production")
         target = _target(client, name, current, to)
-        candidate = _sound(client, target, folder)
-        export = export_version(client, target, candidate, folder)
-        with unrecorded(folder) as before:
-            move(client, target, "Production", "rollback", reason)
+        export = export_version(client, target, _sound(client, target, folder), folder)
+        with rewriting_registered_model(folder) as before:
+            move(client, target, Decision("Production", "rollback", reason))
             point_latest_at(export)
-            renew_record(client, before, folder)
+            update_registered_model(client, before, folder)
     left = f" instead of version {current.version}" if current else ""
-    print(f"model_register: {name} version {target.version} is in Production again{left}")
-    print(f"model_register: models/production/latest points at {export.name}")
+    progress(f"model_register: {name} version {target.version} is in Production again{left}")
+    progress(f"model_register: models/production/latest points at {export.name}")
     return int(target.version)
 
 
@@ -93,10 +93,10 @@ def _target(client: "MlflowClient", name: str, current: "ModelVersion | None", t
     return versions[to]
 
 
-def _sound(client: "MlflowClient", target: "ModelVersion", folder: Path) -> Candidate:
+def _sound(client: "MlflowClient", target: "ModelVersion", folder: Path) -> FinishedRun:
     """Return the run of a version, after checking that it and its model are whole."""
     try:
-        return find_candidate(client, folder, target.run_id)
+        return find_finished_run(client, folder, target.run_id)
     except PipelineError as error:
         raise RegistryError(
             f"there is no way back to version {target.version}: {error.problem}",

@@ -1,22 +1,23 @@
 """Stage 3, model_register: a run becomes a version of the registered model, with a stage; Production is exported."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import GateError, PipelineError
 from pipeline.params.schema import RegisterParams, Stage
-from pipeline.register.candidate import Candidate, find_candidate
 from pipeline.register.export.export import export_version, exports_of, point_latest_at, take_latest_away
+from pipeline.register.finished_run import FinishedRun, find_finished_run
 from pipeline.register.gate.gate import judge
-from pipeline.register.history import How, history, last_of, rolled_back_from
+from pipeline.register.history import Decision, history, last_of, rolled_back_from
 from pipeline.register.lock import registry_lock
 from pipeline.register.package import package
 from pipeline.register.recovery import recover
-from pipeline.register.registered_model import unrecorded, write_record
+from pipeline.register.registered_model import rewriting_registered_model, write_registered_model
 from pipeline.register.versions import create_version, in_stage, move, remove_version, settle, version_of
 from pipeline.store.open import open_store
 from pipeline.store.stale_runs import sweep_runs
+from pipeline.support.progress import progress
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Request:
-    """What is asked of a registration.
+class Registration:
+    """What a registration is to do.
 
     Attributes
     ----------
@@ -46,7 +47,18 @@ class Request:
     reason: str = ""
 
 
-def register(params: RegisterParams, folder: Path, request: Request = Request()) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Case:
+    """The run that is registered, its version if it has one, and the registry and pipeline folder it is about."""
+
+    client: "MlflowClient"
+    params: RegisterParams
+    folder: Path
+    run: FinishedRun
+    version: "ModelVersion | None"
+
+
+def register(params: RegisterParams, folder: Path, registration: Registration = Registration()) -> dict[str, Any]:
     """Register a run's logged model and give its version a stage.
 
     Parameters
@@ -55,7 +67,7 @@ def register(params: RegisterParams, folder: Path, request: Request = Request())
         The section ``register`` of params.yaml.
     folder : Path
         The pipeline folder.
-    request : Request
+    registration : Registration
 
     Returns
     -------
@@ -73,42 +85,33 @@ def register(params: RegisterParams, folder: Path, request: Request = Request())
     sweep_runs(client)
     with registry_lock():
         recover(client, params.model_name, folder)
-        candidate = find_candidate(client, folder, request.run_id)
-        version = version_of(client, params.model_name, candidate.run_id)
-        wanted, how = _wanted(client, params, version, request)
-        promotes = wanted == "Production"
-        comparison = _pass_gate(client, params, candidate, version, folder, request) if promotes else ""
-        asked = (wanted, how, request.reason, comparison)
-        with unrecorded(folder):
-            return _register(client, params.model_name, candidate, version, folder, asked)
+        run = find_finished_run(client, folder, registration.run_id)
+        case = _Case(client, params, folder, run, version_of(client, params.model_name, run.run_id))
+        decision = _decide(case, registration)
+        if decision.stage == "Production":
+            decision = replace(decision, comparison=_pass_gate(case, registration.force))
+        with rewriting_registered_model(folder):
+            return _register(case, decision)
 
 
-def _wanted(
-    client: "MlflowClient", params: RegisterParams, version: "ModelVersion | None", request: Request
-) -> tuple[Stage, How]:
+def _decide(case: _Case, registration: Registration) -> Decision:
     """Return the stage to give, and by whose will."""
-    if request.stage:
-        return request.stage, "forced" if request.force else "command"
+    version, of_params = case.version, case.params.stage
+    if registration.stage:
+        return Decision(registration.stage, "forced" if registration.force else "command", registration.reason)
     if version is None:
-        return params.stage, "params.yaml"
+        return Decision(of_params, "params.yaml", registration.reason)
     stage: Stage = version.current_stage  # type: ignore[assignment]
-    last = last_of(history(client, params.model_name), int(version.version))
+    last = last_of(history(case.client, case.params.model_name), int(version.version))
     by_hand = last is not None and last.how != "params.yaml"
     if stage == "Production" or by_hand:
-        print(f"model_register: version {version.version} is in {stage} and stays there (--stage changes that)")
-        return stage, "params.yaml"
-    return params.stage, "params.yaml"
+        progress(f"model_register: version {version.version} is in {stage} and stays there (--stage changes that)")
+        return Decision(stage, "params.yaml", registration.reason)
+    return Decision(of_params, "params.yaml", registration.reason)
 
 
-def _pass_gate(
-    client: "MlflowClient",
-    params: RegisterParams,
-    candidate: Candidate,
-    version: "ModelVersion | None",
-    folder: Path,
-    request: Request,
-) -> str:
-    """Compare a candidate, whose version is given if it has one, with the version in Production.
+def _pass_gate(case: _Case, force: bool) -> str:
+    """Compare a run with the version in Production.
 
     Returns
     -------
@@ -120,70 +123,61 @@ def _pass_gate(
     GateError
         When it is not to be promoted, unless that is forced.
     """
-    name = params.model_name
+    client, name, run, version = case.client, case.params.model_name, case.run, case.version
     current = in_stage(client, name, "Production")
-    if current is None or current.run_id == candidate.run_id:
+    if current is None or current.run_id == run.run_id:
         return ""
     back = rolled_back_from(history(client, name), int(version.version)) if version else None
-    if back and version and not request.force:
+    if back and version and not force:
         raise GateError(
             f"{name} version {version.version} was rolled back from Production on {back.when[:16]} by {back.by}"
             + (f": {back.reason}" if back.reason else ""),
-            f"train another, or insist: {_insist(candidate)}",
+            f"train another, or insist: {_insist(run)}",
         )
     try:
-        verdict = judge(client, candidate, current, params.gate, folder)
+        verdict = judge(client, run, current, case.params.gate, case.folder)
     except PipelineError as error:
-        if not request.force:
+        if not force:
             raise
         return f"not compared: {error.problem}"
-    print(verdict.table)
+    progress(verdict.table)
     if verdict.promotes:
         return verdict.summary
-    if not request.force:
+    if not force:
         raise GateError(
-            f"run {candidate.run_id[:8]} does not take the place of version {current.version}: see what FAILED above",
-            f"nothing was changed; to insist: {_insist(candidate)}",
+            f"run {run.run_id[:8]} does not take the place of version {current.version}: see what FAILED above",
+            f"nothing was changed; to insist: {_insist(run)}",
         )
-    print("model_register: the gate refuses it; going on because of --force")
+    progress("model_register: the gate refuses it; going on because of --force")
     return f"refused: {verdict.summary}"
 
 
-def _insist(candidate: Candidate) -> str:
-    return f'python src/model_register.py --stage Production --run-id {candidate.run_id} --force --reason "…"'
+def _insist(run: FinishedRun) -> str:
+    return f'python src/model_register.py --stage Production --run-id {run.run_id} --force --reason "…"'
 
 
-def _register(
-    client: "MlflowClient",
-    name: str,
-    candidate: Candidate,
-    version: "ModelVersion | None",
-    folder: Path,
-    asked: tuple[Stage, How, str, str],
-) -> dict[str, Any]:
-    wanted, how, reason, comparison = asked
-    print(f"model_register: {package(client, candidate, folder)}")
-    created = version is None
-    if version is None:
-        version = create_version(client, name, candidate, str(exports_of(folder)))
-    print(
-        f"model_register: run {candidate.run_id} {'is now' if created else 'was already'} "
+def _register(case: _Case, decision: Decision) -> dict[str, Any]:
+    client, name, folder, run = case.client, case.params.model_name, case.folder, case.run
+    progress(f"model_register: {package(client, run, folder)}")
+    version = case.version or create_version(client, name, run, str(exports_of(folder)))
+    progress(
+        f"model_register: run {run.run_id} {'was already' if case.version else 'is now'} "
         f"{version.name} version {version.version}"
     )
     try:
-        export = export_version(client, version, candidate, folder) if wanted == "Production" else None
-        move(client, version, wanted, how, reason, comparison)
+        export = export_version(client, version, run, folder) if decision.stage == "Production" else None
+        move(client, version, decision)
     except BaseException:
-        if created and client.get_model_version(name, version.version).current_stage == "None":
+        if case.version is None and client.get_model_version(name, version.version).current_stage == "None":
             remove_version(client, version)
         raise
-    settle(client, version, candidate)
+    settle(client, version, run)
     if export:
         point_latest_at(export)
     elif take_latest_away(client, name, exports_of(folder)):
-        print("model_register: nothing is in Production now, so models/production/latest is removed")
-    registered = write_record(client, candidate, version, folder)
-    print(f"model_register: {version.name} version {version.version} has stage {registered['stage']}")
+        progress("model_register: nothing is in Production now, so models/production/latest is removed")
+    registered = write_registered_model(client, run, version, folder)
+    progress(f"model_register: {version.name} version {version.version} has stage {registered['stage']}")
     if export:
-        print(f"model_register: models/production/latest points at {export.name}")
+        progress(f"model_register: models/production/latest points at {export.name}")
     return registered

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from pipeline.params.schema import Stage
 from pipeline.register import history
-from pipeline.register.candidate import Candidate
-from pipeline.register.history import How
+from pipeline.register.finished_run import FinishedRun
+from pipeline.register.history import Decision, How
+from pipeline.store.lookup import empty_models
 from pipeline.support.processes import owner
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def version_of(client: "MlflowClient", name: str, run_id: str) -> "ModelVersion 
     return found[0] if found else None
 
 
-def create_version(client: "MlflowClient", name: str, candidate: Candidate, export: str) -> "ModelVersion":
+def create_version(client: "MlflowClient", name: str, run: FinishedRun, export: str) -> "ModelVersion":
     """Register a run's model; the version is pending until `settle`.
 
     Parameters
@@ -36,7 +37,7 @@ def create_version(client: "MlflowClient", name: str, candidate: Candidate, expo
     client : MlflowClient
     name : str
         Of the registered model, which is made when there is none.
-    candidate : Candidate
+    run : FinishedRun
     export : str
         The folder of exports; what is left there is taken back with the version when the process is killed.
     """
@@ -44,17 +45,17 @@ def create_version(client: "MlflowClient", name: str, candidate: Candidate, expo
     pending = {PENDING: json.dumps({"owner": owner(), "exports": export})}
     return client.create_model_version(
         name,
-        source=f"models:/{candidate.model_id}",
-        run_id=candidate.run_id,
-        model_id=candidate.model_id,
-        tags={**tags_of(candidate), **pending},
+        source=f"models:/{run.model_id}",
+        run_id=run.run_id,
+        model_id=run.model_id,
+        tags={**tags_of(run), **pending},
     )
 
 
-def settle(client: "MlflowClient", version: "ModelVersion", candidate: Candidate) -> None:
+def settle(client: "MlflowClient", version: "ModelVersion", run: FinishedRun) -> None:
     """Mark a version as whole, and name it in its run."""
-    client.set_tag(candidate.run_id, "registered_model_name", version.name)
-    client.set_tag(candidate.run_id, "registered_model_version", str(version.version))
+    client.set_tag(run.run_id, "registered_model_name", version.name)
+    client.set_tag(run.run_id, "registered_model_version", str(version.version))
     client.delete_model_version_tag(version.name, str(version.version), PENDING)
 
 
@@ -66,14 +67,14 @@ def remove_version(client: "MlflowClient", version: "ModelVersion") -> None:
 
 def remove_empty_model(client: "MlflowClient", name: str) -> None:
     """Delete a registered model that has neither versions nor a history."""
-    if not client.search_model_versions(f"name = '{name}'") and not history.history(client, name):
-        client.delete_registered_model(name)
+    for model in empty_models(client, f"name = '{name}'"):
+        client.delete_registered_model(model.name)
 
 
-def tags_of(candidate: Candidate) -> dict[str, str]:
+def tags_of(run: FinishedRun) -> dict[str, str]:
     """Return what a version's tags say: run, hashes and metrics."""
-    metrics = {name: f"{value:.6g}" for name, value in candidate.metrics.items()}
-    return {"run_id": candidate.run_id, **candidate.tags, **metrics}
+    metrics = {name: f"{value:.6g}" for name, value in run.metrics.items()}
+    return {"run_id": run.run_id, **run.tags, **metrics}
 
 
 def in_stage(client: "MlflowClient", name: str, stage: Stage) -> "ModelVersion | None":
@@ -88,26 +89,18 @@ def _holders(client: "MlflowClient", name: str, stage: Stage) -> list["ModelVers
     return sorted(holders, key=lambda one: int(one.version))
 
 
-def move(
-    client: "MlflowClient", version: "ModelVersion", stage: Stage, how: How, reason: str = "", comparison: str = ""
-) -> None:
+def move(client: "MlflowClient", version: "ModelVersion", decision: Decision) -> None:
     """Give a version another stage, and write it into the history; who held an exclusive stage before is archived."""
+    stage = decision.stage
     if version.current_stage == stage:
         align_alias(client, version.name, stage, version)
         return
     before = in_stage(client, version.name, stage) if stage in EXCLUSIVE else None
-    made = history.transition(
-        int(version.version),
-        str(version.current_stage),
-        stage,
-        [int(before.version)] if before else [],
-        how,
-        reason,
-        comparison,
-    )
+    archived = [int(before.version)] if before else []
+    made = history.transition(int(version.version), str(version.current_stage), archived, decision)
     _make(client, version.name, made)
     if stage in EXCLUSIVE:
-        _archive_all_but_newest(client, version.name, stage, how)
+        _archive_all_but_newest(client, version.name, stage, decision.how)
     align_aliases(client, version.name)
     history.done(client, version.name, made)
 
@@ -129,7 +122,7 @@ def _archive_all_but_newest(client: "MlflowClient", name: str, stage: Stage, how
     holders = _holders(client, name, stage)
     for holder in holders[:-1]:
         reason = f"at the same time version {holders[-1].version} was given {stage}"
-        made = history.transition(int(holder.version), stage, "Archived", [], how, reason, "")
+        made = history.transition(int(holder.version), stage, [], Decision("Archived", how, reason))
         _make(client, name, made)
         history.done(client, name, made)
 

@@ -1,15 +1,14 @@
 """A temporary clone of this repository at a commit, with the params of a run."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from pipeline.errors import PipelineError
-from pipeline.reproduce.original import Recorded
+from pipeline.reproduce.original import OriginalTraining
 from pipeline.support.git import git, has_commit
 
 TRAIN = "src/model_train.py"
@@ -74,23 +73,7 @@ def scripts_of(clone: Path, folder: Path) -> Path:
     raise PipelineError(f"the commit has no {TRAIN}", "only commits of this project can be trained again")
 
 
-def write_params(folder: Path, recorded: Recorded, path: str) -> None:
+def write_params(folder: Path, original: OriginalTraining, path: str) -> None:
     """Write the params of a run to the clone's params.yaml, with the path of its data."""
-    params = recorded.params
-    if recorded.pipeline_folder is None:  # runs from before they said where: their params.yaml was stored sorted
-        committed = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
-        params = in_order_of(committed, params)
-    params = {**params, "dataset": {**params["dataset"], "path": path}}
+    params = {**original.params, "dataset": {**original.params["dataset"], "path": path}}
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False, allow_unicode=True), encoding="utf-8")
-
-
-def in_order_of(other: Any, value: Any) -> Any:
-    """Return nested settings with the keys in the order of others; keys that are only here come last.
-
-    Derived columns become features in the order of their formulas, and parameters are searched in the order of the
-    space: another order gives another model.
-    """
-    if not isinstance(value, Mapping) or not isinstance(other, Mapping):
-        return value
-    keys = [key for key in other if key in value] + [key for key in value if key not in other]
-    return {key: in_order_of(other.get(key), value[key]) for key in keys}

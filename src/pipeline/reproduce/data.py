@@ -8,30 +8,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import PipelineError
-from pipeline.reproduce.original import Recorded
+from pipeline.reproduce.original import OriginalTraining
 from pipeline.support.files import sha256
 
 
 @dataclass(frozen=True)
-class Found:
+class LocatedTable:
     """A table: the path for the clone's params.yaml, and where it was found."""
 
     path: str
     where: str
 
 
-def find_data(recorded: Recorded, repository: Path, place: str, clone: Path) -> Found:
+def find_data(original: OriginalTraining, repository: Path, clone: Path) -> LocatedTable:
     """Find the table of a run and put it where the clone's params.yaml says, if that is within the clone.
 
     It is looked for in the commit, at its path in the pipeline folder, and in DVC's cache and remote.
 
     Parameters
     ----------
-    recorded : Recorded
+    original : OriginalTraining
     repository : Path
         The top of the git repository.
-    place : str
-        The pipeline folder, from there.
     clone : Path
         Of the repository.
 
@@ -40,28 +38,28 @@ def find_data(recorded: Recorded, repository: Path, place: str, clone: Path) -> 
     PipelineError
         When the table is nowhere.
     """
-    named = str(recorded.params["dataset"]["path"])
-    original = Path(os.path.normpath(repository / place / named))
+    named, place = str(original.params["dataset"]["path"]), original.pipeline_folder
+    source = Path(os.path.normpath(repository / place / named))
     target = None if Path(named).is_absolute() else (clone / place / named).resolve()
     if target and not target.is_relative_to(clone):
         target = None
-    if target and _is(target, recorded):
-        return Found(named, "it is in the commit")
-    if _is(original, recorded):
-        return Found(_put(original, target, named), "it is where it was")
-    fetched, refused = _from_dvc(repository, original, recorded.commit, clone.parent / "fetched" / original.name)
-    if _is(fetched, recorded):
-        return Found(_put(fetched, target, named), "DVC has it")
-    now = f"{original} is another file now" if original.exists() else f"{original} does not exist"
+    if target and _is(target, original):
+        return LocatedTable(named, "it is in the commit")
+    if _is(source, original):
+        return LocatedTable(_put(source, target, named), "it is where it was")
+    fetched, refused = _from_dvc(repository, source, original.commit, clone.parent / "fetched" / source.name)
+    if _is(fetched, original):
+        return LocatedTable(_put(fetched, target, named), "DVC has it")
+    now = f"{source} is another file now" if source.exists() else f"{source} does not exist"
     raise PipelineError(
-        f"the table that it was trained on, {named} with SHA-256 {recorded.data_sha256}, is no longer there: {now}, "
+        f"the table that it was trained on, {named} with SHA-256 {original.data_sha256}, is no longer there: {now}, "
         f"the commit does not hold it, and DVC neither{refused}",
-        f"put the file of that SHA-256 back to {original}, from a backup or with dvc pull, and run this again",
+        f"put the file of that SHA-256 back to {source}, from a backup or with dvc pull, and run this again",
     )
 
 
-def _is(path: Path, recorded: Recorded) -> bool:
-    return path.is_file() and sha256(path) == recorded.data_sha256
+def _is(path: Path, original: OriginalTraining) -> bool:
+    return path.is_file() and sha256(path) == original.data_sha256
 
 
 def _put(found: Path, target: Path | None, named: str) -> str:
@@ -77,12 +75,12 @@ def _put(found: Path, target: Path | None, named: str) -> str:
     return named
 
 
-def _from_dvc(repository: Path, original: Path, commit: str, target: Path) -> tuple[Path, str]:
+def _from_dvc(repository: Path, source: Path, commit: str, target: Path) -> tuple[Path, str]:
     """Get a file as DVC tracked it at a commit, from its cache or remote; or return why not."""
-    if not (repository / ".dvc").is_dir() or not original.is_relative_to(repository):
+    if not (repository / ".dvc").is_dir() or not source.is_relative_to(repository):
         return target, ""
     target.parent.mkdir()
-    name = original.relative_to(repository).as_posix()
+    name = source.relative_to(repository).as_posix()
     command = [sys.executable, "-m", "dvc", "get", "--quiet", "--rev", commit, "--out", str(target), "--"]
     done = subprocess.run([*command, str(repository), name], capture_output=True, text=True, check=False)
     lines = done.stderr.strip().splitlines() if done.returncode else []

@@ -36,7 +36,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Recorded:
+class OriginalTraining:
     """A version's run: all that is needed to train again, and what to compare with.
 
     Attributes
@@ -45,8 +45,8 @@ class Recorded:
         Whether tracked files differed from the commit.
     timed : bool
         Whether a time budget ended the search, so that another model may come out.
-    pipeline_folder : str, optional
-        From the top of the git repository; None of runs that do not say.
+    pipeline_folder : str
+        From the top of the git repository.
     params : dict
         All of params.yaml, as it was used.
     packages : dict of str to str
@@ -59,14 +59,14 @@ class Recorded:
     commit: str
     dirty: bool
     timed: bool
-    pipeline_folder: str | None
+    pipeline_folder: str
     params: dict[str, Any]
     data_sha256: str
     packages: dict[str, str]
     result: Result
 
 
-def recorded(client: "MlflowClient", name: str, number: int) -> Recorded:
+def original_training(client: "MlflowClient", name: str, number: int) -> OriginalTraining:
     """Look a version's run up.
 
     Raises
@@ -97,7 +97,7 @@ def recorded(client: "MlflowClient", name: str, number: int) -> Recorded:
             "only what dvc repro trains can be trained again: make a pipeline folder of the table with "
             "python src/new_pipeline.py",
         )
-    for tag in ("git_commit", "data_sha256"):
+    for tag in ("git_commit", "pipeline_folder", "data_sha256"):
         if tag not in tags:
             raise PipelineError(
                 f"run {run.info.run_id} of {name} version {number} has no tag {tag}, so what it was trained from "
@@ -105,14 +105,14 @@ def recorded(client: "MlflowClient", name: str, number: int) -> Recorded:
                 "train in a git repository with a commit, and register that run",
             )
     environment = json.loads(_artifact(client, run, "environment.json"))
-    return Recorded(
+    return OriginalTraining(
         run_id=run.info.run_id,
         run_name=run_name,
         experiment_name=client.get_experiment(run.info.experiment_id).name,
         commit=tags["git_commit"],
         dirty=tags.get("git_dirty") == "true",
         timed=tags.get("reproducible") == "false",
-        pipeline_folder=tags.get("pipeline_folder"),
+        pipeline_folder=tags["pipeline_folder"],
         params=yaml.safe_load(_artifact(client, run, "params.yaml")),
         data_sha256=tags["data_sha256"],
         packages=packages(environment),

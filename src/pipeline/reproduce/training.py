@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from pipeline.errors import PipelineError
-from pipeline.reproduce.original import Recorded, Result, result_of
+from pipeline.reproduce.original import OriginalTraining, Result, result_of
 from pipeline.support.processes import run_shown
 
 STAGES = ("prepare", "model_train")
@@ -47,7 +47,7 @@ def train_again(folder: Path, scripts: Path, store: Path) -> str:
     return uri
 
 
-def result_in(uri: str, recorded: Recorded) -> Result:
+def result_in(uri: str, original: OriginalTraining) -> Result:
     """Return what a training wrote to its store for the run of the same name.
 
     Raises
@@ -58,11 +58,11 @@ def result_in(uri: str, recorded: Recorded) -> Result:
     import mlflow
 
     client = mlflow.MlflowClient(tracking_uri=uri)
-    experiment = client.get_experiment_by_name(recorded.experiment_name)
-    query = f"attributes.run_name = '{recorded.run_name}'"
+    experiment = client.get_experiment_by_name(original.experiment_name)
+    query = f"attributes.run_name = '{original.run_name}'"
     runs = client.search_runs([experiment.experiment_id], query) if experiment else []
     if not runs:
         raise PipelineError(
-            f"the training has no run {recorded.run_name}", "only what dvc repro trains can be trained again"
+            f"the training has no run {original.run_name}", "only what dvc repro trains can be trained again"
         )
     return result_of(client.get_run(runs[0].info.run_id))

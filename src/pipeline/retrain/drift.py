@@ -14,20 +14,21 @@ from pipeline.service.models.served import ServedModel
 from pipeline.service.recording.record_table import INPUT, PROBABILITY, schema_of
 from pipeline.service.settings import Settings
 from pipeline.store.open import open_store
+from pipeline.support.progress import progress
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
 def has_drifted(predictions: "pa.Table", params: MonitorParams, settings: Settings) -> bool:
-    """Return whether there is drift, and print what was found.
+    """Return whether there is drift, and report what was found.
 
     How long answers took is not judged: training anew does not change that.
 
     Parameters
     ----------
     predictions : Table
-        From `recorded`.
+        All recorded ones of the registered model.
     params : MonitorParams
     settings : Settings
         They name the registered model, and its stage.
@@ -48,7 +49,7 @@ def has_drifted(predictions: "pa.Table", params: MonitorParams, settings: Settin
     answered = _newest(predictions, model, params.window)
     n_rows = len(answered.ids)
     if n_rows < params.min_rows:
-        print(
+        progress(
             f"retrain: {n_rows:,} predictions of {name} are recorded, too few to judge drift "
             f"(monitor.min_rows: {params.min_rows:,}): nothing to do"
         )
@@ -64,8 +65,8 @@ def has_drifted(predictions: "pa.Table", params: MonitorParams, settings: Settin
             "retrain without --if-drifted",
         )
     alarms = report["alarms"]
-    print(f"retrain: {'' if alarms else 'no '}drift in the newest {n_rows:,} predictions of {name}", end="")
-    print("".join(f"\nretrain:   {alarm}" for alarm in alarms) or ": nothing to do")
+    found = f"retrain: {'' if alarms else 'no '}drift in the newest {n_rows:,} predictions of {name}"
+    progress("\nretrain:   ".join([found, *alarms]) if alarms else f"{found}: nothing to do")
     return bool(alarms)
 
 
@@ -90,7 +91,7 @@ def _newest(predictions: "pa.Table", model: ServedModel, n_rows: int) -> Answere
 
 @contextmanager
 def _errors_only(name: str) -> Iterator[None]:
-    """Let a logger show errors, and not the alarms, which are printed here."""
+    """Let a logger show errors, and not the alarms, which are reported here."""
     logger, handler = logging.getLogger(name), logging.StreamHandler()
     handler.setLevel(logging.ERROR)
     logger.addHandler(handler)

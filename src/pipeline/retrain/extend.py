@@ -9,13 +9,13 @@ from pipeline.errors import PipelineError
 from pipeline.features.columns import as_text, kind_of
 from pipeline.features.transformer import SUFFIX
 from pipeline.params.schema import DatasetParams
-from pipeline.retrain.appended import appended
-from pipeline.retrain.extended import Extended, place_of, read_extended, write_extended
+from pipeline.retrain.append_column import append_column
+from pipeline.retrain.extended_table import ExtendedTable, place_of, read_extended_table, write_extended_table
 from pipeline.retrain.labels import ID
 from pipeline.service.recording.record_table import INPUT
 from pipeline.support.files import sha256
 from pipeline.support.section import shown
-from pipeline.tables.recorded_rows import RecordedRows
+from pipeline.tables.appended_predictions import AppendedPredictions
 
 FEWEST_ROWS = 30  # of labelled predictions, as of a slice that the gate judges
 
@@ -43,7 +43,7 @@ class Extension:
     unused: list[str]
 
 
-def extend(params: DatasetParams, folder: Path, recorded: pd.DataFrame, labels: pd.DataFrame) -> Extension:
+def extend(params: DatasetParams, folder: Path, predictions: pd.DataFrame, labels: pd.DataFrame) -> Extension:
     """Write the table of ``dataset.path`` with labelled predictions below its rows; that file stays as it is.
 
     A prediction that an earlier extension holds is not added again: its row is made anew, or kept, with what is its
@@ -54,8 +54,8 @@ def extend(params: DatasetParams, folder: Path, recorded: pd.DataFrame, labels: 
     params : DatasetParams
     folder : Path
         The pipeline folder.
-    recorded : DataFrame, shape (n_predictions, n_columns)
-        With ``prediction_id`` and ``input.<column>``, in the order in which rows are to be added.
+    predictions : DataFrame, shape (n_predictions, n_columns)
+        The recorded ones, with ``prediction_id`` and ``input.<column>``, in the order in which rows are to be added.
     labels : DataFrame, shape (n_labels, n_columns)
         From `read_labels`.
 
@@ -67,14 +67,14 @@ def extend(params: DatasetParams, folder: Path, recorded: pd.DataFrame, labels: 
     """
     place = place_of(folder, params.path)
     texts = params.categorical or []
-    source = read_extended(folder / params.path, texts)
+    source = read_extended_table(folder / params.path, texts)
     table = source.own
-    own_sha256 = source.recorded.own_sha256 or sha256(folder / params.path)
+    own_sha256 = source.appended.own_sha256 or sha256(folder / params.path)
     own_types = {str(name): str(column.dtype) for name, column in table.items()}
-    earlier = read_extended(folder / place, texts).predictions if (folder / place).exists() else table.iloc[:0]
-    _check_known(labels, {*recorded[ID], *earlier.index})
+    earlier = read_extended_table(folder / place, texts).predictions if (folder / place).exists() else table.iloc[:0]
+    _check_known(labels, {*predictions[ID], *earlier.index})
     _check_labels(labels[params.target], table, params)
-    joined = recorded[recorded[ID].isin(labels.index)].set_index(ID)
+    joined = predictions[predictions[ID].isin(labels.index)].set_index(ID)
     names = [name for name in joined.columns if name.startswith(INPUT) and name != INPUT + params.target]
     inputs = joined[names].rename(columns=lambda name: name.removeprefix(INPUT))
     truths = [name for name in inputs.columns.intersection(table.columns) if kind_of(table[name]) == "boolean"]
@@ -103,9 +103,10 @@ def extend(params: DatasetParams, folder: Path, recorded: pd.DataFrame, labels: 
     for name, column in table.items():
         as_texts = name in texts or (name == params.target and params.task == "classification")
         rows = _as_known(fresh[name], column) if name in inputs.columns else fresh[name]
-        columns[name] = appended(appended(column, kept[name], as_texts), rows, as_texts)
-    write_extended(
-        folder / place, Extended(pd.DataFrame(columns, copy=False), RecordedRows(ids, own_sha256, own_types))
+        columns[name] = append_column(append_column(column, kept[name], as_texts), rows, as_texts)
+    write_extended_table(
+        folder / place,
+        ExtendedTable(pd.DataFrame(columns, copy=False), AppendedPredictions(ids, own_sha256, own_types)),
     )
     return Extension(
         place, len(table), len(ids), len(set(ids).difference(earlier.index)), int((~is_whole).sum()), unused

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline.errors import GateError, PipelineError
 from pipeline.support.processes import run_shown
+from pipeline.support.progress import progress
 
 
 @contextmanager
@@ -55,7 +56,7 @@ def run_pipeline(folder: Path, path: str, lock: int) -> None:
     """
     quoted = path.replace("\\'", "\\\\'").replace("'", "\\'")  # as Hydra reads it: a path may hold spaces and commas
     command = ["exp", "run", "--set-param", f"dataset.path='{quoted}'"]
-    print(f"retrain: dvc {' '.join(command)}")
+    progress(f"retrain: dvc {' '.join(command)}")
     paths = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     code, last = run_shown([sys.executable, "-m", "dvc", *command], folder, os.environ | {"PATH": paths}, [lock])
     if code:

@@ -1,17 +1,17 @@
 """Retraining: labelled predictions join the training table, the pipeline runs, and the gate decides."""
 
-import sys
 from pathlib import Path
 
 from pipeline.errors import GateError
 from pipeline.params.schema import Params
-from pipeline.register.stage import Request, register
+from pipeline.register.stage import Registration, register
 from pipeline.retrain.drift import has_drifted
 from pipeline.retrain.extend import extend
 from pipeline.retrain.labels import LABELS, read_labels
 from pipeline.retrain.pipeline_run import alone, run_pipeline
 from pipeline.service.recording.recorded import recorded
 from pipeline.service.settings import load_settings
+from pipeline.support.progress import progress
 
 
 def retrain(params: Params, folder: Path, labels: Path | None = None, if_drifted: bool = False) -> None:
@@ -50,30 +50,28 @@ def _retrain(params: Params, folder: Path, labels: Path, if_drifted: bool, lock:
     rows = predictions.to_pandas()
     extension = extend(params.dataset, folder, rows, labelled)
     n_labelled = rows["prediction_id"].isin(labelled.index).sum()
-    print(
+    progress(
         f"retrain: {len(rows):,} predictions recorded, {n_labelled:,} with a label, {len(rows) - n_labelled:,} without"
     )
     if extension.n_left_out:
-        print(
+        progress(
             f"retrain: left out, as a truth value is missing that the table has in all rows: {extension.n_left_out:,}"
         )
     if extension.unused:
-        print(
+        progress(
             f"retrain: not used, as the table has no such column, or as the recorded value counts: "
             f"{', '.join(extension.unused)}"
         )
-    print(
+    progress(
         f"retrain: {extension.path}: {extension.n_own:,} rows of the table and {extension.n_predictions:,} labelled "
         f"predictions, {extension.n_new:,} of them new"
     )
     run_pipeline(folder, extension.path, lock)
     try:
-        register(params.registry, folder, Request(stage="Production", reason="retrained on recorded predictions"))
+        register(params.registry, folder, Registration(stage="Production", reason="retrained on recorded predictions"))
     except GateError as error:
         insist = error.remedy.removeprefix("nothing was changed; ")
         back = "git restore --staged --worktree . && dvc repro"
         raise GateError(
             error.problem, f"Production is as it was; this folder is the new model's (to go back: {back}); {insist}"
         ) from None
-    finally:
-        sys.stdout.flush()  # the table before the refusal, where both go into one file

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
-    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 HISTORY = "transition."  # how the tags of a registered model begin that keep its history
 
@@ -33,6 +33,16 @@ def find_run(client: "MlflowClient", run_id: str) -> "Run | None":
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
         return None
+
+
+def empty_models(client: "MlflowClient", query: str | None = None) -> list["RegisteredModel"]:
+    """Return the registered models, all or those that a query on names finds, with neither versions nor a history."""
+    used = {version.name for version in pages(client.search_model_versions, query)}
+    return [
+        model
+        for model in pages(client.search_registered_models, query)
+        if model.name not in used and not any(tag.startswith(HISTORY) for tag in model.tags)
+    ]
 
 
 def pages(search: Callable[..., Any], *arguments: Any, **options: Any) -> list[Any]:

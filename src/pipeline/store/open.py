@@ -74,16 +74,11 @@ def open_store() -> "MlflowClient":
     StoreError
         When the store cannot be reached, read or written, was moved, or is another MLflow's.
     """
-    for name, value in QUIET_ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    with _importing:
-        import mlflow
-        import mlflow.store.tracking.sqlalchemy_store  # which MLflow imports later, by itself
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
+    _import_mlflow()
+    import mlflow
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
-    for name, level in QUIET_LOGGERS.items():
-        logging.getLogger(name).setLevel(level)
     uri = store_uri()
     store = local_store(uri)
     mlflow.set_tracking_uri(uri)
@@ -108,6 +103,24 @@ def open_store() -> "MlflowClient":
             remedy = f"make {store.home} writable, free disk space, or move a broken {store.database.name} away"
         raise StoreError(f"the MLflow store {without_password(uri)} cannot be used: {detail}", remedy) from None
     return client
+
+
+def client_of(uri: str) -> "MlflowClient":
+    """Return a client of a store that is there, as it is: nothing is checked, and no other becomes MLflow's default."""
+    _import_mlflow()
+    from mlflow import MlflowClient
+
+    return MlflowClient(uri, uri)
+
+
+def _import_mlflow() -> None:
+    """Import MLflow, and keep it from printing what does not concern a user."""
+    for name, value in QUIET_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    with _importing:
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 (which MLflow imports later, by itself)
+    for name, level in QUIET_LOGGERS.items():
+        logging.getLogger(name).setLevel(level)
 
 
 def still_open(client: "MlflowClient") -> "MlflowClient":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.store.lookup import pages
 from pipeline.support.processes import is_gone
+from pipeline.support.progress import progress
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -50,7 +51,7 @@ def _end(client: "MlflowClient", run: "Run") -> None:
     end_models(client, run.info.experiment_id, run.info.run_id)
     client.set_tag(run.info.run_id, "error", f"killed: process {tags['pid']} of {tags['host']} is gone")
     client.set_terminated(run.info.run_id, "FAILED")
-    print(f"swept: run {run.info.run_name} ({run.info.run_id}), whose process is gone, is FAILED now")
+    progress(f"swept: run {run.info.run_name} ({run.info.run_id}), whose process is gone, is FAILED now")
 
 
 def _is_stale(run: "Run") -> bool:

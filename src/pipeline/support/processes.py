@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from pipeline.support.progress import progress
+
 LAST_LINES = 12
 PATIENCE = 30  # seconds that a stopped program has to end its MLflow runs
 CLOCK_SHIFT = 10  # seconds by which a start time may be read differently once the machine's clock was set
@@ -75,7 +77,7 @@ def run_shown(
     with _started(command, folder, environment, keep_open) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            print(f"  | {line}", end="", flush=True)
+            progress("  | " + line.removesuffix("\n"))
             last.append(line)
         return process.wait(), "".join(last).rstrip()
 

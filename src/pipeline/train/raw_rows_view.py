@@ -15,7 +15,7 @@ from pipeline.features.neighbors import NEIGHBORS_FILE
 from pipeline.features.raw_rows_model import PROBABILITY
 from pipeline.features.transformer import FEATURES_FILE, FeatureTransformer
 from pipeline.learn.task import Task
-from pipeline.store.logged_model import LOGGED_SHA256, logged_sha256
+from pipeline.store.logged_model import LOGGED_SHA256, MODEL_SHA256, logged_sha256
 from pipeline.support.files import sha256
 from pipeline.train.reference_profile import Profile, write_profile
 
@@ -97,7 +97,7 @@ def add_raw_rows_view(
         model.save(str(added / "MLmodel"))
         client.log_model_artifacts(model_id, str(added))
         shutil.copytree(added, logged, dirs_exist_ok=True)
-        return {"model_sha256": digest, LOGGED_SHA256: logged_sha256(logged)}
+        return {MODEL_SHA256: digest, LOGGED_SHA256: logged_sha256(logged)}
 
 
 def write_view(view: RawRowsView, model_file: Path, folder: Path) -> None:

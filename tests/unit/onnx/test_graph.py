@@ -19,10 +19,11 @@ from xgboost import XGBClassifier, XGBRegressor
 
 from pipeline.features.transformer import FeatureTransformer
 from pipeline.onnx import neighbors as onnx_neighbors
-from pipeline.onnx.check import Answers, GraphDiffers, check, one_thread, run
+from pipeline.onnx.check import Answers, GraphDiffers, check
 from pipeline.onnx.features import add_features, feeds, inputs
 from pipeline.onnx.graph import Graph, NotConvertible, value_info
 from pipeline.onnx.model import to_onnx
+from pipeline.onnx.session import open_session, run
 
 FORMULAS = {
     "ratio": "`size <m2>` / (b - 1.5) + -`size <m2>` * +2",
@@ -124,7 +125,9 @@ def test_features_are_those_of_the_transformer(table: Any) -> None:
         ends = inputs(transformer)
         graph = Graph([end.name for end in ends])
         graph.node("Identity", add_features(graph, transformer, features), into="features")
-        session = one_thread(graph.model(ends, [value_info("features", "FLOAT", [None, len(features)])]))
+        session = open_session(
+            graph.model(ends, [value_info("features", "FLOAT", [None, len(features)])]).SerializeToString()
+        )
         found = run(session, feeds(rows, transformer))["features"]
         expected = transformer.transform(rows, only=features)
         np.testing.assert_allclose(found, expected, rtol=2e-7, atol=0)
@@ -160,7 +163,7 @@ def _same(transformer: FeatureTransformer, features: list[str], model: Any, labe
     timing = check(graph, transformer, rows, predict)
     assert timing.n_rows == 3000
     assert min(timing.row_ms, timing.rows_ms, timing.original_row_ms, timing.original_rows_ms) > 0
-    assert {output.name: output.type for output in one_thread(graph).get_outputs()} == (
+    assert {output.name: output.type for output in open_session(graph.SerializeToString()).get_outputs()} == (
         {"prediction": "tensor(double)"}
         if labels is None
         else {
@@ -189,15 +192,13 @@ def test_a_damaged_graph_is_refused_with_the_first_row_that_differs(table: Any) 
     splits.CopyFrom(onnx.numpy_helper.from_array(moved))
     first = int(np.argmax((rows["b"] >= moved[-1] - 0.5) & (rows["b"] < moved[-1])))
     value = predict(rows)["prediction"][first]
-    with pytest.raises(
-        GraphDiffers, match=rf"row {first + 1} of the test table with prediction .* the model with {value}"
-    ):
+    with pytest.raises(GraphDiffers, match=rf"row {first + 1} with prediction .* the model with {value}"):
         check(graph, transformer, rows, predict)
 
     classifier = XGBClassifier(n_jobs=1, n_estimators=1).fit(X[features], (y > 0).astype(int))
     graph = to_onnx(transformer, features, classifier, ["no", "yes"])
     swapped = predictor(transformer, features, classifier, ["yes", "no"])
-    with pytest.raises(GraphDiffers, match=r"row 1 of the test table with prediction '(no|yes)', the model with"):
+    with pytest.raises(GraphDiffers, match=r"row 1 with prediction '(no|yes)', the model with"):
         check(graph, transformer, rows, swapped)
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.errors import TableError
 from pipeline.params.schema import DatasetParams
-from pipeline.tables.recorded_rows import split_apart
+from pipeline.tables.appended_predictions import split_apart
 from pipeline.tables.split import fold_rows, split_rows
 
 

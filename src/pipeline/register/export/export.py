@@ -1,8 +1,8 @@
 """Export of a registered version to a folder, always loaded back from MLflow."""
 
 import json
-import shutil
 import tempfile
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,12 +11,13 @@ import pandas as pd
 
 from pipeline.errors import PipelineError, RegistryError
 from pipeline.features.raw_rows_model import RawRowsModel
-from pipeline.register.candidate import Candidate
 from pipeline.register.export.files import METADATA, damages
+from pipeline.register.finished_run import FinishedRun
 from pipeline.register.package import ONNX_FILE, ONNX_FOLDER, ONNX_SHA256, PACKAGED, TAG
-from pipeline.store.logged_model import LOGGED_SHA256, logged_sha256
+from pipeline.store.logged_model import fetch_logged
 from pipeline.support.files import read_json, replace_link, replacing_folder, sha256, write_json
 from pipeline.support.paths import EXPORTS, checkout_of
+from pipeline.support.progress import progress
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -44,14 +45,14 @@ def exported_run(export: Path) -> str | None:
         return None
 
 
-def export_version(client: "MlflowClient", version: "ModelVersion", candidate: Candidate, folder: Path) -> Path:
+def export_version(client: "MlflowClient", version: "ModelVersion", run: FinishedRun, folder: Path) -> Path:
     """Write a version to ``models/production/vNNN``, whole or not at all; a sound export of it stays as it is.
 
     Parameters
     ----------
     client : MlflowClient
     version : ModelVersion
-    candidate : Candidate
+    run : FinishedRun
         Its run.
     folder : Path
         The pipeline folder.
@@ -73,39 +74,24 @@ def export_version(client: "MlflowClient", version: "ModelVersion", candidate: C
 
     uri = f"models:/{version.name}/{version.version}"
     target = export_folder(exports_of(folder), version)
-    _check_same_run(target, candidate.run_id)
+    _check_same_run(target, run.run_id)
     if is_sound(client, version, target):
-        print(f"model_register: {EXPORTS / target.name} is whole, and stays as it is")
+        progress(f"model_register: {EXPORTS / target.name} is whole, and stays as it is")
         return target
     again = target.exists()
     with replacing_folder(target) as written:
-        fetch_logged(uri, candidate.run_id, candidate.tags.get(LOGGED_SHA256), written / "model")
+        fetch_logged(uri, run.tags, written / "model", "train anew")
         model = Model.load(str(written / "model"))
-        joblib.dump(RawRowsModel(written / "model").model, written / "model.pkl")
-        fetch_onnx(client, candidate.run_id, written)
-        _check_same_predictions(uri, written / "model", model)
-        write_json(written / METADATA, _metadata(version, candidate, written, model))
+        flavour = next(name for name in model.flavors if name != "python_function")
+        loaded = import_module(f"mlflow.{flavour}").load_model(str(written / "model"))
+        joblib.dump(loaded, written / "model.pkl")
+        fetch_onnx(client, run.run_id, written)
+        _check_same_predictions(uri, run, written / "model", model)
+        write_json(written / METADATA, _metadata(version, run, written, model))
         digest = sha256(written / METADATA)
     client.set_model_version_tag(version.name, str(version.version), EXPORT_SHA256, digest)
-    print(f"model_register: exported to {EXPORTS / target.name}{', which was damaged, anew' if again else ''}")
+    progress(f"model_register: exported to {EXPORTS / target.name}{', which was damaged, anew' if again else ''}")
     return target
-
-
-def fetch_logged(uri: str, run_id: str, expected_sha256: str | None, folder: Path) -> None:
-    """Fetch a logged model, and nothing its run did not write: what MLmodel and code/ name is run when it loads.
-
-    Raises
-    ------
-    RegistryError
-        When the files are not those that the run's tag has the SHA-256 of; models of earlier versions have none.
-    """
-    import mlflow
-
-    mlflow.artifacts.download_artifacts(uri, dst_path=str(folder))
-    for compiled in list(folder.rglob("__pycache__")):
-        shutil.rmtree(compiled)
-    if expected_sha256 not in (None, logged_sha256(folder)):
-        raise RegistryError(f"the files of {uri} are not what run {run_id} wrote (SHA-256 differs)", "train anew")
 
 
 def is_sound(client: "MlflowClient", version: "ModelVersion", export: Path) -> bool:
@@ -155,8 +141,7 @@ def fetch_onnx(client: "MlflowClient", run_id: str, folder: Path) -> None:
         return
     with tempfile.TemporaryDirectory(dir=folder) as name:
         graph = Path(client.download_artifacts(run_id, f"{ONNX_FOLDER}/{ONNX_FILE}", name))
-        known = tags.get(ONNX_SHA256)  # of earlier runs None
-        if known and sha256(graph) != known:
+        if sha256(graph) != tags.get(ONNX_SHA256):
             raise RegistryError(
                 f"the ONNX graph of run {run_id} is not the one that was packaged (SHA-256 differs)",
                 "find out who writes to the store; restore a backup, or register another run",
@@ -174,13 +159,13 @@ def _check_same_run(export: Path, run_id: str) -> None:
         )
 
 
-def _check_same_predictions(uri: str, exported: Path, model: "Model") -> None:
+def _check_same_predictions(uri: str, run: FinishedRun, exported: Path, model: "Model") -> None:
     import mlflow
 
     example = model.load_input_example(str(exported))
     with tempfile.TemporaryDirectory() as name:  # read by this project's own code, not by the store's
-        store = Path(mlflow.artifacts.download_artifacts(uri, dst_path=name))
-        stored = np.asarray(RawRowsModel(store).predict(cast(pd.DataFrame, example)))
+        fetch_logged(uri, run.tags, Path(name) / "model", "train anew")
+        stored = np.asarray(RawRowsModel(Path(name) / "model").predict(cast(pd.DataFrame, example)))
     found = np.asarray(mlflow.pyfunc.load_model(str(exported)).predict(example))
     if not np.array_equal(stored, found):
         raise RegistryError(
@@ -189,7 +174,7 @@ def _check_same_predictions(uri: str, exported: Path, model: "Model") -> None:
         )
 
 
-def _metadata(version: "ModelVersion", candidate: Candidate, written: Path, model: "Model") -> dict[str, Any]:
+def _metadata(version: "ModelVersion", run: FinishedRun, written: Path, model: "Model") -> dict[str, Any]:
     requirements = (written / "model" / "requirements.txt").read_text(encoding="utf-8").split()
     files = sorted(path for path in written.rglob("*") if path.is_file())
     signature = model.signature.to_dict() if model.signature else {}
@@ -198,17 +183,17 @@ def _metadata(version: "ModelVersion", candidate: Candidate, written: Path, mode
         "name": version.name,
         "version": int(version.version),
         "stage": "Production",
-        "run_id": candidate.run_id,
-        "model_id": candidate.model_id,
-        "family": candidate.tags.get("family"),
+        "run_id": run.run_id,
+        "model_id": run.model_id,
+        "family": run.tags.get("family"),
         "model_uri": f"models:/{version.name}/{version.version}",
-        "metrics": candidate.metrics,
+        "metrics": run.metrics,
         "feature_names": stored["feature_names"],
         "labels": stored["labels"],
         "signature": {side: json.loads(columns) for side, columns in signature.items() if columns},
-        "data_sha256": candidate.tags.get("data_sha256"),
-        "git_commit": candidate.tags.get("git_commit"),
-        "git_dirty": candidate.tags.get("git_dirty"),
+        "data_sha256": run.tags.get("data_sha256"),
+        "git_commit": run.tags.get("git_commit"),
+        "git_dirty": run.tags.get("git_dirty"),
         "packages": dict(line.split("==") for line in requirements if "==" in line),
         "files": {str(path.relative_to(written)): sha256(path) for path in files},
     }

@@ -6,11 +6,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.errors import PipelineError
+from pipeline.store.logged_model import COMPILED
 from pipeline.support.files import read_json, sha256
 
 METADATA = "metadata.json"
 EXPORT_AGAIN = "python src/model_register.py --stage Production"
-COMPILED = "__pycache__"
 
 
 def read_metadata(export: Path) -> dict[str, Any]:

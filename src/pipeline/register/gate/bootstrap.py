@@ -1,6 +1,7 @@
 """Whether a model is better than another by luck: a paired bootstrap over the rows that both predict."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,26 @@ BATCH = 2_000_000  # rows resampled at a time, 32 bytes each
 SLOW = 2  # seconds after which a progress bar is shown
 
 
-def share_better(
-    metric: str, task: Task, y_true: Values, current: Values, candidate: Values, n_resamples: int, seed: int
-) -> float:
+@dataclass(frozen=True)
+class PairedOutputs:
+    """What two models predict of the same rows.
+
+    Attributes
+    ----------
+    task : Task
+    y_true : array, shape (n_rows,)
+        From `Task.encode`.
+    current, candidate : arrays of float, shape (n_rows,) or (n_rows, n_classes)
+        Predictions, or probabilities of the classes. `current` is None where that model cannot predict the rows.
+    """
+
+    task: Task
+    y_true: Values
+    current: Values | None
+    candidate: Values
+
+
+def share_better(metric: str, outputs: PairedOutputs, n_resamples: int, seed: int) -> float:
     """Return the share of resamples of the rows in which the candidate's metric is better than the current one's.
 
     Every resample draws as many rows as there are, with replacement, the same ones for both models
@@ -26,19 +44,18 @@ def share_better(
     ----------
     metric : str
         One of `pipeline.learn.metrics.DIRECTIONS` that fits the task.
-    task : Task
-    y_true : array, shape (n_rows,)
-        From `Task.encode`; at least two rows.
-    current, candidate : arrays of float, shape (n_rows,) or (n_rows, n_classes)
-        What the two models predict.
+    outputs : PairedOutputs
+        Of both models, for at least two rows.
     n_resamples : int
     seed : int
         The same one gives the same share.
     """
     from scipy.stats import bootstrap
 
+    assert outputs.current is not None
+    y_true, pair = outputs.y_true, (outputs.current, outputs.candidate)
     n_rows, rng = len(y_true), np.random.default_rng(seed)
-    losses = [_losses(metric, task, y_true, outputs) for outputs in (current, candidate)]
+    losses = [_losses(metric, outputs.task, y_true, one) for one in pair]
     if losses[0] is not None and losses[1] is not None:
         found = bootstrap(
             (losses[0] - losses[1],),
@@ -52,7 +69,7 @@ def share_better(
 
     from tqdm import tqdm
 
-    of_current, of_candidate = (_score(metric, y_true, outputs) for outputs in (current, candidate))
+    of_current, of_candidate = (_score(metric, y_true, one) for one in pair)
     sign = 1 if DIRECTIONS[metric] else -1
     with tqdm(total=n_resamples, desc="resamples", unit="", delay=SLOW, disable=None, leave=False) as bar:
 

@@ -13,7 +13,7 @@ from pipeline.features.columns import as_text
 from pipeline.learn.metrics import DIRECTIONS, classification_metrics, regression_scores
 from pipeline.learn.task import Task
 from pipeline.params.schema import GateParams
-from pipeline.register.gate.bootstrap import share_better
+from pipeline.register.gate.bootstrap import PairedOutputs, share_better
 
 Values = NDArray[Any]
 KEY = "register.gate"
@@ -61,7 +61,7 @@ class Slice:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ModelComparison:
     """What was found.
 
     Attributes
@@ -128,18 +128,12 @@ def slices_of(rows: pd.DataFrame, params: GateParams) -> list[tuple[str, str | N
     return found
 
 
-def compare(
-    task: Task, y_true: Values, current: Values | None, candidate: Values, rows: pd.DataFrame, params: GateParams
-) -> Comparison:
+def compare(outputs: PairedOutputs, rows: pd.DataFrame, params: GateParams) -> ModelComparison:
     """Compare what two models predict of the same rows.
 
     Parameters
     ----------
-    task : Task
-    y_true : array, shape (n_rows,)
-        From `Task.encode`.
-    current, candidate : arrays of float, shape (n_rows,) or (n_rows, n_classes)
-        Predictions, or probabilities of the classes. `current` is None where that model cannot predict the rows.
+    outputs : PairedOutputs
     rows : DataFrame, shape (n_rows, n_columns)
         As prepared: slices are made of its columns.
     params : GateParams
@@ -149,6 +143,7 @@ def compare(
     PipelineError
         When params.yaml names a metric or a slice that these rows do not have.
     """
+    task, y_true, current, candidate = outputs.task, outputs.y_true, outputs.current, outputs.candidate
     metric = metric_of(params, task)
     parts = slices_of(rows, params)
     theirs, ours = _scores(task, y_true, current), _scores(task, y_true, candidate)
@@ -160,16 +155,18 @@ def compare(
     same = current is not None and np.array_equal(current, candidate)
     share = 0.0
     if current is not None and not same:
-        share = share_better(metric, task, y_true, current, candidate, params.n_resamples, params.seed)
+        share = share_better(metric, outputs, params.n_resamples, params.seed)
     slices = []
     for column, value, inside in parts:
         pair = [
-            None if outputs is None else _scores(task, y_true[inside], outputs[inside]).get(metric)
-            for outputs in (current, candidate)
+            None if one is None else _scores(task, y_true[inside], one[inside]).get(metric)
+            for one in (current, candidate)
         ]
         slices.append(Slice(column, value, Score(metric, int(inside.sum()), *pair)))
     names = [metric, *(name for name in ours if name != metric)]
-    return Comparison([Score(name, len(y_true), theirs.get(name), ours[name]) for name in names], slices, share, same)
+    return ModelComparison(
+        [Score(name, len(y_true), theirs.get(name), ours[name]) for name in names], slices, share, same
+    )
 
 
 def _scores(task: Task, y_true: Values, outputs: Values | None) -> dict[str, float]:

@@ -5,7 +5,7 @@ import textwrap
 from dataclasses import dataclass
 
 from pipeline.params.schema import GateParams
-from pipeline.register.gate.comparison import FEWEST_ROWS, Comparison, Score, Slice
+from pipeline.register.gate.comparison import FEWEST_ROWS, ModelComparison, Score, Slice
 from pipeline.support.text import aligned
 
 WIDTH = 110
@@ -21,7 +21,7 @@ class Condition:
     text: str
 
 
-def conditions(comparison: Comparison, params: GateParams) -> list[Condition]:
+def conditions(comparison: ModelComparison, params: GateParams) -> list[Condition]:
     """Hold a comparison to the rules of params.yaml."""
     score, sure = comparison.scores[0], comparison.share >= params.confidence
     improvement = score.improvement or 0.0
@@ -60,7 +60,9 @@ def of_slices(slices: list[Slice], params: GateParams) -> Condition:
     return Condition(True, f"in no slice worse by more than {allowed} ({len(judged)} of {len(slices)} judged)")
 
 
-def table(title: str, version: str, comparison: Comparison, params: GateParams, below: list[tuple[str, str]]) -> str:
+def table(
+    title: str, version: str, comparison: ModelComparison, params: GateParams, below: list[tuple[str, str]]
+) -> str:
     """Return all metrics and slices in aligned columns, and below them what follows.
 
     Parameters
@@ -68,7 +70,7 @@ def table(title: str, version: str, comparison: Comparison, params: GateParams, 
     title : str
     version : str
         The number of the version in Production.
-    comparison : Comparison
+    comparison : ModelComparison
     params : GateParams
     below : list of (str, str)
         A word and a text each.
@@ -87,7 +89,7 @@ def table(title: str, version: str, comparison: Comparison, params: GateParams, 
     return "\n".join(lines)
 
 
-def summary(comparison: Comparison, params: GateParams) -> str:
+def summary(comparison: ModelComparison, params: GateParams) -> str:
     """Return the comparison by the judged metric, and the slices that got too bad, in a few words."""
     score = comparison.scores[0]
     found = (

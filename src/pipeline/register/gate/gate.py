@@ -15,11 +15,12 @@ from pipeline.features.raw_rows_model import RawRowsModel
 from pipeline.features.transformer import FEATURES_FILE
 from pipeline.learn.task import Label, Task
 from pipeline.params.schema import GateParams
-from pipeline.register.candidate import Candidate, find_candidate
+from pipeline.register.finished_run import FinishedRun, find_finished_run
+from pipeline.register.gate.bootstrap import PairedOutputs
 from pipeline.register.gate.comparison import compare
 from pipeline.register.gate.comparison_table import conditions, summary, table
 from pipeline.register.gate.tested_rows import may_know, tested_rows
-from pipeline.support.files import sha256
+from pipeline.store.logged_model import fetch_logged
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,7 +31,7 @@ LONGEST_SUMMARY = 300
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateVerdict:
     """Whether a candidate may be promoted, and why.
 
     Attributes
@@ -59,14 +60,14 @@ class _Answers:
 
 
 def judge(
-    client: "MlflowClient", candidate: Candidate, current: "ModelVersion", params: GateParams, folder: Path
-) -> Verdict:
+    client: "MlflowClient", candidate: FinishedRun, current: "ModelVersion", params: GateParams, folder: Path
+) -> GateVerdict:
     """Compare a candidate with the version in Production: both predict the candidate's test rows now.
 
     Parameters
     ----------
     client : MlflowClient
-    candidate : Candidate
+    candidate : FinishedRun
     current : ModelVersion
         The version in Production, of another run.
     params : GateParams
@@ -75,7 +76,7 @@ def judge(
 
     Returns
     -------
-    Verdict
+    GateVerdict
         A version that cannot be evaluated lets nothing pass: whether it is worse is not known.
 
     Raises
@@ -97,12 +98,12 @@ def judge(
         rival = _rival(client, current, folder, target)
         theirs = _in_order(_answers(rival, rows), task)
     except PipelineError as error:
-        only = compare(task, y_true, None, ours.outputs, rows, params)
+        only = compare(PairedOutputs(task, y_true, None, ours.outputs), rows, params)
         reason = f"{name} cannot be evaluated: {error.problem}"
-        return Verdict(
+        return GateVerdict(
             False, reason, table(title, current.version, only, params, [("FAILED", reason)]), reason[:LONGEST_SUMMARY]
         )
-    found = compare(task, y_true, theirs, ours.outputs, rows, params)
+    found = compare(PairedOutputs(task, y_true, theirs, ours.outputs), rows, params)
     rules = conditions(found, params)
     failed = [rule.text for rule in rules if not rule.holds]
     below = [("passed" if rule.holds else "FAILED", rule.text) for rule in rules]
@@ -113,7 +114,7 @@ def judge(
         note = f"{name} was trained on another table: some of these test rows may be among its training rows, "
         below.append(("note", note + "which makes it look better here than it is"))
     words = failed or [rule.text for rule in rules]
-    return Verdict(
+    return GateVerdict(
         promotes=not failed,
         reason=f"run {candidate.run_id}, compared with {name}: {'; '.join(words)}",
         table=table(title, current.version, found, params, below),
@@ -121,7 +122,7 @@ def judge(
     )
 
 
-def _rival(client: "MlflowClient", current: "ModelVersion", folder: Path, target: str) -> Candidate:
+def _rival(client: "MlflowClient", current: "ModelVersion", folder: Path, target: str) -> FinishedRun:
     """Return the run of the version in Production, checked like a candidate.
 
     Raises
@@ -131,40 +132,39 @@ def _rival(client: "MlflowClient", current: "ModelVersion", folder: Path, target
     """
     if not current.run_id:
         raise RegistryError("it belongs to no MLflow run", FORCE)
-    rival = find_candidate(client, folder, current.run_id)
+    rival = find_finished_run(client, folder, current.run_id)
     predicted = client.get_run(rival.run_id).data.params.get("dataset.target")
     if predicted != target:
         raise RegistryError(f"it predicts the column {predicted!r}, the candidate {target!r}", FORCE)
     return rival
 
 
-def _answers(of: Candidate, rows: pd.DataFrame) -> _Answers:
-    """Load a run's logged model, after comparing its file's SHA-256 with what the run wrote, and predict rows.
+def _answers(run: FinishedRun, rows: pd.DataFrame) -> _Answers:
+    """Load a run's logged model, after comparing its files with what the run wrote, and predict rows.
 
     Raises
     ------
     RegistryError
         When the model cannot be loaded or cannot predict these rows.
     """
-    import mlflow
-
     with tempfile.TemporaryDirectory() as name:
         try:
-            logged = Path(mlflow.artifacts.download_artifacts(f"models:/{of.model_id}", dst_path=name))
+            logged = Path(name) / "model"
+            fetch_logged(f"models:/{run.model_id}", run.tags, logged, FORCE)
             stored = json.loads((logged / FEATURES_FILE).read_text(encoding="utf-8"))
             absent = [column for column in stored["transformer"]["kinds"] if column not in rows.columns]
             if absent:
                 raise ValueError(f"it needs the column {absent[0]!r}, which the test table does not have")
-            if sha256(logged / stored["model_file"]) != of.tags.get("model_sha256"):
-                raise ValueError("its file is not the one whose SHA-256 the run wrote down")
             served = RawRowsModel(logged)
             predicted = served.predict(rows)
         except Exception as error:  # a model may raise anything
             detail = str(error).strip().split("\n")[0] or type(error).__name__
-            raise RegistryError(f"the model of run {of.run_id} cannot predict the test rows: {detail}", FORCE) from None
+            raise RegistryError(
+                f"the model of run {run.run_id} cannot predict the test rows: {detail}", FORCE
+            ) from None
     outputs = predicted.iloc[:, 1:].to_numpy() if isinstance(predicted, pd.DataFrame) else predicted
     if not np.isfinite(outputs).all():
-        raise RegistryError(f"the model of run {of.run_id} predicts what is no finite number", FORCE)
+        raise RegistryError(f"the model of run {run.run_id} predicts what is no finite number", FORCE)
     return _Answers(served.labels, outputs)
 
 

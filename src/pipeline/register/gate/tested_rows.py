@@ -23,7 +23,7 @@ def may_know(client: "MlflowClient", run_id: str, tested_run_id: str) -> bool:
     """Return whether rows that a run was tested on may be among those that another run was trained on.
 
     They are not where both were trained on the same table; or on tables split alike whose own rows are the same,
-    with recorded predictions below them: then no row changes sides (`pipeline.tables.recorded_rows`).
+    with recorded predictions below them: then no row changes sides (`pipeline.tables.appended_predictions`).
 
     Parameters
     ----------

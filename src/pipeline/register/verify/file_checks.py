@@ -1,16 +1,14 @@
 """What is looked at of a version's files: its export, its model in the store, and whether they are the same."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import PipelineError
-from pipeline.features.transformer import FEATURES_FILE
 from pipeline.register.export.export import EXPORT_SHA256
-from pipeline.register.export.files import COMPILED, EXPORT_AGAIN, METADATA, read_metadata
+from pipeline.register.export.files import EXPORT_AGAIN, METADATA, read_metadata
 from pipeline.register.package import ONNX_FILE, ONNX_FOLDER
 from pipeline.register.verify.checks import Check, Subject, checked
-from pipeline.store.logged_model import LOGGED_SHA256, logged_sha256
+from pipeline.store.logged_model import COMPILED, file_problems
 from pipeline.support.files import sha256
 
 if TYPE_CHECKING:
@@ -34,51 +32,25 @@ def metadata(subject: Subject, export: Path) -> Check:
     return checked("metadata", problems, f"{METADATA} is of this version and its run")
 
 
-def recorded(version: "ModelVersion", export: Path) -> Check:
+def metadata_sha256(version: "ModelVersion", export: Path) -> Check:
     """Check that metadata.json is the file whose SHA-256 the registry keeps."""
-    recorded, path = version.tags.get(EXPORT_SHA256), export / METADATA
+    known, path = version.tags.get(EXPORT_SHA256), export / METADATA
     problems = []
-    if recorded is None:
-        problems = [f"the registry has no SHA-256 of {METADATA}, it was exported before there were any"]
-    elif not path.is_file() or path.is_symlink() or sha256(path) != recorded:
+    if known is None:
+        problems = [f"the registry has no SHA-256 of {METADATA}"]
+    elif not path.is_file() or path.is_symlink() or sha256(path) != known:
         problems = [f"{METADATA} is not the one that was exported (SHA-256 differs)"]
     again = f"{EXPORT_AGAIN} --run-id {version.run_id}"
     return checked("recorded", [f"{problem} -> {again}" for problem in problems], "as the registry has its SHA-256")
 
 
-def download(version: "ModelVersion", store: Path) -> list[str]:
-    """Fetch the files of the store's model, or say why there are none."""
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
-    try:
-        mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}", dst_path=str(store))
-    except (MlflowException, OSError) as error:
-        return [f"the files of logged model {version.model_id} are not in the store: {_first_line(error)}"]
-    return []
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]
-
-
 def model_files(subject: Subject, store: Path) -> list[str]:
     """Return what is wrong with the files of the store's model, by the tags of its run and of the version."""
-    try:
-        name = str(json.loads((store / FEATURES_FILE).read_text(encoding="utf-8"))["model_file"])
-        if Path(name).name != name:
-            return [f"{FEATURES_FILE} of the store's model names {name!r}, which is not one of its files"]
-        found = {"model_sha256": sha256(store / name), LOGGED_SHA256: logged_sha256(store)}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return [f"{FEATURES_FILE} of the store's model, or the file it names, cannot be read: {_first_line(error)}"]
-    problems = []
-    for whose, tags in (("run", subject.run_tags), ("version", subject.version.tags)):
-        if "model_sha256" not in tags:
-            problems.append(f"the {whose} has no tag model_sha256")
-        for tag, what in (("model_sha256", name), (LOGGED_SHA256, "some file")):
-            if tags.get(tag, found[tag]) != found[tag]:  # runs of earlier versions lack the second
-                problems.append(f"{what} of the store's model is not that of the {whose}'s tag {tag}")
-    return problems
+    by_run, by_version = (
+        file_problems(store, whose, tags)
+        for whose, tags in (("run", subject.run_tags), ("version", subject.version.tags))
+    )
+    return by_run + [problem for problem in by_version if problem not in by_run]
 
 
 def differences(subject: Subject, export: Path, store: Path, temporary: Path) -> list[str]:

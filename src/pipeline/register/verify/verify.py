@@ -20,9 +20,10 @@ from pipeline.register.verify.checks import (
     registered,
     run_finished,
 )
-from pipeline.register.verify.file_checks import differences, download, metadata, model_files, recorded
+from pipeline.register.verify.file_checks import differences, metadata, metadata_sha256, model_files
 from pipeline.register.verify.same_predictions import problems_of_answers
 from pipeline.register.versions import in_stage
+from pipeline.store.logged_model import download
 from pipeline.store.lookup import find_run, find_version
 
 if TYPE_CHECKING:
@@ -107,11 +108,11 @@ def _checks(subject: Subject, temporary: Path) -> Iterator[Check]:
     store, export = temporary / "store", subject.export
     checks = [registered(subject), run_finished(subject), data(subject), code(subject)]
     if export:
-        checks += [metadata(subject, export), recorded(subject.version, export)]
+        checks += [metadata(subject, export), metadata_sha256(subject.version, export)]
         checks += [checked("files", _with_remedy(damages(export), subject), f"all of {export.name} as exported")]
     else:
         checks += [needs_no_export(subject.version)]
-    missing = download(subject.version, store)
+    missing = download(f"models:/{subject.version.name}/{subject.version.version}", store)
     checks += [checked("model files", missing or model_files(subject, store), "those that the run wrote")]
     if export:
         different = missing or differences(subject, export, store, temporary)

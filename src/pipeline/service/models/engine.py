@@ -99,32 +99,28 @@ def engine(raw: "RawRowsModel", graph: bytes | None, rows: pd.DataFrame) -> Engi
     Raises
     ------
     PipelineError
-        When the graph cannot be loaded, or they do not agree: on a label, or by more than 1e-5 of a value and 1e-6 of
-        the largest, which is what 32 bits give.
+        When the graph cannot be loaded, or they do not agree, as `pipeline.onnx.check` says.
     """
     if graph is None:
         return Engine(raw)
-    from onnxruntime import InferenceSession, SessionOptions
-
+    from pipeline.onnx.check import check_agreement
     from pipeline.onnx.features import input_names
+    from pipeline.onnx.session import open_session
 
-    options = SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
     try:
-        session = InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        session = open_session(graph)
     except Exception as error:  # whatever ONNX Runtime raises
         raise PipelineError(f"the ONNX graph cannot be loaded: {error}", "register the run again") from None
     made = Engine(raw, session, input_names(raw.transformer))
     columns = columns_of(rows, raw.transformer)
-    _check_agree(made.by_graph(columns), made.by_model(columns))
+    check_agreement(_by_output(made.by_graph(columns)), _by_output(made.by_model(columns)))
     return made
 
 
-def _check_agree(found: Outputs, expected: Outputs) -> None:
-    same = found.probabilities is None or found.predictions == expected.predictions
-    numbers, others = (np.asarray(one.probabilities or one.predictions) for one in (found, expected))
-    if not (same and np.allclose(numbers, others, rtol=1e-5, atol=1e-6 * np.abs(others).max())):
-        raise PipelineError("the ONNX graph answers otherwise than the model", "register the run again")
+def _by_output(outputs: Outputs) -> dict[str, NDArray[Any]]:
+    """Return predictions by the names of the graph's outputs."""
+    found = {"prediction": np.asarray(outputs.predictions)}
+    return found if outputs.probabilities is None else found | {"probabilities": np.asarray(outputs.probabilities)}
 
 
 def columns_of(rows: pd.DataFrame, transformer: "FeatureTransformer") -> Columns:

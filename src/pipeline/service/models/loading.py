@@ -18,7 +18,7 @@ from pipeline.service.models.engine import Engine, columns_of, engine
 from pipeline.service.models.served import ServedModel
 from pipeline.service.requests.schema import RowSchema
 from pipeline.service.settings import Settings
-from pipeline.store.logged_model import LOGGED_SHA256, logged_sha256
+from pipeline.store.logged_model import fetch_logged, logged_sha256
 from pipeline.support.files import sha256
 from pipeline.support.paths import EXPORTS
 
@@ -121,8 +121,8 @@ def load(found: Found, client: "MlflowClient | None") -> tuple[ServedModel, list
 
 
 def _from_registry(found: Found, client: "MlflowClient") -> tuple[ServedModel, list[str]]:
-    from pipeline.register.candidate import NOT_OF_MODEL
-    from pipeline.register.export.export import fetch_logged, fetch_onnx
+    from pipeline.register.export.export import fetch_onnx
+    from pipeline.register.finished_run import NOT_OF_MODEL
     from pipeline.store.lookup import find_run
 
     run = find_run(client, found.run_id)
@@ -143,7 +143,7 @@ def _from_registry(found: Found, client: "MlflowClient") -> tuple[ServedModel, l
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         uri = f"models:/{found.name}/{found.version}"
-        fetch_logged(uri, found.run_id, tags.get(LOGGED_SHA256), folder / "model")
+        fetch_logged(uri, tags, folder / "model", "train anew")
         fetch_onnx(client, found.run_id, folder)
         return _loaded(found, folder, said)
 
@@ -208,7 +208,7 @@ def _card(found: Found, raw: "RawRowsModel", logged: Path, said: dict[str, Any])
         "signature": {side: json.loads(described["signature"][side]) for side in ("inputs", "outputs")},
         "features": raw.feature_names,
         "hashes": {
-            "model_sha256": features.get("model_sha256"),
+            "model_sha256": features["model_sha256"],
             "logged_model_sha256": logged_sha256(logged),
             "data_sha256": said.get("data_sha256"),
         },

@@ -5,6 +5,7 @@ import sqlite3
 import tarfile
 import tempfile
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +13,6 @@ from pipeline.errors import StoreError
 from pipeline.store.care.archive import DATABASE, Manifest, Packer
 from pipeline.store.care.orphans import experiment_folders, unnamed_folders
 from pipeline.store.care.relocate import copy_database
-from pipeline.store.care.sizes import in_words
 from pipeline.store.care.versions import damages
 from pipeline.store.create import sweep
 from pipeline.store.database import LocalStore, path_of
@@ -21,7 +21,31 @@ from pipeline.store.locks import CARE, held
 from pipeline.support.files import replacing
 
 
-def backup(store: LocalStore, to: Path | None = None) -> Path:
+@dataclass(frozen=True)
+class Backup:
+    """A backup that was written.
+
+    Attributes
+    ----------
+    path : Path
+    size : int
+        Bytes.
+    n_files : int
+        Besides the database.
+    damaged : list of str
+        What is wrong with registered versions in the store itself.
+    elsewhere : list of str
+        What is not in the backup, because it lies elsewhere.
+    """
+
+    path: Path
+    size: int
+    n_files: int
+    damaged: list[str]
+    elsewhere: list[str]
+
+
+def backup(store: LocalStore, to: Path | None = None) -> Backup:
     """Write a backup.
 
     The database is copied first and the files after it: a row is there before its files are, so that all the rows of
@@ -36,7 +60,7 @@ def backup(store: LocalStore, to: Path | None = None) -> Path:
 
     Returns
     -------
-    Path
+    Backup
 
     Raises
     ------
@@ -60,12 +84,7 @@ def backup(store: LocalStore, to: Path | None = None) -> Path:
             damaged = damages(connection, store.home, store.home)
             elsewhere = _elsewhere(connection, store)
         size = _write(copy, files, store, written, damaged)
-    print(f"backup: {in_words(size)} in {target} ({len(files):,} files and the database)")
-    for line in damaged:
-        print(f"backup: note: in the store itself, {line}")
-    for line in elsewhere:
-        print(f"backup: note: not in the backup, because it lies elsewhere: {line}")
-    return target
+    return Backup(target, size, len(files), damaged, elsewhere)
 
 
 def files_of(connection: sqlite3.Connection, store: LocalStore) -> list[Path]:

@@ -1,13 +1,12 @@
 """Which runs of a store may be pruned: failed ones, and finished experiments of which no version was made."""
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.store.care.orphans import EXPERIMENT_STAGES
-from pipeline.store.lookup import HISTORY, pages
+from pipeline.store.lookup import pages
 from pipeline.support.paths import BEST_MODEL_INFO, PROJECT, checkout_of
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ PARENT = "mlflow.parentRunId"
 
 
 @dataclass(frozen=True)
-class Tree:
+class RunTree:
     """A run that may go, with the runs nested in it, and the logged models of all.
 
     Attributes
@@ -45,7 +44,7 @@ class Kept:
     model_ids: set[str]
 
 
-def trees_to_prune(client: "MlflowClient", ended_before: int, deleted_too: bool) -> list[Tree]:
+def trees_to_prune(client: "MlflowClient", ended_before: int, deleted_too: bool) -> list[RunTree]:
     """Return what may go.
 
     Parameters
@@ -74,7 +73,7 @@ def trees_to_prune(client: "MlflowClient", ended_before: int, deleted_too: bool)
         for root in sorted(runs.keys() - of_parents, key=lambda one: (runs[one].info.start_time or 0, one)):
             run_ids = _below(root, nested)
             model_ids = [model for run_id in run_ids for model in models.get(run_id, [])]
-            tree = Tree(runs[root], run_ids, model_ids, experiment.name)
+            tree = RunTree(runs[root], run_ids, model_ids, experiment.name)
             if (
                 _is_done_for(tree.root)
                 and all(_is_old(runs[run_id], ended_before) for run_id in run_ids)
@@ -83,18 +82,6 @@ def trees_to_prune(client: "MlflowClient", ended_before: int, deleted_too: bool)
             ):
                 found.append(tree)
     return found
-
-
-def empty_models_of_server(client: "MlflowClient", older_than_ms: float = math.inf) -> list[str]:
-    """Return the registered models that have neither versions nor a history."""
-    used = {version.name for version in pages(client.search_model_versions)}
-    return [
-        model.name
-        for model in pages(client.search_registered_models)
-        if model.name not in used
-        and not any(tag.startswith(HISTORY) for tag in model.tags)
-        and model.last_updated_timestamp < older_than_ms
-    ]
 
 
 def kept_of(client: "MlflowClient") -> Kept:

@@ -1,15 +1,19 @@
-"""What does not belong together in a local store: files without a row, rows without files, runs without a process."""
+"""What does not belong together in a store: files without a row, rows without files, runs without a process."""
 
 import re
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.store.database import LocalStore, path_of, tables_of
 from pipeline.store.locations import is_inside
-from pipeline.store.lookup import HISTORY
+from pipeline.store.lookup import empty_models
+from pipeline.store.stale_runs import stale_runs
 from pipeline.support.files import BESIDE
-from pipeline.support.processes import is_gone
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 RUN_ID, MODEL_ID = re.compile("[0-9a-f]{32}"), re.compile("m-[0-9a-f]{32}")
 EXPERIMENT_STAGES = ("experiment", "production_candidate")  # values of the tag `stage` of runs that hold a model
@@ -36,19 +40,31 @@ class Orphans:
     remedy: str
 
 
-def orphans_of(connection: sqlite3.Connection, store: LocalStore) -> list[Orphans]:
-    """Return all that is orphaned in a store, each kind that there is."""
+def files_and_rows(connection: sqlite3.Connection, store: LocalStore) -> list[Orphans]:
+    """Return the files of a local store without a row, and the rows without files."""
     lost_versions, lost_models = _without_files(connection, store)
-    kinds = [
+    return [
         Orphans("files that no run or model names", [str(one) for one in unnamed_folders(connection, store)], PRUNE),
         Orphans("registered versions whose model's files are gone or incomplete", lost_versions, RESTORE),
         Orphans("unregistered models whose files are gone", lost_models, PRUNE),
         Orphans("runs whose files are gone", _runs_without_files(connection, store), PRUNE),
-        Orphans("registered models without a version", empty_models(connection), PRUNE),
-        Orphans("runs that are RUNNING though their process is gone", stale_runs(connection), SWEEP),
-        Orphans("unfinished files", [str(one) for one in _temporary(store)], "any command that opens the store"),
     ]
-    return [kind for kind in kinds if kind.names]
+
+
+def models_and_runs(client: "MlflowClient") -> list[Orphans]:
+    """Return the registered models without a version and the runs without a process of any store."""
+    models = [str(model.name) for model in empty_models(client)]
+    runs = [str(run.info.run_id) for run in stale_runs(client)]
+    return [
+        Orphans("registered models without a version", models, PRUNE),
+        Orphans("runs that are RUNNING though their process is gone", runs, SWEEP),
+    ]
+
+
+def unfinished_files(store: LocalStore) -> Orphans:
+    """Return the files in and beside a local store that were begun and not finished."""
+    found = sorted(str(one) for folder in (store.home, store.home.parent) for one in folder.glob(f".*~*{BESIDE}"))
+    return Orphans("unfinished files", found, "any command that opens the store")
 
 
 def unnamed_folders(connection: sqlite3.Connection, store: LocalStore) -> list[Path]:
@@ -67,29 +83,6 @@ def experiment_folders(connection: sqlite3.Connection, store: LocalStore) -> lis
     """Return the folders of the store's experiments that lie in the store, and exist."""
     places = {path_of(location) for (location,) in connection.execute("select artifact_location from experiments")}
     return sorted(place for place in places if place and is_inside(place, store.home) and place.is_dir())
-
-
-def empty_models(connection: sqlite3.Connection, older_than_ms: int | None = None) -> Ids:
-    """Return the registered models that have neither versions nor a history."""
-    query = """select name from registered_models where name not in (select name from model_versions)
-        and name not in (select name from registered_model_tags where key like ?)
-        and (? is null or last_updated_time < ?) order by name"""
-    return [name for (name,) in connection.execute(query, (f"{HISTORY}%", older_than_ms, older_than_ms))]
-
-
-def stale_runs(connection: sqlite3.Connection) -> Ids:
-    """Return the RUNNING runs whose process is known to be gone."""
-    return [run_id for run_id, owner in running(connection).items() if is_gone(*owner)]
-
-
-def running(connection: sqlite3.Connection) -> dict[str, tuple[str, str, str]]:
-    """Return the RUNNING runs with host, process id and start time, as far as they are known."""
-    query = """select run_uuid,
-        max(case key when 'host' then value else '' end), max(case key when 'pid' then value else '' end),
-        max(case key when 'process_started' then value else '' end)
-        from runs left join tags using (run_uuid)
-        where status = 'RUNNING' and lifecycle_stage = 'active' group by run_uuid"""
-    return {run_id: (host or "", pid or "", start or "") for run_id, host, pid, start in connection.execute(query)}
 
 
 def _models(connection: sqlite3.Connection) -> dict[str, str]:
@@ -124,7 +117,3 @@ def _runs_without_files(connection: sqlite3.Connection, store: LocalStore) -> Id
         order by run_uuid"""  # noqa: S608 (constants)
     places = [(run_id, path_of(location)) for run_id, location in connection.execute(query)]
     return [run_id for run_id, place in places if place and is_inside(place, store.home) and not place.is_dir()]
-
-
-def _temporary(store: LocalStore) -> list[Path]:
-    return sorted(one for folder in (store.home, store.home.parent) for one in folder.glob(f".*~*{BESIDE}"))

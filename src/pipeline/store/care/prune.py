@@ -4,24 +4,22 @@ import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterable
 from contextlib import closing
-from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import PipelineError
-from pipeline.store.care.candidates import Tree, empty_models_of_server, kept_of, trees_to_prune
-from pipeline.store.care.orphans import empty_models, unnamed_folders
+from pipeline.store.care.candidates import RunTree, kept_of
+from pipeline.store.care.leftovers import leftovers_of_local, leftovers_of_server, models_of, places_of, table
 from pipeline.store.care.sizes import in_words, size_of
 from pipeline.store.database import LocalStore, path_of, reading, tables_of, writing
 from pipeline.store.locks import CARE, REGISTRY, held
 from pipeline.store.stale_runs import sweep_runs
-from pipeline.support.text import aligned
+from pipeline.support.progress import progress
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+NOTHING = "nothing to remove is as old as --older-than says"
 SECONDS = {"h": 3600, "d": 86_400, "w": 604_800}
 CHUNK = 500  # ids in one statement
 
@@ -39,7 +37,7 @@ def seconds_of(age: str) -> int:
     return int(age[:-1]) * SECONDS[age[-1]]
 
 
-def prune(client: "MlflowClient", store: LocalStore | None, older_than: str, dry_run: bool) -> list[Tree]:
+def prune(client: "MlflowClient", store: LocalStore | None, older_than: str, dry_run: bool) -> str:
     """Remove failed runs and unregistered candidates that ended before a given age, or say which would go.
 
     Of a server's store they are marked as deleted, which the server's own ``mlflow gc`` makes final. Never goes
@@ -57,91 +55,62 @@ def prune(client: "MlflowClient", store: LocalStore | None, older_than: str, dry
 
     Returns
     -------
-    list of Tree
-        What went, or would go.
+    str
+        What was done, for people; of a dry run the table of what would go, which else is reported before it goes.
     """
-    before = int((time.time() - seconds_of(older_than)) * 1000)
+    before_ms = int((time.time() - seconds_of(older_than)) * 1000)
     if store is None:
-        if not dry_run:
-            sweep_runs(client)
-        return _prune_server(client, before, dry_run)
+        return _prune_server(client, before_ms, dry_run)
     if dry_run:
-        trees, folders, models = _of_local(client, store, before)
-        _print_table(trees, _sizes(store, trees), folders, models)
-        if trees or folders or models:
-            print(f"nothing was removed; to do it: python src/store.py prune --older-than {older_than} --no-dry-run")
-        return trees
+        found = leftovers_of_local(client, store, before_ms)
+        again = f"nothing was removed; to do it: python src/store.py prune --older-than {older_than} --no-dry-run"
+        return f"{table(found)}\n{again}" if found else NOTHING
     with held(store.home, CARE, REGISTRY):
         sweep_runs(client)
-        trees, folders, models = _of_local(client, store, before)
-        free = size_of(store.database)
-        sizes = _sizes(store, trees)
-        _print_table(trees, sizes, folders, models)
-        for tree in trees:
+        found, free = leftovers_of_local(client, store, before_ms), size_of(store.database)
+        if not found:
+            return NOTHING
+        progress(table(found))
+        for tree in found.trees:
             _remove_tree(store, tree)
-        for folder in folders:
+        for folder in found.folders:
             shutil.rmtree(folder)
-        for name in models:
+        for name in found.models:
             client.delete_registered_model(name)
-        if trees or folders or models:
-            _vacuum(store)
-            freed = sum(sizes) + sum(size for _, size in folders.items()) + free - size_of(store.database)
-            print(f"removed; {in_words(max(0, freed))} are free")
-    return trees
+        _vacuum(store)
+        return f"removed; {in_words(max(0, found.size + free - size_of(store.database)))} are free"
 
 
-def _of_local(client: "MlflowClient", store: LocalStore, before: int) -> tuple[list[Tree], dict[Path, int], list[str]]:
-    """Return runs, folders without a row (with their sizes), and registered models without a version that may go."""
-    trees = trees_to_prune(client, before, deleted_too=True)
-    with reading(store.database) as connection:
-        old = [one for one in unnamed_folders(connection, store) if one.stat().st_mtime * 1000 < before]
-        return trees, {folder: size_of(folder) for folder in old}, empty_models(connection, before)
-
-
-def _prune_server(client: "MlflowClient", before: int, dry_run: bool) -> list[Tree]:
-    trees = trees_to_prune(client, before, deleted_too=False)
-    models = empty_models_of_server(client, before)
-    _print_table(trees, None, {}, models)
-    if not trees and not models:
-        return trees
+def _prune_server(client: "MlflowClient", before_ms: int, dry_run: bool) -> str:
+    if not dry_run:
+        sweep_runs(client)
+    found = leftovers_of_server(client, before_ms)
+    if not found:
+        return NOTHING
     if dry_run:
-        print("nothing was removed; to do it, add --no-dry-run")
-        return trees
-    for name in models:
+        return f"{table(found)}\nnothing was removed; to do it, add --no-dry-run"
+    progress(table(found))
+    for name in found.models:
         client.delete_registered_model(name)
     kept = kept_of(client)  # once more: a registration may have come between
-    for tree in trees:
+    for tree in found.trees:
         if kept.run_ids.isdisjoint(tree.run_ids) and kept.model_ids.isdisjoint(tree.model_ids):
             for model_id in tree.model_ids:
                 client.delete_logged_model(model_id)
             for run_id in tree.run_ids:
                 client.delete_run(run_id)
-    print("marked as deleted; on the server, `mlflow gc` removes for good all that is so marked, and frees the space")
-    return trees
+    return "marked as deleted; on the server, `mlflow gc` removes for good all that is so marked, and frees the space"
 
 
-def _remove_tree(store: LocalStore, tree: Tree) -> None:
+def _remove_tree(store: LocalStore, tree: RunTree) -> None:
     """Remove the files of a tree and then its rows: what is killed in between is found again by its rows."""
     with reading(store.database) as connection:
-        models = _models_of(connection, tree)
-        places = _places(connection, "runs", "run_uuid", "artifact_uri", tree.run_ids)
-        places |= _places(connection, "logged_models", "model_id", "artifact_location", models)
+        models, places = models_of(connection, tree), places_of(connection, tree)
     for name, location in places.items():
         _remove_files(name, location)
     with writing(store.database) as connection:
         delete_rows(connection, "logged_models", "model_id", models)
         delete_rows(connection, "runs", "run_uuid", tree.run_ids)
-
-
-def _models_of(connection: sqlite3.Connection, tree: Tree) -> list[str]:
-    """Return the logged models of a tree's runs, those that are marked as deleted too."""
-    query = "select model_id from logged_models where source_run_id = ?"
-    return sorted({model for run_id in tree.run_ids for (model,) in connection.execute(query, (run_id,))})
-
-
-def _places(connection: sqlite3.Connection, table: str, key: str, column: str, ids: Iterable[str]) -> dict[str, str]:
-    query = f"select {key}, {column} from {table} where {key} = ?"  # noqa: S608 (names of MLflow's schema)
-    return dict(row for one in ids for row in connection.execute(query, (one,)))
 
 
 def _remove_files(name: str, location: str) -> None:
@@ -175,44 +144,4 @@ def _vacuum(store: LocalStore) -> None:
         with closing(sqlite3.connect(store.database, timeout=1, isolation_level=None)) as connection:
             connection.execute("vacuum")
     except sqlite3.OperationalError as error:
-        print(f"the database keeps its size for now ({error}); new runs fill it first")
-
-
-def _sizes(store: LocalStore, trees: list[Tree]) -> list[int]:
-    """Return the bytes of the files of each tree."""
-    found = []
-    with reading(store.database) as connection:
-        for tree in trees:
-            places = _places(connection, "runs", "run_uuid", "artifact_uri", tree.run_ids)
-            places |= _places(
-                connection, "logged_models", "model_id", "artifact_location", _models_of(connection, tree)
-            )
-            found.append(sum(size_of(path) for one in places.values() if (path := path_of(one))))
-    return found
-
-
-def _print_table(trees: list[Tree], sizes: list[int] | None, folders: dict[Path, int], models: list[str]) -> None:
-    rows = [("run", "name", "experiment", "status", "ended", "nested", "models", "space")]
-    for number, tree in enumerate(trees):
-        info = tree.root.info
-        ended = f"{datetime.fromtimestamp((info.end_time or info.start_time or 0) / 1000):%Y-%m-%d %H:%M}"
-        nested, space = len(tree.run_ids) - 1, "" if sizes is None else in_words(sizes[number])
-        name = str(info.run_name)
-        rows.append(
-            (info.run_id[:8], name, tree.experiment, info.status, ended, str(nested), str(len(tree.model_ids)), space)
-        )
-    if trees:
-        print(aligned(rows))
-    for folder, size in folders.items():
-        print(f"files that nothing names: {folder} ({in_words(size)})")
-    for name in models:
-        print(f"registered model without a version: {name}")
-    if not trees and not folders and not models:
-        print("nothing to remove is as old as --older-than says")
-        return
-    total = sum(sizes or []) + sum(folders.values())
-    runs = sum(len(tree.run_ids) for tree in trees)
-    print(
-        f"{runs} runs, {len(folders)} folders, {len(models)} empty models"
-        + f"; {in_words(total)}" * (sizes is not None)
-    )
+        progress(f"the database keeps its size for now ({error}); new runs fill it first")

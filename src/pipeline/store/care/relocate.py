@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -11,9 +12,18 @@ from pipeline.store.database import LocalStore, connect, path_of, reading, table
 from pipeline.store.locations import LOCATIONS, former_homes
 from pipeline.store.locks import CARE, CREATION, REGISTRY, held
 from pipeline.support.files import replacing
+from pipeline.support.progress import progress
 
 
-def relocate(store: LocalStore, origin: Path | None = None) -> int:
+@dataclass(frozen=True)
+class Relocation:
+    """How many recorded places were rewritten, and the folders in which the store was."""
+
+    n_places: int
+    origins: list[Path]
+
+
+def relocate(store: LocalStore, origin: Path | None = None) -> Relocation:
     """Rewrite the places a store records from where it was to where it is, in one transaction.
 
     Parameters
@@ -24,8 +34,7 @@ def relocate(store: LocalStore, origin: Path | None = None) -> int:
 
     Returns
     -------
-    int
-        How many places were rewritten.
+    Relocation
 
     Raises
     ------
@@ -40,14 +49,10 @@ def relocate(store: LocalStore, origin: Path | None = None) -> int:
             homes = [origin] if origin else former_homes(connection, store)
             outdated = count_places(connection, homes, store.home)
         if not outdated:
-            print(f"nothing to relocate: the store in {store.home} records its files there")
-            return 0
-        copy = copy_beside(store, "before-relocate")
-        print(f"the database as it was is now also in {copy}")
+            return Relocation(0, [])
+        progress(f"the database as it was is now also in {copy_beside(store, 'before-relocate')}")
         with writing(store.database) as connection:
-            changed = sum(rewrite(connection, home, store.home) for home in homes)
-        print(f"relocated: {changed} places, from {', '.join(map(str, homes))} to {store.home}")
-        return changed
+            return Relocation(sum(rewrite(connection, home, store.home) for home in homes), homes)
 
 
 def rewrite(connection: sqlite3.Connection, origin: Path, home: Path) -> int:

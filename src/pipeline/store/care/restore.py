@@ -4,13 +4,13 @@ import os
 import shutil
 import sqlite3
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from pipeline.errors import StoreError
-from pipeline.store.care.archive import DATABASE, unpack
+from pipeline.store.care.archive import DATABASE, Manifest, unpack
 from pipeline.store.care.backup import check_integrity
-from pipeline.store.care.orphans import running
 from pipeline.store.care.relocate import rewrite
 from pipeline.store.care.versions import damages
 from pipeline.store.create import BEFORE_RESTORE, sweep
@@ -22,7 +22,23 @@ from pipeline.support.processes import is_gone
 NOT_A_STORE = (".git", ".dvc", "dvc.yaml", "params.yaml", "src")
 
 
-def restore(store: LocalStore, archive: Path) -> Path | None:
+@dataclass(frozen=True)
+class Restored:
+    """What a restore did.
+
+    Attributes
+    ----------
+    manifest : Manifest
+        Of the backup.
+    former : Path, optional
+        Where the store is now that was there.
+    """
+
+    manifest: Manifest
+    former: Path | None
+
+
+def restore(store: LocalStore, archive: Path) -> Restored:
     """Put a backup into the store's place.
 
     It is extracted beside, checked and told its new place there. Only two renames are then left: the store that is
@@ -31,8 +47,7 @@ def restore(store: LocalStore, archive: Path) -> Path | None:
 
     Returns
     -------
-    Path or None
-        Where the former store is now, if there was one.
+    Restored
 
     Raises
     ------
@@ -59,13 +74,7 @@ def restore(store: LocalStore, archive: Path) -> Path | None:
         former = _swap(store, made)
     finally:
         shutil.rmtree(made, ignore_errors=True)
-    print(f"restored: the store of {manifest.made} is in {home}")
-    for line in manifest.damaged:
-        print(f"restored: note: when it was backed up, {line}")
-    if former:
-        print(f"kept, until you remove it, is the store that was there: {former}")
-    print("look whether it has the last training's winner: python src/model_register.py")
-    return former
+    return Restored(manifest, former)
 
 
 def _swap(store: LocalStore, made: Path) -> Path | None:
@@ -92,7 +101,7 @@ def _check_unused(store: LocalStore) -> None:
         return
     try:
         with connect(store.database) as connection:
-            active = [(run_id, owner) for run_id, owner in running(connection).items() if not is_gone(*owner)]
+            active = [(run_id, owner) for run_id, owner in _running(connection).items() if not is_gone(*owner)]
     except sqlite3.DatabaseError:  # broken, which is why another one takes its place
         return
     for run_id, (host, pid, _) in active:
@@ -101,6 +110,19 @@ def _check_unused(store: LocalStore) -> None:
             f"run {run_id} in {store.home} is RUNNING, by {whose}",
             f"wait until it ends; if that process is gone: mv {store.home} {store.home}.old, and restore again",
         )
+
+
+def _running(connection: sqlite3.Connection) -> dict[str, tuple[str, str, str]]:
+    """Return the RUNNING runs with host, process id and start time, as far as they are known.
+
+    Not by MLflow, which would upgrade a store of an older one, and cannot open a broken one.
+    """
+    query = """select run_uuid,
+        max(case key when 'host' then value else '' end), max(case key when 'pid' then value else '' end),
+        max(case key when 'process_started' then value else '' end)
+        from runs left join tags using (run_uuid)
+        where status = 'RUNNING' and lifecycle_stage = 'active' group by run_uuid"""
+    return {run_id: (host or "", pid or "", start or "") for run_id, host, pid, start in connection.execute(query)}
 
 
 def _check_own_folder(home: Path) -> None:

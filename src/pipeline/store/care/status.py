@@ -6,13 +6,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pipeline.errors import StoreError
-from pipeline.store.care.candidates import empty_models_of_server
-from pipeline.store.care.orphans import PRUNE, SWEEP, Orphans, experiment_folders, orphans_of
+from pipeline.store.care.orphans import (
+    Orphans,
+    experiment_folders,
+    files_and_rows,
+    models_and_runs,
+    unfinished_files,
+)
 from pipeline.store.care.sizes import count_files, in_words, size_of
-from pipeline.store.database import LocalStore, reading, tables_of
+from pipeline.store.create import check_schema
+from pipeline.store.database import SQLITE, LocalStore, reading, tables_of
 from pipeline.store.locations import former_homes
 from pipeline.store.lookup import pages
-from pipeline.store.stale_runs import stale_runs
+from pipeline.store.open import client_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -55,10 +61,12 @@ def status_of_local(store: LocalStore) -> str:
         if "experiments" not in tables_of(connection):
             raise StoreError(f"{store.database} is no MLflow store", "name one with MLFLOW_TRACKING_URI")
         holdings, folders = holdings_of_local(connection), experiment_folders(connection, store)
-        orphans = orphans_of(connection, store)
         moved = [str(home) for home in former_homes(connection, store)]
+        orphans = files_and_rows(connection, store)
     if moved:  # nothing else can be told before that is mended
         orphans = [Orphans("the store was moved; it records its files in", moved, "python src/store.py relocate")]
+    else:
+        orphans += [*_models_and_runs(store), unfinished_files(store)]
     held = f"{in_words(sum(map(size_of, folders)))} in {sum(map(count_files, folders))} files"
     sizes = [
         f"store        {store.database}",
@@ -70,14 +78,19 @@ def status_of_local(store: LocalStore) -> str:
 
 def status_of_server(client: "MlflowClient", uri: str) -> str:
     """Return what the client of a server, or of a database of another kind, can tell of a store, as text."""
-    holdings, empty = holdings_of_server(client), empty_models_of_server(client)
-    stale = [run.info.run_id for run in stale_runs(client)]
-    kinds = [
-        Orphans("registered models without a version", empty, PRUNE),
-        Orphans("runs that are RUNNING though their process is gone", stale, SWEEP),
-    ]
     note = "sizes        only the server knows them"
-    return "\n".join([f"store        {uri}", note, *_lines(holdings), *_care([k for k in kinds if k.names])])
+    return "\n".join(
+        [f"store        {uri}", note, *_lines(holdings_of_server(client)), *_care(models_and_runs(client))]
+    )
+
+
+def _models_and_runs(store: LocalStore) -> list[Orphans]:
+    """Return what MLflow is asked for; of a database of another MLflow, which it would upgrade, that it is one."""
+    try:
+        check_schema(store)
+    except StoreError as error:
+        return [Orphans("the database is of another MLflow", [error.problem], error.remedy)]
+    return models_and_runs(client_of(f"{SQLITE}{store.database}"))
 
 
 def holdings_of_local(connection: sqlite3.Connection) -> Holdings:
@@ -139,6 +152,8 @@ def _counts(counter: Counter[str]) -> str:
 def _care(orphans: list[Orphans]) -> list[str]:
     lines = []
     for kind in orphans:
+        if not kind.names:
+            continue
         lines.append(f"\n{kind.what} ({len(kind.names)}):")
         lines += [f"    {name}" for name in kind.names[:SHOWN]]
         if len(kind.names) > SHOWN:

@@ -7,7 +7,7 @@ from pipeline.features.columns import as_text, kind_of
 from pipeline.support.section import shown
 
 
-def appended(old: pd.Series, new: pd.Series, as_texts: bool) -> pd.Series:
+def append_column(old: pd.Series, new: pd.Series, as_texts: bool) -> pd.Series:
     """Return a column of the table and of further rows, with a type that holds both.
 
     Parameters

@@ -8,38 +8,38 @@ import pandas as pd
 from pipeline.errors import PipelineError
 from pipeline.scaffold.new_pipeline import ENDING
 from pipeline.support.files import replacing
+from pipeline.tables.appended_predictions import AppendedPredictions, appended_predictions
 from pipeline.tables.read import read_table
-from pipeline.tables.recorded_rows import RecordedRows, recorded_rows
 
 ADDED = "+recorded.parquet"
 
 
 @dataclass(frozen=True)
-class Extended:
+class ExtendedTable:
     """A table whose last rows are labelled predictions.
 
     Attributes
     ----------
     rows : DataFrame, shape (n_rows, n_columns)
-    recorded : RecordedRows
-        Of its last ``len(recorded.ids)`` rows.
+    appended : AppendedPredictions
+        What its last ``len(appended.ids)`` rows are.
     """
 
     rows: pd.DataFrame
-    recorded: RecordedRows
+    appended: AppendedPredictions
 
     @property
     def own(self) -> pd.DataFrame:
         """The rows that are no predictions, with the types they had without them."""
-        return self.recorded.own(self.rows)
+        return self.appended.own(self.rows)
 
     @property
     def predictions(self) -> pd.DataFrame:
         """The rows that are, by their ids."""
-        return self.rows.iloc[len(self.rows) - len(self.recorded.ids) :].set_axis(list(self.recorded.ids))
+        return self.rows.iloc[len(self.rows) - len(self.appended.ids) :].set_axis(list(self.appended.ids))
 
 
-def read_extended(path: Path, text_columns: list[str]) -> Extended:
+def read_extended_table(path: Path, text_columns: list[str]) -> ExtendedTable:
     """Read a table, extended or not.
 
     Raises
@@ -47,7 +47,7 @@ def read_extended(path: Path, text_columns: list[str]) -> Extended:
     TableError
         When there is no such table, or it is broken.
     """
-    return Extended(read_table(path, text_columns), recorded_rows(path))
+    return ExtendedTable(read_table(path, text_columns), appended_predictions(path))
 
 
 def place_of(folder: Path, path: str) -> str:
@@ -58,10 +58,10 @@ def place_of(folder: Path, path: str) -> str:
     PipelineError
         When another file lies there.
     """
-    if recorded_rows(folder / path).ids:
+    if appended_predictions(folder / path).ids:
         return path
     place = Path(path).with_name(ENDING.sub("", Path(path).name) + ADDED)
-    if (folder / place).exists() and not recorded_rows(folder / place).ids:
+    if (folder / place).exists() and not appended_predictions(folder / place).ids:
         raise PipelineError(
             f"{place} is where recorded predictions would be added to the rows of {path}, and it is another file",
             "move or rename it",
@@ -69,7 +69,7 @@ def place_of(folder: Path, path: str) -> str:
     return str(place)
 
 
-def write_extended(path: Path, extended: Extended) -> None:
+def write_extended_table(path: Path, table: ExtendedTable) -> None:
     """Write an extended table, whole or not at all: the same rows give the same bytes.
 
     Raises
@@ -81,9 +81,9 @@ def write_extended(path: Path, extended: Extended) -> None:
     from pyarrow import parquet
 
     try:
-        table = pa.Table.from_pandas(extended.rows, preserve_index=False)
+        rows = pa.Table.from_pandas(table.rows, preserve_index=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise PipelineError(f"the rows cannot be written to {path}: {error}", "give each column one type") from None
-    metadata = (table.schema.metadata or {}) | extended.recorded.metadata()
+    metadata = (rows.schema.metadata or {}) | table.appended.metadata()
     with replacing(path) as written:
-        parquet.write_table(table.replace_schema_metadata(metadata), written)
+        parquet.write_table(rows.replace_schema_metadata(metadata), written)

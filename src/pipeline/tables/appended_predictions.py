@@ -1,4 +1,4 @@
-"""Tables whose last rows are recorded predictions: what their files say of them, and how they are split."""
+"""Tables with labelled predictions appended to their rows: what their files say of them, and how they are split."""
 
 import json
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ KEY = b"recorded_rows"  # of a Parquet file's metadata
 
 
 @dataclass(frozen=True)
-class RecordedRows:
-    """What a file says of its last rows.
+class AppendedPredictions:
+    """What a file says of the predictions in its last rows.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class RecordedRows:
         return table.iloc[: len(table) - len(self.ids)].astype(types)
 
 
-def recorded_rows(path: Path) -> RecordedRows:
+def appended_predictions(path: Path) -> AppendedPredictions:
     """Return what a file says of recorded predictions in its last rows; nothing of one that was not written so."""
     from pyarrow import ArrowInvalid
     from pyarrow.parquet import read_schema
@@ -52,8 +52,8 @@ def recorded_rows(path: Path) -> RecordedRows:
     try:
         metadata = read_schema(path).metadata or {}
     except (FileNotFoundError, ArrowInvalid):  # such as of a CSV
-        return RecordedRows()
-    return RecordedRows(**json.loads(metadata[KEY])) if KEY in metadata else RecordedRows()
+        return AppendedPredictions()
+    return AppendedPredictions(**json.loads(metadata[KEY])) if KEY in metadata else AppendedPredictions()
 
 
 def split_apart(table: pd.DataFrame, params: DatasetParams, own: pd.DataFrame) -> tuple[Rows, Rows]:
