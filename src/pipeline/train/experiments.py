@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 from pipeline import __version__
 from pipeline.learn.cross_validation import by_fold
-from pipeline.learn.families import Family
 from pipeline.learn.learner import Learner
 from pipeline.learn.progress import best_of
 from pipeline.learn.search import search
 from pipeline.learn.search_space import n_candidates
-from pipeline.learn.task import Task
 from pipeline.params.schema import Params
 from pipeline.store.open import logged_model_of, open_experiment, open_store
 from pipeline.store.stale_runs import sweep_runs
@@ -137,7 +135,7 @@ def run_experiment(setup: Setup, plan: Plan) -> Experiment:
         fitted = fit(fitter, chosen, setup.evaluation, autologging(used.flavour, used.autolog))
         for number, metrics in enumerate(fitted.of_folds, start=1):
             nested.record_fold(number, metrics, fitted.scores.n_rounds)
-        _log_numbers(client, run_id, fitted, used, setup.data.task)
+        _log_numbers(client, run_id, fitter, fitted)
         model_id = logged_model_of(client.get_run(run_id))
         view = replace(setup.view, features=plan.features)
         profile = setup.reference | profile_of_outputs(setup.data.task, fitted.outputs)
@@ -160,10 +158,11 @@ def _choose(setup: Setup, plan: Plan, learner: Learner, nested: NestedRuns) -> C
     return choose(learner, best)
 
 
-def _log_numbers(client: "MlflowClient", run_id: str, fitted: Fitted, used: Family, task: Task) -> None:
+def _log_numbers(client: "MlflowClient", run_id: str, fitter: Fitter, fitted: Fitted) -> None:
     import mlflow
     from mlflow.entities import Metric
 
+    used, task = fitter.family, fitter.data.task
     mlflow.log_metrics({**fitted.metrics, **by_fold(fitted.scores.fold_scores, task.loss)})
     mlflow.log_params(fitted.stated)
     mlflow.log_dict(

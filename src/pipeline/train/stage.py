@@ -77,7 +77,6 @@ def train(params: Params, folder: Path) -> Training:
     for name in params.train.models:
         parameters_of(name, params.train, data.task, data.y_train)  # now, not after the families before
     setup = Setup.of(params, tables, evaluation, folder)
-    del tables
 
     experiments = [one for name in params.train.models for one in _three_experiments(setup, name)]
     ranked = sorted(experiments, key=lambda one: evaluation.rank(one.fitted.metrics))

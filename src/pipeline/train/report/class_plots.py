@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -25,6 +25,14 @@ SHADES = LinearSegmentedColormap.from_list("shades", ["white", BLUE])
 LARGE_CELLS, CELLS, NAMES = 5, 30, 60  # up to so many classes: large cells, numbers in them, every class named
 NAME_LENGTH = 24
 BINS, ROWS_PER_BIN = 10, 20  # of a calibration curve: at most so many, with at least so many rows
+
+
+class ClassifiedRows(NamedTuple):
+    """Rows with their classes, the probabilities predicted of all classes, and the classes' labels."""
+
+    y_true: Classes
+    y_proba: Probabilities
+    labels: Sequence[str]
 
 
 def confusion_counts(y_true: Classes, y_pred: Classes, n_classes: int) -> Counts:
@@ -70,7 +78,7 @@ def confusion_matrix_plot(counts: Counts, labels: Sequence[str], run_name: str) 
     figure.colorbar(image, ax=axes, format=PercentFormatter(1.0), shrink=0.7, label="share of the actual class")
     if n <= CELLS:
         for (row, column), count in np.ndenumerate(counts):
-            _write_cell(axes, row, column, int(count), float(shares[row, column]), n <= LARGE_CELLS)
+            axes.text(column, row, ha="center", va="center", **_cell(int(count), float(shares[row, column]), n))
     fits = max(map(len, names)) * 0.009 * size < cell
     axes.set_xticks(range(0, n, step), names, fontsize=size, rotation=0 if fits else 90)
     axes.set_yticks(range(0, n, step), names, fontsize=size)
@@ -81,12 +89,14 @@ def confusion_matrix_plot(counts: Counts, labels: Sequence[str], run_name: str) 
     return figure
 
 
-def _write_cell(axes: Axes, row: int, column: int, count: int, share: float, large: bool) -> None:
+def _cell(count: int, share: float, n_classes: int) -> dict[str, Any]:
+    """Return the text of a cell, its colour and its size."""
+    large = n_classes <= LARGE_CELLS
     text = f"{count:,}" if large or count < 10_000 else _number(count)
     if count:
         text += f"\n{share:.1%}" if large else f"\n{share:.0%}"
     colour = "white" if share > 0.8 else "black" if count else GREY
-    axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=11 if large else 7)
+    return {"s": text, "color": colour, "fontsize": 11 if large else 7}
 
 
 def roc_curve_plot(y_true: Classes, y_proba: Probabilities, labels: Sequence[str], run_name: str) -> Figure:
@@ -106,7 +116,7 @@ def roc_curve_plot(y_true: Classes, y_proba: Probabilities, labels: Sequence[str
         return false_rate, true_rate, float(auc(false_rate, true_rate))
 
     figure, axes = _square(len(labels))
-    aucs = _draw_curves(axes, curve, y_true, y_proba, labels)
+    aucs = _draw_curves(axes, curve, ClassifiedRows(y_true, y_proba, labels))
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, zorder=1, label="0.5: chance")
     axes.set(xlabel="false positive rate", ylabel="true positive rate", title=_title(run_name, "area under ROC", aucs))
     _legend(figure, len(labels))
@@ -125,7 +135,7 @@ def pr_curve_plot(y_true: Classes, y_proba: Probabilities, labels: Sequence[str]
         return recall, precision, float(average_precision_score(positive, proba))
 
     figure, axes = _square(len(labels))
-    averages = _draw_curves(axes, curve, y_true, y_proba, labels, drawstyle="steps-post")
+    averages = _draw_curves(axes, curve, ClassifiedRows(y_true, y_proba, labels), drawstyle="steps-post")
     if averages:
         rate = float(np.mean([np.mean(y_true == k) for k in judged_classes(y_true, len(labels))]))
         name = "base rate" if len(labels) == 2 else "mean base rate"
@@ -178,16 +188,14 @@ def _square(n_classes: int) -> tuple[Figure, Axes]:
 def _draw_curves(
     axes: Axes,
     curve: Callable[[NDArray[np.bool_], Probabilities], Curve],
-    y_true: Classes,
-    y_proba: Probabilities,
-    labels: Sequence[str],
+    rows: ClassifiedRows,
     drawstyle: str = "default",
 ) -> list[float]:
     """Draw one curve a class, and return the numbers that sum them up."""
-    numbers = []
-    counts = np.bincount(y_true, minlength=len(labels))
-    for k, style, name in _styles(judged_classes(y_true, len(labels)), counts, labels):
-        x, y, number = curve(y_true == k, y_proba[:, k])
+    numbers, n_classes = [], len(rows.labels)
+    counts = np.bincount(rows.y_true, minlength=n_classes)
+    for k, style, name in _styles(judged_classes(rows.y_true, n_classes), counts, rows.labels):
+        x, y, number = curve(rows.y_true == k, rows.y_proba[:, k])
         drawn = _drawn(len(x))
         label = None if name is None else f"{number:.3f}: {name}"
         axes.plot(x[drawn], y[drawn], drawstyle=drawstyle, label=label, **style)
