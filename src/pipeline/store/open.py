@@ -143,7 +143,7 @@ def still_open(client: "MlflowClient") -> "MlflowClient":
                 "bring it back: python src/store.py restore FILE",
             )
         if _opened.get(uri) != _file(store):
-            _forget(uri)
+            _close_connections(uri)
             return open_store()
     return client
 
@@ -154,13 +154,27 @@ def _file(store: LocalStore) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _forget(uri: str) -> None:
-    """Close MLflow's connections to a database: they would go on with one that was moved or deleted."""
+def _close_connections(uri: str) -> None:
+    """Close MLflow's connections to a database: they would go on with one that was moved or deleted.
+
+    Where they are kept was read in MLflow 3.17.2, which offers no other way to close them.
+
+    Raises
+    ------
+    StoreError
+        When this MLflow keeps them elsewhere.
+    """
     from mlflow.store.model_registry import sqlalchemy_store as registry
     from mlflow.store.tracking import sqlalchemy_store as tracking
 
     for module in (registry, tracking):
-        if engine := module.SqlAlchemyStore._engine_map.get(uri):
+        engines = getattr(module.SqlAlchemyStore, "_engine_map", None)
+        if engines is None:
+            raise StoreError(
+                f"the database of the MLflow store {uri} was replaced, and MLflow goes on with the former one",
+                "start this program again",
+            )
+        if engine := engines.get(uri):
             engine.dispose()
 
 
