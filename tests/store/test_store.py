@@ -167,6 +167,16 @@ def test_status_without_a_store_and_of_what_is_none(tmp_path: Path) -> None:
         status_of_local(LocalStore(tmp_path / "text.db"))
 
 
+def test_status_of_a_database_of_another_mlflow_says_so_and_leaves_it_alone(store: LocalStore) -> None:
+    change(store, "update alembic_version set version_num = 'ffffffffffff'")
+    before = contents(store.home)
+    said = status_of_local(store)
+    assert "(FINISHED 16)" in said
+    assert "is of a newer MLflow than" in said
+    assert "-> install the MLflow that wrote it" in said
+    assert contents(store.home) == before
+
+
 def test_a_servers_store_is_told_and_pruned_through_its_client(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import mlflow
 import pytest
 from alembic.script import ScriptDirectory
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from pipeline.errors import StoreError
 from pipeline.store.database import reading
@@ -100,6 +101,17 @@ def test_a_database_that_was_replaced_is_opened_anew(pipeline_folder: Path, migr
     assert still_open(client).get_experiment_by_name("before") is None
     kept.replace(database)
     assert still_open(client).get_experiment_by_name("before") is not None
+
+
+def test_an_mlflow_whose_connections_cannot_be_closed_is_no_traceback(
+    pipeline_folder: Path, migrated_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = open_store()
+    shutil.copy(migrated_database, "another.db")
+    Path("another.db").replace("mlruns/mlflow.db")
+    monkeypatch.delattr(SqlAlchemyStore, "_engine_map")
+    with pytest.raises(StoreError, match=r"was replaced(?s:.*)start this program again"):
+        still_open(client)
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,14 @@
 """The MLflow store: where it is, opening it, and the experiment of a pipeline."""
 
-import logging
 import os
 import re
-import threading
 from typing import TYPE_CHECKING
 
 from pipeline.errors import StoreError
 from pipeline.store.create import check_schema, ensure_database, sweep
 from pipeline.store.database import SQLITE, LocalStore, local_store, path_of
 from pipeline.store.locations import check_not_moved, check_there
+from pipeline.store.mlflow_library import close_connections, import_mlflow
 from pipeline.store.server import check_answers, is_server
 from pipeline.support.paths import PROJECT, checkout_of
 
@@ -17,29 +16,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-QUIET_ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "GIT_PYTHON_REFRESH": "quiet",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines for each run, with the password where the URI has one
-    # Of a server that serves artifacts: clients would otherwise ask its S3 themselves, which they need not reach.
-    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
-    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
-}
-# MLflow's own loggers whose INFO lines or deprecation notes concern this code and not its user.
-QUIET_LOGGERS = {
-    "mlflow.store.db.utils": logging.CRITICAL,  # its errors are raised as well
-    "mlflow.models.model": logging.ERROR,
-    "mlflow.tracking._model_registry.client": logging.WARNING,
-    "mlflow.store.model_registry.abstract_store": logging.WARNING,
-    "mlflow.utils.uv_utils": logging.WARNING,
-    "mlflow.utils.environment": logging.WARNING,
-    "mlflow.sklearn": logging.ERROR,  # that a pickled model is code: it is loaded from the project's own store
-    "alembic": logging.WARNING,
-}
-
-# Two threads that import MLflow for the first time at once find it half imported, and it stays broken.
-_importing = threading.Lock()
 _opened: dict[str, tuple[int, int]] = {}  # by URI: which file a database was when it was opened
 PASSWORDS = (  # of a URI: what is before, the password, what is behind
     re.compile(r"//[^:/@\s]*(:)([^@\s]+)(@)"),
@@ -74,7 +50,7 @@ def open_store() -> "MlflowClient":
     StoreError
         When the store cannot be reached, read or written, was moved, or is another MLflow's.
     """
-    _import_mlflow()
+    import_mlflow()
     import mlflow
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -105,24 +81,6 @@ def open_store() -> "MlflowClient":
     return client
 
 
-def client_of(uri: str) -> "MlflowClient":
-    """Return a client of a store that is there, as it is: nothing is checked, and no other becomes MLflow's default."""
-    _import_mlflow()
-    from mlflow import MlflowClient
-
-    return MlflowClient(uri, uri)
-
-
-def _import_mlflow() -> None:
-    """Import MLflow, and keep it from printing what does not concern a user."""
-    for name, value in QUIET_ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    with _importing:
-        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 (which MLflow imports later, by itself)
-    for name, level in QUIET_LOGGERS.items():
-        logging.getLogger(name).setLevel(level)
-
-
 def still_open(client: "MlflowClient") -> "MlflowClient":
     """Return a client of the store as it is now, for those who keep one for long.
 
@@ -143,7 +101,7 @@ def still_open(client: "MlflowClient") -> "MlflowClient":
                 "bring it back: python src/store.py restore FILE",
             )
         if _opened.get(uri) != _file(store):
-            _forget(uri)
+            close_connections(uri)
             return open_store()
     return client
 
@@ -152,16 +110,6 @@ def _file(store: LocalStore) -> tuple[int, int]:
     """Return which file the database is, whatever it is called."""
     status = store.database.stat()
     return status.st_dev, status.st_ino
-
-
-def _forget(uri: str) -> None:
-    """Close MLflow's connections to a database: they would go on with one that was moved or deleted."""
-    from mlflow.store.model_registry import sqlalchemy_store as registry
-    from mlflow.store.tracking import sqlalchemy_store as tracking
-
-    for module in (registry, tracking):
-        if engine := module.SqlAlchemyStore._engine_map.get(uri):
-            engine.dispose()
 
 
 def open_experiment(client: "MlflowClient", name: str) -> str:

@@ -18,7 +18,7 @@ from pipeline.store.create import check_schema
 from pipeline.store.database import SQLITE, LocalStore, reading, tables_of
 from pipeline.store.locations import former_homes
 from pipeline.store.lookup import pages
-from pipeline.store.open import client_of
+from pipeline.store.mlflow_library import client_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
