@@ -199,9 +199,9 @@ def hashed(lines: list[str]) -> NDArray[np.uint64]:
 
 def lost(soak: Soak, health: dict[str, Any]) -> list[str]:
     """Return what does not hold of the recorded predictions: each that was answered is there, once, and no other."""
-    from pipeline.service.recording.recorded import recorded
+    from pipeline.service.recording.read import read_predictions
 
-    table = recorded(soak.subject.folder / "data/predictions", soak.subject.model_name)
+    table = read_predictions(soak.subject.folder / "data/predictions", soak.subject.model_name)
     versions, ids = (table.column(name).to_pylist() for name in ("model_version", "prediction_id"))
     there = np.sort(hashed([f"{version} {number}" for version, number in zip(versions, ids, strict=True)]))
     answered = np.sort(np.concatenate(soak.answered))

@@ -28,7 +28,7 @@ from pipeline.retrain.labels import read_labels
 from pipeline.retrain.pipeline_run import alone
 from pipeline.service.answered import Answered
 from pipeline.service.models.loading import in_registry, load
-from pipeline.service.recording.recorded import recorded
+from pipeline.service.recording.read import read_predictions
 from pipeline.service.recording.recorder import Recorder
 from pipeline.service.settings import load_settings
 from pipeline.store.database import LocalStore
@@ -80,7 +80,8 @@ def record(rows: pd.DataFrame) -> list[str]:
     ids = [f"session-{place}" for place in range(len(rows))]
     recorder = Recorder(PREDICTIONS, 10_000)
     recorder.start()
-    recorder.put(Answered(time.time(), ids, "production", model, columns, model.predict(columns, len(rows)), 1.0))
+    outputs = model.predict(columns, len(rows))
+    recorder.put(Answered(time.time(), ids, "production", model.identity, columns, outputs, 1.0))
     recorder.stop(20)
     return ids
 
@@ -173,7 +174,7 @@ def test_drift_and_labels_lead_to_a_new_model_that_the_gate_judges(
 
 def test_a_version_that_has_answered_nothing_yet_is_not_judged(folder: Path) -> None:
     record(asked(np.random.default_rng(2), drifted=True))
-    predictions = recorded(folder / PREDICTIONS, "small-model")
+    predictions = read_predictions(folder / PREDICTIONS, "small-model")
     of_another = predictions.set_column(3, "model_version", pa.array([99] * N_ROWS)).drop_columns("input.rooms")
     assert predictions.column_names[3] == "model_version"
     assert not has_drifted(of_another, load_params().monitor, load_settings("small-model"))

@@ -13,6 +13,7 @@ from pipeline.params.load import load_params
 from pipeline.scaffold.infer import infer
 from pipeline.scaffold.new_pipeline import plain_name, read_as_written
 from pipeline.scaffold.params_yaml import as_yaml
+from pipeline.support.yaml import read_yaml
 from support.folders import SMALL
 from support.repositories import change_params, commit, copy_project, git, shell
 
@@ -147,7 +148,7 @@ def test_odd_names_come_back_as_they_are(
 )
 def test_any_text_is_yaml_in_one_line(text: str) -> None:
     assert "\n" not in as_yaml(text)
-    assert yaml.safe_load(f"- {as_yaml(text)}  # comment") == [text]
+    assert read_yaml(f"- {as_yaml(text)}  # comment") == [text]
 
 
 @pytest.mark.parametrize(

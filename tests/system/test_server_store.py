@@ -23,7 +23,7 @@ import requests
 
 from pipeline.params.load import load_params
 from pipeline.prepare.stage import prepare
-from pipeline.service.recording.recorded import recorded
+from pipeline.service.recording.read import read_predictions
 from pipeline.store.open import open_store
 from pipeline.store.stale_runs import sweep_runs
 from pipeline.support.processes import owner_tags
@@ -181,7 +181,7 @@ def test_the_service_of_deploy_serves_what_is_in_production_as_a_user_of_its_own
     written = started.log.read_text()
     assert password not in written
     assert key not in written
-    assert recorded(tmp_path / "data" / "predictions", "small-model")["prediction_id"].to_pylist() == [
+    assert read_predictions(tmp_path / "data" / "predictions", "small-model")["prediction_id"].to_pylist() == [
         answer.json()["prediction_id"]
     ]
     client = open_store()

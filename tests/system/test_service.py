@@ -22,7 +22,7 @@ from pipeline.features.raw_rows_model import RawRowsModel
 from pipeline.params.schema import RegisterParams
 from pipeline.register.stage import Registration, register
 from pipeline.service.models.ab import arm_of
-from pipeline.service.recording.recorded import recorded
+from pipeline.service.recording.read import read_predictions
 from pipeline.service.settings import load_settings, unknown_settings
 from pipeline.store.open import open_store
 from support.folders import Trained, enter
@@ -102,7 +102,7 @@ def test_one_run_a_session_and_every_answer_on_the_disk(promoted: Trained) -> No
         ]
         refused = requests.post(f"{running.address}/predict", json={"no": 1}, timeout=10)
     assert refused.status_code == 422
-    found = recorded(promoted.folder / "data/predictions", NAME)
+    found = read_predictions(promoted.folder / "data/predictions", NAME)
     assert set(ids) <= set(found.column("prediction_id").to_pylist())
     client = open_store()
     experiment = client.get_experiment_by_name("sessions")
@@ -237,7 +237,7 @@ def test_a_challenger_answers_its_share_of_the_keys_and_is_tracked_apart(promote
     runs = client.search_runs([experiment.experiment_id])
     totals = {"mlflow.parentRunId" in run.data.tags: run.data.metrics["session_total_predictions"] for run in runs}
     assert totals == {False: expected.count(3), True: expected.count(2)}
-    found = recorded(promoted.folder / "data/predictions", NAME).to_pandas().set_index("prediction_id")
+    found = read_predictions(promoted.folder / "data/predictions", NAME).to_pandas().set_index("prediction_id")
     arms = found.loc[[answer["prediction_id"] for answer in answers], "arm"]
     assert list(arms == "challenger") == [version == 2 for version in expected]
 
@@ -332,7 +332,7 @@ def test_a_session_that_was_killed_is_swept_and_its_answers_are_there(promoted: 
             time.sleep(0.05)
         running.process.send_signal(signal.SIGKILL)
         running.process.wait()
-    assert kept in recorded(promoted.folder / "data/predictions", NAME).column("prediction_id").to_pylist()
+    assert kept in read_predictions(promoted.folder / "data/predictions", NAME).column("prediction_id").to_pylist()
     with service(promoted.folder, 3, **settings) as running:
         deadline = time.monotonic() + 60
         while running.health()["tracking"]["state"] != "ok":

@@ -20,7 +20,7 @@ import pytest
 
 from pipeline.params.schema import RegisterParams
 from pipeline.register.stage import Registration, register
-from pipeline.service.recording.recorded import recorded
+from pipeline.service.recording.read import read_predictions
 from support.folders import Trained, enter
 from support.repositories import ROOT
 from support.services import Running, service
@@ -218,7 +218,7 @@ def test_every_answer_is_on_the_disk_once_when_the_service_has_stopped(served: S
         served.running.process.send_signal(signal.SIGTERM)  # while it is asked: what is answered is recorded
         served.running.process.wait(timeout=30)
     assert set(told["statuses"]) == {"200"}
-    table = recorded(served.trained.folder / "data/predictions", NAME)
+    table = read_predictions(served.trained.folder / "data/predictions", NAME)
     versions, ids = (table.column(name).to_pylist() for name in ("model_version", "prediction_id"))
     times = Counter(zip(versions, ids, strict=True))
     assert told["requests"] > 0

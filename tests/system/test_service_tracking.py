@@ -17,12 +17,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pipeline.features.raw_rows_model import RawRowsModel
-from pipeline.features.transformer import FeatureTransformer
-from pipeline.service.answered import Answered, Arm, Outputs
-from pipeline.service.models.engine import Engine
-from pipeline.service.models.served import ServedModel
-from pipeline.service.requests.schema import RowSchema
+from pipeline.service.answered import Answered, Arm, ModelIdentity, Outputs
 from pipeline.service.tracking import tracking_run
 from pipeline.service.tracking.prometheus import BUCKETS, MAX_COLUMNS, Prometheus
 from pipeline.service.tracking.statistics import Statistics
@@ -35,15 +30,12 @@ LABELS = ["setosa", "versicolor", "virginica"]
 PARAMS = {"MLFLOW_MODEL_NAME": "iris", "MODEL_VERSION": ""}
 
 
-def model(labels: list[Any] | None, version: int = 1) -> ServedModel:
+def model(labels: list[Any] | None, version: int = 1) -> ModelIdentity:
     """Return a model of which no more is asked than what it is called and which labels it has."""
-    raw = RawRowsModel.__new__(RawRowsModel)
-    raw.transformer, raw.labels = FeatureTransformer({"x": "number"}, {}, {}), labels
-    schema = RowSchema.of(raw.transformer)
-    return ServedModel("iris", version, "r" * 32, "registry", "xgboost", raw, engine=Engine(raw), schema=schema)
+    return ModelIdentity("iris", version, "r" * 32, {"x": "number"}, labels)
 
 
-def request(of: ServedModel, answers: list[Any], elapsed_ms: float = 1.0, arm: Arm = "production") -> Answered:
+def request(of: ModelIdentity, answers: list[Any], elapsed_ms: float = 1.0, arm: Arm = "production") -> Answered:
     """Return an answered request; `answers` are values, or probabilities of the labels."""
     outputs = Outputs(answers)
     if of.labels is not None:

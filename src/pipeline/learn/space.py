@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from pipeline.support.section import Section, number_hint
+from pipeline.support.section import Section
 
 # Of a net: 10 million weights are 320 MB of 64-bit numbers with what Adam keeps of each.
 MOST_LAYERS, WIDEST_LAYER, MOST_WEIGHTS = 20, 10_000, 10_000_000
@@ -38,7 +38,11 @@ Choice = int | float | str | None
 Choices = Annotated[list[Choice], Field(min_length=1)]
 RangeOrChoices = Annotated[
     Annotated[Range, Tag("range")] | Annotated[Choices, Tag("choices")],
-    Discriminator(lambda values: "range" if isinstance(values, dict | Range) else "choices"),
+    Discriminator(
+        lambda values: "range" if isinstance(values, dict | Range) else "choices" if isinstance(values, list) else None,
+        custom_error_type="range_or_choices",
+        custom_error_message="a section with the keys low, high, log or a list of values",
+    ),
 ]
 Space = dict[str, RangeOrChoices]
 
@@ -77,7 +81,7 @@ class Parameter:
         else:
             fits = isinstance(value, int | float) and self.low <= value <= self.high
             fits = fits and not (self.above and value == self.low) and not (self.whole and not isinstance(value, int))
-        return None if fits else self._takes() + number_hint(value)
+        return None if fits else self._takes()
 
     def _takes(self) -> str:
         words = " or ".join("null" if word is None else str(word) for word in self.words)

@@ -1,5 +1,6 @@
 """The sections of params.yaml, the pipeline's one configuration: keys, types, ranges and defaults."""
 
+import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
@@ -12,12 +13,26 @@ from pipeline.learn.search_params import SearchParams
 from pipeline.learn.space import Range, Space
 from pipeline.support.section import Section, shown
 
-NAME_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?$"
+NAME_PATTERN = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?"
 NAME_IN_WORDS = (
     "1 to 100 of the letters A to Z and a to z, digits, `.`, `_` and `-`, first a letter or digit, last no `.`"
 )
-Name = Annotated[str, Field(pattern=NAME_PATTERN, description=NAME_IN_WORDS)]
-FUNCTION_PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
+FUNCTION_PATTERN = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
+
+
+def _matching(pattern: str, in_words: str) -> AfterValidator:
+    """Return a validator of texts that match a whole pattern; its message says what the pattern means."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"it takes {in_words} (it is {shown(text)})")
+        return text
+
+    return AfterValidator(check)
+
+
+Name = Annotated[str, _matching(NAME_PATTERN, NAME_IN_WORDS)]
+Function = Annotated[str, _matching(FUNCTION_PATTERN, "module:function, such as costs:profit")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Stage = Literal["None", "Staging", "Production", "Archived"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -108,9 +123,7 @@ class EvaluateParams(Section):
     """By what models are judged, and the winner is chosen."""
 
     thresholds: list[Fraction] = Field(default=[0.3, 0.5, 0.7], max_length=100)
-    custom: (
-        Annotated[str, Field(pattern=FUNCTION_PATTERN, description="module:function, such as costs:profit")] | None
-    ) = None
+    custom: Function | None = None
     choose_by: str | None = None
     greater_is_better: bool | None = None
 

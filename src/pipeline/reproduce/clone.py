@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import yaml
-
 from pipeline.errors import PipelineError
 from pipeline.reproduce.original import OriginalTraining
 from pipeline.support.git import git, has_commit
+from pipeline.support.yaml import write_yaml
 
 TRAIN = "src/model_train.py"
 
@@ -76,4 +75,4 @@ def scripts_of(clone: Path, folder: Path) -> Path:
 def write_params(folder: Path, original: OriginalTraining, path: str) -> None:
     """Write the params of a run to the clone's params.yaml, with the path of its data."""
     params = {**original.params, "dataset": {**original.params["dataset"], "path": path}}
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    (folder / "params.yaml").write_text(write_yaml(params), encoding="utf-8")

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from pipeline.errors import PipelineError, RegistryError, StoreError
 from pipeline.store.lookup import find_run, find_version
 from pipeline.store.open import with_store
+from pipeline.support.yaml import read_yaml
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -113,7 +112,7 @@ def original_training(client: "MlflowClient", name: str, number: int) -> Origina
         dirty=tags.get("git_dirty") == "true",
         timed=tags.get("reproducible") == "false",
         pipeline_folder=tags["pipeline_folder"],
-        params=yaml.safe_load(_artifact(client, run, "params.yaml")),
+        params=read_yaml(_artifact(client, run, "params.yaml")),
         data_sha256=tags["data_sha256"],
         packages=packages(environment),
         result=result_of(run),

@@ -11,7 +11,7 @@ from pipeline.service.answered import Answered, Outputs
 from pipeline.service.drift.monitor import Monitor
 from pipeline.service.models.loading import in_registry, load
 from pipeline.service.models.served import ServedModel
-from pipeline.service.recording.record_table import INPUT, PROBABILITY, schema_of
+from pipeline.service.recording.table import INPUT, PROBABILITY, schema_of
 from pipeline.service.settings import Settings
 from pipeline.store.open import open_store
 from pipeline.support.progress import progress
@@ -57,7 +57,7 @@ def has_drifted(predictions: "pa.Table", params: MonitorParams, settings: Settin
     monitor = Monitor(params.model_copy(update={"max_inference_ms": None}), None)
     monitor.add([answered])
     with _errors_only("pipeline.service.drift.monitor"):
-        monitor.check()
+        monitor.check(model)
     report = monitor.report()
     if report["checked_at"] is None:
         raise PipelineError(
@@ -74,7 +74,7 @@ def _newest(predictions: "pa.Table", model: ServedModel, n_rows: int) -> Answere
     """Return the newest recorded predictions of a model in production, as if they had come in one request."""
     import pyarrow.compute as pc
 
-    schema = schema_of(model)
+    schema = schema_of(model.identity)
     of_model = pc.and_(
         pc.equal(predictions["model_version"], model.version), pc.equal(predictions["arm"], "production")
     )
@@ -86,7 +86,7 @@ def _newest(predictions: "pa.Table", model: ServedModel, n_rows: int) -> Answere
     columns = {name: kept[INPUT + name].to_pylist() for name in model.kinds}
     probabilities = [kept[f"{PROBABILITY}{label}"].to_pylist() for label in model.labels or []]
     outputs = Outputs(kept["prediction"].to_pylist(), [list(row) for row in zip(*probabilities, strict=True)] or None)
-    return Answered(0.0, kept["prediction_id"].to_pylist(), "production", model, columns, outputs, 0.0)
+    return Answered(0.0, kept["prediction_id"].to_pylist(), "production", model.identity, columns, outputs, 0.0)
 
 
 @contextmanager

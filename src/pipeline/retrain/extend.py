@@ -12,7 +12,7 @@ from pipeline.params.schema import DatasetParams
 from pipeline.retrain.append_column import append_column
 from pipeline.retrain.extended_table import ExtendedTable, place_of, read_extended_table, write_extended_table
 from pipeline.retrain.labels import ID
-from pipeline.service.recording.record_table import INPUT
+from pipeline.service.recording.table import INPUT
 from pipeline.support.files import sha256
 from pipeline.support.section import shown
 from pipeline.tables.appended_predictions import AppendedPredictions

@@ -9,7 +9,7 @@ from pipeline.retrain.drift import has_drifted
 from pipeline.retrain.extend import extend
 from pipeline.retrain.labels import LABELS, read_labels
 from pipeline.retrain.pipeline_run import alone, run_pipeline
-from pipeline.service.recording.recorded import recorded
+from pipeline.service.recording.read import read_predictions
 from pipeline.service.settings import load_settings
 from pipeline.support.progress import progress
 
@@ -43,7 +43,7 @@ def retrain(params: Params, folder: Path, labels: Path | None = None, if_drifted
 def _retrain(params: Params, folder: Path, labels: Path, if_drifted: bool, lock: int) -> None:
     name = params.registry.model_name
     settings = load_settings(name).model_copy(update={"mlflow_model_name": name, "model_stage": "Production"})
-    predictions = recorded(folder / settings.service_predictions, name)
+    predictions = read_predictions(folder / settings.service_predictions, name)
     if if_drifted and not has_drifted(predictions, params.monitor, settings):
         return
     labelled = read_labels(labels, params.dataset)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
 from pipeline.errors import PipelineError
 from pipeline.features.columns import kind_of
@@ -18,6 +17,7 @@ from pipeline.scaffold.infer import Inferred, infer
 from pipeline.scaffold.params_yaml import params_yaml
 from pipeline.scaffold.target import TaskName
 from pipeline.support.files import replacing
+from pipeline.support.yaml import read_yaml
 from pipeline.tables.read import PARQUET_SUFFIXES, read_table
 
 ENDING = re.compile(r"\.(csv|csv\.gz|parquet|pq)$", re.IGNORECASE)
@@ -105,7 +105,7 @@ def new_pipeline(path: Path, target: str, into: Path | None = None, task: TaskNa
     file = path.parent.resolve() / path.name
     table_path = os.path.relpath(file, folder) if file.is_relative_to(repository) else str(file)
     params = params_yaml(inferred, table_path, plain_name(folder.name))
-    check_params(yaml.safe_load(params), str(folder / "params.yaml"))
+    check_params(read_yaml(params), str(folder / "params.yaml"))
     stages = dvc_yaml(repository, folder, inferred.task)
     with replacing(folder / "params.yaml") as params_beside, replacing(folder / "dvc.yaml") as stages_beside:
         params_beside.write_text(params, encoding="utf-8")

@@ -2,12 +2,11 @@
 
 import re
 
-import yaml
-
 from pipeline.learn.families import family, names
 from pipeline.params.schema import TrainParams
 from pipeline.scaffold.columns import MOST_CATEGORIES
 from pipeline.scaffold.infer import Inferred
+from pipeline.support.yaml import quoted, read_yaml
 
 COMMENTS_FROM = 36
 STAGES = "None | Staging | Production | Archived"
@@ -33,7 +32,7 @@ def params_yaml(inferred: Inferred, path: str, name: str) -> str:
         [("dataset:", ""), (f"  path: {as_yaml(path)}", ""), *_dataset(inferred)],
         _features(inferred),
         _evaluate(inferred),
-        [("train:", ""), (f"  experiment_name: {name}", ""), *_train(inferred)],
+        [("train:", ""), (f"  experiment_name: {as_yaml(name)}", ""), *_train(inferred)],
         [("register:", ""), (f"  model_name: {name}-production", ""), ("  stage: Staging", STAGES)],
         _monitor(inferred),
     ]
@@ -42,9 +41,7 @@ def params_yaml(inferred: Inferred, path: str, name: str) -> str:
 
 def as_yaml(text: str) -> str:
     """Return a text in one line that YAML reads back: as it stands where that is safe, else in double quotes."""
-    if _PLAIN.fullmatch(text) and yaml.safe_load(text) == text:
-        return text
-    return str(yaml.safe_dump(text, default_style='"', allow_unicode=True, width=float("inf"))).rstrip("\n")
+    return text if _PLAIN.fullmatch(text) and read_yaml(f"- {text}") == [text] else quoted(text)
 
 
 def _aligned(left: str, comment: str) -> str:

@@ -1,13 +1,33 @@
-"""What passes from a request to those who record it: raw values in, answers out."""
+"""What passes from a request to those who record it, as plain values: which model, raw values in, answers out."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from pipeline.service.models.served import ServedModel
+from pipeline.features.columns import Kind
 
 Columns = dict[str, list[Any]]  # raw column -> a value a row: float, bool, str, or None where it is missing
 Arm = Literal["production", "challenger"]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ModelIdentity:
+    """Which model answers, and in what form; each loaded model has one of its own.
+
+    Attributes
+    ----------
+    name, version, run_id : str, int, str
+        Of the registered model.
+    kinds : dict of str to {"number", "boolean", "text"}
+        The raw input columns, in order.
+    labels : list of str, int or bool, optional
+        In the order of the probabilities; None for a regression.
+    """
+
+    name: str
+    version: int
+    run_id: str
+    kinds: dict[str, Kind]
+    labels: list[Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +62,7 @@ class Answered:
     ids : list of str, length n_rows
         Prediction ids, each once ever.
     arm : {"production", "challenger"}
-    model : ServedModel
+    model : ModelIdentity
     columns : dict of str to list
         The raw input columns, in the order of ``model.kinds``.
     outputs : Outputs
@@ -53,7 +73,7 @@ class Answered:
     time: float
     ids: list[str]
     arm: Arm
-    model: "ServedModel"
+    model: ModelIdentity
     columns: Columns
     outputs: Outputs
     elapsed_ms: float

@@ -95,9 +95,9 @@ class Predictions:
         model, parsed = asked.model, asked.parsed
         outputs = model.predict(parsed.columns, parsed.n_rows)
         ids = [f"{self._session}-{next(self._counter)}" for _ in range(parsed.n_rows)]
-        answer = render(asked.accept, model, outputs, ids, parsed.single)
+        answer = render(asked.accept, model.identity, outputs, ids, parsed.single)
         elapsed_ms = (time.perf_counter() - started) * 1000
-        self._put(Answered(time.time(), ids, asked.arm, model, parsed.columns, outputs, elapsed_ms))
+        self._put(Answered(time.time(), ids, asked.arm, model.identity, parsed.columns, outputs, elapsed_ms))
         return answer
 
     def explain(self, body: bytes, content_type: str, key: bytes) -> Any:

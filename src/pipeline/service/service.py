@@ -143,4 +143,5 @@ class Service:
     def _check(self) -> None:
         while not self._stopped.wait(CHECK_SECONDS):
             for arm, monitor in self.monitors.items():
-                monitor.check(self.watcher.models.get(arm))
+                if model := self.watcher.models.get(arm):
+                    monitor.check(model)

@@ -1,12 +1,10 @@
 """What every section of params.yaml is, and how a value of it is shown in a message."""
 
-import re
 import reprlib
 
 from pydantic import BaseModel, ConfigDict
 
 LONGEST_SHOWN = 80  # characters
-NUMBER_AS_TEXT = re.compile(r"([-+]?\d+)(\.\d*)?[eE]([-+]?)(\d+)")  # what YAML 1.1 takes for text, as 1e-3
 
 
 class Section(BaseModel):
@@ -32,17 +30,3 @@ def shown(value: object) -> str:
     """Return a value as a message shows it: as Python writes it, and short."""
     text = _Short().repr(value)
     return text if len(text) <= 2 * LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
-
-
-def number_hint(value: object) -> str:
-    """Return how to write a number that YAML takes for text, to be added to a message; empty for other values."""
-    if not isinstance(value, str):
-        return ""
-    text = value.strip()
-    if match := NUMBER_AS_TEXT.fullmatch(text):
-        whole, fraction, sign, exponent = match.groups()
-        fraction = fraction if fraction and len(fraction) > 1 else ".0"
-        return f"; YAML takes {text} for text: write {whole}{fraction}e{sign or '+'}{exponent}"
-    if re.fullmatch(r"[-+]?\d+(\.\d*)?", text):
-        return f"; it is text: write {text} without quotes"
-    return ""

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import yaml
 
 from pipeline.params.schema import Params
 from pipeline.support.git import git
 from pipeline.support.paths import DATA_PROFILE, PROJECT
+from pipeline.support.yaml import write_yaml
 from pipeline.train.dataset_input import dataset_input
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Provenance:
         mlflow.set_tags(self.tags)
         mlflow.log_params(_flat({name: self.settings[name] for name in ("dataset", "evaluate", "train")}))
         # Not by log_dict, which sorts: features come in the order of their formulas, searches go by that of the space.
-        mlflow.log_text(yaml.safe_dump(self.settings, sort_keys=False, allow_unicode=True), "params.yaml")
+        mlflow.log_text(write_yaml(self.settings), "params.yaml")
         client.log_inputs(run_id, datasets=list(self.inputs))
         mlflow.log_dict(self.environment, "environment.json")
         mlflow.log_dict(self.profile, DATA_PROFILE.name)

@@ -121,7 +121,7 @@ def _check_labels(task: Task, train: pd.Series, test: pd.Series, params: Params)
         raise PipelineError(
             f"dataset.positive in params.yaml is {positive!r}, and {params.dataset.target!r} has the labels "
             f"{', '.join(task.texts)}",
-            "name the positive one of two labels (in quotes: YAML takes yes and no for true and false), or remove it",
+            "name the positive one of two labels, or remove it",
         )
     unseen = sorted(set(test) - set(train))
     if unseen:

@@ -30,7 +30,7 @@ def test_a_dataset_is_all_that_is_needed() -> None:
         ({"dataset": DATASET | {"tagret": "y"}}, "dataset.tagret: unknown key; known are path, target"),
         (
             {"dataset": DATASET | {"task": "ranking"}},
-            "dataset.task: it takes one of regression, classification .it is 'ranking'",
+            "dataset.task: it takes regression or classification .it is 'ranking'",
         ),
         ({"dataset": DATASET | {"drop": "y"}}, "dataset.drop: .*list"),
         ({"dataset": DATASET | {"drop": ["y"]}}, "dataset: the target 'y' cannot also be in `drop`"),
@@ -39,17 +39,17 @@ def test_a_dataset_is_all_that_is_needed() -> None:
         ({"dataset": DATASET | {"derived": {"y": "a + b"}}}, "cannot also be a name in `derived`"),
         (
             {"dataset": DATASET | {"split": {"test_size": 1.5}}},
-            r"dataset.split.test_size: .*above 0 below 1 .it is 1\.5",
+            r"dataset.split.test_size: it takes a number below 1 .it is 1\.5",
         ),
         ({"dataset": DATASET | {"split": {"test_size": "0.2"}}}, "dataset.split.test_size: .*number"),
         ({"dataset": DATASET | {"split": {"strategy": "time"}}}, "dataset.split: strategy time needs `column`"),
         ({"dataset": DATASET | {"split": {"column": "a"}}}, "dataset.split: strategy random takes no `column`"),
         (
             {"dataset": DATASET, "train": {"cv_folds": 1}},
-            "train.cv_folds: it takes a whole number from 2 to 50 .it is 1",
+            "train.cv_folds: it takes 2 or more .it is 1",
         ),
         ({"dataset": DATASET, "train": {"cv_folds": True}}, "train.cv_folds: .*whole number.*it is true"),
-        ({"dataset": DATASET, "train": {"search": {"sampler": "grid"}}}, "search.sampler: .*one of tpe, random"),
+        ({"dataset": DATASET, "train": {"search": {"sampler": "grid"}}}, "search.sampler: it takes tpe or random"),
         (
             {"dataset": DATASET, "train": {"search": {"time_budget": 0}}},
             "search.time_budget: it takes a number above 0 or null",
@@ -57,7 +57,7 @@ def test_a_dataset_is_all_that_is_needed() -> None:
         ({"dataset": DATASET, "train": {"search": {"time_budget": float("inf")}}}, "search.time_budget: .*it is inf"),
         (
             {"dataset": DATASET, "train": {"search": {"max_rounds": 10**30}}},
-            "max_rounds: it takes a whole number from 1 to 100000",
+            "max_rounds: it takes at most 100000",
         ),
         ({"dataset": DATASET, "features": {"neighbors": {"k": 0, "by": ["a"]}}}, "features.neighbors.k: "),
         ({"dataset": DATASET, "features": {"neighbors": {"k": 1, "by": ["a", "a"]}}}, "`by` names a column twice"),
@@ -69,7 +69,7 @@ def test_a_dataset_is_all_that_is_needed() -> None:
         ({"dataset": DATASET | {"drop_duplicates": "no"}}, "dataset.drop_duplicates: it takes true or false"),
         (
             {"dataset": DATASET, "evaluate": {"thresholds": [0.5, 1.0]}},
-            "evaluate.thresholds.1: it takes a number above 0 below 1",
+            "evaluate.thresholds.1: it takes a number below 1 .it is 1.0",
         ),
         ({"dataset": DATASET, "evaluate": {"custom": "profit"}}, "evaluate.custom: it takes module:function"),
         ({"dataset": DATASET, "evaluate": {"greater_is_better": True}}, "evaluate: `greater_is_better` is said of"),
@@ -95,7 +95,7 @@ def test_a_mistake_is_named_by_its_key(content: object, named: str) -> None:
         ({"xgboost": {"subsample": [0]}}, "`space.xgboost.subsample` holds 0; it takes above 0, at most 1"),
         ({"xgboost": {"max_depth": [2.5]}}, "it takes whole numbers, 1 or more, at most 30"),
         ({"xgboost": {"gamma": ["x"]}}, "`space.xgboost.gamma` holds 'x'"),
-        ({"xgboost": {"gamma": []}}, "train.search.space.xgboost.gamma: .*a list of 1 or more"),
+        ({"xgboost": {"gamma": []}}, "train.search.space.xgboost.gamma: it takes a list of at least 1"),
         ({"xgboost": {"gamma": {"lo": 1}}}, "gamma.lo: unknown .* low, high, log"),
         ({"xgboost": {"gamma": {"low": 2, "high": 1}}}, "train.search.space.xgboost.gamma: `low` must be below"),
         ({"xgboost": {"gamma": {"low": 0, "high": 1.5, "log": True}}}, "`log` needs `low` above 0"),
@@ -115,7 +115,7 @@ def test_a_mistake_in_a_space_is_named_by_its_key(space: object, named: str) -> 
     [
         ({"models": ["svm"]}, "train: `models` names 'svm'; the model families are nn, random_forest, xgboost"),
         ({"models": ["nn", "nn"]}, "train: `models` names a family twice"),
-        ({"models": []}, "train.models: .*a list of 1 or more"),
+        ({"models": []}, "train.models: it takes a list of at least 1"),
         ({"params": {"svm": {}}}, "train: `params` names 'svm'"),
         ({"params": {"xgboost": {"depth": 3}}}, "train: `params.xgboost.depth` is not one of learning_rate, max_depth"),
         (
@@ -167,7 +167,7 @@ def test_a_formula_that_is_none_is_named() -> None:
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        (b"dataset:\n  path: a\n  path: b\n", "key 'path' stands twice"),
+        (b"dataset:\n  path: a\n  path: b\n", 'found duplicate key "path" .*line 3'),
         (b"dataset:\n  drop: [2020-13-45]\n", "not valid YAML"),
         (b"dataset: [", "not valid YAML"),
         (b"dataset:\n  path: \xff", "not valid YAML"),

@@ -71,7 +71,7 @@ def answered(model: ServedModel, columns: Columns, outputs: Outputs, elapsed_ms:
     started, count = answered.count, len(outputs.predictions)  # type: ignore[attr-defined]
     answered.count += count  # type: ignore[attr-defined]
     ids = [f"id-{number}" for number in range(started, started + count)]
-    return Answered(time.time(), ids, "production", model, columns, outputs, elapsed_ms)
+    return Answered(time.time(), ids, "production", model.identity, columns, outputs, elapsed_ms)
 
 
 answered.count = 0  # type: ignore[attr-defined]
@@ -146,7 +146,7 @@ def look(case: Case, rows: pd.DataFrame, **params: Any) -> dict[str, Any]:
     """Return the report of a window of rows."""
     monitor = Monitor(MonitorParams(**params), None)
     monitor.add([case.answers(rows)])
-    monitor.check()
+    monitor.check(case.model)
     return monitor.report()
 
 
@@ -251,7 +251,7 @@ def test_rules_judge_answers_and_their_time(classification: Case) -> None:
         for some in (labels[:100], labels[100:]):
             outputs = Outputs(some, [[confidence, rest, rest] for _ in some])
             monitor.add([answered(model, columns, outputs, elapsed_ms)])
-        monitor.check()
+        monitor.check(model)
         return monitor.report()
 
     sure = report_of(["cheap", "fair"] * 100, 0.9, 12.0)
@@ -285,7 +285,7 @@ def test_the_newest_rows_are_judged_and_alarms_begin_and_end_once(
 ) -> None:
     caplog.set_level(logging.WARNING, "pipeline.service.drift.monitor")
     monitor = Monitor(MonitorParams(window=300, min_rows=100), None)
-    monitor.check()
+    monitor.check(regression.model)
     assert monitor.report()["model_version"] is None
     assert not monitor.detected
 
@@ -301,14 +301,14 @@ def test_the_newest_rows_are_judged_and_alarms_begin_and_end_once(
             for place, name in enumerate(answers.ids)
         ]
         monitor.add(singles)
-        monitor.check()
+        monitor.check(regression.model)
         return monitor.report()
 
     test = regression.test
     few = add(test[:90])
     assert few["window"]["rows"] == 90
     assert few["rules"] == few["columns"] == []
-    monitor.check()
+    monitor.check(regression.model)
     assert monitor.report() is few, "nothing was new"
     assert not add(test[90:300])["detected"]
     assert add(test[300:600].assign(population=0.0))["window"]["rows"] == 300
@@ -336,7 +336,7 @@ def test_a_new_model_begins_with_an_empty_window(regression: Case, caplog: pytes
     caplog.set_level(logging.WARNING, "pipeline.service.drift.monitor")
     monitor = Monitor(MonitorParams(), None)
     monitor.add([regression.answers(regression.test[:300].assign(population=0.0))])
-    monitor.check()
+    monitor.check(regression.model)
     assert monitor.detected
     newer = replace(regression, model=replace(regression.model, version=2))
     monitor.check(newer.model)  # before it has answered anything
@@ -365,7 +365,7 @@ def test_the_last_digits_of_the_graph_are_no_drift(tmp_path: Path, seed: int) ->
     monitor = Monitor(MonitorParams(max_class_share=None), None)
     for start in range(0, 1000, 20):
         monitor.add([by_graph.answers(rows[start : start + 20])])
-    monitor.check()
+    monitor.check(by_graph.model)
     assert monitor.report()["confidence"]["psi"] < 0.01
     assert alarmed(monitor.report()) == set()
 
@@ -390,13 +390,13 @@ def test_light_curves_are_compared_by_their_features(tmp_path: Path, monkeypatch
     monitor = Monitor(MonitorParams(**params), None)
     monitor.add([case.answers(noisy)])
     computed.clear()
-    monitor.check()
+    monitor.check(case.model)
     found = alarmed(monitor.report())
     assert "flux_log_scatter" in found
     assert {one["kind"] for one in monitor.report()["columns"]} == {"light_curve"}
     more = case.answers(noisy[:1])
     monitor.add([more])
-    monitor.check()
+    monitor.check(case.model)
     assert alarmed(monitor.report()) == found
     assert computed == [CURVES, 1, 1]  # at the first look; the new one, to be answered; that one, at the second look
 
@@ -497,11 +497,11 @@ def test_a_webhook_is_told_when_alarms_begin_and_end(regression: Case) -> None:
     with hook() as (url, handler):
         monitor = Monitor(MonitorParams(window=200, min_rows=100), Webhook(url))
         monitor.add([regression.answers(regression.test[:200].assign(population=0.0))])
-        monitor.check()
+        monitor.check(regression.model)
         until(lambda: handler.taken)
-        monitor.check()
+        monitor.check(regression.model)
         monitor.add([regression.answers(regression.test[:200])])
-        monitor.check()
+        monitor.check(regression.model)
         until(lambda: len(handler.taken) == 2)
         began, ended = handler.taken
     assert began["model_name"] == "houses"
@@ -562,7 +562,7 @@ def test_requests_are_added_while_the_window_is_judged(regression: Case) -> None
     thread.start()
     for _ in range(10):
         time.sleep(0.05)
-        monitor.check()
+        monitor.check(regression.model)
     stopped.set()
     thread.join()
     assert monitor.report()["window"]["rows"] == 1000

@@ -15,7 +15,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pandas as pd
@@ -25,29 +24,26 @@ import pytest
 
 from pipeline.errors import PipelineError
 from pipeline.features.transformer import FeatureTransformer
-from pipeline.service.answered import Answered, Columns, Outputs
-from pipeline.service.models.served import ServedModel
+from pipeline.service.answered import Answered, Columns, ModelIdentity, Outputs
 from pipeline.service.recording import parquet_log, recorder
 from pipeline.service.recording.parquet_log import ParquetLog, merge_left
 from pipeline.service.recording.parts import Part, parts_in, without_covered
-from pipeline.service.recording.record_table import table_of
-from pipeline.service.recording.recorded import recorded
+from pipeline.service.recording.read import read_predictions
 from pipeline.service.recording.recorder import Recorder
+from pipeline.service.recording.table import table_of
 from support.repositories import ROOT
 
 NAME = "small-model"
 STRANGE = ["size <m2>", "a.b/c", "", "prediction", "Größe ✓", "label"]
 
 
-def served(rows: dict[str, Any], labels: list[Any] | None = None, version: int = 1) -> ServedModel:
-    """Return a model of these columns, of which only those and the labels count here."""
-    transformer = FeatureTransformer.fit(pd.DataFrame(rows), {})
-    raw = SimpleNamespace(transformer=transformer, labels=labels)
-    known = {"name": NAME, "version": version, "run_id": f"run{version}", "source": "registry", "family": "xgboost"}
-    return ServedModel(**cast(Any, {"raw": raw, "engine": None, "schema": None} | known))
+def served(rows: dict[str, Any], labels: list[Any] | None = None, version: int = 1) -> ModelIdentity:
+    """Return a model of these columns."""
+    kinds = FeatureTransformer.fit(pd.DataFrame(rows), {}).kinds
+    return ModelIdentity(NAME, version, f"run{version}", kinds, labels)
 
 
-def answer(model: ServedModel, ids: Sequence[str], columns: Columns | None = None, **further: Any) -> Answered:
+def answer(model: ModelIdentity, ids: Sequence[str], columns: Columns | None = None, **further: Any) -> Answered:
     outputs = Outputs([float(len(one)) for one in ids])
     columns = columns or {name: ["b" if kind == "text" else 1.5] * len(ids) for name, kind in model.kinds.items()}
     known = {"time": time.time(), "arm": "production", "outputs": outputs, "elapsed_ms": 0.25}
@@ -55,7 +51,7 @@ def answer(model: ServedModel, ids: Sequence[str], columns: Columns | None = Non
 
 
 @pytest.fixture
-def model() -> ServedModel:
+def model() -> ModelIdentity:
     return served({"x": [1.0, 2.0]})
 
 
@@ -75,7 +71,7 @@ def begun(tmp_path: Path) -> Iterator[Callable[..., Recorder]]:
 
 
 def ids_in(folder: Path) -> list[str]:
-    return cast(list[str], recorded(folder, NAME).column("prediction_id").to_pylist())
+    return cast(list[str], read_predictions(folder, NAME).column("prediction_id").to_pylist())
 
 
 def wait_until(true: Callable[[], bool]) -> None:
@@ -98,7 +94,7 @@ def test_regression_comes_back_as_it_was_given(tmp_path: Path, begun: Callable[.
     recording.put(answer(model, ["c"], one, time=moment + 1))
     recording.stop(10)
 
-    read = recorded(tmp_path, NAME)
+    read = read_predictions(tmp_path, NAME)
     own = ["prediction_id", "time", "model_name", "model_version", "arm", "elapsed_ms"]
     assert read.column_names == [*own, *(f"input.{name}" for name in given), "prediction"]
     (part,) = parts_in(tmp_path / NAME)
@@ -131,7 +127,7 @@ def test_classification_has_labels_in_their_type_and_every_probability(
     outputs = Outputs([labels[1], labels[0]], [[0.25, 0.75, *rest], [0.625, 0.375, *rest]])
     recording.put(answer(model, ["a", "b"], {"x": [0.0, None]}, outputs=outputs))
     recording.stop(10)
-    read = recorded(tmp_path, NAME)
+    read = read_predictions(tmp_path, NAME)
     texts = [str(label) for label in labels]
     expected = ["input.x", "prediction", "label", "confidence", *(f"probability.{text}" for text in texts)]
     assert read.column_names[6:] == expected
@@ -141,7 +137,7 @@ def test_classification_has_labels_in_their_type_and_every_probability(
     assert second == [None, labels[0], texts[0], 62.5, 0.625, 0.375, *rest]
 
 
-def test_a_record_that_fits_no_table_takes_no_other_with_it(model: ServedModel) -> None:
+def test_a_record_that_fits_no_table_takes_no_other_with_it(model: ModelIdentity) -> None:
     records = [answer(model, [str(place)]) for place in range(3000)]
     records[1234] = answer(model, ["wrong"], {"x": ["text"]})
     table, problem = table_of(model, records)
@@ -150,7 +146,7 @@ def test_a_record_that_fits_no_table_takes_no_other_with_it(model: ServedModel) 
     assert "text" in problem
 
 
-def test_what_the_queue_cannot_hold_is_dropped_and_counted(tmp_path: Path, model: ServedModel) -> None:
+def test_what_the_queue_cannot_hold_is_dropped_and_counted(tmp_path: Path, model: ModelIdentity) -> None:
     recording = Recorder(tmp_path, 10)
     assert [recording.put(answer(model, [f"{place}a", f"{place}b", f"{place}c"])) for place in range(5)] == [
         True, True, True, False, False,
@@ -166,7 +162,7 @@ def test_what_the_queue_cannot_hold_is_dropped_and_counted(tmp_path: Path, model
 
 
 def test_nothing_is_lost_on_stop_and_observers_see_all(
-    tmp_path: Path, model: ServedModel, begun: Callable[..., Recorder], caplog: pytest.LogCaptureFixture
+    tmp_path: Path, model: ModelIdentity, begun: Callable[..., Recorder], caplog: pytest.LogCaptureFixture
 ) -> None:
     seen: list[str] = []
 
@@ -213,7 +209,7 @@ def test_two_versions_with_different_columns_are_read_as_one_table(
         recording.put(answer(model, [str(moment)], columns, outputs=outputs, time=float(moment)))
     recording.stop(10)
     assert len({part.version for part in parts_in(tmp_path / NAME)}) == 2
-    read = recorded(tmp_path, NAME)
+    read = read_predictions(tmp_path, NAME)
     columns = read.to_pydict()
     assert columns["prediction_id"] == ["0", "1", "2", "3"]
     assert columns["model_version"] == [1, 12, 1, 12]
@@ -230,18 +226,18 @@ def test_one_version_number_of_two_stores_is_no_trouble(tmp_path: Path, begun: C
     recording.put(answer(served({"x": [1.0, 2.0]}), ["a"], time=0.0))
     recording.put(answer(served({"y": [1.0, 2.0]}), ["b"], time=1.0))
     recording.stop(10)
-    assert recorded(tmp_path, NAME).select(["prediction_id", "input.x", "input.y"]).to_pylist() == [
+    assert read_predictions(tmp_path, NAME).select(["prediction_id", "input.x", "input.y"]).to_pylist() == [
         {"prediction_id": "a", "input.x": 1.5, "input.y": None},
         {"prediction_id": "b", "input.x": None, "input.y": 1.5},
     ]
 
 
-def append(log: ParquetLog, model: ServedModel, ids: list[str]) -> None:
+def append(log: ParquetLog, model: ModelIdentity, ids: list[str]) -> None:
     log.append(NAME, model.version, table_of(model, [answer(model, ids)])[0])
 
 
 def test_merging_keeps_every_row_and_ends_at_a_size(
-    tmp_path: Path, model: ServedModel, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, model: ModelIdentity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parquet_log, "TOGETHER", 4)
     monkeypatch.setattr(parquet_log, "GRACE", 0)
@@ -259,7 +255,7 @@ def test_merging_keeps_every_row_and_ends_at_a_size(
     assert [count for count in rows if count > 100] == [250]
     assert len(rows) < 15
     assert parts == without_covered(parts)
-    read = recorded(tmp_path, NAME)
+    read = read_predictions(tmp_path, NAME)
     first = read.filter(pa.compute.equal(read["model_version"], 1)).column("prediction_id").to_pylist()
     assert first == [one for ids in given for one in ids]
     assert read.num_rows == len(first) + sum(bool(ids) for ids in given)
@@ -267,7 +263,7 @@ def test_merging_keeps_every_row_and_ends_at_a_size(
 
 @pytest.mark.parametrize("sizes", [[1, 1, 1, 1, 95, 95, 1, 30, 30, 60, 1], [1] * 40])
 def test_a_merged_file_covers_nothing_that_it_does_not_hold(
-    tmp_path: Path, model: ServedModel, monkeypatch: pytest.MonkeyPatch, sizes: list[int]
+    tmp_path: Path, model: ModelIdentity, monkeypatch: pytest.MonkeyPatch, sizes: list[int]
 ) -> None:
     """By sizes a part may stay alone, and by a full disk several: what is merged across them would hide their rows."""
     monkeypatch.setattr(parquet_log, "TOGETHER", 4)
@@ -289,7 +285,7 @@ def test_a_merged_file_covers_nothing_that_it_does_not_hold(
 
 
 def test_a_kill_between_merging_and_cleaning_doubles_nothing(
-    tmp_path: Path, model: ServedModel, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, model: ModelIdentity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parquet_log, "TOGETHER", 4)
     monkeypatch.setattr(parquet_log, "GRACE", 0)
@@ -328,7 +324,7 @@ def dead_process() -> int:
 
 
 def test_reading_while_parts_are_written_and_merged_misses_and_doubles_nothing(
-    tmp_path: Path, model: ServedModel, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, model: ModelIdentity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parquet_log, "TOGETHER", 2)
     monkeypatch.setattr(parquet_log, "GRACE", 0.1)
@@ -371,7 +367,7 @@ def test_reading_while_parts_are_written_and_merged_misses_and_doubles_nothing(
 
 
 def test_merged_files_stay_for_whoever_has_just_listed_them(
-    tmp_path: Path, model: ServedModel, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, model: ModelIdentity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parquet_log, "TOGETHER", 3)
     log = ParquetLog(tmp_path)
@@ -390,7 +386,7 @@ def test_merged_files_stay_for_whoever_has_just_listed_them(
 def test_a_folder_that_is_away_for_a_while_costs_only_what_does_not_fit(
     trouble: str,
     tmp_path: Path,
-    model: ServedModel,
+    model: ModelIdentity,
     begun: Callable[..., Recorder],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -437,7 +433,7 @@ def test_a_folder_that_is_away_for_a_while_costs_only_what_does_not_fit(
 
 
 def test_stop_ends_in_time_and_says_what_is_lost(
-    tmp_path: Path, model: ServedModel, begun: Callable[..., Recorder], caplog: pytest.LogCaptureFixture
+    tmp_path: Path, model: ModelIdentity, begun: Callable[..., Recorder], caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / NAME).write_text("in the way")
     recording = begun()
@@ -449,16 +445,16 @@ def test_stop_ends_in_time_and_says_what_is_lost(
     assert "2 predictions are lost" in caplog.text
 
 
-def test_what_cannot_be_read_is_told(tmp_path: Path, model: ServedModel) -> None:
+def test_what_cannot_be_read_is_told(tmp_path: Path, model: ModelIdentity) -> None:
     with pytest.raises(PipelineError, match="holds no recorded predictions"):
-        recorded(tmp_path, NAME)
+        read_predictions(tmp_path, NAME)
     append(ParquetLog(tmp_path), model, ["a"])
     (part,) = parts_in(tmp_path / NAME)
     (tmp_path / NAME / "notes.parquet").write_text("of somebody else")
     assert ids_in(tmp_path) == ["a"]
     part.path.write_bytes(part.path.read_bytes()[:-20])
     with pytest.raises(PipelineError, match=part.path.name):
-        recorded(tmp_path, NAME)
+        read_predictions(tmp_path, NAME)
 
 
 # Imports once, then becomes a recording process for each line of its input.
@@ -532,9 +528,9 @@ def test_a_kill_loses_at_most_the_last_second(tmp_path: Path, forking: Callable[
         assert len(read) == len(set(read))
         assert due <= set(read) <= put
     assert len(due) > 100
-    before = recorded(folder, NAME)
+    before = read_predictions(folder, NAME)
     assert len(parts_in(folder / NAME)) > 8
     merge_left(folder, threading.Event())
     assert len(parts_in(folder / NAME)) == 8
     assert not list((folder / NAME).glob(".*.tmp"))
-    assert recorded(folder, NAME).equals(before)
+    assert read_predictions(folder, NAME).equals(before)

@@ -15,9 +15,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import schemathesis
+from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pandas._libs.parsers import STR_NA_VALUES
+from starlette.requests import Request
+from starlette.responses import Response
 from xgboost import XGBClassifier, XGBRegressor
 
 from pipeline.features.raw_rows_model import RawRowsModel
@@ -34,6 +37,8 @@ from pipeline.service.requests.json_body import parse_json
 from pipeline.service.requests.schema import Parsed, RowSchema
 from pipeline.service.settings import Settings
 from pipeline.service.web.openapi import document
+from pipeline.service.web.pages import add_pages
+from pipeline.service.web.routes import add_routes
 from pipeline.train.raw_rows_view import RawRowsView, write_view
 
 ODD = ["", " ", "class", "copy", "model_config", "json", "__init__", "_x", 'a "b"', "ü:€", "a\nb", "None"]
@@ -55,6 +60,19 @@ def table() -> pd.DataFrame:
 
 TRANSFORMER = FeatureTransformer.fit(table(), {})
 SCHEMA = RowSchema.of(TRANSFORMER)
+
+
+def documented(model: ServedModel | None) -> dict[str, Any]:
+    """Return the OpenAPI document of the service's paths."""
+
+    async def handler(request: Request) -> Response:
+        return Response()
+
+    app = FastAPI(title="houses", docs_url=None, redoc_url=None)
+    add_pages(app)
+    paths = ["/predict", "/explain", "/model", "/drift", "/metrics", "/health"]
+    add_routes(app, dict.fromkeys(paths, handler), Settings())
+    return document(app, model)
 
 
 def served(labels: list[Any] | None) -> ServedModel:
@@ -499,11 +517,11 @@ def test_answers_are_as_the_document_says(labels: list[Any] | None) -> None:
     model = served(labels)
     rows = parse_json(SCHEMA, json_of([dict(ROW), dict.fromkeys(ROW)]), 2)
     outputs = model.predict(rows.columns, rows.n_rows)
-    body, media_type = render("", model, outputs, ["i-1", "i-2"], False)
+    body, media_type = render("", model.identity, outputs, ["i-1", "i-2"], False)
     answers = json.loads(body)
     assert media_type == JSON
-    assert json.loads(render("*/*", model, outputs, ["i-1", "i-2"], True)[0]) == answers[0]
-    described = document(model, Settings())["components"]["schemas"]["Prediction"]
+    assert json.loads(render("*/*", model.identity, outputs, ["i-1", "i-2"], True)[0]) == answers[0]
+    described = documented(model)["components"]["schemas"]["Prediction"]
     for answer in answers:
         jsonschema_rs.Draft202012Validator(described).validate(answer)
     assert [answer["prediction_id"] for answer in answers] == ["i-1", "i-2"]
@@ -515,7 +533,7 @@ def test_answers_are_as_the_document_says(labels: list[Any] | None) -> None:
         assert first["confidence"] == pytest.approx(100 * first["probabilities"][first["label"]])
         assert list(first["probabilities"]) == [str(label) for label in labels]
 
-    described = document(model, Settings())["components"]["schemas"]["Explanation"]
+    described = documented(model)["components"]["schemas"]["Explanation"]
     for explained in explain(model, rows.columns, rows.n_rows):
         jsonschema_rs.Draft202012Validator(described).validate(explained)
 
@@ -524,11 +542,11 @@ def test_answers_are_as_the_document_says(labels: list[Any] | None) -> None:
         | {f"probability.{label}": value for label, value in answer.get("probabilities", {}).items()}
         for answer in answers
     ]
-    as_csv, media_type = render(CSV, model, outputs, ["i-1", "i-2"], False)
+    as_csv, media_type = render(CSV, model.identity, outputs, ["i-1", "i-2"], False)
     assert media_type == CSV
     read = pd.read_csv(io.BytesIO(as_csv), dtype={"label": str}).to_dict("records")
     assert read == flat
-    as_arrow, media_type = render(f"{ARROW};q=1, {JSON};q=0.5", model, outputs, ["i-1", "i-2"], False)
+    as_arrow, media_type = render(f"{ARROW};q=1, {JSON};q=0.5", model.identity, outputs, ["i-1", "i-2"], False)
     assert media_type == ARROW
     assert pa.ipc.open_stream(as_arrow).read_all().to_pylist() == flat
 
@@ -550,14 +568,14 @@ def test_answers_are_as_the_document_says(labels: list[Any] | None) -> None:
 def test_the_answer_is_of_the_type_that_is_wanted_most(accept: str, media_type: str) -> None:
     model = served(None)
     outputs = model.predict({name: [value] for name, value in ROW.items()}, 1)
-    assert render(accept, model, outputs, ["i"], True)[1] == media_type
+    assert render(accept, model.identity, outputs, ["i"], True)[1] == media_type
 
 
 @pytest.mark.parametrize("labels", LABELS, ids=str)
 def test_the_document_is_openapi(labels: list[Any] | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVICE_API_KEY", "secret")
     for model in (served(labels), None):
-        described = json.loads(json.dumps(document(model, Settings())))
+        described = json.loads(json.dumps(documented(model)))
         loaded = schemathesis.openapi.from_dict(described)
         loaded.validate()
         assert "secret" not in str(described)

@@ -57,18 +57,18 @@ class Monitor:
                     self._window = Window(one.model, self._params.window)
                 self._window.add(one)
 
-    def check(self, model: ServedModel | None = None) -> None:
+    def check(self, model: ServedModel) -> None:
         """Look at the window, unless nothing has come since the last look.
 
         Parameters
         ----------
-        model : ServedModel, optional
+        model : ServedModel
             Which answers now: where it is another than before, the watch begins anew, without waiting for its answers.
         """
         with self._looking:
             with self._lock:
-                if model and self._window and self._window.model is not model:
-                    self._window = Window(model, self._params.window)
+                if self._window and self._window.model is not model.identity:
+                    self._window = Window(model.identity, self._params.window)
                 window = self._window
                 if window is None or self._looked == (window, window.total):
                     return
@@ -76,7 +76,7 @@ class Monitor:
             is_new = self._looked is None or self._looked[0] is not window
             self._looked = window, total
             try:
-                self._look(window.model, rows.newest(self._params.window), total, is_new)
+                self._look(model, rows.newest(self._params.window), total, is_new)
             except Exception:  # the watch must go on
                 logger.exception("the newest predictions could not be judged")
 

@@ -1,25 +1,18 @@
 """Telling another service of an alarm: an HTTP POST that nothing waits for."""
 
-import json
 import logging
 import threading
-import time
-import urllib.error
-import urllib.request
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from requests import RequestException, Session
 
 logger = logging.getLogger(__name__)
 TRIES = 3
-TIMEOUT = 5.0  # seconds that a try may take to connect, and to answer
-WAIT = 2.0  # seconds before the second try; before each further one twice as many
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Takes a redirection for a failure: what is posted would be lost on the way."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
+TIMEOUT = 5.0  # seconds that a try may take to connect, and to be answered
+WAIT = 3.0  # seconds; the second try follows at once, the third after twice as long
+LONGEST_WAIT = 60  # seconds that the address may ask for by Retry-After
 
 
 class Webhook:
@@ -34,25 +27,52 @@ class Webhook:
     def __init__(self, url: str) -> None:
         self._url = url
         self._host = urlsplit(url).hostname or ""
+        logging.getLogger("urllib3").setLevel(logging.ERROR)  # each of its warnings of a failed try holds the URL
 
     def send(self, content: dict[str, Any]) -> None:
         """Post JSON in a thread of its own, which gives up after a few tries; what comes of it is logged."""
         threading.Thread(target=self._send, args=(content,), name="webhook", daemon=True).start()
 
     def _send(self, content: dict[str, Any]) -> None:
-        body, problem = json.dumps(content, ensure_ascii=False).encode(), ""
-        for number in range(TRIES):
-            if number:
-                time.sleep(WAIT * 2 ** (number - 1))
-            request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"}, method="POST")  # noqa: S310 (the settings check its scheme)
-            try:
-                with urllib.request.build_opener(_NoRedirect).open(request, timeout=TIMEOUT) as response:
-                    logger.info("webhook: %s answered %d", self._host, response.status)
-                    return
-            except urllib.error.HTTPError as error:
-                problem = f"it answered {error.code}"
-            except urllib.error.URLError as error:
-                problem = str(error.reason)[:300]
-            except Exception as error:  # a network or a server can be wrong in any way; texts may hold the address
-                problem = type(error).__name__
-        logger.warning("webhook: %s was not reached in %d tries: %s", self._host, TRIES, problem)
+        from requests import RequestException
+
+        try:
+            with (
+                _session() as session,
+                session.post(self._url, json=content, timeout=TIMEOUT, allow_redirects=False, stream=True) as response,
+            ):
+                problem = "" if response.status_code < 300 else f"it answered {response.status_code}"
+        except RequestException as error:
+            problem = _reason(error)
+        except Exception as error:  # a network or a server can be wrong in any way; texts may hold the address
+            problem = type(error).__name__
+        if problem:
+            logger.warning("webhook: %s was not reached in %d tries: %s", self._host, TRIES, problem)
+        else:
+            logger.info("webhook: %s answered %d", self._host, response.status_code)
+
+
+def _session() -> "Session":
+    """Return a session that tries again whatever fails, redirections too: what is posted would be lost on the way."""
+    import requests
+    from requests.adapters import HTTPAdapter
+    from urllib3.util import Retry
+
+    retry = Retry(
+        TRIES - 1,
+        allowed_methods=None,
+        status_forcelist=range(300, 600),
+        raise_on_status=False,
+        backoff_factor=WAIT,
+        retry_after_max=LONGEST_WAIT,
+    )
+    session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(max_retries=retry))
+    return session
+
+
+def _reason(error: "RequestException") -> str:
+    """Return why the last try failed, without the address."""
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    return str(reason)[:300] if reason else type(error).__name__

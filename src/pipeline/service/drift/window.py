@@ -7,8 +7,7 @@ from functools import cached_property
 from itertools import chain
 from typing import Any
 
-from pipeline.service.answered import Answered, Columns, Outputs
-from pipeline.service.models.served import ServedModel
+from pipeline.service.answered import Answered, Columns, ModelIdentity, Outputs
 
 
 @dataclass(frozen=True)
@@ -59,12 +58,12 @@ class Window:
 
     Attributes
     ----------
-    model : ServedModel
+    model : ModelIdentity
     total : int
         How many rows have come so far.
     """
 
-    def __init__(self, model: ServedModel, size: int) -> None:
+    def __init__(self, model: ModelIdentity, size: int) -> None:
         self.model = model
         self.total = 0
         self._size = size

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
-import yaml
 
 from pipeline.errors import PipelineError, RegistryError
 from pipeline.features.columns import as_text
@@ -21,6 +20,7 @@ from pipeline.service.settings import Settings
 from pipeline.store.logged_model import fetch_logged, logged_sha256
 from pipeline.support.files import sha256
 from pipeline.support.paths import EXPORTS
+from pipeline.support.yaml import read_yaml
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -192,7 +192,7 @@ def _example(logged: Path, transformer: "FeatureTransformer") -> pd.DataFrame:
 
 def _card(found: Found, raw: "RawRowsModel", logged: Path, said: dict[str, Any]) -> dict[str, Any]:
     """Return what GET /model answers."""
-    described = yaml.safe_load((logged / "MLmodel").read_text(encoding="utf-8"))
+    described = read_yaml((logged / "MLmodel").read_text(encoding="utf-8"))
     features = json.loads((logged / FEATURES_FILE).read_text(encoding="utf-8"))
     return {
         "name": found.name,

@@ -1,10 +1,11 @@
 """A loaded model, ready to answer."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.features.columns import Kind
-from pipeline.service.answered import Columns, Outputs
+from pipeline.service.answered import Columns, ModelIdentity, Outputs
 
 if TYPE_CHECKING:
     from pipeline.features.raw_rows_model import RawRowsModel
@@ -57,6 +58,11 @@ class ServedModel:
     def labels(self) -> list[str | int | bool] | None:
         """Of a classification, in the order of the probabilities; None of a regression."""
         return self.raw.labels
+
+    @cached_property
+    def identity(self) -> ModelIdentity:
+        """What its answers say of it."""
+        return ModelIdentity(self.name, self.version, self.run_id, self.kinds, self.labels)
 
     def predict(self, columns: Columns, n_rows: int) -> Outputs:
         """Answer raw rows."""

@@ -8,14 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.service.answered import Answered
+from pipeline.service.answered import Answered, ModelIdentity
 from pipeline.service.recording.parquet_log import ParquetLog, merge_left
-from pipeline.service.recording.record_table import table_of
+from pipeline.service.recording.table import table_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from pipeline.service.models.served import ServedModel
 
 logger = logging.getLogger(__name__)
 PERIOD = 0.5  # seconds after which what was answered is on the disk
@@ -123,7 +121,7 @@ class Recorder:
 
     def _keep(self, drained: list[Answered]) -> None:
         """Turn records into tables, which take a ninth of the memory, as far as there is room for them."""
-        by_model: defaultdict[ServedModel, list[Answered]] = defaultdict(list)
+        by_model: defaultdict[ModelIdentity, list[Answered]] = defaultdict(list)
         for answered in drained:
             by_model[answered.model].append(answered)
         for model, records in by_model.items():

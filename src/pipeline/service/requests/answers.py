@@ -4,23 +4,21 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pipeline.service.answered import Outputs
+from pipeline.service.answered import ModelIdentity, Outputs
 from pipeline.service.requests.bodies import ARROW, CSV, JSON
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipeline.service.models.served import ServedModel
 
-
-def render(accept: str, model: "ServedModel", outputs: Outputs, ids: list[str], single: bool) -> tuple[bytes, str]:
+def render(accept: str, model: ModelIdentity, outputs: Outputs, ids: list[str], single: bool) -> tuple[bytes, str]:
     """Write answers as the sender takes them.
 
     Parameters
     ----------
     accept : str
         The request's header; JSON unless it names ``text/csv`` or ``application/vnd.apache.arrow.stream`` first.
-    model : ServedModel
+    model : ModelIdentity
     outputs : Outputs
     ids : list of str, length n_rows
         A prediction id a row.
@@ -65,7 +63,7 @@ def _wanted(accept: str) -> str:
     return media_type
 
 
-def _objects(model: "ServedModel", outputs: Outputs, ids: list[str]) -> list[dict[str, Any]]:
+def _objects(model: ModelIdentity, outputs: Outputs, ids: list[str]) -> list[dict[str, Any]]:
     version, probabilities, confidences = model.version, outputs.probabilities, outputs.confidences
     if probabilities is None or confidences is None:
         return [
@@ -86,7 +84,7 @@ def _objects(model: "ServedModel", outputs: Outputs, ids: list[str]) -> list[dic
     ]
 
 
-def _table(model: "ServedModel", outputs: Outputs, ids: list[str]) -> "pa.Table":
+def _table(model: ModelIdentity, outputs: Outputs, ids: list[str]) -> "pa.Table":
     import pyarrow as pa
 
     columns: dict[str, Any] = {"prediction": outputs.predictions}

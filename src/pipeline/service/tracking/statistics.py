@@ -6,15 +6,12 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain, groupby
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.service.answered import Answered
-
-if TYPE_CHECKING:
-    from pipeline.service.models.served import ServedModel
+from pipeline.service.answered import Answered, ModelIdentity
 
 LONGEST_LABEL = 200  # signs of a label in a metric's name, of the 250 that MLflow takes
 
@@ -163,7 +160,7 @@ class Statistics:
             metrics |= self._of_answers(since, confidences, values)
         return metrics
 
-    def _add(self, model: "ServedModel", answered: list[Answered]) -> None:
+    def _add(self, model: ModelIdentity, answered: list[Answered]) -> None:
         predictions = list(chain.from_iterable(one.outputs.predictions for one in answered))
         period = _Period(_Moments.of(np.array([one.elapsed_ms for one in answered])), rows=len(predictions))
         confidences, values = np.empty(0), np.empty(0)

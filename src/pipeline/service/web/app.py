@@ -3,7 +3,7 @@
 import asyncio
 import hmac
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -21,10 +21,11 @@ from pipeline.service.service import Service
 from pipeline.service.tracking.prometheus import CONTENT_TYPE
 from pipeline.service.web.openapi import document
 from pipeline.service.web.pages import add_pages
+from pipeline.service.web.routes import KEY, Handler, add_routes
 
 SMALL_BODY = 8192  # bytes up to which a body is parsed on the event loop: tens of rows, well below a millisecond
+NO_KEY = f"the service wants its API key (SERVICE_API_KEY) in the header {KEY}"
 LARGE_AT_ONCE = 32  # larger bodies, of the largest that are allowed, for which there is room in memory
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 def create_app(service: Service) -> ASGIApp:
@@ -40,20 +41,19 @@ def create_app(service: Service) -> ASGIApp:
         await asyncio.get_running_loop().run_in_executor(None, service.stop)
 
     app = FastAPI(title=service.settings.mlflow_model_name, lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.openapi = lambda: document(service.watcher.models.get("production"), service.settings)  # type: ignore[method-assign]
+    app.openapi = lambda: document(app, service.watcher.models.get("production"))  # type: ignore[method-assign]
     add_pages(app)
     endpoints = Endpoints(service)
-    guarded: dict[str, tuple[str, Handler]] = {
-        "/predict": ("POST", endpoints.predict),
-        "/explain": ("POST", endpoints.explain),
-        "/model": ("GET", endpoints.model),
-        "/drift": ("GET", endpoints.drift),
-        "/metrics": ("GET", endpoints.metrics),
+    guarded: dict[str, Handler] = {
+        "/predict": endpoints.predict,
+        "/explain": endpoints.explain,
+        "/model": endpoints.model,
+        "/drift": endpoints.drift,
+        "/metrics": endpoints.metrics,
     }
-    handlers = {path: _counted(service, path, _guarded(service, handler)) for path, (_, handler) in guarded.items()}
-    for path, (method, _) in guarded.items():
-        app.add_route(path, handlers[path], methods=[method])
-    app.add_route("/health", _counted(service, "/health", endpoints.health), methods=["GET"])
+    handlers = {path: _counted(service, path, _guarded(service, handler)) for path, handler in guarded.items()}
+    handlers["/health"] = _counted(service, "/health", endpoints.health)
+    add_routes(app, handlers, service.settings)
 
     def http_error(request: Request, error: Exception) -> Response:
         """Answer a wrong path or method in the form of all other errors."""
@@ -151,15 +151,12 @@ def _guarded(service: Service, handler: Handler) -> Handler:
     expected = secret.get_secret_value().encode()
 
     async def guarded(request: Request) -> Response:
-        sent = request.headers.get("x-api-key", "").encode("latin-1")
+        sent = request.headers.get(KEY, "").encode("latin-1")
         if not hmac.compare_digest(sent, expected):
-            return _refusal(BadRequest(401, [{"loc": ["header", "x-api-key"], "msg": _KEY, "type": "api_key"}]))
+            return _refusal(BadRequest(401, [{"loc": ["header", "x-api-key"], "msg": NO_KEY, "type": "api_key"}]))
         return await handler(request)
 
     return guarded
-
-
-_KEY = "the service wants its API key (SERVICE_API_KEY) in the header X-API-Key"
 
 
 def _counted(service: Service, path: str, handler: Handler) -> Handler:

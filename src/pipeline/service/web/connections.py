@@ -1,4 +1,8 @@
-"""Connections: room for many, and limits for clients that are slow to send a request or to read an answer."""
+"""Connections: room for many, and limits for clients that are slow to send a request or to read an answer.
+
+uvicorn has no settings for these limits, so this module depends on the attributes of its protocol class, as they were
+read in uvicorn `READ_IN`; no other module does. Read them again before that version is replaced.
+"""
 
 import asyncio
 import re
@@ -9,6 +13,7 @@ from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+READ_IN = "0.54.0"
 MOST_FILES = 65_536  # that this process wants to have open, connections among them
 SWEEP_SECONDS = 1.0  # between looks at the connections, at most
 HEAD_BYTES = 65_536  # of a request line and its headers

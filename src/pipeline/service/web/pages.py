@@ -26,13 +26,13 @@ def add_pages(app: "FastAPI") -> None:
         Made with ``docs_url=None``, or its own ``/docs`` would go first.
     """
     from starlette.exceptions import HTTPException
-    from starlette.responses import FileResponse
+    from starlette.responses import FileResponse, HTMLResponse
 
     vendored = files("fastapi_offline") / "static"
     served = {path.name: path for path in OWN.iterdir() if path.suffix != ".html"}
     served |= {name: Path(str(vendored / name)) for name in SWAGGER}
 
-    @app.get("/", include_in_schema=False)
+    @app.get("/", operation_id="page", summary="The page", response_class=HTMLResponse, response_model=None)
     def page() -> "Response":
         return FileResponse(OWN / "index.html", headers=HEADERS | {"Content-Security-Policy": PAGE_POLICY})
 

@@ -1,17 +1,17 @@
-"""The process: settings printed, the application served, everything written when it is told to stop."""
+"""The process: settings shown, the application served, everything written when it is told to stop."""
 
 import errno
 import logging
 import os
 import signal
 import socket
-import sys
 from pathlib import Path
 
 from pipeline.errors import PipelineError
 from pipeline.params.load import load_params
 from pipeline.params.schema import MonitorParams
 from pipeline.service.settings import Settings, load_settings, unknown_settings
+from pipeline.support.progress import progress
 
 KEEP_ALIVE_SECONDS = 75
 LAST_SECONDS = 10  # that requests under way may take when the service is told to stop
@@ -31,10 +31,10 @@ def serve(folder: Path) -> None:
     for name in ("mlflow", "alembic", "matplotlib"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # each retry is a warning of its own
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     shown = settings.shown()
     width = max(map(len, shown))
-    print("\n".join(f"{name:{width}}  {value}".rstrip() for name, value in shown.items()))
+    for name, value in shown.items():
+        progress(f"{name:{width}}  {value}".rstrip())
     for name in unknown_settings():
         logging.warning("%s is no setting of the service, and counts for nothing", name)
     listener = _listen(settings)
@@ -83,5 +83,5 @@ def _listen(settings: Settings) -> socket.socket:
             else "name an address of this machine: SERVICE_HOST=127.0.0.1, or SERVICE_HOST=0.0.0.0 for all it has",
         ) from None
     host = f"[{settings.service_host}]" if family == socket.AF_INET6 else settings.service_host
-    print(f"serving at http://{host}:{listener.getsockname()[1]}")
+    progress(f"serving at http://{host}:{listener.getsockname()[1]}")
     return listener

@@ -10,7 +10,7 @@ from pipeline.features.columns import as_text
 from pipeline.service.recording.parts import Part, parts_in, without_covered
 
 
-def recorded(folder: Path, model_name: str) -> pa.Table:
+def read_predictions(folder: Path, model_name: str) -> pa.Table:
     """Read all recorded predictions of a model, each once, while the service goes on to record.
 
     Parameters

@@ -2,16 +2,12 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.features.columns import Kind
-from pipeline.service.answered import Answered
-
-if TYPE_CHECKING:
-    from pipeline.service.models.served import ServedModel
+from pipeline.service.answered import Answered, ModelIdentity
 
 INPUT, PROBABILITY = "input.", "probability."  # before a raw column, a label: so neither has the name of another column
 CHUNK_ROWS = 1000  # converted at once
@@ -20,8 +16,8 @@ WORK, PAUSE = 0.0005, 0.0002
 TYPES: dict[Kind, pa.DataType] = {"number": pa.float64(), "boolean": pa.bool_(), "text": pa.string()}
 
 
-def schema_of(model: "ServedModel") -> pa.Schema:
-    """Return the columns in which predictions of `model` are recorded, in order; their types hang on it alone."""
+def schema_of(model: ModelIdentity) -> pa.Schema:
+    """Return the columns in which predictions of `model` are recorded, in order; their types depend on it alone."""
     fields = [
         ("prediction_id", pa.string()),
         ("time", pa.timestamp("us", tz="UTC")),
@@ -41,7 +37,7 @@ def schema_of(model: "ServedModel") -> pa.Schema:
     return pa.schema(fields, metadata=named)
 
 
-def table_of(model: "ServedModel", records: Sequence[Answered]) -> tuple[pa.Table, str | None]:
+def table_of(model: ModelIdentity, records: Sequence[Answered]) -> tuple[pa.Table, str | None]:
     """Return what `model` answered as a table.
 
     Python's lock is held for a millisecond at a time at most, as requests are answered meanwhile.
@@ -82,7 +78,7 @@ def _chunks(records: Sequence[Answered]) -> Iterator[list[Answered]]:
         yield chunk
 
 
-def _arrays(model: "ServedModel", records: list[Answered]) -> Iterator[pa.Array]:
+def _arrays(model: ModelIdentity, records: list[Answered]) -> Iterator[pa.Array]:
     """Give the columns of `schema_of`, in order."""
     counts = [len(record.ids) for record in records]
     n_rows = sum(counts)
