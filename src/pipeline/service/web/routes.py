@@ -48,18 +48,19 @@ def add_routes(app: FastAPI, handlers: Mapping[str, Handler], settings: Settings
     """
     guard = [Security(APIKeyHeader(name=KEY, scheme_name="key", auto_error=False))] if settings.service_api_key else []
 
-    def add(path: str, summary: str, responses: dict[int | str, Any], refusals: tuple[int, ...], **further: Any) -> None:
+    def add(path: str, summary: str, responses: dict[int, Any], refusals: tuple[int, ...], **further: Any) -> None:
         refused = {status: {"model": Error, "description": REFUSALS[status]} for status in refusals}
         if guard and path != "/health":
             further["dependencies"] = guard
             refused[401] = {"model": Error, "description": REFUSALS[401]}
+        documented: dict[int | str, Any] = dict([*responses.items(), *sorted(refused.items())])
         app.add_api_route(
             path,
             handlers[path],
             summary=summary,
             operation_id=path.removeprefix("/"),
             response_model=None,
-            responses={**responses, **dict(sorted(refused.items()))},
+            responses=documented,
             **{"methods": ["GET"], **further},
         )
         if "methods" not in further:
