@@ -9,33 +9,30 @@ from pipeline.cli import run_script
 
 def main() -> None:
     """Parse the command line, fit and print the metrics."""
-    from pipeline.learn.families import names_with, ranked_names
-
-    families, options = ranked_names(), ("epochs", "batch_size", "learning_rate")
-    takers = {option: " or ".join(names_with(option)) for option in options}
+    families = sorted(file.stem for file in (Path(__file__).parent / "pipeline/learn/families").glob("[!_]*.py"))
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("table", type=Path, metavar="TABLE", help="CSV (plain or .gz) or Parquet file")
     parser.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
-    parser.add_argument("--model", default=families[0], metavar="FAMILY", help=" | ".join(families))
+    parser.add_argument("--model", metavar="FAMILY", help=f"{' | '.join(families)} (random_forest)")
     parser.add_argument("--use-mlflow", action="store_true", help="record the run in the project's MLflow store")
     parser.add_argument("--experiment-name", default="quick-look", metavar="NAME", help="of MLflow (quick-look)")
     parser.add_argument("--test-size", type=float, default=0.3, metavar="SHARE", help="share of rows to test on (0.3)")
-    epochs = f"of {takers['epochs']}; when absent, the best of the family's default"
-    parser.add_argument("--epochs", type=int, metavar="N", help=epochs)
-    parser.add_argument("--batch-size", type=int, metavar="N", help=f"of {takers['batch_size']}")
-    parser.add_argument("--learning-rate", type=float, metavar="X", help=f"of {takers['learning_rate']}")
+    parser.add_argument("--epochs", type=int, metavar="N", help="of a family that counts epochs; its default if absent")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="of a family that is fitted in batches")
+    parser.add_argument("--learning-rate", type=float, metavar="X", help="of a family that has one")
     parser.add_argument("--output-path", type=Path, metavar="FOLDER", help="a new folder to write the model to")
     arguments = parser.parse_args()
+    from pipeline.learn.families import ranked_names
     from pipeline.quick_look.look import NO_MLFLOW, QuickLook, has_mlflow, look
 
-    wanted = {name: getattr(arguments, name) for name in options}
+    wanted = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "learning_rate")}
     recorded = arguments.use_mlflow and has_mlflow()
     if arguments.use_mlflow and not recorded:
         print(NO_MLFLOW, file=sys.stderr)
     request = QuickLook(
         table=arguments.table,
         target=arguments.target,
-        models=[arguments.model],
+        models=[arguments.model or ranked_names()[0]],
         test_size=arguments.test_size,
         options={name: value for name, value in wanted.items() if value is not None},
         experiment_name=arguments.experiment_name if recorded else None,
