@@ -223,9 +223,7 @@ def test_a_challenger_answers_its_share_of_the_keys_and_is_tracked_apart(promote
             time.sleep(0.05)
         with requests.Session() as session:
             answers = [
-                session.post(
-                    f"{running.address}/predict", json=row, headers={"X-Registration-Key": key}, timeout=10
-                ).json()
+                session.post(f"{running.address}/predict", json=row, headers={"X-Request-Key": key}, timeout=10).json()
                 for key in keys * 2
             ]
     expected = [2 if arm_of(key.encode(), 0.3) == "challenger" else 3 for key in keys * 2]

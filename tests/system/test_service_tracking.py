@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -400,7 +401,7 @@ def test_prometheus_reads_what_was_counted() -> None:
         prometheus.exposition(
             {"queued_rows": 1, "written_rows": 2, "dropped_rows": 3, "last_error": None},
             {"state": "retrying", "run_id": None, "error": "…", "queued_points": 4, "dropped_points": 5},
-            {"production": iris},
+            {"production": cast(Any, SimpleNamespace(name="iris", version=7, source="registry"))},
             {"production": report, "challenger": {}},
         )
     )

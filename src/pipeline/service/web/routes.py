@@ -7,13 +7,14 @@ from fastapi import FastAPI, Security
 from fastapi.security import APIKeyHeader
 from pydantic import BaseModel
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 
 from pipeline.service.requests.bodies import ARROW, CSV, JSON
 from pipeline.service.settings import Settings
 from pipeline.service.web.answer_models import Drift, Error, Health, Model
 
 Handler = Callable[[Request], Awaitable[Response]]
+Responses = dict[int | str, dict[str, Any]]  # by status, as FastAPI takes them
 KEY = "X-API-Key"
 REFUSALS = {
     400: "The body is not what its content type says",
@@ -48,7 +49,7 @@ def add_routes(app: FastAPI, handlers: Mapping[str, Handler], settings: Settings
     """
     guard = [Security(APIKeyHeader(name=KEY, scheme_name="key", auto_error=False))] if settings.service_api_key else []
 
-    def add(path: str, summary: str, responses: dict[int, Any], refusals: tuple[int, ...], **further: Any) -> None:
+    def add(path: str, summary: str, responses: Responses, refusals: tuple[int, ...], **further: Any) -> None:
         refused = {status: {"model": Error, "description": REFUSALS[status]} for status in refusals}
         if guard and path != "/health":
             further["dependencies"] = guard
@@ -81,7 +82,7 @@ def add_routes(app: FastAPI, handlers: Mapping[str, Handler], settings: Settings
     }
     answers = {JSON: _one_or_many("Prediction"), CSV: _text("A header and answers."), ARROW: {"schema": {}}}
     explanations = {JSON: _one_or_many("Explanation")}
-    health = {
+    health: Responses = {
         200: {"model": Health, "description": "A model is served"},
         503: {"model": Health, "description": "No model is served; reason says why"},
     }
@@ -96,7 +97,8 @@ def add_routes(app: FastAPI, handlers: Mapping[str, Handler], settings: Settings
         {200: {"model": Drift, "description": "The last look"}},
         (503,),
     )
-    add("/metrics", "Counters and histograms for Prometheus", {}, (), response_class=PlainTextResponse)
+    metrics = _ok("Prometheus's text format", {"text/plain": {"schema": {"type": "string"}}})
+    add("/metrics", "Counters and histograms for Prometheus", metrics, (), response_class=Response)
     add("/health", "Whether rows are answered", health, ())
 
 
@@ -105,11 +107,11 @@ def _body(further: dict[str, Any]) -> dict[str, Any]:
     return {"parameters": [REQUEST_KEY], "requestBody": {"required": True, "content": content}}
 
 
-def _documented(model: type[BaseModel]) -> dict[int, Any]:
+def _documented(model: type[BaseModel]) -> Responses:
     return {200: {"model": model, "description": model.__doc__}}
 
 
-def _ok(description: str, content: dict[str, Any]) -> dict[int, Any]:
+def _ok(description: str, content: dict[str, Any]) -> Responses:
     return {200: {"description": description, "content": content}}
 
 
