@@ -123,7 +123,8 @@ def tuned_on_raw_columns(path: Path, seed: int) -> Numbers:
 
 def project(path: Path, seed: int, search: dict[str, int], neighbors: bool) -> Numbers:
     """Search and fit with the project's own features, learnt from the 64 %, and parameters chosen by the 16 %."""
-    from pipeline.features.neighbors import out_of_fold
+    from pipeline.features.kinds.interface import Target
+    from pipeline.features.out_of_fold import out_of_fold
     from pipeline.features.transformer import FeatureTransformer
     from pipeline.params.load import check_params
     from pipeline.tables.folds import folds_of
@@ -134,17 +135,17 @@ def project(path: Path, seed: int, search: dict[str, int], neighbors: bool) -> N
     if not neighbors:
         content["features"] = {}
     params = check_params(content, "params.yaml")
-    dataset, target = params.dataset, params.dataset.target
+    target = params.dataset.target
     parts = three_parts(path, seed)
     train_rows = parts[0].reset_index(drop=True)
     y = train_rows[target].to_numpy()
-    transformer = FeatureTransformer.fit(train_rows.drop(columns=target), dataset.derived)
+    transformer = FeatureTransformer.fit(train_rows.drop(columns=target), params.feature_settings)
     X = transformer.transform(train_rows)
-    if params.features.neighbors:
-        near = params.features.neighbors
-        what = transformer.neighborhood(near.k, near.by, near.means, [target])
-        transformer = transformer.with_neighbors(X, y, what)
-        X[transformer.neighbor_names] = out_of_fold(X, y, folds_of(train_rows, params).table, what)
+    if neighbors:
+        source, learnt_from, settings = transformer.source(train_rows), Target([target], y), params.feature_settings
+        transformer = transformer.with_target(source, learnt_from, settings)
+        others = folds_of(train_rows, params).table
+        X[transformer.target_names] = out_of_fold(transformer, source, learnt_from, settings, others)
     X_valid, X_test = (transformer.transform(part) for part in parts[1:])
     folds = [(X, y, X_valid, parts[1][target].to_numpy())]
     learner = learner_of(params.train.search, params.train.space_of("xgboost"), seed, N_JOBS, folds)

@@ -33,6 +33,10 @@ class FormulaError(PipelineError):
     """A derived column's formula cannot be used."""
 
 
+class NotConvertible(PipelineError):  # noqa: N818
+    """A model cannot be expressed as an ONNX graph."""
+
+
 class StoreError(PipelineError):
     """The MLflow store cannot be used."""
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.features.kinds.interface import Target
 from pipeline.features.raw_rows_model import RawRowsModel
 from pipeline.features.transformer import FeatureTransformer
 from pipeline.learn.families import BACKGROUND_ROWS
@@ -44,9 +45,13 @@ def served(name: str, task: Task, with_profile: bool = True) -> tuple[ServedMode
     y: NDArray[Any] = price.to_numpy()
     if task.labels:
         y = np.digitize(y, np.quantile(y, [0.6] if task.n_classes == 2 else [0.3, 0.8]))
-    transformer = FeatureTransformer.fit(rows, {"per room": "`size <m2>` / rooms"})
-    near = transformer.neighborhood(3, ["rooms"], ["per room"], ["y"])
-    transformer = transformer.with_neighbors(transformer.transform(rows), price.to_numpy(), near)
+    settings = {
+        "derived": {"per room": "`size <m2>` / rooms"},
+        "neighbors": {"k": 3, "by": ["rooms"], "means": ["per room"]},
+    }
+    transformer = FeatureTransformer.fit(rows, settings)
+    target = Target(["y"], price.to_numpy())
+    transformer = transformer.with_target(transformer.source(rows), target, settings)
     X = transformer.transform(rows)
     raw = RawRowsModel.__new__(RawRowsModel)  # as it is loaded from a folder
     raw.transformer, raw.feature_names, raw.labels = transformer, list(X.columns)[::-1], task.labels

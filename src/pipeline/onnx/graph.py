@@ -1,11 +1,11 @@
 """An ONNX graph under construction, with versions pinned and names numbered: the same model gives the same bytes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.errors import PipelineError
+from pipeline.errors import NotConvertible
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
@@ -13,10 +13,6 @@ if TYPE_CHECKING:
 IR_VERSION = 10
 OPSETS = {"": 21, "ai.onnx.ml": 5}  # the first of the latter with trees in 64 bits
 LARGEST_BYTES = 2_000_000_000  # what a protobuf message can hold
-
-
-class NotConvertible(PipelineError):  # noqa: N818
-    """A model cannot be expressed as an ONNX graph."""
 
 
 class Graph:
@@ -75,11 +71,12 @@ class Graph:
         inner.taken, inner.constants, inner.n_names = self.taken, self.constants, self.n_names
         return inner
 
-    def body(self, inputs: list["ValueInfoProto"], outputs: list["ValueInfoProto"]) -> "GraphProto":
-        """Return the nodes of `within` as an attribute of a node."""
+    def body(self, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> "GraphProto":
+        """Return the nodes of `within` as an attribute of a node; inputs and outputs are doubles of these lengths."""
         from onnx import helper
 
-        return helper.make_graph(self.nodes, "body", inputs, outputs)
+        taken, given = ([value_info(name, "DOUBLE", [n]) for name, n in ends.items()] for ends in (inputs, outputs))
+        return helper.make_graph(self.nodes, "body", taken, given)
 
     def model(self, inputs: list["ValueInfoProto"], outputs: list["ValueInfoProto"]) -> "ModelProto":
         """Return the checked model.

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.errors import NotConvertible
 from pipeline.features.transformer import FeatureTransformer
 from pipeline.onnx.features import add_features, inputs
-from pipeline.onnx.graph import Graph, NotConvertible, value_info
+from pipeline.onnx.graph import Graph, value_info
 from pipeline.onnx.networks import add_network
 from pipeline.onnx.trees import add_forest, add_xgboost
 

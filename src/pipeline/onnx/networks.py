@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.onnx.graph import Graph, NotConvertible
+from pipeline.errors import NotConvertible
+from pipeline.onnx.graph import Graph
 
 if TYPE_CHECKING:
     from sklearn.neural_network import MLPClassifier, MLPRegressor

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.onnx.graph import Graph, NotConvertible, refuse_larger
+from pipeline.errors import NotConvertible
+from pipeline.onnx.graph import Graph, refuse_larger
 
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor

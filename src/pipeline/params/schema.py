@@ -262,6 +262,11 @@ class Params(Section):
     registry: RegisterParams = Field(default=RegisterParams(), alias="register")
     monitor: MonitorParams = MonitorParams()
 
+    @property
+    def feature_settings(self) -> dict[str, Any]:
+        """What the kinds of features are fitted by, by their keys."""
+        return {"derived": self.dataset.derived, **self.features.model_dump()}
+
     @field_validator("features", "evaluate", "train", "registry", "monitor", mode="before")
     @classmethod
     def _empty_is_default(cls, section: Any) -> Any:

@@ -88,7 +88,7 @@ def prepare(params: DatasetParams, folder: Path) -> Prepared:
     train, test = table.iloc[train_rows], table.iloc[test_rows]
     del table
     inputs = train.drop(columns=params.non_features(train.columns))
-    transformer = FeatureTransformer.fit(inputs, params.derived)
+    transformer = FeatureTransformer.fit(inputs, {"derived": params.derived})
     if not transformer.feature_names:
         raise TableError(
             f"{params.path}: no column has a value in any of the {len(train):,} training rows",

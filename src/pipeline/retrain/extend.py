@@ -6,8 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.errors import PipelineError
-from pipeline.features.columns import as_text, kind_of
-from pipeline.features.transformer import SUFFIX
+from pipeline.features.columns import SUFFIX, as_text, kind_of
 from pipeline.params.schema import DatasetParams
 from pipeline.retrain.append_column import append_column
 from pipeline.retrain.extended_table import ExtendedTable, place_of, read_extended_table, write_extended_table

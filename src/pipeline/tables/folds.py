@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import TableError
+from pipeline.features.kinds import target_kinds
 from pipeline.params.schema import DatasetParams, Params, SplitParams, TrainParams
 from pipeline.tables.split import Rows, fold_rows, strata_of
 
@@ -58,7 +59,7 @@ def folds_of(table: pd.DataFrame, params: Params) -> Folds:
     TableError
         When there are too few rows, groups or rows of a stratum.
     """
-    dataset, train, learns = params.dataset, params.train, params.features.neighbors is not None
+    dataset, train, learns = params.dataset, params.train, target_kinds(params.feature_settings)
     rows = _search_rows(table, dataset, train)
     searched = [
         (rows[fold], rows[valid]) for fold, valid in fold_rows(table.iloc[rows], dataset, train.cv_folds, train.seed)
@@ -80,9 +81,10 @@ def _inner(table: pd.DataFrame, rows: Rows, params: Params) -> list[Division]:
     try:
         divisions = fold_rows(table.iloc[rows], dataset, max(2, train.cv_folds - 1), train.seed)
     except TableError as error:
+        keys = ", ".join(f"features.{key}" for key in target_kinds(params.feature_settings))
         raise TableError(
-            f"features.neighbors divides the training rows of a fold into folds again: {error.problem}",
-            "remove features.neighbors from params.yaml, or add rows",
+            f"{keys} divides the training rows of a fold into folds again: {error.problem}",
+            f"remove {keys} from params.yaml, or add rows",
         ) from None
     return [(rows[others], rows[held_out]) for others, held_out in divisions]
 

@@ -125,7 +125,7 @@ def run_experiment(setup: Setup, plan: Plan) -> Experiment:
                 "n_features": len(plan.features),
                 "search_seed": None if plan.like else plan.search_seed,
                 "search_rows": setup.data.n_search_rows,
-                "flux_features_extracted": setup.view.transformer.n_flux_features,
+                **setup.view.transformer.run_params,
             }
         )
         nested = NestedRuns(client, run, setup.data.task.loss)

@@ -11,7 +11,6 @@ import pandas as pd
 
 from pipeline.errors import StoreError
 from pipeline.features.columns import Kind
-from pipeline.features.neighbors import NEIGHBORS_FILE
 from pipeline.features.raw_rows_model import PROBABILITY
 from pipeline.features.transformer import FEATURES_FILE, FeatureTransformer
 from pipeline.learn.task import Task
@@ -109,17 +108,14 @@ def write_view(view: RawRowsView, model_file: Path, folder: Path) -> None:
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
-    transformer, features = view.transformer, view.features
     stored = {
-        "transformer": transformer.to_dict(),
+        "transformer": view.transformer.save(folder, view.features),
         "model_file": model_file.name,
         "model_sha256": sha256(model_file),
-        "feature_names": features,
+        "feature_names": view.features,
         "labels": view.task.labels,
     }
     _write_json(folder / FEATURES_FILE, stored)
-    if transformer.neighbors and set(transformer.neighbor_names) & set(features):
-        transformer.neighbors.save(folder / NEIGHBORS_FILE)
 
 
 def signature_of(view: RawRowsView) -> "ModelSignature":

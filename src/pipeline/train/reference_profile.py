@@ -31,22 +31,28 @@ def profile_of_inputs(rows: pd.DataFrame, X: pd.DataFrame, transformer: FeatureT
     rows : DataFrame, shape (n_rows, n_columns)
         At least the raw input columns.
     X : DataFrame of float32, shape (n_rows, n_features)
-        Their features; of a light curve the features are described, not its points.
+        Their features; of kinds that are watched by these, such as light curves, they are described instead of the
+        columns.
     transformer : FeatureTransformer
         Fitted on them.
 
     Returns
     -------
     dict
-        ``columns`` and ``flux`` hold a profile by name (see `profile_of_numbers` and `profile_of_categories`),
+        ``columns``, and the key of each kind that is watched by its features (``flux`` of light curves), hold a
+        profile by name (see `profile_of_numbers` and `profile_of_categories`),
         ``background`` the values of some rows, evenly spaced, by raw column: None where a value is missing.
     """
-    curve = set(transformer.flux_columns)
+    watched = {part.key: names for part, names in transformer.watched()}
+    described = {column for names in watched.values() for name in names for column in transformer.raw_columns[name]}
     return {
         "columns": {
-            name: _profile_of(rows[name], kind) for name, kind in transformer.kinds.items() if name not in curve
+            name: _profile_of(rows[name], kind) for name, kind in transformer.kinds.items() if name not in described
         },
-        "flux": {name: profile_of_numbers(X[name].to_numpy(np.float64)) for name in flux_names(transformer)},
+        **{
+            key: {name: profile_of_numbers(X[name].to_numpy(np.float64)) for name in names}
+            for key, names in watched.items()
+        },
         "background": _background(rows, transformer.kinds),
     }
 
@@ -132,12 +138,6 @@ def profile_of_categories(values: pd.Series, kind: Kind) -> Profile:
 def bins_of(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.intp]:
     """Return the bin of each value, from 0 to ``len(edges)``."""
     return np.searchsorted(edges, values, side="left")
-
-
-def flux_names(transformer: FeatureTransformer) -> list[str]:
-    """Return the names of the light curve's features among all features."""
-    start = len(transformer.numbers) + len(transformer.derived)
-    return transformer.feature_names[start : start + transformer.n_flux_features]
 
 
 def write_profile(folder: Path, profile: Profile) -> None:

@@ -1,6 +1,6 @@
 """The prepared tables, as raw inputs and as features."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import PipelineError
-from pipeline.features.neighbors import out_of_fold
+from pipeline.features.kinds import target_kinds
+from pipeline.features.out_of_fold import out_of_fold
 from pipeline.features.transformer import FeatureTransformer
 from pipeline.learn.task import Task
 from pipeline.params.schema import Params
@@ -16,9 +17,9 @@ from pipeline.support.files import read_json, sha256
 from pipeline.support.paths import DATA_PROFILE, TEST_TABLE, TRAIN_TABLE
 from pipeline.tables.folds import folds_of
 from pipeline.train.dataset_input import telling_rows
-from pipeline.train.neighbors import averaged_targets, features_in_fold
 from pipeline.train.raw_rows_view import RawRowsView
 from pipeline.train.reference_profile import Profile, profile_of_inputs
+from pipeline.train.target_features import features_in_fold, target_of
 from pipeline.train.training_data import SearchFold, TrainingData
 
 if TYPE_CHECKING:
@@ -75,26 +76,24 @@ def load_tables(folder: Path, params: Params) -> Tables:
     test = _read(folder / TEST_TABLE, profile["sha256"]["test"], None if judged_by_rows else [*inputs, target])
     task = Task.of(train[target], dataset.task, dataset.positive)
     _check_labels(task, train[target], test[target], params)
-    transformer = FeatureTransformer.fit(train[inputs], dataset.derived, params.features.flux)
+    settings = params.feature_settings
+    transformer = FeatureTransformer.fit(train[inputs], settings)
     X_train, y_train, folds = transformer.transform(train), task.encode(train[target]), folds_of(train, params)
-    near: list[tuple[pd.DataFrame, pd.DataFrame] | None] = [None] * len(folds.searched)
-    if neighbors := params.features.neighbors:
-        names, averaged = averaged_targets(task, target, y_train)
-        what = transformer.neighborhood(neighbors.k, neighbors.by, neighbors.means, names)
-        transformer = transformer.with_neighbors(X_train, averaged, what)
-        what = replace(what, names=transformer.neighbor_names)  # distinct from other features
-        near = [features_in_fold(X_train, averaged, fold, what) for fold in folds.searched]
-        X_train[what.names] = out_of_fold(X_train, averaged, folds.table, what)
+    learnt: list[tuple[pd.DataFrame, pd.DataFrame] | None] = [None] * len(folds.searched)
+    if target_kinds(settings):
+        source, learnt_from = transformer.source(train), target_of(task, target, y_train)
+        transformer = transformer.with_target(source, learnt_from, settings)
+        learnt = [features_in_fold(transformer, source, learnt_from, settings, fold) for fold in folds.searched]
+        X_train[transformer.target_names] = out_of_fold(transformer, source, learnt_from, settings, folds.table)
     X_test = transformer.transform(test)
-    if transformer.neighbors:  # without the tree that was grown to look up the test rows
-        transformer = replace(transformer, neighbors=replace(transformer.neighbors))
+    transformer = transformer.without_caches()  # such as the tree that was grown to look up the test rows
     data = TrainingData(
         task=task,
         X_train=X_train,
         X_test=X_test,
         y_train=y_train,
         y_test=task.encode(test[target]),
-        folds=[SearchFold(fold.train, fold.valid, learnt) for fold, learnt in zip(folds.searched, near, strict=True)],
+        folds=[SearchFold(fold.train, fold.valid, found) for fold, found in zip(folds.searched, learnt, strict=True)],
         scaler=_scaler(profile["scaler"], transformer, X_train),
     )
     return Tables(
@@ -141,8 +140,7 @@ def _scaler(known: dict[str, list[float]], transformer: FeatureTransformer, X: p
     scaler = StandardScaler().fit(pd.DataFrame(np.zeros((1, X.shape[1]), np.float32), columns=X.columns))
     for place, name in enumerate(X.columns):
         mean, variance = known.get(name, (0.0, 1.0))
-        numbers = {*transformer.numeric_names, *transformer.neighbor_names}
-        if name not in known and name in numbers and X[name].notna().any():
+        if name not in known and transformer.features[str(name)].is_number and X[name].notna().any():
             values = X[name].to_numpy(np.float64)  # whose squares are finite
             mean, variance = np.nanmean(values), np.nanvar(values)
         scaler.mean_[place], scaler.var_[place] = mean, variance

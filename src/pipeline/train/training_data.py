@@ -25,13 +25,13 @@ class SearchFold:
     ----------
     train, valid : arrays of int
         Positions in the training rows.
-    near : (DataFrame, DataFrame), optional
-        The neighbour features of those rows, learnt from `train` alone.
+    learnt : (DataFrame, DataFrame), optional
+        The features of those rows that are learnt from the target, of `train` alone.
     """
 
     train: Rows
     valid: Rows
-    near: tuple[pd.DataFrame, pd.DataFrame] | None
+    learnt: tuple[pd.DataFrame, pd.DataFrame] | None
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class TrainingData:
     ----------
     task : Task
     X_train, X_test : DataFrames of float32, shapes (n_train, n_features) and (n_test, n_features)
-        Neighbours of a training row are of other folds than its own.
+        What is learnt from the target is, of a training row, from other folds than its own.
     y_train, y_test : arrays of float64 or, in a classification, of class numbers; shapes (n_train,) and (n_test,)
     folds : sequence of SearchFold
         Over all training rows, or over ``search.max_rows`` of them.
@@ -81,9 +81,9 @@ class TrainingData:
         """Yield the features and targets of each fold, one fold at a time."""
         for fold in self.folds:
             parts = [self.X_train.iloc[fold.train], self.X_train.iloc[fold.valid]]
-            for part, near in zip(parts, fold.near or (), strict=False):
-                learnt = [name for name in self.features if name in near]
-                part[learnt] = near[learnt].to_numpy()
+            for part, learnt in zip(parts, fold.learnt or (), strict=False):
+                names = [name for name in self.features if name in learnt]
+                part[names] = learnt[names].to_numpy()
             yield parts[0], self.y_train[fold.train], parts[1], self.y_train[fold.valid]
 
 

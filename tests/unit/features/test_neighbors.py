@@ -1,3 +1,5 @@
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -5,26 +7,41 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import PipelineError
-from pipeline.features.neighbors import Neighborhood, Neighbors, out_of_fold
+from pipeline.features.kinds.interface import Target
+from pipeline.features.kinds.neighbors import Neighbors
+from pipeline.features.out_of_fold import out_of_fold
 from pipeline.features.transformer import FeatureTransformer
 from pipeline.params.schema import Params
 from pipeline.prepare.stage import prepare
 from pipeline.train.tables import load_tables
 
-NAMES = ["near_y", "near_v", "near_distance"]
 X = pd.DataFrame({"a": [0.0, 1.0, 2.0, 10.0, np.nan], "v": [1.0, np.nan, 3.0, np.nan, 5.0]}).astype("float32")
 PLACES = X[["a"]].to_numpy()
 Y = np.array([10.0, 20.0, 60.0, 100.0, 1000.0])
 
 
-def hood(k: int) -> Neighborhood:
-    return Neighborhood(k, ["a"], ["v"], NAMES)
+def fitted(
+    rows: pd.DataFrame, y: np.ndarray, k: int, by: Sequence[str] = ("a",), means: Sequence[str] = ("v",)
+) -> FeatureTransformer:
+    """Return a transformer with some rows as neighbours."""
+    settings = {"neighbors": {"k": k, "by": list(by), "means": list(means)}}
+    transformer = FeatureTransformer.fit(rows, settings)
+    return transformer.with_target(transformer.source(rows), Target(["y"], y), settings)
+
+
+def neighbors_of(transformer: FeatureTransformer) -> Neighbors:
+    (found,) = [part for part in transformer.parts if isinstance(part, Neighbors)]
+    return found
+
+
+def means_at(transformer: FeatureTransformer, places: np.ndarray) -> np.ndarray:
+    return neighbors_of(transformer).search.transform(places)
 
 
 def test_means_are_over_the_nearest_rows_that_are_known() -> None:
-    near = Neighbors.fit(X, Y, hood(2))
+    near = fitted(X, Y, 2)
     unit = np.std([0, 1, 2, 10])
-    found = near.transform(np.array([[0.9], [9.0], [100.0], [np.nan]], dtype=np.float32))
+    found = means_at(near, np.array([[0.9], [9.0], [100.0], [np.nan]], dtype=np.float32))
     expected = [
         [15, 1, 0.9 / unit],  # rows 0 and 1, of which the second has no v
         [80, 3, 7 / unit],
@@ -32,9 +49,9 @@ def test_means_are_over_the_nearest_rows_that_are_known() -> None:
         [np.nan, np.nan, np.nan],  # nowhere
     ]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
-    alone = Neighbors.fit(X.iloc[[1]], Y[[1]], hood(5)).transform(PLACES[:1])
+    alone = means_at(fitted(X.iloc[[1]], Y[[1]], 5), PLACES[:1])
     np.testing.assert_allclose(alone, [[20, np.nan, 1]])
-    nobody = Neighbors.fit(X.iloc[[4]], Y[[4]], hood(5)).transform(PLACES)
+    nobody = means_at(fitted(X.iloc[[4]], Y[[4]], 5), PLACES)
     assert np.isnan(nobody).all()
 
 
@@ -46,12 +63,12 @@ def test_the_order_of_training_rows_changes_nothing(step: float) -> None:
     rows[["a", "b"]] = (rows[["a", "b"]] / step).round() * np.float32(step)
     rows.loc[rng.random(len(rows)) < 0.1, "v"] = np.nan
     y = rng.normal(size=len(rows))
-    what = Neighborhood(7, ["a", "b"], ["v"], NAMES)
-    asked = rows[what.by].to_numpy()
-    found = Neighbors.fit(rows, y, what).transform(asked)
+    asked = rows[["a", "b"]].to_numpy()
+    found = means_at(fitted(rows, y, 7, ["a", "b"]), asked)
     for _ in range(3):
         order = rng.permutation(len(rows))
-        np.testing.assert_array_equal(Neighbors.fit(rows.iloc[order], y[order], what).transform(asked), found)
+        again = means_at(fitted(rows.iloc[order], y[order], 7, ["a", "b"]), asked)
+        np.testing.assert_array_equal(again, found)
 
     places = rows[["a", "b"]].to_numpy(np.float64)
     distances = np.linalg.norm((places[:200, None] - places[None]) / places.std(axis=0), axis=2)
@@ -67,43 +84,54 @@ def test_the_order_of_training_rows_changes_nothing(step: float) -> None:
 def test_many_places_at_the_same_distance_are_all_neighbours() -> None:
     circle = [(3, 4), (4, 3), (5, 0), (0, 5), (-3, 4), (4, -3), (-5, 0), (0, -5), (-3, -4), (-4, -3), (3, -4), (-4, 3)]
     rows = pd.DataFrame(circle, columns=["a", "b"]).astype("float32")
-    near = Neighbors.fit(rows, np.arange(12.0), Neighborhood(1, ["a", "b"], [], ["near_y", "near_distance"]))
-    np.testing.assert_allclose(
-        near.transform(np.zeros((1, 2), dtype=np.float32)), [[5.5, 5 / rows["a"].std(ddof=0)]], rtol=1e-6
-    )
+    near = fitted(rows, np.arange(12.0), 1, ["a", "b"], [])
+    found = means_at(near, np.zeros((1, 2), dtype=np.float32))
+    np.testing.assert_allclose(found, [[5.5, 5 / rows["a"].std(ddof=0)]], rtol=1e-6)
 
 
 def test_no_training_row_sees_its_own_target_or_one_of_its_fold() -> None:
     folds = [(np.array([2, 3]), np.array([0, 1])), (np.array([0, 1]), np.array([2]))]
-    found = out_of_fold(X, Y, folds, hood(1))
+    near = fitted(X, Y, 1)
+    settings = {"neighbors": {"k": 1, "by": ["a"], "means": ["v"]}}
+    found = out_of_fold(near, near.source(X), Target(["y"], Y), settings, folds)
     np.testing.assert_array_equal(found[:3, 0], [60, 60, 20])
     assert np.isnan(found[3:]).all()  # rows of no fold
 
 
 def test_neighbours_are_stored_and_read_back(tmp_path: Path) -> None:
-    near = Neighbors.fit(X, Y, hood(2))
-    for name in ("one.npz", "two.npz"):
-        near.save(tmp_path / name)
-    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
-    again = Neighbors.load(tmp_path / "one.npz")
-    assert (again.k, again.by, again.names) == (near.k, near.by, near.names)
-    np.testing.assert_array_equal(again.transform(PLACES), near.transform(PLACES))
+    near = fitted(X, Y, 2)
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        stored = {"transformer": near.save(tmp_path / name, ["neighbors_y"])}
+        (tmp_path / name / "features.json").write_text(json.dumps(stored))
+    files = [(tmp_path / name / "neighbors.npz").read_bytes() for name in ("one", "two")]
+    assert files[0] == files[1]
+    again = FeatureTransformer.load(tmp_path / "one")
+    one, other = neighbors_of(again), neighbors_of(near)
+    assert (one.k, one.by, one.names) == (other.k, other.by, other.names)
+    np.testing.assert_array_equal(means_at(again, PLACES), means_at(near, PLACES))
 
 
 def test_a_transformer_names_and_computes_them_or_refuses_the_columns() -> None:
     rows = pd.DataFrame({"a": [0.0, 1, 2, 3], "b": [1.0, 2, 3, 4], "t": list("xyxy")})
-    transformer = FeatureTransformer.fit(rows, {"sum": "a + b"})
+    transformer = FeatureTransformer.fit(rows, {"derived": {"sum": "a + b"}})
     features = transformer.transform(rows)
-    what = transformer.neighborhood(1, ["a", "sum"], ["b"], ["the price"])
-    fitted = transformer.with_neighbors(features, np.arange(4.0), what)
+    source, target = transformer.source(rows), Target(["the price"], np.arange(4.0))
+
+    def with_neighbors(by: list[str], means: list[str]) -> FeatureTransformer:
+        return transformer.with_target(source, target, {"neighbors": {"k": 1, "by": by, "means": means}})
+
+    fitted = with_neighbors(["a", "sum"], ["b"])
     names = ["neighbors_the_price", "neighbors_b", "neighbors_distance"]
     assert fitted.feature_names == [*transformer.feature_names, *names]
     computed = fitted.transform(rows)
     np.testing.assert_array_equal(computed[names], [[0, 1, 0], [1, 2, 0], [2, 3, 0], [3, 4, 0]])
+    assert fitted.target_names == names
+    assert fitted.raw_columns[names[0]] == ["a", "b"]
     pd.testing.assert_frame_equal(fitted.transform(rows, only=["a"]), features[["a"]])
     for wrong in ({"by": ["t"]}, {"by": ["a"], "means": ["c"]}):
         with pytest.raises(PipelineError, match="is no number among the inputs"):
-            transformer.neighborhood(1, wrong["by"], wrong.get("means", []), ["price"])
+            with_neighbors(wrong["by"], wrong.get("means", []))
 
 
 @pytest.mark.parametrize("strategy", ["random", "stratified", "group", "time"])
@@ -122,8 +150,8 @@ def test_a_fold_learns_from_its_own_training_rows(strategy: str, pipeline_folder
     prepare(params.dataset, pipeline_folder)
     tables = load_tables(pipeline_folder, params).data
     for fold in tables.folds:
-        assert fold.near is not None
-        for rows, near in zip((fold.train, fold.valid), fold.near, strict=True):
+        assert fold.learnt is not None
+        for rows, near in zip((fold.train, fold.valid), fold.learnt, strict=True):
             seen = near["neighbors_y"].to_numpy()
             known = ~np.isnan(seen)
             assert known.any()

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import PipelineError
-from pipeline.features.transformer import FeatureTransformer, feature_name
+from pipeline.features.kinds.interface import Target, feature_name
+from pipeline.features.transformer import FEATURES_FILE, FeatureTransformer
 
 
 @pytest.fixture
@@ -24,7 +26,7 @@ def rows() -> pd.DataFrame:
 
 
 def test_features_are_numbers_with_names_xgboost_takes(rows: pd.DataFrame) -> None:
-    transformer = FeatureTransformer.fit(rows, {"ratio": "`a[b]<c>` / `a b c`"})
+    transformer = FeatureTransformer.fit(rows, {"derived": {"ratio": "`a[b]<c>` / `a b c`"}})
     features = transformer.transform(rows)
     assert list(features.columns) == ["a_b_c", "a_b_c_2", "yes", "ratio", "place_1H_OCEAN", "place_INLAND"]
     assert list(features.columns) == transformer.feature_names
@@ -58,10 +60,22 @@ def test_booleans_of_a_request_are_understood_or_refused() -> None:
         transformer.transform(pd.DataFrame({"yes": ["perhaps", None]}, dtype=object))
 
 
-def test_a_transformer_survives_json(rows: pd.DataFrame) -> None:
-    transformer = FeatureTransformer.fit(rows, {"ratio": "`a[b]<c>` / `a b c`"})
-    again = FeatureTransformer(**json.loads(json.dumps(transformer.to_dict())))
-    pd.testing.assert_frame_equal(again.transform(rows), transformer.transform(rows))
+def test_a_transformer_is_stored_as_json_and_arrays(rows: pd.DataFrame, tmp_path: Path) -> None:
+    settings = {"derived": {"ratio": "`a[b]<c>` / `a b c`"}, "neighbors": {"k": 1, "by": ["ratio"], "means": []}}
+    transformer = FeatureTransformer.fit(rows, settings)
+    transformer = transformer.with_target(transformer.source(rows), Target(["y"], np.arange(3.0)), settings)
+    for name, features, kept in (
+        ("all", transformer.feature_names, transformer.feature_names),
+        ("some", ["yes", "ratio"], transformer.feature_names[:-2]),  # neighbours are stored where a model needs them
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        stored = {"transformer": transformer.save(folder, features)}
+        (folder / FEATURES_FILE).write_text(json.dumps(stored))
+        assert list(stored["transformer"]) == ["kinds", "derived", "flux", "categories"]
+        again = FeatureTransformer.load(folder)
+        assert again.feature_names == kept
+        pd.testing.assert_frame_equal(again.transform(rows), transformer.transform(rows, only=kept))
 
 
 def test_names_never_vanish_or_collide() -> None:
@@ -78,7 +92,7 @@ def test_dates_are_no_feature() -> None:
 
 def test_a_number_beyond_32_bits_is_missing_in_a_request() -> None:
     rows = pd.DataFrame({"size": [1.0, 2.0]})
-    transformer = FeatureTransformer.fit(rows, {"double": "2 * size"})
+    transformer = FeatureTransformer.fit(rows, {"derived": {"double": "2 * size"}})
     features = transformer.transform(pd.DataFrame({"size": [1e39, -np.inf, 3.0]}))
     assert features["size"].isna().tolist() == features["double"].isna().tolist() == [True, True, False]
 
@@ -96,9 +110,12 @@ def test_a_number_beyond_32_bits_is_missing_in_a_request() -> None:
 )
 def test_values_have_the_features_of_their_table(values: list[tuple[Any, Any, Any]]) -> None:
     rows = pd.DataFrame({"size": [1.0, 2.5, -3.0], "garden": [True, False, True], "place": ["INLAND", "10001", ""]})
-    transformer = FeatureTransformer.fit(rows, {"root": "sqrt(size)", "both": "size * size"})
-    near = transformer.neighborhood(2, ["size", "both"], ["root"], ["y"])
-    transformer = transformer.with_neighbors(transformer.transform(rows), np.arange(3.0), near)
+    settings = {
+        "derived": {"root": "sqrt(size)", "both": "size * size"},
+        "neighbors": {"k": 2, "by": ["size", "both"], "means": ["root"]},
+    }
+    transformer = FeatureTransformer.fit(rows, settings)
+    transformer = transformer.with_target(transformer.source(rows), Target(["y"], np.arange(3.0)), settings)
     columns = dict(zip(rows.columns, map(list, zip(*values, strict=True)), strict=True))
     names = transformer.feature_names[::-1]
     table = pd.DataFrame({name: pd.Series(column, dtype=object) for name, column in columns.items()})

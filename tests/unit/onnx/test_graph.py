@@ -17,11 +17,13 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from xgboost import XGBClassifier, XGBRegressor
 
+from pipeline.errors import NotConvertible
+from pipeline.features.kinds import neighbors
+from pipeline.features.kinds.interface import Target
 from pipeline.features.transformer import FeatureTransformer
-from pipeline.onnx import neighbors as onnx_neighbors
 from pipeline.onnx.check import Answers, GraphDiffers, check
 from pipeline.onnx.features import add_features, feeds, inputs
-from pipeline.onnx.graph import Graph, NotConvertible, value_info
+from pipeline.onnx.graph import Graph, value_info
 from pipeline.onnx.model import to_onnx
 from pipeline.onnx.session import open_session, run
 
@@ -61,9 +63,9 @@ def raw_rows(n: int, seed: int, extremes: bool = False) -> pd.DataFrame:
 
 
 def fitted_transformer(rows: pd.DataFrame, y: np.ndarray) -> FeatureTransformer:
-    transformer = FeatureTransformer.fit(rows, FORMULAS)
-    near = transformer.neighborhood(4, ["size <m2>", "prediction"], ["b", "ratio"], ["y"])
-    return transformer.with_neighbors(transformer.transform(rows), y, near)
+    settings = {"derived": FORMULAS, "neighbors": {"k": 4, "by": ["size <m2>", "prediction"], "means": ["b", "ratio"]}}
+    transformer = FeatureTransformer.fit(rows, settings)
+    return transformer.with_target(transformer.source(rows), Target(["y"], y), settings)
 
 
 def perceptron(mlp: Any, X: pd.DataFrame) -> Pipeline:
@@ -205,10 +207,11 @@ def test_a_damaged_graph_is_refused_with_the_first_row_that_differs(table: Any) 
 def test_neighbours_without_a_known_place_are_missing() -> None:
     rows = pd.DataFrame({"a": [np.nan, np.nan, 1.0], "b": [1.0, 2.0, 3.0]})
     transformer = FeatureTransformer.fit(rows, {})
-    what = transformer.neighborhood(2, ["a"], [], ["y"])
+    settings = {"neighbors": {"k": 2, "by": ["a"], "means": []}}
     model = XGBRegressor(n_jobs=1, n_estimators=1).fit(rows, [1.0, 2.0, 3.0])
     for known in ([0, 1], [0, 1, 2]):
-        near = transformer.with_neighbors(transformer.transform(rows).iloc[known], np.array([1.0, 2, 3])[known], what)
+        source, target = transformer.source(rows.iloc[known]), Target(["y"], np.array([1.0, 2, 3])[known])
+        near = transformer.with_target(source, target, settings)
         model.fit(near.transform(rows), [1.0, 2.0, 3.0])
         graph = to_onnx(near, near.feature_names, model, None)
         check(graph, near, rows, predictor(near, near.feature_names, model, None))
@@ -251,9 +254,11 @@ def test_what_cannot_be_expressed_is_refused_with_the_reason(monkeypatch: pytest
 
     empty = FeatureTransformer.fit(pd.DataFrame({"t": ["", "x"]}), {})
     refused("the empty text is a category of column 't'", None, transformer=empty, names=empty.feature_names)
-    curves = FeatureTransformer.fit(pd.DataFrame(np.zeros((2, 9)), columns=[f"FLUX.{i}" for i in range(9)]), {}, True)
+    curves = FeatureTransformer.fit(
+        pd.DataFrame(np.zeros((2, 9)), columns=[f"FLUX.{i}" for i in range(9)]), {"flux": True}
+    )
     refused("features of light curves", None, transformer=curves, names=curves.feature_names)
-    monkeypatch.setattr(onnx_neighbors, "MOST_PLACES", 10)
+    monkeypatch.setattr(neighbors, "MOST_PLACES", 10)
     refused("which is too slow beyond 10", None)
     monkeypatch.setattr("pipeline.onnx.graph.LARGEST_BYTES", 1000)
     model = RandomForestRegressor(n_estimators=3).fit(X, y)

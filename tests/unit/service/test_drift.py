@@ -17,7 +17,7 @@ import pytest
 
 from pipeline.datasets.simulated_housing import simulate
 from pipeline.datasets.simulated_light_curves import simulate as simulate_curves
-from pipeline.features import transformer as features
+from pipeline.features.kinds import flux as flux_kind
 from pipeline.features.light_curves import flux_features
 from pipeline.features.raw_rows_model import RawRowsModel
 from pipeline.learn.families import BACKGROUND_ROWS
@@ -27,7 +27,7 @@ from pipeline.params.schema import DatasetParams, FeaturesParams, MonitorParams,
 from pipeline.prepare.stage import prepare
 from pipeline.service.answered import Answered, Columns, Outputs
 from pipeline.service.drift import webhook as webhook_module
-from pipeline.service.drift.comparison import CURVES
+from pipeline.service.drift.comparison import FEATURE_ROWS
 from pipeline.service.drift.monitor import Monitor
 from pipeline.service.drift.webhook import Webhook
 from pipeline.service.models.engine import Engine, engine
@@ -386,7 +386,7 @@ def test_light_curves_are_compared_by_their_features(tmp_path: Path, monkeypatch
         computed.append(len(curves))
         return flux_features(curves)
 
-    monkeypatch.setattr(features, "flux_features", counting)
+    monkeypatch.setattr(flux_kind, "flux_features", counting)
     monitor = Monitor(MonitorParams(**params), None)
     monitor.add([case.answers(noisy)])
     computed.clear()
@@ -398,7 +398,8 @@ def test_light_curves_are_compared_by_their_features(tmp_path: Path, monkeypatch
     monitor.add([more])
     monitor.check(case.model)
     assert alarmed(monitor.report()) == found
-    assert computed == [CURVES, 1, 1]  # at the first look; the new one, to be answered; that one, at the second look
+    # At the first look; the new one, to be answered; that one, at the second look.
+    assert computed == [FEATURE_ROWS, 1, 1]
 
 
 def test_a_profile_says_what_the_training_rows_are(classification: Case, tmp_path: Path) -> None:

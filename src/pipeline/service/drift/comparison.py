@@ -15,15 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.features.columns import without_too_large
-from pipeline.features.transformer import SUFFIX
+from pipeline.features.columns import SUFFIX, without_too_large
 from pipeline.service.drift.window import Rows
 from pipeline.service.models.served import ServedModel
-from pipeline.train.reference_profile import bins_of, flux_names, in_few_digits
+from pipeline.train.reference_profile import bins_of, in_few_digits
 
 FLOOR = 1e-4  # of shares in the PSI, which of a share of 0 would be infinite
 FEWEST_EXPECTED = 5  # in the window, of a category that is counted apart, for the chi-squared distribution to hold
-CURVES = 200  # newest light curves that are judged: their features take milliseconds each
+FEATURE_ROWS = 200  # newest rows of which watched features are judged: those of light curves take milliseconds each
 PAUSE = 0.001  # seconds between two columns, in which requests are answered
 
 Values = NDArray[np.float64]
@@ -37,7 +36,7 @@ class Comparison:
     ----------
     column : str
     kind : str
-        number, text or boolean; light_curve of one of its features.
+        number, text or boolean; of a watched feature what its kind is called, such as light_curve.
     test : str
         ks_2samp or chi2_contingency, of the values that are present.
     statistic, p_value : float, optional
@@ -91,15 +90,20 @@ class Comparison:
 
 
 class Comparer:
-    """Compares rows of a model with its reference profile; it remembers the features of the newest light curves."""
+    """Compares rows of a model with its reference profile; it remembers the watched features of the newest rows."""
 
     def __init__(self, model: ServedModel, profile: Mapping[str, Any]) -> None:
         self._profile = profile
         self._transformer = model.raw.transformer
-        self._curves: dict[str, Values] = {}
+        self._watched = {
+            name: (str(part.drift_name), profile[part.key][name])
+            for part, names in self._transformer.watched()
+            for name in names
+        }
+        self._computed: dict[str, Values] = {}
 
     def columns(self, rows: Rows) -> list[Comparison]:
-        """Compare the raw columns, and of light curves the features, in the profile's order."""
+        """Compare the raw columns, in the profile's order, and the features that are watched in place of some."""
         found = []
         for name, reference in self._profile["columns"].items():
             values = rows.column(name)
@@ -109,10 +113,10 @@ class Comparer:
                 else of_categories(name, values, reference)
             )
             time.sleep(PAUSE)
-        if self._profile["flux"]:
-            features = self._flux(rows.newest(CURVES))
-            for (name, reference), values in zip(self._profile["flux"].items(), features.T, strict=True):
-                found.append(of_numbers(name, values, reference, kind="light_curve"))
+        if self._watched:
+            features = dict(zip(self._watched, self._features(rows.newest(FEATURE_ROWS)).T, strict=True))
+            for name, (kind, reference) in self._watched.items():
+                found.append(of_numbers(name, features[name], reference, kind))
                 time.sleep(PAUSE)
         return found
 
@@ -128,15 +132,15 @@ class Comparer:
         reference, values = self._profile["confidence"], rows.confidences
         return None if values is None else of_numbers("confidence", _answered(values), reference, is_output=True)
 
-    def _flux(self, rows: Rows) -> Values:
-        new = [place for place, name in enumerate(rows.ids) if name not in self._curves]
+    def _features(self, rows: Rows) -> Values:
+        new = [place for place, name in enumerate(rows.ids) if name not in self._computed]
         if new:
             values = {name: rows.column(name) for name in self._transformer.kinds}
             columns = {name: [column[place] for place in new] for name, column in values.items()}
-            features = self._transformer.of_values(columns, flux_names(self._transformer))
-            self._curves |= {rows.ids[place]: row for place, row in zip(new, features, strict=True)}
-        self._curves = {name: self._curves[name] for name in rows.ids}
-        return np.array(list(self._curves.values()), dtype=np.float64)
+            features = self._transformer.of_values(columns, list(self._watched))
+            self._computed |= {rows.ids[place]: row for place, row in zip(new, features, strict=True)}
+        self._computed = {name: self._computed[name] for name in rows.ids}
+        return np.array(list(self._computed.values()), dtype=np.float64)
 
 
 def of_numbers(
@@ -154,7 +158,7 @@ def of_numbers(
         statistic, p_value = float(result.statistic), float(result.pvalue)
         bins = bins_of(present, np.array(reference["edges"]))
         found = psi(reference["shares"], np.bincount(bins, minlength=len(reference["shares"])) / len(present))
-    never_missing = is_output or kind == "light_curve"
+    never_missing = is_output or kind != "number"  # watched features never miss
     missing = _missing(len(values) - len(present), len(values), reference, never_missing)
     return Comparison(column, kind, "ks_2samp", statistic, p_value, found, *missing)
 

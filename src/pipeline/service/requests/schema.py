@@ -74,7 +74,7 @@ class RowSchema:
     @classmethod
     def of(cls, transformer: "FeatureTransformer") -> "RowSchema":
         """Make it from what a model's feature transformer takes."""
-        return cls(transformer.kinds, transformer.categories)
+        return cls(transformer.kinds, transformer.known_texts)
 
     def check_columns(self, names: Sequence[str]) -> None:
         """Refuse a table that has not exactly the columns of a row.

@@ -1,28 +1,21 @@
-"""Features of a row's surroundings: the target's mean, and means of other features, over the nearest training rows.
-
-Where prices of neighbours say more than any column, as on a map, this is what lets trees see them.
+"""The search for the nearest training rows, and means over them.
 
 A row's neighbours are the k nearest training rows and all that are as near as the k-th, so that the features do not
 hang on the order of the rows: places on a map repeat, and a search tree would choose among equals as it happens to be
 built.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from scipy.spatial import KDTree
 
-Rows = NDArray[np.intp]
 Matrix = NDArray[np.float32]
-NEIGHBORS_FILE = "neighbors.npz"  # in a logged model
 LEAF_ROWS = 50  # of the tree: fewer make more nodes, which take memory, and no faster search
 CHUNK = 50_000  # rows at a time
 MANY_NUMBERS = 1_000_000  # neighbours found at a time, of all rows together
@@ -33,32 +26,12 @@ MANY_ROWS = 10_000  # from which the search for neighbours is worth several thre
 
 
 @dataclass(frozen=True)
-class Neighborhood:
-    """Which neighbours of a row count, and what of them.
-
-    Attributes
-    ----------
-    k : int
-        How many.
-    by, means : lists of str
-        Features that span the distance, and those that are averaged besides the target.
-    names : list of str, length len(means) + 2
-        Of the features this gives: the target's mean, those of `means`, and the distance.
-    """
-
-    k: int
-    by: list[str]
-    means: list[str]
-    names: list[str]
-
-
-@dataclass(frozen=True)
 class Places:
     """Training rows, those at the same place together.
 
     Attributes
     ----------
-    places : array of float32, shape (n_places, len(by))
+    places : array of float32, shape (n_places, n_dimensions)
         Each once.
     rows : array of int, shape (n_places,)
         How many rows are there.
@@ -75,52 +48,29 @@ class Places:
 
 
 @dataclass(frozen=True)
-class Neighbors:
+class NeighborSearch:
     """The training rows among which a row's neighbours are looked for.
 
     Attributes
     ----------
     k : int
         How many neighbours, with those that are as near as the k-th; all there are when they are fewer.
-    by : list of str
-        Features that span the distance, each divided by its standard deviation over the training rows.
-    places : array of float32, shape (n_rows, len(by))
-        The training rows that lack none of them, sorted.
+    places : array of float32, shape (n_rows, n_dimensions)
+        The training rows, sorted, without missing values; each dimension is divided by its standard deviation.
     values : array of float32, shape (n_rows, n_values)
-        What is averaged: the target, then other features; missing values are left out of the mean.
-    names : list of str, length n_values + 1
-        Of the features this computes.
+        What is averaged; missing values are left out of the mean.
     """
 
     k: int
-    by: list[str]
-    names: list[str]
     places: Matrix
     values: Matrix
 
-    @classmethod
-    def fit(cls, X: pd.DataFrame, y: NDArray[np.float64], what: Neighborhood) -> Self:
-        """Remember the training rows.
-
-        Parameters
-        ----------
-        X : DataFrame of float32, shape (n_rows, n_features)
-        y : array of float64, shape (n_rows,) or (n_rows, n_targets)
-        what : Neighborhood
-        """
-        places = X[what.by].to_numpy(np.float32) + np.float32(0)  # no -0
-        values = np.column_stack([y.astype(np.float32), X[what.means].to_numpy(np.float32)])
-        order = np.lexsort(np.column_stack([values, places]).T)
-        order = order[~np.isnan(places[order]).any(axis=1)]
-        return cls(what.k, what.by, what.names, places[order], values[order])
-
     def transform(self, places: Matrix) -> Matrix:
-        """Compute the features of rows that are not among the training rows.
+        """Compute the means of rows that are not among the training rows.
 
         Parameters
         ----------
-        places : array of float32, shape (n_rows, len(by))
-            The rows' values of `by`.
+        places : array of float32, shape (n_rows, n_dimensions)
 
         Returns
         -------
@@ -163,8 +113,8 @@ class Neighbors:
 
     @cached_property
     def scale(self) -> NDArray[np.float64]:
-        """What each of `by` is divided by."""
-        deviation = self.places.std(axis=0, dtype=np.float64) if len(self.places) else np.ones(len(self.by))
+        """What each dimension is divided by."""
+        deviation = self.places.std(axis=0, dtype=np.float64) if len(self.places) else np.ones(self.places.shape[1])
         return np.where(deviation > 0, deviation, 1.0)
 
     @cached_property
@@ -183,43 +133,6 @@ class Neighbors:
         from scipy.spatial import KDTree
 
         return KDTree(self.distinct.places / self.scale, leafsize=LEAF_ROWS)
-
-    def save(self, path: Path) -> None:
-        """Write all that was fitted, as plain arrays."""
-        np.savez(
-            path, k=self.k, by=np.array(self.by), names=np.array(self.names), places=self.places, values=self.values
-        )
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read what `save` wrote."""
-        with np.load(path, allow_pickle=False) as stored:
-            by, names = ([str(name) for name in stored[key]] for key in ("by", "names"))
-            return cls(int(stored["k"]), by, names, stored["places"], stored["values"])
-
-
-def out_of_fold(
-    X: pd.DataFrame, y: NDArray[np.float64], folds: Sequence[tuple[Rows, Rows]], what: Neighborhood
-) -> Matrix:
-    """Compute the features of training rows from rows of other folds, so that no row sees its own target.
-
-    Parameters
-    ----------
-    X : DataFrame of float32, shape (n_rows, n_features)
-    y : array of float64, shape (n_rows,)
-    folds : sequence of (others, rows)
-        Positions in `X`; rows that are in no fold, such as the earliest in time, have no neighbours: NaN.
-    what : Neighborhood
-
-    Returns
-    -------
-    array of float32, shape (n_rows, len(what.names))
-    """
-    out = np.full((len(X), len(what.names)), np.nan, dtype=np.float32)
-    for others, rows in folds:
-        near = Neighbors.fit(X.iloc[others], y[others], what)
-        out[rows] = near.transform(X[what.by].iloc[rows].to_numpy())
-    return out
 
 
 def _mean(totals: NDArray[np.float64], counts: NDArray[np.int32]) -> Matrix:

@@ -1,0 +1,18 @@
+"""The kinds of features, a file each, in the order of their features."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.features.kinds.categories import Categories
+from pipeline.features.kinds.derived import Derived
+from pipeline.features.kinds.flux import LightCurves
+from pipeline.features.kinds.interface import FeatureKind
+from pipeline.features.kinds.neighbors import Neighbors
+from pipeline.features.kinds.numbers import Numbers
+
+KINDS: tuple[type[FeatureKind], ...] = (Numbers, Derived, LightCurves, Categories, Neighbors)
+
+
+def target_kinds(settings: Mapping[str, Any]) -> list[str]:
+    """Return the keys of the kinds that settings ask for and that learn from the target."""
+    return [kind.key for kind in KINDS if kind.sees_target and settings.get(kind.key)]
