@@ -1,24 +1,69 @@
-"""The search for transits against astropy's box least squares, which tries every period of a fine grid."""
+"""The box search against astropy's box least squares, which looks at every period of a fine grid."""
 
 from typing import NamedTuple
 
+import numpy as np
+import pytest
+from astropy.timeseries import BoxLeastSquares
+
+from pipeline.features.transits import SHORTEST_PERIOD, boxes_of
+
 
 class Transit(NamedTuple):
-    """A simulated planet: times in points, depth in deviations of the noise."""
+    """A planet's transits: times in points, depth in deviations of the noise, share of values that are missing."""
 
     n_points: int
     period: float
     duration: int
     epoch: float
     depth: float
-    missing: float
+    missing: float = 0.0
 
 
-CURVES = [
-    Transit(600, 41.3, 3, 1.0, 6.0, 0.0),
+PLANETS = [
+    Transit(600, 41.3, 3, 1.0, 6.0),
     Transit(600, 73.7, 4, 20.0, 4.0, 0.02),
-    Transit(1000, 120.5, 5, 100.0, 3.0, 0.0),
+    Transit(1000, 120.5, 5, 100.0, 3.0),
+    Transit(1500, 22.4, 3, 11.0, 2.0),
     Transit(1500, 61.7, 4, 60.2, 2.5, 0.05),
     Transit(1500, 250.0, 9, 40.0, 5.0, 0.01),
     Transit(3197, 333.3, 8, 200.0, 2.5, 0.01),
 ]
+
+
+def curve(planet: Transit, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a flat curve with noise of unit variance, and where it has values."""
+    rng = np.random.default_rng(seed)
+    times = np.arange(planet.n_points)
+    distance = np.abs((times - planet.epoch + planet.period / 2) % planet.period - planet.period / 2)
+    flat = rng.standard_normal(planet.n_points) - planet.depth * (distance < planet.duration / 2)
+    known = rng.random(planet.n_points) >= planet.missing
+    return np.where(known, flat, 0.0), known
+
+
+def best_of_astropy(oracle: BoxLeastSquares, n_points: int) -> tuple[float, float, float, float]:
+    """Return period, duration, depth and signal-to-noise of the best box: of a grid, then of a finer one around it."""
+    frequencies = np.linspace(2 / n_points, 1 / SHORTEST_PERIOD, n_points)
+    for _ in range(2):
+        found = oracle.power(1 / frequencies, np.arange(2.0, 13.0), objective="snr", oversample=10)
+        best = int(found.power.argmax())
+        step = frequencies[1] - frequencies[0]
+        frequencies = np.linspace(frequencies[best] - step, frequencies[best] + step, 200)
+    return found.period[best], found.duration[best], found.depth[best], found.depth_snr[best]
+
+
+@pytest.mark.parametrize("planet", PLANETS, ids=lambda planet: f"{planet.n_points}-{planet.period}")
+@pytest.mark.parametrize("seed", range(2))
+def test_the_best_box_is_that_of_astropy(planet: Transit, seed: int) -> None:
+    flat, known = curve(planet, seed)
+    (box,) = boxes_of(flat[None], known[None])
+    oracle = BoxLeastSquares(np.flatnonzero(known).astype(float), flat[known], dy=1.0)
+    period, duration, depth, snr = best_of_astropy(oracle, planet.n_points)
+    assert box["flux_box_period"] == pytest.approx(period, rel=0.003)
+    assert box["flux_box_duration"] == pytest.approx(duration, abs=1.1)
+    assert box["flux_box_depth"] == pytest.approx(depth, rel=0.06)
+    assert box["flux_box_snr"] == pytest.approx(snr, rel=0.12)  # one is over the noise of this curve, one over 1
+
+    same = oracle.power([box["flux_box_period"]], [box["flux_box_duration"]], objective="snr", oversample=20)
+    assert box["flux_box_depth"] == pytest.approx(same.depth[0], rel=0.08)  # below 0, and below the mean outside
+    assert box["flux_box_snr"] == pytest.approx(same.depth_snr[0], rel=0.12)
