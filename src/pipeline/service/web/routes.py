@@ -54,14 +54,13 @@ def add_routes(app: FastAPI, handlers: Mapping[str, Handler], settings: Settings
         if guard and path != "/health":
             further["dependencies"] = guard
             refused[401] = {"model": Error, "description": REFUSALS[401]}
-        documented: dict[int | str, Any] = dict([*responses.items(), *sorted(refused.items())])
         app.add_api_route(
             path,
             handlers[path],
             summary=summary,
             operation_id=path.removeprefix("/"),
             response_model=None,
-            responses=documented,
+            responses={**responses, **dict(sorted(refused.items()))},
             **{"methods": ["GET"], **further},
         )
         if "methods" not in further:
