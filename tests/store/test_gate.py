@@ -32,6 +32,8 @@ from pipeline.support.paths import TEST_TABLE
 from pipeline.train.raw_rows_view import RawRowsView, write_view
 from support.folders import Trained, enter
 
+pytestmark = pytest.mark.xdist_group("gate")  # they share what a fixture makes
+
 WIDTH = 110
 NUMBER, TWO, THREE = Task(), Task(["no", "yes"]), Task([1, 2, 3])
 

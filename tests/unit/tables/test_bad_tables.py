@@ -7,7 +7,6 @@ import io
 import json
 import tempfile
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, reject, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import PipelineError
@@ -28,37 +27,10 @@ from pipeline.train.evaluation import Evaluation
 from pipeline.train.fit import Fitter, choose, fit
 from pipeline.train.raw_rows_view import write_view
 from pipeline.train.tables import load_tables
-from support.repositories import change_params
+from support.hostile import HOSTILE, TEXTS, TINY, files
 
-BOUNDED = settings(
-    derandomize=True,
-    database=None,
-    deadline=None,
-    max_examples=80,
-    suppress_health_check=list(HealthCheck),
-)
-TINY = {
-    "n_jobs": 1,
-    "cv_folds": 2,
-    "params": {
-        "random_forest": {"n_estimators": 3},
-        "nn": {"hidden_layer_sizes": [4], "max_iter": 3},
-    },
-    "search": {"max_rounds": 3, "space": {"random_forest": {}, "xgboost": {}, "nn": {}}},
-}
+BOUNDED = settings(max_examples=settings.default.max_examples // 2)  # each is a fit
 TASKS = ["regression", "classification"]
-HOSTILE = [
-    "a[b]<c>", "a b", " a", "A", "../../x", "a/b", "a\\b", "<b>x</b>", "%s", "{}", "{0}", "a\nb", "é", "e\u0301",
-    "=cmd()",
-    "__import__('os')", "0", "prediction", "target", "index", "price", "Price", "price ", "\u202eabc", "日本",
-    "x" * 300, "'",
-    '"', ",", "`", "__column0", "None", "nan", "a.b", "FLUX.1", "a" * 500, "😀", "$x_1$", "f0",
-]  # fmt: skip
-TEXTS = [
-    "a", "b", "ab", "", " ", "yes", "no", "1", "1.0", "01", "NaN", "None", "inf", "true", "False", "=cmd()", "é",
-    "a\nb", 'q"t',
-    "a,b", "x" * 300, "2026-01-31", "<1H", "__import__('os').system('touch MARKER')", "😀", "1e400", "0x1F", "1_000",
-]  # fmt: skip
 BIG = [
     0.0,
     -0.0,
@@ -168,11 +140,6 @@ def settings_of(draw: st.DrawFn, table: pd.DataFrame) -> Params:
     if draw(st.integers(0, 3)) == 0:
         features = {"neighbors": {"k": draw(st.sampled_from([1, 3, 1000])), "by": inputs[:1], "means": inputs[-1:]}}
     return Params.model_validate({"dataset": dataset, "features": features, "train": TINY})
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    """Return every file below a folder and what it holds."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def outcome(folder: Path, params: Params, model: str) -> str:
@@ -414,56 +381,3 @@ def test_a_net_and_its_graph_agree_on_values_far_beyond_the_training_rows() -> N
     clip, *rest = (step for _, step in model.regressor_.steps)
     np.testing.assert_array_equal(clip.transform(features), features)  # training rows are as they were
     assert type(rest[0].estimator) is StandardScaler
-
-
-def hostile_table(labels: list[str]) -> pd.DataFrame:
-    rng = np.random.default_rng(1)
-    table = pd.DataFrame({name: rng.normal(size=90) for name in HOSTILE if name not in ("y", "'")})
-    table["text"] = rng.choice(TEXTS[:20], 90)
-    return table.assign(y=[labels[place] for place in rng.integers(0, len(labels), 90)])
-
-
-def test_names_that_are_paths_markup_and_formats_go_the_whole_way(
-    pipeline_folder: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
-) -> None:
-    hostile_table(["../../x", "<b>%s{}</b>\n", "a" * 400]).to_csv("data.csv", index=False)
-    models = {**TINY, "experiment_name": "small", "models": ["xgboost"], "explain_rows": 10}
-    dataset = {"path": "data.csv", "target": "y", "task": "classification"}
-    change_params(pipeline_folder, dataset=dataset, features={}, train=models)
-    outside = files(pipeline_folder.parent) if pipeline_folder.parent != pipeline_folder else {}
-    assert [call("prepare"), call("model_train"), call("model_register", "--stage", "Production")] == [0, 0, 0]
-    after = files(pipeline_folder.parent)
-    new = {path for path in set(after) - set(outside) if not path.startswith("repository/")}
-    assert not new, "something was written outside"
-    model = pipeline_folder / "models/production/latest/model"
-    import mlflow
-
-    rows = pd.read_parquet("data/processed/test.parquet").drop(columns="y")
-    answers = mlflow.pyfunc.load_model(str(model)).predict(rows)
-    assert set(answers["prediction"]) <= {"../../x", "<b>%s{}</b>\n", "a" * 400}
-    assert "Traceback" not in capsys.readouterr().err
-
-
-def test_a_refused_table_ends_each_script_with_exit_code_2_and_leaves_no_run(
-    pipeline_folder: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
-) -> None:
-    from pipeline.store.open import open_store
-
-    Path("data.csv").write_bytes(b"a,y\n" + b"1,2\n" * 10)
-    train = {**TINY, "experiment_name": "small", "cv_folds": 5}
-    change_params(
-        pipeline_folder, dataset={"path": "data.csv", "target": "y", "drop_duplicates": False}, features={}, train=train
-    )
-    before = files(pipeline_folder)
-    change_params(pipeline_folder, train={**train, "cv_folds": 50})
-    assert call("prepare") == 0
-    assert call("model_train") == 2
-    assert "8 training rows are too few for 50 folds" in capsys.readouterr().err
-    Path("data.csv").write_bytes(b"a,y\n1,\xff\n")
-    made = files(pipeline_folder)
-    assert call("prepare") == 2
-    said = capsys.readouterr().err
-    assert said.startswith("error: data.csv is not UTF-8 text: byte 0xff in line 2\n  -> ")
-    assert files(pipeline_folder) == made
-    assert set(before) < set(made)
-    assert not open_store().search_experiments(filter_string="name = 'small'")
