@@ -1,6 +1,7 @@
-# make repro   a fresh clone to a registered model       make test   the tests
-# make lint    style and types                           make lock   requirements.lock, uv.lock, deploy's locks
-# make coverage   the tests, nearly twice as slow, and the lines they leave out
+# make repro      a fresh clone to a registered model    make test       the tests that need no other programs
+# make lint       style, types and layers                make test-all   all tests, with every example and every kill
+# make coverage   make test, and the lines it leaves out make lock       requirements.lock, uv.lock, deploy's locks
+# make audit      known vulnerabilities of the packages  make benchmarks-smoke   every benchmark once, small
 
 # The newest Python of these that can make environments; PYTHON=… names another.
 PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 python3; do \
@@ -9,22 +10,36 @@ PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 pyth
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: repro test coverage lint lock
+.PHONY: repro test test-system test-all coverage lint audit benchmarks-smoke lock
+
+TESTS := pytest --numprocesses logical --dist loadgroup
 
 repro: .venv/installed
 	dvc repro
 
 test: .venv/installed-dev
-	pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	$(TESTS) $(COVERAGE) tests/unit tests/store
 
-coverage: .venv/installed-dev
-	pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
+coverage: COVERAGE := --cov --cov-report=term:skip-covered
+coverage: test
+
+test-system: .venv/installed-dev
+	$(TESTS) tests/system
+
+test-all: .venv/installed-dev
+	THOROUGH=1 $(TESTS)
 
 lint: .venv/installed-dev
 	ruff format --check .
 	ruff check .
 	mypy
 	PYTHONPATH=src lint-imports --no-cache
+
+audit: .venv/installed-dev
+	pip-audit --disable-pip --require-hashes --progress-spinner off --requirement requirements-dev.lock
+
+benchmarks-smoke: .venv/installed-dev
+	benchmarks/smoke.sh
 
 lock: .venv/installed
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \

@@ -1,4 +1,4 @@
-"""Real git + DVC repositories and a real MLflow store, made small enough to test against."""
+"""Fixtures of all tests: small pipeline folders, empty and trained, and the process that starts scripts."""
 
 import os
 import shutil
@@ -8,29 +8,37 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import joblib
 import pandas as pd
 import pytest
+from filelock import FileLock
+from hypothesis import HealthCheck, settings
 
 from pipeline.params.load import load_params
 from pipeline.prepare.stage import prepare
 from pipeline.store.database import LocalStore
 from pipeline.support.progress import shown_by
 from pipeline.train.stage import train
-from support.folders import Trained, enter, make_pipeline_folder, make_table, settle
+from support.effort import THOROUGH
+from support.folders import Trained, enter, make_pipeline_folder, make_table, make_template, settle
 from support.repositories import ROOT
-from support.zygote import Zygote
+from support.standard import Standard, load_standard, make_standard
+from support.zygote import Zygote, close_zygote, the_zygote
+
+pytest_plugins = ["support.scheduling", "support.stores"]
 
 # Threads that wait for the next tiny fit leave the cores to others; read when XGBoost is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-
-# They take minutes: begun last, they would run alone while the other workers have nothing left.
-LONG = ("test_crash.py", "test_server_store.py", "test_pipeline.py", "test_concurrency.py", "test_run_standard.py")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files first."""
-    items.sort(key=lambda item: item.path.name not in LONG)
+settings.register_profile(
+    "pipeline",
+    max_examples=160 if THOROUGH else 40,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+settings.load_profile("pipeline")
 
 
 @pytest.fixture(autouse=True)
@@ -42,17 +50,49 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
 
 
+@pytest.fixture(autouse=True)
+def _modules() -> Iterator[None]:
+    """Forget the modules that a test wrote."""
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if "/pytest-" in str(getattr(sys.modules[name], "__file__", None)):
+            del sys.modules[name]
+
+
 @pytest.fixture(scope="session")
-def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Create one empty MLflow database, to be copied: creating one takes seconds."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    code = "from pipeline.store.open import open_store; open_store()"
-    environment = os.environ | {
-        "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
-        "PYTHONPATH": str(ROOT / "src"),
-    }
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
-    return folder / "mlflow.db"
+def built_once(
+    tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Return a function that makes a folder, once for all workers of this test run, and returns it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+
+    def make(name: str, build: Callable[[Path], None]) -> Path:
+        folder, built = shared / name, shared / f"{name}.built"
+        with FileLock(shared / f"{name}.lock"):
+            if not built.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed
+                folder.mkdir()
+                build(folder)
+                built.touch()
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def migrated_database(built_once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    """Return the empty MLflow database of the folder that `make_pipeline_folder` copies: making them takes seconds."""
+
+    def build(folder: Path) -> None:
+        make_template(folder)
+        code = "from pipeline.store.open import open_store; open_store()"
+        uri = f"sqlite:///{folder / 'mlruns' / 'mlflow.db'}"
+        environment = os.environ | {"MLFLOW_TRACKING_URI": uri, "PYTHONPATH": str(ROOT / "src")}
+        subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+
+    return built_once("template", build) / "mlruns" / "mlflow.db"
 
 
 @pytest.fixture
@@ -69,15 +109,38 @@ def pipeline_folder(tmp_path: Path, migrated_database: Path, monkeypatch: pytest
     return folder
 
 
+@pytest.fixture
+def empty_store(tmp_path: Path, migrated_database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make an empty folder with an empty store the current one."""
+    (tmp_path / "mlruns").mkdir()
+    shutil.copy(migrated_database, tmp_path / "mlruns" / "mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlruns' / 'mlflow.db'}")
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
-def trained_first(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) -> Trained:
+def trained_first(built_once: Callable[[str, Callable[[Path], None]], Path], migrated_database: Path) -> Trained:
     """Train in a small pipeline folder, which takes ten seconds; `trained_once` is a copy for each file of tests."""
-    folder = make_pipeline_folder(tmp_path_factory.mktemp("trained_first") / "repository", migrated_database)
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        enter(folder, monkeypatch)
-        params = load_params()
-        prepare(params.dataset, folder)
-        return Trained(folder, train(params, folder).experiments)
+
+    def build(place: Path) -> None:
+        folder = make_pipeline_folder(place / "repository", migrated_database)
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            enter(folder, monkeypatch)
+            params = load_params()
+            prepare(params.dataset, folder)
+            joblib.dump(train(params, folder).experiments, place / "experiments.pkl")
+
+    place = built_once("trained", build)
+    return Trained(place / "repository", joblib.load(place / "experiments.pkl"))
+
+
+@pytest.fixture(scope="session")
+def standard(
+    built_once: Callable[[str, Callable[[Path], None]], Path], migrated_database: Path
+) -> tuple[Path, dict[tuple[str, str], Standard]]:
+    """Return a pipeline folder and an experiment of every task and family; do not change what it holds."""
+    return load_standard(built_once("standard", lambda place: make_standard(place, migrated_database)))
 
 
 @pytest.fixture(scope="module")
@@ -97,13 +160,14 @@ def trained(trained_once: Trained, monkeypatch: pytest.MonkeyPatch) -> Trained:
 
 
 @pytest.fixture(scope="session")
-def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+def zygote() -> Zygote:
     """Return what starts scripts as processes without the seconds of their imports."""
-    temporary = tmp_path_factory.mktemp("zygote") / "temporary"
-    temporary.mkdir()
-    started = Zygote(temporary)
-    yield started
-    started.close()
+    return the_zygote()
+
+
+def pytest_sessionfinish() -> None:
+    """End the process that starts scripts."""
+    close_zygote()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.params.schema import RegisterParams
 from support.folders import Trained
+from support.pictures import undrawn
 from support.registry import EXPORTS
 
 
@@ -17,3 +18,10 @@ def params(trained: Trained, request: pytest.FixtureRequest) -> Iterator[Registe
         path = EXPORTS / name
         if path.is_symlink() or path.exists():
             path.rename(path.with_name(f"{request.node.name[:50].replace('/', '')}-{name}"))
+
+
+@pytest.fixture
+def _undrawn() -> Iterator[None]:
+    """Train without drawing: no test here looks at the pictures."""
+    with undrawn():
+        yield

@@ -115,7 +115,7 @@ def added(tmp_path: Path) -> Iterator[None]:
     vars(families).pop(NAME, None)
 
 
-@pytest.mark.usefixtures("added")
+@pytest.mark.usefixtures("added", "_undrawn")
 def test_adding_a_family_is_adding_a_file(
     pipeline_folder: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,48 +1,22 @@
 """Quick looks at a table: src/train.py with and without MLflow, src/run_mlflow.py and its page."""
 
 import json
-import os
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import sysconfig
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
-import requests
 
 from pipeline.features.raw_rows_model import RawRowsModel
 from pipeline.store.open import open_store
 from support.folders import make_table
-from support.repositories import ROOT
+from support.quick_look import IRIS, numbers_of
 
-IRIS = ROOT / "examples/iris/data/raw/iris.csv"
-HIDDEN = ("mlflow", "dvc", "optuna", "sqlalchemy", "filelock")
-
-
-@pytest.fixture
-def store(tmp_path: Path, migrated_database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make an empty folder with an empty store the current one."""
-    (tmp_path / "mlruns").mkdir()
-    shutil.copy(migrated_database, tmp_path / "mlruns" / "mlflow.db")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlruns' / 'mlflow.db'}")
-    return tmp_path
-
-
-def numbers_of(printed: str, column: int = 1) -> dict[str, float]:
-    """Return the numbers of a printed table's column by their names."""
-    rows = [line.replace(",", "").split() for line in printed.splitlines()]
-    return {row[0]: float(row[column]) for row in rows if len(row) > column and row[column][:1].isdigit()}
+pytestmark = pytest.mark.usefixtures("_undrawn")
 
 
 def test_a_look_without_mlflow_prints_metrics_and_writes_a_model_that_takes_raw_rows(
-    store: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    empty_store: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_table().to_csv("data.csv", index=False)
     assert call("train", "data.csv", "--target", "price", "--model", "xgboost", "--output-path", "out/model") == 0
@@ -60,7 +34,7 @@ def test_a_look_without_mlflow_prints_metrics_and_writes_a_model_that_takes_raw_
 
 
 def test_options_of_a_net_reach_it_and_the_share_of_test_rows_is_kept(
-    store: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    empty_store: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ("--epochs", "3", "--batch-size", "16", "--learning-rate", "0.01", "--test-size", "0.5")
     arguments = ("--target", "species", "--model", "nn", "--output-path", "net", *options)
@@ -70,29 +44,8 @@ def test_options_of_a_net_reach_it_and_the_share_of_test_rows_is_kept(
     assert (net.max_iter <= 3, net.batch_size, net.learning_rate_init) == (True, 16, 0.01)
 
 
-def test_a_look_needs_neither_mlflow_nor_dvc(tmp_path: Path) -> None:
-    packages = Path(sysconfig.get_path("purelib"))
-    for entry in packages.iterdir():
-        if not entry.name.startswith(HIDDEN):
-            (tmp_path / entry.name).symlink_to(entry)
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path), "HOME": os.environ.get("HOME", "/")}
-    base = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
-
-    def run(*command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([base, *command], env=environment, cwd=tmp_path, capture_output=True, text=True)
-
-    assert "No module named 'mlflow'" in run("-c", "import mlflow").stderr
-    command = (str(ROOT / "src/train.py"), str(IRIS), "--target", "species")
-    plain, warned = run(*command), run(*command, "--use-mlflow")
-    assert (plain.returncode, plain.stderr) == (0, "")
-    assert numbers_of(plain.stdout)["accuracy"] > 0.85
-    assert warned.returncode == 0
-    assert warned.stderr.startswith("warning: MLflow is not installed, so nothing is recorded")
-    assert numbers_of(warned.stdout)["accuracy"] == numbers_of(plain.stdout)["accuracy"]
-
-
 def test_all_families_are_recorded_and_compared(
-    store: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    empty_store: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     models = ("random_forest", "xgboost", "nn")
     assert call("run_mlflow", "--dataset", str(IRIS), "--target", "species", "--models", *models) == 0
@@ -131,7 +84,11 @@ def test_all_families_are_recorded_and_compared(
     ],
 )
 def test_what_cannot_be_done_is_one_message(
-    store: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+    empty_store: Path,
+    call: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    said: str,
 ) -> None:
     Path("taken").write_text("")
     assert call("train", str(IRIS), "--target", "species", *arguments) == 2
@@ -147,42 +104,8 @@ def test_run_mlflow_says_what_it_lacks(call: Callable[..., int], capsys: pytest.
     assert "--target" in capsys.readouterr().err
 
 
-def test_the_page_opens_or_says_why_not(
-    store: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with socket.socket() as taken:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            taken.bind(("127.0.0.1", 5000))
-        except OSError:
-            pytest.skip("port 5000 is in use on this machine")
-        taken.listen()
-        assert call("run_mlflow", "--ui") == 2
-        assert "port 5000 is taken" in capsys.readouterr().err
-    command = [sys.executable, str(ROOT / "src/run_mlflow.py"), "--ui"]
-    page = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    )
-    try:
-        deadline, answer = time.monotonic() + 180, None
-        while answer is None and time.monotonic() < deadline and page.poll() is None:
-            try:
-                answer = requests.get("http://127.0.0.1:5000", timeout=2)
-            except requests.RequestException:
-                time.sleep(0.3)
-        assert answer is not None
-        assert answer.ok
-        assert "MLflow" in answer.text
-    finally:
-        os.killpg(page.pid, signal.SIGTERM)
-        page.communicate(timeout=30)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
-    assert call("run_mlflow", "--ui") == 2
-    assert "open that address in a browser" in capsys.readouterr().err
-
-
 def test_light_curves_and_a_rare_label_are_seen_in_a_look(
-    store: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    empty_store: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     from pipeline.datasets.simulated_light_curves import simulate
 

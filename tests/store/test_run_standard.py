@@ -1,8 +1,6 @@
 """What every experiment run must hold, read back from the store: of each task and each model family."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import numpy as np
@@ -17,7 +15,10 @@ from pipeline.learn.families import names
 from pipeline.store.open import open_store
 from pipeline.support.files import sha256
 from support.folders import enter
+from support.pictures import undrawn
 from support.standard import FAMILIES, TARGETS, Standard, make_folder, run_all
+
+pytestmark = pytest.mark.xdist_group("standard")
 
 MODELS = {
     "nn": ("MLPRegressor", "MLPClassifier"),
@@ -33,21 +34,17 @@ SCORES = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def all_runs(
-    tmp_path_factory: pytest.TempPathFactory, migrated_database: Path
-) -> Iterator[dict[tuple[str, str], Standard]]:
-    folder = make_folder(tmp_path_factory.mktemp("standard") / "repository", migrated_database)
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        enter(folder, monkeypatch)
-        yield {(one.kind, one.family): one for kind in TARGETS for one in run_all(folder, kind)}
+    standard: tuple[Path, dict[tuple[str, str], Standard]], monkeypatch: pytest.MonkeyPatch
+) -> dict[tuple[str, str], Standard]:
+    enter(standard[0], monkeypatch)
+    return standard[1]
 
 
 @pytest.fixture(params=[(kind, name) for kind in TARGETS for name in FAMILIES], ids="-".join)
-def one(request: pytest.FixtureRequest, all_runs: dict[tuple[str, str], Standard], monkeypatch: Any) -> Standard:
-    found = all_runs[request.param]
-    enter(Path.cwd(), monkeypatch)
-    return found
+def one(request: pytest.FixtureRequest, all_runs: dict[tuple[str, str], Standard]) -> Standard:
+    return all_runs[request.param]
 
 
 def nested(client: MlflowClient, run: Run, tag: str) -> list[Run]:
@@ -257,7 +254,8 @@ def test_another_folder_gives_the_same_models_byte_by_byte(
 ) -> None:
     folder = make_folder(tmp_path / "somewhere" / "else", migrated_database)
     enter(folder, monkeypatch)
-    again = {one.family: one.experiment for one in run_all(folder, "multiclass")}
+    with undrawn():
+        again = {one.family: one.experiment for one in run_all(folder, "multiclass")}
     for name in FAMILIES:
         first = all_runs["multiclass", name].experiment
         assert again[name].model_sha256 == first.model_sha256

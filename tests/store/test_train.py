@@ -245,6 +245,7 @@ def test_outputs_and_the_lock_make_no_commit_dirty(pipeline_folder: Path) -> Non
     assert git_tags(Path("/")) == {}
 
 
+@pytest.mark.usefixtures("_undrawn")
 def test_a_sample_of_rows_and_a_time_budget_are_said_and_recorded(
     pipeline_folder: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -273,6 +274,7 @@ def test_explanations_take_no_more_than_their_share() -> None:
     assert 10 < allowed[1] < allowed[0]  # deep trees have more leaves to walk through for each row
 
 
+@pytest.mark.usefixtures("_undrawn")
 def test_a_failing_experiment_leaves_a_failed_run_and_no_output(
     pipeline_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,8 @@ from pipeline.support.files import sha256, write_json
 from support.folders import Trained, enter
 from support.repositories import change_params, git
 
+pytestmark = pytest.mark.xdist_group("verify")  # they share what a fixture makes
+
 NAME = "verified"
 EXPORTS = Path("models/production")
 EXPORT = EXPORTS / "v001"

@@ -11,7 +11,7 @@ import pytest
 from pipeline.store.care.relocate import relocate
 from pipeline.store.database import LocalStore
 from pipeline.train.experiments import Experiment
-from support.repositories import change_params, commit, copy_project
+from support.repositories import change_params, commit, copy_project, git
 
 SMALL = {
     "cv_folds": 3,
@@ -37,9 +37,8 @@ def make_table() -> pd.DataFrame:
     )
 
 
-def make_pipeline_folder(folder: Path, database: Path) -> Path:
-    """Make a git + DVC repository with the small table, a small search and an empty store."""
-    copy_project(folder)
+def write_params(folder: Path) -> None:
+    """Write the small table and a params.yaml with a small search on it."""
     make_table().to_csv(folder / "data.csv", index=False)
     change_params(
         folder,
@@ -48,10 +47,23 @@ def make_pipeline_folder(folder: Path, database: Path) -> Path:
         train={"experiment_name": "small", **SMALL},
         register={"model_name": "small-model", "stage": "Staging"},
     )
+
+
+def make_template(folder: Path) -> None:
+    """Make a git + DVC repository with the small table and a small search, committed; its store is yet to be made."""
+    copy_project(folder)
+    write_params(folder)
+    git(folder, "config", "core.checkStat", "minimal")  # a copy is no change
+    git(folder, "config", "core.trustctime", "false")
     commit(folder, "start")
+    git(folder, "repack", "-a", "-d", "--quiet")
+    shutil.rmtree(folder / ".git" / "hooks", ignore_errors=True)
     (folder / "mlruns").mkdir()
-    shutil.copy(database, folder / "mlruns" / "mlflow.db")
-    return folder
+
+
+def make_pipeline_folder(folder: Path, database: Path) -> Path:
+    """Copy a git + DVC repository with the small table, a small search, and an empty store, which is `database`."""
+    return Path(shutil.copytree(database.parents[1], folder, symlinks=True))
 
 
 def enter(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

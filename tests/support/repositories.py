@@ -1,5 +1,6 @@
 """What tests do with real git + DVC repositories."""
 
+import functools
 import os
 import re
 import shutil
@@ -40,9 +41,17 @@ def copy_project(folder: Path) -> None:
 
 
 def change_params(folder: Path, **sections: dict[str, object]) -> None:
-    """Replace sections of params.yaml."""
+    """Replace sections of params.yaml; a folder without one gets the project's."""
     path = folder / "params.yaml"
-    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | sections, sort_keys=False))
+    before = yaml.safe_load(path.read_text()) if path.exists() else project_params()
+    path.write_text(yaml.safe_dump(before | sections, sort_keys=False))
+
+
+@functools.cache
+def project_params() -> dict[str, object]:
+    """Return the content of the project's params.yaml."""
+    content: dict[str, object] = yaml.safe_load((ROOT / "params.yaml").read_text())
+    return content
 
 
 def commit(folder: Path, message: str) -> None:

@@ -1,9 +1,8 @@
-"""The prediction service as an operator starts it: a process on a free port of loopback."""
+"""The prediction service as an operator starts it, but for the imports: a process on a free port of loopback."""
 
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +12,8 @@ from typing import Any
 
 import requests
 
-from support.repositories import ROOT
-from support.servers import PATH, die_with_parent, free_port
+from support.servers import PATH, free_port
+from support.zygote import Forked, the_zygote
 
 LONGEST_START = 180  # seconds
 
@@ -24,7 +23,7 @@ class Running:
     """A service that was started."""
 
     address: str
-    process: "subprocess.Popen[bytes]"
+    process: Forked
     log: Path
 
     def health(self) -> dict[str, Any]:
@@ -57,22 +56,13 @@ def service(folder: Path, version: int | None = 1, **settings: object) -> Iterat
     log = folder / f"service-{port}.log"
     environment = os.environ | {"PATH": PATH, "SERVICE_PORT": str(port)}
     environment |= {name: str(value) for name, value in settings.items()}
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, str(ROOT / "src" / "serve.py")],
-            cwd=folder,
-            env=environment,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            preexec_fn=die_with_parent if sys.platform == "linux" else None,
-        )
+    process = the_zygote().start(folder, "serve", environment=environment, log=log)
     running = Running(f"http://127.0.0.1:{port}", process, log)
     try:
         running.wait_for(version)
         yield running
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)
         try:
             process.wait(timeout=30)
         except subprocess.TimeoutExpired:

@@ -1,13 +1,15 @@
 """Experiments of every family and task."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import joblib
 import mlflow
 import numpy as np
 import pandas as pd
+import pytest
 from mlflow.entities import Run
 
 from pipeline.params.load import load_params
@@ -18,15 +20,11 @@ from pipeline.support.paths import TEST_TABLE
 from pipeline.train.evaluation import Evaluation
 from pipeline.train.experiments import Experiment, Plan, Setup, run_experiment
 from pipeline.train.tables import Tables, load_tables
-from support.folders import make_pipeline_folder, make_table
+from support.folders import enter, make_pipeline_folder, make_table
 from support.repositories import change_params, git
 
-FAMILIES = ("nn", "random_forest", "xgboost")
-
-
+FAMILIES: Sequence[str] = ("nn", "random_forest", "xgboost")
 TARGETS = {"regression": "price", "binary": "garden", "multiclass": "place"}
-
-
 TRAIN: dict[str, Any] = {
     "experiment_name": "standard",
     "models": list(FAMILIES),
@@ -72,7 +70,7 @@ class Standard:
         return mlflow.artifacts.load_dict(f"{self.run.info.artifact_uri}/{name}")
 
 
-def run_all(folder: Path, kind: str) -> Iterator[Standard]:
+def run_all(folder: Path, kind: str, families: Sequence[str] = FAMILIES) -> Iterator[Standard]:
     """Prepare the folder for a task and run one experiment of each family."""
     task = "regression" if kind == "regression" else "classification"
     dataset = {"path": "data.csv", "target": TARGETS[kind], "task": task}
@@ -84,9 +82,24 @@ def run_all(folder: Path, kind: str) -> Iterator[Standard]:
     evaluation = Evaluation.of(params.evaluate, tables.data, tables.rows, folder)
     setup = Setup.of(params, tables, evaluation, folder)
     test, head = pd.read_parquet(folder / TEST_TABLE), git(folder, "rev-parse", "HEAD")
-    for name in FAMILIES:
+    for name in families:
         experiment = run_experiment(setup, Plan(name, f"{kind}_{name}", tables.data.features, search_seed=5))
         yield Standard(kind, name, experiment, tables, test, head)
+
+
+def make_standard(place: Path, database: Path) -> None:
+    """Run all families on all tasks, in a folder that is left prepared for the last."""
+    folder = make_folder(place / "repository", database)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        enter(folder, monkeypatch)
+        kinds = ("multiclass", "regression", "binary")
+        joblib.dump([one for kind in kinds for one in run_all(folder, kind)], place / "experiments.pkl")
+
+
+def load_standard(place: Path) -> tuple[Path, dict[tuple[str, str], Standard]]:
+    """Return the folder that `make_standard` made and its experiments by task and family."""
+    found: list[Standard] = joblib.load(place / "experiments.pkl")
+    return place / "repository", {(one.kind, one.family): one for one in found}
 
 
 def make_folder(folder: Path, database: Path) -> Path:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -21,9 +20,12 @@ from pipeline.register.history import history
 from pipeline.register.versions import PENDING
 from pipeline.store.open import open_store
 from pipeline.support.files import sha256
+from support.effort import times
 from support.folders import Trained, enter
 from support.repositories import shell
 from support.zygote import Zygote
+
+pytestmark = pytest.mark.xdist_group("crash")  # they share what a fixture makes
 
 MODEL = "small-model"
 EXPORTS = Path("models/production")
@@ -58,12 +60,11 @@ def kill(zygote: Zygote, rng: random.Random, longest: float, *command: str) -> t
 
     That is `longest`, or less when the kill came too late: how fast a machine is depends on what else it does.
     """
-    pid = zygote.start(Path.cwd(), *command)
+    script = zygote.start(Path.cwd(), *command)
     waited = rng.uniform(0, longest)
     time.sleep(waited)
-    with suppress(ProcessLookupError):
-        os.kill(pid, rng.choice(SIGNALS))
-    code, said = zygote.wait(pid)
+    script.send_signal(rng.choice(SIGNALS))
+    code, said = zygote.wait(script)
     assert "Traceback" not in said, said
     nowhere = code == 2 and "there is nothing further back" in said
     assert nowhere or code in (0, -signal.SIGKILL, 128 + signal.SIGTERM, -signal.SIGTERM), said
@@ -123,7 +124,7 @@ def counted(script: str, codes: list[int]) -> str:
     return f"{script}: {killed + stopped} kills survived ({killed} SIGKILL, {stopped} SIGTERM), {late} came too late"
 
 
-@pytest.mark.parametrize(("script", "kills"), [("prepare", 16), ("model_train", 10)])
+@pytest.mark.parametrize(("script", "kills"), [("prepare", times(16, 6)), ("model_train", times(10, 3))])
 def test_a_stage_is_killed(folder: Path, zygote: Zygote, told: Callable[[str], None], script: str, kills: int) -> None:
     rng, codes = random.Random(kills), []
     longest = zygote.run(folder, script)
@@ -144,7 +145,7 @@ def test_registration_and_rollback_are_killed(folder: Path, zygote: Zygote, told
     forced = ("--stage", "Production", "--force", "--reason", "test", "--run-id")
     zygote.run(folder, "model_register", *forced, trained[0])
     longest = dict.fromkeys(range(4), zygote.run(folder, "model_register", *forced, trained[1]))
-    for number in range(24):
+    for number in range(times(24, 8)):
         kind = number % 4
         arguments = [
             (*forced, rng.choice(trained)),
@@ -167,7 +168,7 @@ def test_registration_and_rollback_are_killed(folder: Path, zygote: Zygote, told
 def test_dvc_repro_is_killed_with_all_it_started(folder: Path, zygote: Zygote, told: Callable[[str], None]) -> None:
     rng, codes = random.Random(4), []
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    for _ in range(4):
+    for _ in range(times(4, 1)):
         with Path("log").open("w") as log:
             process = subprocess.Popen(
                 ["dvc", "repro", "--force"], env=environment, stdout=log, stderr=log, start_new_session=True

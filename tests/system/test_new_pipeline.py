@@ -1,4 +1,3 @@
-import gzip
 import json
 import shutil
 from collections.abc import Callable
@@ -10,14 +9,12 @@ import pytest
 import yaml
 
 from pipeline.params.load import load_params
-from pipeline.scaffold.infer import infer
-from pipeline.scaffold.new_pipeline import plain_name, read_as_written
-from pipeline.scaffold.params_yaml import as_yaml
-from pipeline.support.yaml import read_yaml
 from support.folders import SMALL
 from support.repositories import change_params, commit, copy_project, git, shell
 
 N = 300
+
+
 ODD = [
     "yes",
     "12",
@@ -144,14 +141,6 @@ def test_odd_names_come_back_as_they_are(
 
 
 @pytest.mark.parametrize(
-    "text", [*ODD, "plain", "a/b.csv", "on", "~", "0o7", "12:30", "2024-01-31", ".inf", "é\x85\xa0", "x" * 300]
-)
-def test_any_text_is_yaml_in_one_line(text: str) -> None:
-    assert "\n" not in as_yaml(text)
-    assert read_yaml(f"- {as_yaml(text)}  # comment") == [text]
-
-
-@pytest.mark.parametrize(
     ("target", "task"),
     [
         (np.arange(N) % 3, "classification"),
@@ -240,24 +229,6 @@ def test_nothing_is_overwritten_and_nothing_half_written(
     shutil.move(".no_git", ".git")
     assert not Path("new").exists()
     assert not Path("mlruns").exists()
-
-
-def test_names_of_tables_become_plain() -> None:
-    assert plain_name("Größe & Gewicht (2024)") == "Groe-Gewicht-2024"
-    assert plain_name("日本") == "table"
-    assert plain_name("..a..") == "a"
-    assert len(plain_name("x" * 500)) == 80
-
-
-def test_leading_zeros_are_seen_in_the_file_only_where_all_are_whole_numbers(tmp_path: Path) -> None:
-    rows = "".join(f"{row % 40:03d},{row % 7}.50,0{row % 9},{row}\n" for row in range(N))
-    path = tmp_path / "data.csv.gz"
-    path.write_bytes(gzip.compress(f"\ufeffarea,price,part,y\n{rows}".encode()))
-    table = read_as_written(path)
-    assert list(map(str, table.dtypes)) == ["str", "float64", "str", "int64"]
-    assert list(infer(table, "y", "data.csv").categorical) == ["area", "part"]
-    table.to_parquet(tmp_path / "data.parquet")
-    assert list(map(str, read_as_written(tmp_path / "data.parquet").dtypes)) == ["str", "float64", "str", "int64"]
 
 
 def test_a_new_folder_runs_to_a_registered_model(

@@ -5,22 +5,16 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import mlflow
-import numpy as np
-import pandas as pd
 import pytest
-import requests
 
-from pipeline.params.schema import RegisterParams
-from pipeline.register.stage import Registration, register
 from pipeline.store.open import open_store
 from support.folders import Trained, make_pipeline_folder
 from support.repositories import commit, git, shell
-from support.serving import serve
+
+pytestmark = pytest.mark.xdist_group("pipeline")  # they share what a fixture makes
 
 OUTPUTS = (
     "data/processed/train.parquet",
@@ -119,43 +113,6 @@ def test_register_names_the_command_that_repairs_a_lost_run(repository: Path) ->
     assert done.returncode == 2
     assert "dvc repro -f -s model_train" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-@pytest.fixture
-def served(trained: Trained, tmp_path: Path) -> Iterator[str]:
-    """Serve the winner as an operator would, and return the address that takes rows."""
-    register(RegisterParams(model_name="served-model"), trained.folder, Registration("Production"))
-    with serve("models:/served-model/Production", tmp_path) as address:
-        yield address
-    (trained.folder / "models/production/latest").unlink()
-    shutil.rmtree(trained.folder / "models/production/v001")
-
-
-def test_a_served_model_answers_raw_rows(served: str, trained: Trained) -> None:
-    def ask(rows: list[dict[str, Any]]) -> requests.Response:
-        return requests.post(served, json={"dataframe_records": rows}, timeout=30)
-
-    test = pd.read_parquet("data/processed/test.parquet")
-    inputs = test.drop(columns="price")
-    rows = json.loads(inputs.to_json(orient="records", double_precision=15))
-    assert any(row["size <m2>"] is None for row in rows)
-    np.testing.assert_array_equal(ask(rows).json()["predictions"], trained.experiments[0].fitted.outputs)
-
-    row = {"size <m2>": 80, "rooms": 3, "place": "<1H OCEAN", "garden": True}
-    model = mlflow.pyfunc.load_model("models:/served-model@production")
-    expected = model.predict(pd.DataFrame([{**row, "size <m2>": 80.0, "rooms": 3.0}]))
-    np.testing.assert_array_equal(ask([row]).json()["predictions"], expected)
-    unseen, missing_text = ask([row | {"place": "MOON"}]), ask([row | {"place": None}])
-    assert unseen.json()["predictions"] == missing_text.json()["predictions"] != ask([row]).json()["predictions"]
-
-    assert ask([row | {"garden": None}]).ok
-    assert ask([row | {"garden": "true"}]).json() == ask([row]).json()
-    assert ask([row | {"garden": "perhaps"}]).status_code == 400
-
-    for name in row:
-        answer = ask([{key: value for key, value in row.items() if key != name}])
-        assert answer.status_code == 400
-        assert name in answer.text
 
 
 def test_the_best_run_is_found_by_the_documented_query(trained: Trained) -> None:

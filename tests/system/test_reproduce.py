@@ -16,7 +16,6 @@ from mlflow.entities import Metric
 from pipeline.errors import PipelineError
 from pipeline.params.load import load_params
 from pipeline.reproduce.clone import clone_of, folder_in, scripts_of, write_params
-from pipeline.reproduce.compare import differences, package_differences
 from pipeline.reproduce.data import find_data
 from pipeline.reproduce.original import OriginalTraining, Result, original_training
 from pipeline.store.open import open_experiment, open_store
@@ -331,20 +330,3 @@ def test_the_params_of_the_run_take_the_place_of_the_commits_in_their_order(tmp_
     written = yaml.safe_load((tmp_path / "params.yaml").read_text())
     assert written == {"dataset": used["dataset"] | {"path": "/other/d.csv"}, "train": used["train"]}
     assert list(written["dataset"]["derived"]) == ["y", "z"]
-
-
-def test_metrics_are_compared_to_the_last_bit() -> None:
-    before = Result({"a": 0.3, "b": float("nan"), "c": 1.0}, {"model file": "x", "test table": "y"})
-    assert differences(before, before) == []
-    now = Result({"a": 0.1 + 0.2, "b": float("nan"), "d": 2.0}, {"model file": "x", "test table": "z"})
-    assert differences(before, now) == [
-        ("a", "0.3", "0.30000000000000004"),
-        ("c", "1.0", "-"),
-        ("d", "-", "2.0"),
-        ("test table", "y", "z"),
-    ]
-    assert package_differences({"a": "1", "B": "2"}, {"B": "3", "c": "1"}) == [
-        ("a", "1", "-"),
-        ("B", "2", "3"),
-        ("c", "-", "1"),
-    ]

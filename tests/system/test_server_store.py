@@ -30,9 +30,13 @@ from pipeline.support.processes import owner_tags
 from pipeline.train.experiments import Experiment
 from pipeline.train.stage import train
 from support.folders import SMALL, make_pipeline_folder
+from support.pictures import undrawn
 from support.repositories import change_params, commit
 from support.servers import S3_CLIENT, Server, compose_environment, mlflow_server, s3_client
 from support.services import service
+from support.zygote import Zygote
+
+pytestmark = pytest.mark.xdist_group("server_store")  # they share what a fixture makes
 
 TRAINER, READER, PASSWORD = "trainer", "reader", "a password of 28 characters"
 DIRECT = "small-direct"  # an experiment whose files clients write to S3 themselves
@@ -70,7 +74,7 @@ def first(
         params = load_params()
         prepare(params.dataset, folder)
         printed = io.StringIO()
-        with redirect_stdout(printed):
+        with redirect_stdout(printed), undrawn():
             experiments = train(params, folder).experiments
         assert "://" not in printed.getvalue()  # no address for each run
         return folder, experiments
@@ -141,7 +145,8 @@ def test_a_version_goes_to_production_and_back(
     client.create_experiment(DIRECT, artifact_location="s3://mlflow/direct")
     change_params(folder, train={"experiment_name": DIRECT, **SMALL, "seed": 7})
     commit(folder, "another seed")
-    second = train(load_params(), folder).winner
+    with undrawn():
+        second = train(load_params(), folder).winner
     assert {"MLmodel", "features.json"} <= keys(server, f"direct/models/{second.model_id}/artifacts")
     assert call("model_register", "--stage", "Production", "--force", "--reason", "tried on the server") == 0
     assert os.readlink(latest) == "v002"
@@ -211,7 +216,7 @@ def test_a_user_without_the_right_changes_nothing(
 
 
 def test_registrations_at_once_from_two_machines_lose_nothing(
-    folder: Path, first: tuple[Path, list[Experiment]], tmp_path: Path, migrated_database: Path
+    folder: Path, first: tuple[Path, list[Experiment]], tmp_path: Path, migrated_database: Path, zygote: Zygote
 ) -> None:
     # Two clones share no lock file, as two machines do not.
     clones = [make_pipeline_folder(tmp_path / name, migrated_database) for name in ("here", "there")]
@@ -219,17 +224,10 @@ def test_registrations_at_once_from_two_machines_lose_nothing(
     for clone in clones:
         change_params(clone, register={"model_name": "at-once", "stage": "Staging"})
     started = [
-        subprocess.Popen(
-            [sys.executable, "src/model_register.py", "--run-id", run_id],
-            cwd=clone,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for clone, run_id in zip(clones, chosen, strict=True)
+        zygote.start(clone, "model_register", "--run-id", run_id) for clone, run_id in zip(clones, chosen, strict=True)
     ]
-    said = [one.communicate(timeout=150)[0] for one in started]
-    assert [one.returncode for one in started] == [0, 0], said
+    ended = [zygote.wait(script) for script in started]
+    assert [code for code, _ in ended] == [0, 0], ended
     client = open_store()
     versions = client.search_model_versions("name = 'at-once'")
     assert {one.version: one.status for one in versions} == {"1": "READY", "2": "READY"}

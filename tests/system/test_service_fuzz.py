@@ -29,6 +29,8 @@ from pipeline.service.requests.bodies import ARROW, CSV, JSON
 from support.folders import Trained, enter
 from support.services import Running, service
 
+pytestmark = pytest.mark.xdist_group("service_fuzz")  # they share what a fixture makes
+
 KEY = "a-key"
 NAME = "fuzzed"
 READ_SECONDS = 1  # that the service waits for a body

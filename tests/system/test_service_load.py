@@ -25,6 +25,8 @@ from support.folders import Trained, enter
 from support.repositories import ROOT
 from support.services import Running, service
 
+pytestmark = pytest.mark.xdist_group("service_load")  # they share what a fixture makes
+
 NAME = "loaded"
 PATIENCE = 1.5  # seconds a client may take to send a request or to read an answer
 SLOW = 40  # clients of each kind
@@ -140,9 +142,9 @@ def test_slow_clients_are_cut_off_and_hold_up_no_one(served: Served) -> None:
         first = {kind: Counter(each.result() for each in futures) for kind, futures in ended.items()}
     assert first == {
         "silent": {"": SLOW},
-        "head": {"HTTP/1.1 408 Registration Timeout": SLOW},
-        "body": {"HTTP/1.1 408 Registration Timeout": SLOW},
-        "large body": {"HTTP/1.1 408 Registration Timeout": SLOW},
+        "head": {"HTTP/1.1 408 Request Timeout": SLOW},
+        "body": {"HTTP/1.1 408 Request Timeout": SLOW},
+        "large body": {"HTTP/1.1 408 Request Timeout": SLOW},
         "unread": {"cut off": 5},
     }
     assert set(told["statuses"]) == {"200"}

@@ -30,6 +30,8 @@ from support.served import TASKS, served
 from support.servers import free_port
 from support.services import Running, service
 
+pytestmark = pytest.mark.xdist_group("service_page")  # they share what a fixture makes
+
 KEY = "a key with <b>signs</b>"
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "

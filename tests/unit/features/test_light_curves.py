@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from pipeline.datasets.simulated_light_curves import NO_PLANET, PLANET, PLANETS, SimulatedLightCurves, simulate
 from pipeline.features.light_curves import CHUNK, FLUX_FEATURES, flux_columns, flux_features
 
+pytestmark = pytest.mark.xdist_group("light_curves")  # they share what a fixture makes
+
 
 @pytest.fixture(scope="module")
 def simulated() -> SimulatedLightCurves:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import PipelineError
@@ -97,7 +97,6 @@ def test_a_number_beyond_32_bits_is_missing_in_a_request() -> None:
     assert features["size"].isna().tolist() == features["double"].isna().tolist() == [True, True, False]
 
 
-@settings(deadline=None, derandomize=True)
 @given(
     st.lists(
         st.tuples(

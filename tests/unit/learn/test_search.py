@@ -92,7 +92,7 @@ def same(one: CrossValidation, other: CrossValidation) -> bool:
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 def test_the_same_seed_gives_the_same_candidates(sampler: str, folds: list[FoldTables]) -> None:
-    chosen = params(sampler=sampler, max_rounds=60)
+    chosen = params(sampler=sampler, max_rounds=20)
     first, again, other = (tried(chosen, learner(chosen, folds), seed) for seed in (1, 1, 2))
     assert first == again
     assert [one.sampled for one in first] != [one.sampled for one in other]
@@ -102,10 +102,10 @@ def test_the_same_seed_gives_the_same_candidates(sampler: str, folds: list[FoldT
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 def test_the_number_of_threads_changes_nothing(sampler: str, folds: list[FoldTables]) -> None:
-    chosen = params(sampler=sampler, n_candidates=7, max_rounds=60)
+    chosen = params(sampler=sampler, n_candidates=7, max_rounds=20)
     single, several = (learner(chosen, folds, n_jobs=number) for number in (1, 3))
     assert tried(chosen, single) == tried(chosen, several)
-    assert same(*(one.cross_validate({"max_depth": 4}, 30, choose_round=False) for one in (single, several)))
+    assert same(*(one.cross_validate({"max_depth": 4}, 20, choose_round=False) for one in (single, several)))
 
 
 @pytest.mark.parametrize("name", ["random_forest", "nn"])
@@ -114,7 +114,7 @@ def test_the_number_of_threads_changes_nothing_for_estimators(
     name: str, task: Task, folds: list[FoldTables], labelled_folds: list[FoldTables]
 ) -> None:
     space = {"random_forest": {"max_depth": [2, 4, 6]}, "nn": {"alpha": [1e-4, 1e-2, 1.0]}}
-    chosen, tables = params(space={}, n_candidates=3), labelled_folds if task.labels else folds
+    chosen, tables = params(space={}, n_candidates=3, max_rounds=40), labelled_folds if task.labels else folds
     chosen = chosen.model_copy(update={"space": {name: space[name]}})
     single, several = (learner(chosen, tables, n_jobs, name, task) for n_jobs in (1, 3))
     assert tried(chosen, single) == tried(chosen, several)

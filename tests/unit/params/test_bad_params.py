@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -20,7 +20,6 @@ from pipeline.params.schema import Params
 from pipeline.support.yaml import read_yaml
 from support.repositories import ROOT
 
-BOUNDED = settings(derandomize=True, database=None, deadline=None, max_examples=150)
 JARGON = ("Input should", "validation error", "pydantic", "Value error", "Field required", "permitted", "constrained")
 SECONDS = 3  # that any refusal may take on a busy machine
 
@@ -117,7 +116,6 @@ junk = st.recursive(
 )
 
 
-@BOUNDED
 @given(st.lists(st.tuples(st.sampled_from(KEYS), junk), min_size=1, max_size=4))
 def test_any_values_of_several_keys_are_accepted_or_refused(changes: list[tuple[tuple[str, ...], Any]]) -> None:
     content = deepcopy(WHOLE)
@@ -141,7 +139,6 @@ spaces = st.one_of(numbers, st.lists(numbers, max_size=3), st.fixed_dictionaries
                    st.fixed_dictionaries({"low": numbers, "high": numbers, "log": st.booleans()}))  # fmt: skip
 
 
-@BOUNDED
 @given(st.data())
 def test_a_space_is_accepted_or_refused_and_what_is_accepted_can_be_searched(data: st.DataObject) -> None:
     from pipeline.learn.search_space import distributions, n_candidates, study_of
@@ -293,7 +290,6 @@ def test_hostile_yaml_is_refused_quickly_and_runs_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
 
 
-@BOUNDED
 @given(
     st.text(st.sampled_from("ab:-{}[]&*!|>'\"%@`, \n\t#?0123.eE~<=\\\0\ufeff\u2028é"), max_size=60)
     | st.binary(max_size=60)
@@ -352,7 +348,6 @@ words = st.sampled_from(
 )
 
 
-@BOUNDED
 @given(st.lists(words, max_size=12).map("".join) | st.text(max_size=20))
 def test_any_formula_is_computed_or_refused(formula: str) -> None:
     import numpy as np

@@ -47,6 +47,8 @@ from pipeline.train.reference_profile import (
 from pipeline.train.tables import load_tables
 from support.repositories import REAL_TABLE
 
+pytestmark = pytest.mark.xdist_group("drift")  # they share what a fixture makes
+
 ROWS = 6000
 ALPHA = MonitorParams().alpha
 

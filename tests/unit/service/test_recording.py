@@ -2,20 +2,16 @@
 
 import logging
 import os
-import random
 import resource
 import shutil
-import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -23,7 +19,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import PipelineError
-from pipeline.features.transformer import FeatureTransformer
 from pipeline.service.answered import Answered, Columns, ModelIdentity, Outputs
 from pipeline.service.recording import parquet_log, recorder
 from pipeline.service.recording.parquet_log import ParquetLog, merge_left
@@ -31,23 +26,10 @@ from pipeline.service.recording.parts import Part, parts_in, without_covered
 from pipeline.service.recording.read import read_predictions
 from pipeline.service.recording.recorder import Recorder
 from pipeline.service.recording.table import table_of
-from support.repositories import ROOT
+from support.processes import NO_PROCESS
+from support.recording import NAME, answer, ids_in, served, wait_until
 
-NAME = "small-model"
 STRANGE = ["size <m2>", "a.b/c", "", "prediction", "Größe ✓", "label"]
-
-
-def served(rows: dict[str, Any], labels: list[Any] | None = None, version: int = 1) -> ModelIdentity:
-    """Return a model of these columns."""
-    kinds = FeatureTransformer.fit(pd.DataFrame(rows), {}).kinds
-    return ModelIdentity(NAME, version, f"run{version}", kinds, labels)
-
-
-def answer(model: ModelIdentity, ids: Sequence[str], columns: Columns | None = None, **further: Any) -> Answered:
-    outputs = Outputs([float(len(one)) for one in ids])
-    columns = columns or {name: ["b" if kind == "text" else 1.5] * len(ids) for name, kind in model.kinds.items()}
-    known = {"time": time.time(), "arm": "production", "outputs": outputs, "elapsed_ms": 0.25}
-    return Answered(**cast(Any, {"ids": list(ids), "model": model, "columns": columns} | known | further))
 
 
 @pytest.fixture
@@ -68,17 +50,6 @@ def begun(tmp_path: Path) -> Iterator[Callable[..., Recorder]]:
     yield begin
     for one in all_begun:
         one.stop(10)
-
-
-def ids_in(folder: Path) -> list[str]:
-    return cast(list[str], read_predictions(folder, NAME).column("prediction_id").to_pylist())
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_regression_comes_back_as_it_was_given(tmp_path: Path, begun: Callable[..., Recorder]) -> None:
@@ -307,7 +278,7 @@ def test_a_kill_between_merging_and_cleaning_doubles_nothing(
 
     merge_left(tmp_path, threading.Event())  # its process lives
     assert parts_in(folder) == now
-    gone = dead_process()
+    gone = NO_PROCESS
     for part in now:
         part.path.rename(part.path.with_name(part.path.name.replace(f"~{os.getpid()}~", f"~{gone}~")))
     unfinished = folder / f".x.{now[0].session.rpartition('~')[0].replace(f'~{os.getpid()}~', f'~{gone}~')}.tmp"
@@ -316,11 +287,6 @@ def test_a_kill_between_merging_and_cleaning_doubles_nothing(
     assert len(parts_in(folder)) == 2
     assert not unfinished.exists()
     assert sorted(ids_in(tmp_path)) == sorted([*given, "of another session"])
-
-
-def dead_process() -> int:
-    with subprocess.Popen(["true"]) as process:
-        return process.pid
 
 
 def test_reading_while_parts_are_written_and_merged_misses_and_doubles_nothing(
@@ -455,82 +421,3 @@ def test_what_cannot_be_read_is_told(tmp_path: Path, model: ModelIdentity) -> No
     part.path.write_bytes(part.path.read_bytes()[:-20])
     with pytest.raises(PipelineError, match=part.path.name):
         read_predictions(tmp_path, NAME)
-
-
-# Imports once, then becomes a recording process for each line of its input.
-FORKING = f"""
-import os, signal, sys, time
-sys.path[:0] = [{str(ROOT / "src")!r}, {str(ROOT / "tests")!r}]
-from pathlib import Path
-import test_service_recording as test
-from pipeline.service.recording import parquet_log, recorder
-signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-for line in sys.stdin:
-    if os.fork() == 0:
-        break
-else:
-    sys.exit()
-name, period, together = line.split()
-recorder.PERIOD, parquet_log.TOGETHER = float(period), int(together)
-said = os.open(name, os.O_CREAT | os.O_WRONLY)
-model = test.served({{"x": [1.0, 2.0]}})
-recording = test.Recorder(Path("recorded"), 10_000)
-recording.start()
-os.write(said, b"%d\\n" % os.getpid())
-number = 0
-while True:
-    at = time.time()
-    assert recording.put(test.answer(model, [f"{{name}} {{number}}"], time=at))
-    os.write(said, b"%d %f\\n" % (number, at))
-    number += 1
-    time.sleep(0.002)
-"""
-
-
-@pytest.fixture
-def forking(tmp_path: Path) -> Iterator[Callable[..., int]]:
-    """Start recording processes, which write what they put into files of their names."""
-    command = [sys.executable, "-c", FORKING]
-    with subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, text=True) as process:
-        assert process.stdin
-
-        def fork(name: str, period: float, together: int) -> int:
-            print(name, period, together, file=process.stdin, flush=True)
-            said = tmp_path / name
-            wait_until(lambda: said.exists() and said.read_bytes().count(b"\n") > 1)
-            return int(said.read_text().split()[0])
-
-        yield fork
-        process.stdin.close()
-
-
-def test_a_kill_loses_at_most_the_last_second(tmp_path: Path, forking: Callable[..., int]) -> None:
-    rng = random.Random()
-    folder = tmp_path / "recorded"
-    due: set[str] = set()
-    put: set[str] = set()
-    for turn in range(4):
-        # Two at once in one folder: one as the service runs, one that writes and merges most of the time.
-        names = [f"{turn}slow", f"{turn}quick"]
-        pids = [forking(names[0], recorder.PERIOD, 2), forking(names[1], 0.001, 2)]
-        time.sleep(0.6)
-        for name, pid in zip(names, pids, strict=True):
-            time.sleep(rng.uniform(0, 1))
-            killed = time.time()
-            os.kill(pid, signal.SIGKILL)
-            wait_until(lambda gone=pid: not Path(f"/proc/{gone}").exists())
-            said = [line.split() for line in (tmp_path / name).read_text().splitlines()[1:]]
-            due |= {f"{name} {number}" for number, at in said if float(at) < killed - 1}
-            put |= {f"{name} {number}" for number in range(len(said) + 1)}  # the last may be put, and not said
-        for path in (folder / NAME).glob("*.parquet"):
-            pq.read_table(path)
-        read = ids_in(folder)
-        assert len(read) == len(set(read))
-        assert due <= set(read) <= put
-    assert len(due) > 100
-    before = read_predictions(folder, NAME)
-    assert len(parts_in(folder / NAME)) > 8
-    merge_left(folder, threading.Event())
-    assert len(parts_in(folder / NAME)) == 8
-    assert not list((folder / NAME).glob(".*.tmp"))
-    assert read_predictions(folder, NAME).equals(before)

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 import schemathesis
 from fastapi import FastAPI
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pandas._libs.parsers import STR_NA_VALUES
 from starlette.requests import Request
@@ -252,10 +252,8 @@ nearly = st.dictionaries(keys, values | texts, max_size=6) | st.builds(
 anything = st.recursive(
     values | texts, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3), max_leaves=8
 )
-ONCE = settings(max_examples=150, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-@ONCE
 @given(nearly | st.lists(nearly, max_size=4) | anything)
 def test_json_is_taken_exactly_where_its_schema_takes_it(value: Any) -> None:
     schema = SCHEMA.json_schema()
@@ -268,7 +266,6 @@ def test_json_is_taken_exactly_where_its_schema_takes_it(value: Any) -> None:
         assert refused(lambda: parse(SCHEMA, body, JSON, MAX_ROWS)).status in (413, 422)
 
 
-@ONCE
 @given(
     st.binary(max_size=60) | texts.map(str.encode), st.sampled_from([JSON, CSV, ARROW, "text/csv; charset=utf-8", ""])
 )
@@ -276,7 +273,6 @@ def test_bytes_are_rows_or_refused(body: bytes, content_type: str) -> None:
     assert refused(lambda: parse(SCHEMA, body, content_type, MAX_ROWS)).status in (400, 422)
 
 
-@ONCE
 @given(
     st.sampled_from([JSON, CSV, ARROW]),
     st.lists(st.tuples(st.integers(0), st.integers(0, 255)), max_size=4),

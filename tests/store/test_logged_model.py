@@ -1,23 +1,19 @@
 """What is loaded is first held against its SHA-256, and nothing is unpickled for the sake of a few numbers."""
 
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
-import joblib
 import mlflow
-import numpy as np
 import pytest
 
 from pipeline.errors import PipelineError, RegistryError
 from pipeline.features.raw_rows_model import RawRowsModel
-from pipeline.params.load import load_params
-from pipeline.prepare.stage import prepare
 from pipeline.register.finished_run import find_finished_run
 from pipeline.store.logged_model import LOGGED_SHA256, logged_sha256
 from pipeline.store.open import open_store
-from pipeline.support.paths import SCALER
-from pipeline.train.tables import load_tables
 from support.folders import Trained
+from support.repositories import pins
 
 
 def stored(trained: Trained) -> Path:
@@ -47,12 +43,9 @@ def test_a_model_with_code_that_its_run_did_not_write_is_no_candidate(trained: T
     assert find_finished_run(client, trained.folder, run_id).run_id == run_id
 
 
-def test_the_scaler_of_stage_prepare_is_known_without_unpickling_it(pipeline_folder: Path) -> None:
-    params = load_params()
-    prepare(params.dataset, pipeline_folder)
-    pickled = joblib.load(SCALER)
-    SCALER.unlink()
-    scaler = load_tables(pipeline_folder, params).data.scaler
-    places = [list(scaler.feature_names_in_).index(name) for name in pickled.feature_names_in_]
-    np.testing.assert_allclose(scaler.mean_[places], pickled.mean_, rtol=1e-11)
-    np.testing.assert_allclose(scaler.var_[places], pickled.var_, rtol=1e-11)
+def test_a_logged_model_has_exact_requirements(trained: Trained) -> None:
+    for experiment in trained.experiments:
+        folder = Path(mlflow.artifacts.download_artifacts(f"models:/{experiment.model_id}"))
+        required = pins((folder / "requirements.txt").read_text())
+        assert {"mlflow", "xgboost", "pandas", "numpy", "scipy", "scikit-learn", "pyyaml"} <= set(required)
+        assert {name: version(name) for name in ("mlflow", "xgboost", "scipy")}.items() <= required.items()

@@ -1,90 +1,19 @@
 import sys
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from mlflow.entities import Run
 
 from pipeline.errors import ParamsError, PipelineError
 from pipeline.learn.task import Task
-from pipeline.params.load import check_params, load_params
-from pipeline.params.schema import Params
-from pipeline.prepare.stage import prepare
-from pipeline.store.open import open_store
+from pipeline.params.load import check_params
 from pipeline.train.custom import custom_metrics, load_function
 from pipeline.train.evaluation import Evaluation
 from pipeline.train.stage import train
 from pipeline.train.tables import Tables, load_tables
-from support.folders import SMALL
-from support.repositories import change_params
-
-PROFIT = """
-import json
-
-def profit(y_true, y_pred, y_proba, rows):
-    assert y_true.index.equals(y_pred.index) and y_true.index.equals(rows.index)
-    hits = (y_true == y_pred) * rows["rooms"]
-    return {"profit": hits.sum(), "rows": len(rows)}
-"""
-TINY = {**SMALL, "cv_folds": 2, "explain_rows": 10, "experiment_name": "small"}
-
-
-@pytest.fixture(autouse=True)
-def _modules() -> Iterator[None]:
-    """Forget the modules that a test wrote."""
-    before = set(sys.modules)
-    yield
-    for name in set(sys.modules) - before:
-        if "/pytest-" in str(getattr(sys.modules[name], "__file__", None)):
-            del sys.modules[name]
-
-
-def prepared(folder: Path, target: str = "place", **evaluate: object) -> Params:
-    """Prepare the folder's table for a task and this evaluation."""
-    task = "regression" if target == "price" else "classification"
-    dataset = {"path": "data.csv", "target": target, "task": task}
-    change_params(folder, dataset=dataset, features={}, evaluate=evaluate, train=TINY)
-    params = load_params()
-    prepare(params.dataset, folder)
-    return params
-
-
-def runs(parents: bool) -> dict[str, Run]:
-    client = open_store()
-    (experiment,) = client.search_experiments(filter_string="name = 'small'")
-    found = client.search_runs([experiment.experiment_id])
-    return {run.info.run_name: run for run in found if ("mlflow.parentRunId" in run.data.tags) != parents}
-
-
-def test_metrics_of_ones_own_are_logged_of_test_rows_and_folds_and_choose(
-    pipeline_folder: Path,
-) -> None:
-    Path("business").mkdir()
-    Path("business/value.py").write_text(PROFIT)
-    params = prepared(pipeline_folder, custom="business.value:profit", choose_by="profit")
-    training = train(params, pipeline_folder)
-    ranked = training.experiments
-    test = pd.read_parquet("data/processed/test.parquet")
-    for experiment in ranked:
-        metrics = runs(parents=True)[experiment.run_name].data.metrics
-        labels = np.array(sorted(test["place"].unique()))
-        hits = labels[experiment.fitted.outputs.argmax(axis=1)] == test["place"]
-        assert metrics["profit"] == test["rooms"][hits].sum()
-        assert metrics["rows"] == len(test)
-        folds = [runs(parents=False)[f"{experiment.run_name}_fold_{number}"] for number in (1, 2)]
-        values = [fold.data.metrics["valid_profit"] for fold in folds]
-        assert metrics["cv_profit_mean"] == pytest.approx(np.mean(values))
-        assert metrics["cv_profit_std"] == pytest.approx(np.std(values))
-        assert [fold.data.metrics["valid_rows"] for fold in folds] == [60, 60]
-        assert {"cv_log_loss_mean", "cv_log_loss_std"} <= set(metrics)
-    order = [one.fitted.metrics["cv_profit_mean"] for one in ranked]
-    assert order == sorted(order, reverse=True)
-    winner = runs(parents=True)[ranked[0].run_name]
-    assert winner.data.tags["stage"] == "production_candidate"
-    assert (training.winner, training.chosen_by) == (ranked[0], "cv_profit_mean")
+from support.evaluation import MARK, prepared
 
 
 def choices(evaluation: Evaluation, metrics: list[dict[str, float]]) -> list[int]:
@@ -175,8 +104,7 @@ def test_what_is_wrong_with_a_metric_of_ones_own_is_said_before_training(
         assert Evaluation.of(params.evaluate, tables.data, tables.rows, pipeline_folder).custom is not None
         return
     with pytest.raises(PipelineError, match=message):
-        train(params, pipeline_folder)
-    assert not open_store().search_experiments(filter_string="name = 'small'")
+        train(params, pipeline_folder)  # there is no store that it could open
 
 
 def test_a_module_that_is_not_there_or_has_a_taken_name_is_said(pipeline_folder: Path) -> None:
@@ -187,9 +115,6 @@ def test_a_module_that_is_not_there_or_has_a_taken_name_is_said(pipeline_folder:
         load_function("json:metric", pipeline_folder)
     with pytest.raises(ParamsError, match=r"evaluate.custom"):
         check_params({"dataset": {"path": "x", "target": "y"}, "evaluate": {"custom": "own.metric"}}, "params.yaml")
-
-
-MARK = "from pathlib import Path\nPath({!r}).touch()\ndef metric(*_): return {{'a': 1}}\n"
 
 
 @pytest.mark.parametrize(
@@ -235,17 +160,8 @@ def test_a_metric_is_looked_for_no_higher_than_the_repository_and_not_through_li
     assert load_function("within:metric", folder)() == {"a": 2}
 
 
-def test_preparing_and_registering_do_not_load_the_metric(pipeline_folder: Path, call: Callable[..., int]) -> None:
-    Path("own.py").write_text(MARK.format(str(pipeline_folder / "imported")))
-    prepared(pipeline_folder, custom="own:metric")
-    assert call("prepare") == 0
-    assert call("model_register", "--stage", "Staging") == 2  # nothing is trained yet
-    assert not Path("imported").exists()
-    load_function("own:metric", pipeline_folder)
-    assert Path("imported").exists()
-
-
 def test_a_metric_above_the_pipeline_folder_is_found_and_may_import_its_neighbours(pipeline_folder: Path) -> None:
+    Path(".git").mkdir()  # as far up as is looked
     Path("above_costs.py").write_text("FACTOR = 3\n")
     Path("above.py").write_text("import above_costs\ndef metric(*_): return {'a': above_costs.FACTOR}")
     inner = pipeline_folder / "examples" / "mine"

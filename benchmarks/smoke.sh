@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Run every benchmark once and small, on the California housing table: that they run, not what they measure.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+project=$PWD
+data=$(realpath "${1:-../shared/data/california_housing.csv}")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export PATH=$project/.venv/bin:$PATH
+
+.venv/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+git clone --quiet . "$work/repository"
+(
+    cd "$work/repository"
+    git config user.name Benchmark
+    git config user.email benchmark@localhost
+    dvc exp run -S dataset.path="$data" -S train.search.n_candidates=2 -S train.search.max_rounds=50
+    python src/model_register.py --stage Production
+)
+head --lines 3001 "$data" >"$work/some_rows.csv"
+python benchmarks/search.py --repeats 1 --data "$work/some_rows.csv"
+python benchmarks/families.py --repeats 1 --tables breast_cancer
+python benchmarks/tracking.py --repeats 1
+python benchmarks/fixed_cost.py --repeats 1
+python benchmarks/scale.py --repeats 1 --rows 2000 4000
+python benchmarks/serving.py --repeats 1 --seconds 1 --repository "$work/repository"

@@ -1,0 +1,166 @@
+"""A store backed up and restored."""
+
+import hashlib
+import io
+import json
+import shutil
+import tarfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import StoreError
+from pipeline.store.care.backup import backup
+from pipeline.store.care.restore import restore
+from pipeline.store.database import LocalStore
+from pipeline.store.open import open_experiment, open_store
+from support.stores import (
+    check_sound,
+    contents,
+    no_temporary_file,
+    predict,
+    rows,
+)
+
+
+def test_a_backup_taken_while_runs_are_written_is_restored_elsewhere(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, stop, written = open_store(), threading.Event(), []
+    experiment_id = open_experiment(client, "small")
+
+    def write() -> None:
+        while not stop.is_set():
+            run_id = client.create_run(experiment_id).info.run_id
+            client.log_text(run_id, "x" * 100_000, "x.txt")
+            client.set_terminated(run_id)
+            written.append(run_id)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while len(written) < 3:
+        time.sleep(0.01)
+    archive = backup(store).path
+    at_end = len(written)
+    while len(written) < at_end + 3:
+        time.sleep(0.01)
+    stop.set()
+    writer.join()
+    assert archive.parent == store.home.parent
+    other = LocalStore(tmp_path / "other place" / "mlruns" / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{other.database}")
+    assert restore(other, archive).former is None
+    restored = {str(run_id): status for run_id, status in rows(other, "select run_uuid, status from runs")}
+    whole = [one for one in written if restored.get(one) == "FINISHED"]
+    assert len(whole) >= 3
+    assert all((other.home / "small" / one / "artifacts" / "x.txt").stat().st_size == 100_000 for one in whole)
+    later = set(written) - restored.keys()
+    assert len(later) >= 3
+    assert not [one for one in later if (other.home / "small" / one).exists()]
+    check_sound(other)
+    assert len(predict()) == 5
+
+
+def test_restore_keeps_the_store_that_was_there(store: LocalStore, call: Callable[..., int]) -> None:
+    assert call("store", "backup", "--to", "kept.tar") == 0
+    saved = contents(store.home)
+    open_store().create_experiment("later")
+    later = contents(store.home)
+    assert call("store", "restore", "kept.tar") == 0
+    (former,) = store.home.parent.glob("mlruns.before-restore-*")
+    assert contents(former) == later
+    assert {name: one for name, one in contents(store.home).items() if name != "mlflow.db"} == {
+        name: one for name, one in saved.items() if name != "mlflow.db"
+    }
+    assert rows(store, "select name from experiments where name = 'later'") == []
+    check_sound(store)
+
+
+def damage(archive: Path, way: str, broken: Path) -> None:
+    content = archive.read_bytes()
+    match way:
+        case "cut off":
+            broken.write_bytes(content[: len(content) * 2 // 3])
+        case "without its end":
+            with tarfile.open(archive) as tar:
+                broken.write_bytes(content[: tar.getmember("manifest.json").offset])
+        case "one byte":
+            with tarfile.open(archive) as tar:
+                member = next(one for one in tar if one.name.endswith("model.ubj"))
+            place = member.offset_data + member.size // 2
+            broken.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        case "text":
+            broken.write_text("this is no archive\n" * 100)
+        case "empty":
+            broken.touch()
+        case "another tar" | "link out":
+            with tarfile.open(broken, "w") as tar:
+                info = tarfile.TarInfo("../evil" if way == "link out" else "manifest.json")
+                info.type = tarfile.SYMTYPE if way == "link out" else tarfile.REGTYPE
+                info.linkname, info.size = "/etc/passwd" if way == "link out" else "", 0 if way == "link out" else 2
+                tar.addfile(info, io.BytesIO(b"{}"))
+        case "another model":  # with a manifest that agrees
+            folder = broken.with_name("unpacked")
+            with tarfile.open(archive) as tar:
+                tar.extractall(folder, filter="data")
+            manifest = json.loads((folder / "manifest.json").read_text())
+            for model in folder.rglob("model.ubj"):
+                model.write_bytes(b"x")
+                manifest["files"][model.relative_to(folder).as_posix()] = hashlib.sha256(b"x").hexdigest()
+            (folder / "manifest.json").write_text(json.dumps(manifest))
+            with tarfile.open(broken, "w") as tar:
+                for path in sorted(folder.rglob("*")):
+                    tar.add(path, path.relative_to(folder), recursive=False)
+            shutil.rmtree(folder)
+
+
+def test_a_damaged_backup_changes_nothing(
+    store: LocalStore, tmp_path: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive, before = backup(store, tmp_path / "whole.tar").path, contents(store.home)
+    broken = tmp_path / "broken.tar"
+    for way in ("cut off", "without its end", "one byte", "text", "empty", "another tar", "link out", "another model"):
+        broken.unlink(missing_ok=True)
+        damage(archive, way, broken)
+        assert call("store", "restore", str(broken)) == 2, way
+        said = capsys.readouterr().err
+        assert said.startswith("error: "), said
+        assert "the store is as it was" in said
+        assert contents(store.home) == before, way
+        assert [path.name for path in tmp_path.iterdir() if "restore" in path.name] == []
+        assert no_temporary_file(store)
+    assert call("store", "restore", "none.tar") == 2
+    assert "none.tar does not exist" in capsys.readouterr().err
+
+
+def test_restore_refuses_while_a_run_goes_on(store: LocalStore, tmp_path: Path) -> None:
+    archive = backup(store, tmp_path / "whole.tar").path
+    open_store().create_run("1")
+    before = contents(store.home)
+    with pytest.raises(StoreError, match="is RUNNING"):
+        restore(store, archive)
+    assert contents(store.home) == before
+
+
+def test_restore_refuses_a_folder_that_is_shared(tmp_path: Path, store: LocalStore) -> None:
+    archive = backup(store, tmp_path / "whole.tar").path
+    (tmp_path / "project" / "src").mkdir(parents=True)
+    with pytest.raises(StoreError, match="holds other things"):
+        restore(LocalStore(tmp_path / "project" / "mlflow.db"), archive)
+
+
+def test_a_restore_stopped_between_its_renames_is_told(
+    store: LocalStore, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    backup(store, Path("whole.tar"))
+    store.home.rename("mlruns.before-restore-20260101-000000")
+    for script in (["model_register"], ["store", "prune"]):
+        assert call(*script) == 2
+        assert f"mv {store.home}.before-restore-20260101-000000 {store.home}" in capsys.readouterr().err
+    assert not store.home.exists() or not store.database.exists()
+    shutil.rmtree(store.home, ignore_errors=True)
+    assert call("store", "restore", "whole.tar") == 0
+    check_sound(store)

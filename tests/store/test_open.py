@@ -1,0 +1,140 @@
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import mlflow
+import pytest
+from alembic.script import ScriptDirectory
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+from pipeline.errors import StoreError
+from pipeline.store.open import open_experiment, open_store, still_open, store_uri, without_password
+from pipeline.support.paths import checkout_of
+from support.repositories import ROOT
+from support.stores import store_is_whole
+
+
+def test_the_store_is_the_main_checkouts_unless_the_environment_names_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert store_uri() == f"sqlite:///{ROOT / 'mlruns' / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    assert store_uri() == "http://127.0.0.1:1"
+    for clone in (".dvc/tmp/exps/tmp1", ".dvc/tmp/exps/standalone/tmp2"):
+        (tmp_path / clone / ".dvc").mkdir(parents=True)
+        assert checkout_of(tmp_path / clone / "examples" / "iris") == tmp_path / "examples" / "iris"
+        assert checkout_of(tmp_path / clone) == tmp_path
+    assert checkout_of(tmp_path / "src") == tmp_path / "src"
+
+
+def test_artifacts_lie_beside_the_database(pipeline_folder: Path) -> None:
+    client = open_store()
+    experiment = client.get_experiment(open_experiment(client, "new"))
+    assert experiment.artifact_location == (pipeline_folder / "mlruns" / "new").as_uri()
+    assert open_experiment(client, "new") == experiment.experiment_id
+
+
+def test_a_moved_store_is_noticed(pipeline_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_experiment(open_store(), "new")
+    shutil.move("mlruns", "moved")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{pipeline_folder / 'moved' / 'mlflow.db'}")
+    with pytest.raises(StoreError, match=f"was moved.*\n.*relocate --from {pipeline_folder}/mlruns"):
+        open_experiment(open_store(), "new")
+
+
+def test_a_deleted_experiment_is_named_with_its_remedy(pipeline_folder: Path) -> None:
+    client = open_store()
+    experiment_id = open_experiment(client, "new")
+    client.delete_experiment(experiment_id)
+    with pytest.raises(StoreError, match=f"mlflow experiments restore --experiment-id {experiment_id}"):
+        open_experiment(client, "new")
+
+
+@pytest.mark.parametrize(
+    "uri", ["sqlite:////proc/none/mlflow.db", "sqlite:///{}/text.db", "http://u:secret@127.0.0.1:9"]
+)
+def test_a_store_that_cannot_be_used_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    (tmp_path / "text.db").write_text("no database, but a text of some length\n" * 50)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(tmp_path))
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(StoreError, match="cannot be used") as raised:
+        open_store()
+    assert "secret" not in str(raised.value)
+
+
+def test_a_database_that_was_replaced_is_opened_anew(pipeline_folder: Path, migrated_database: Path) -> None:
+    client, database, kept = open_store(), Path("mlruns/mlflow.db"), Path("kept.db")
+    client.create_experiment("before")
+    assert still_open(client) is client
+    database.rename(kept)
+    with pytest.raises(StoreError, match="its database is gone"):
+        still_open(client)
+    assert not database.exists()
+    shutil.copy(migrated_database, database)
+    assert still_open(client).get_experiment_by_name("before") is None
+    kept.replace(database)
+    assert still_open(client).get_experiment_by_name("before") is not None
+
+
+def test_an_mlflow_whose_connections_cannot_be_closed_is_no_traceback(
+    pipeline_folder: Path, migrated_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = open_store()
+    shutil.copy(migrated_database, "another.db")
+    Path("another.db").replace("mlruns/mlflow.db")
+    monkeypatch.delattr(SqlAlchemyStore, "_engine_map")
+    with pytest.raises(StoreError, match=r"was replaced(?s:.*)start this program again"):
+        still_open(client)
+
+
+@pytest.mark.parametrize(
+    "uri", ["postgresql://u:s3c#r/e?t@h/db", "postgresql://h/db?user=u&password=s3c%23r", "x://u:s@h"]
+)
+def test_no_password_is_shown(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    shown = without_password(f"cannot reach {uri}")
+    assert "***" in shown
+    assert "s3c" not in shown
+    assert ":s@" not in shown
+
+
+def test_an_empty_file_and_an_old_journal_do_not_spoil_a_new_store(
+    pipeline_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = pipeline_folder / "other"
+    place.mkdir()
+    (place / "mlflow.db").touch()
+    with closing(sqlite3.connect(place / "old.db", isolation_level=None)) as old:
+        old.executescript(
+            "pragma cache_size = 1; create table x (y); begin; insert into x values (randomblob(100000));"
+        )
+        shutil.copy(place / "old.db-journal", place / "mlflow.db-journal")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place / 'mlflow.db'}")
+    open_store()
+    assert not (place / "mlflow.db-journal").exists()
+    assert store_is_whole(place / "mlflow.db")
+
+
+@pytest.mark.parametrize(
+    ("change", "problem", "remedy"),
+    [
+        ("update alembic_version set version_num = '{}'", "of an older MLflow", "store.py backup && mlflow db upgrade"),
+        ("update alembic_version set version_num = 'ffffffffffff'", "of a newer MLflow", "install the MLflow"),
+        ("drop table alembic_version", "no finished MLflow database", "move it away"),
+    ],
+)
+def test_a_database_of_another_mlflow_is_left_alone(
+    pipeline_folder: Path, change: str, problem: str, remedy: str
+) -> None:
+    scripts = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
+    older = scripts.get_revision(scripts.get_current_head()).down_revision
+    with closing(sqlite3.connect("mlruns/mlflow.db")) as connection, connection:
+        connection.execute(change.format(older))
+    before = Path("mlruns/mlflow.db").read_bytes()
+    with pytest.raises(StoreError, match=problem) as raised:
+        open_store()
+    assert remedy in raised.value.remedy
+    assert Path("mlruns/mlflow.db").read_bytes() == before

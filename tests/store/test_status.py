@@ -1,0 +1,97 @@
+"""What `store.py status` says of a store in order and of one that is not, and of a server's."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import StoreError
+from pipeline.store.care.prune import prune
+from pipeline.store.care.status import status_of_local, status_of_server
+from pipeline.store.database import LocalStore
+from pipeline.store.open import open_store
+from support.folders import Trained
+from support.stores import MODEL, change, contents, predict, rows
+
+
+def test_status_of_a_store_in_order(
+    store: LocalStore, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("store", "status") == 0
+    said = capsys.readouterr().out
+    assert str(store.database) in said
+    assert "(FINISHED 16)" in said
+    assert "3 logged" in said
+    assert f"{MODEL}, versions: 1 (no stage 1)" in said
+    assert "nothing is orphaned or missing" in said
+
+
+def test_status_names_every_kind_of_orphan_and_its_remedy(store: LocalStore, trained_once: Trained) -> None:
+    winner, other, lost = trained_once.experiments
+    files = store.home / "small"
+    (files / ("a" * 32)).mkdir()
+    shutil.rmtree(files / "models" / winner.model_id)
+    shutil.rmtree(files / "models" / other.model_id)
+    shutil.rmtree(files / lost.run_id)
+    open_store().create_registered_model("empty")
+    dead = open_store().create_run(
+        experiment_id="1", tags={"host": os.uname().nodename, "pid": "1", "process_started": "1"}
+    )
+    (store.home / ".x.host~1~1.tmp").touch()
+    said = status_of_local(store)
+    for what, name, remedy in (
+        ("no run or model names", "a" * 32, "prune"),
+        ("registered versions", f"{MODEL} version 1", "restore"),
+        ("unregistered models whose files are gone", other.model_id, "prune"),
+        ("runs whose files are gone", lost.run_id, "prune"),
+        ("registered models without a version", "empty", "prune"),
+        ("RUNNING though their process is gone", dead.info.run_id, "ends them"),
+        ("unfinished files", ".x.host", "any command"),
+    ):
+        part = said[said.index(what) :].split("->")
+        assert name in part[0]
+        assert remedy in part[1].split("\n")[0]
+
+
+def test_status_without_a_store_and_of_what_is_none(tmp_path: Path) -> None:
+    assert "not made yet" in status_of_local(LocalStore(tmp_path / "mlruns" / "mlflow.db"))
+    (tmp_path / "text.db").write_text("no database, but a text of some length\n" * 50)
+    with pytest.raises(StoreError, match="file is not a database"):
+        status_of_local(LocalStore(tmp_path / "text.db"))
+
+
+def test_status_of_a_database_of_another_mlflow_says_so_and_leaves_it_alone(store: LocalStore) -> None:
+    change(store, "update alembic_version set version_num = 'ffffffffffff'")
+    before = contents(store.home)
+    said = status_of_local(store)
+    assert "(FINISHED 16)" in said
+    assert "is of a newer MLflow than" in said
+    assert "-> install the MLflow that wrote it" in said
+    assert contents(store.home) == before
+
+
+def test_a_servers_store_is_told_and_pruned_through_its_client(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = open_store()  # what a client can tell is the same over any wire
+    said = status_of_server(client, "http://127.0.0.1:9")
+    assert "(FINISHED 16)" in said
+    assert f"{MODEL}, versions: 1 (no stage 1)" in said
+    assert "nothing is orphaned" in said
+    client.create_registered_model("empty")
+    assert "registered models without a version (1)" in status_of_server(client, "")
+    assert prune(client, None, "0h", dry_run=True).endswith("to do it, add --no-dry-run")
+    assert rows(store, "select count(*) from runs where lifecycle_stage = 'deleted'") == [(0,)]
+    assert "`mlflow gc`" in prune(client, None, "0h", dry_run=False)
+    assert rows(store, "select count(*) from runs where lifecycle_stage = 'deleted'") == [(12,)]
+    assert rows(store, "select count(*) from logged_models where lifecycle_stage = 'deleted'") == [(2,)]
+    assert rows(store, "select name from registered_models") == [(MODEL,)]
+    assert len(predict()) == 5
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://u:secret@127.0.0.1:9")
+    for command in (["backup"], ["restore", "x.tar"], ["relocate"]):
+        assert call("store", *command) == 2
+        said = capsys.readouterr().err
+        assert "pg_dump" in said
+        assert "secret" not in said

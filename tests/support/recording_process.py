@@ -1,0 +1,26 @@
+"""A process that records answers until it is killed, and writes down what it has put and when."""
+
+import os
+import sys
+import time
+from itertools import count
+from pathlib import Path
+
+from pipeline.service.recording import parquet_log, recorder
+from pipeline.service.recording.recorder import Recorder
+from support.recording import answer, served
+
+
+def main() -> None:
+    """Record below the current folder; `name` gets a line for each answer."""
+    name, period, together = sys.argv[1:]
+    recorder.PERIOD, parquet_log.TOGETHER = float(period), int(together)
+    said = os.open(name, os.O_CREAT | os.O_WRONLY)
+    model = served({"x": [1.0, 2.0]})
+    recording = Recorder(Path("recorded"), 10_000)
+    recording.start()
+    for number in count():
+        at = time.time()
+        assert recording.put(answer(model, [f"{name} {number}"], time=at))
+        os.write(said, b"%d %f\n" % (number, at))
+        time.sleep(0.002)

@@ -1,0 +1,135 @@
+"""A store with three experiments, one of them registered, and looks into it past MLflow."""
+
+import hashlib
+import json
+import shutil
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+
+from pipeline.store.care.status import status_of_local
+from pipeline.store.database import LocalStore, path_of
+from pipeline.store.logged_model import LOGGED_SHA256, MODEL_SHA256
+from pipeline.store.open import open_experiment, open_store
+from support.folders import Trained, enter, settle
+
+MODEL = "small-model"
+DAY = 86_400_000  # milliseconds
+
+
+def enter_settled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> LocalStore:
+    """Make a pipeline folder the current one and its store the one that is used; give a copied store its place."""
+    enter(folder, monkeypatch)
+    store = LocalStore(folder / "mlruns" / "mlflow.db")
+    if store.exists:
+        settle(store)
+    return store
+
+
+@pytest.fixture(scope="module")
+def registered(trained_once: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a trained pipeline folder of which the winner has a version; tests copy it."""
+    folder = tmp_path_factory.mktemp("registered") / "repository"
+    shutil.copytree(trained_once.folder, folder, symlinks=True, ignore=shutil.ignore_patterns(".git", "src"))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        enter_settled(folder, monkeypatch)
+        client, winner = open_store(), trained_once.experiments[0]
+        client.create_registered_model(MODEL)
+        client.create_model_version(
+            MODEL,
+            f"models:/{winner.model_id}",
+            winner.run_id,
+            tags={tag: client.get_run(winner.run_id).data.tags[tag] for tag in (MODEL_SHA256, LOGGED_SHA256)},
+            model_id=winner.model_id,
+        )
+    return folder
+
+
+@pytest.fixture
+def store(registered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalStore:
+    """Return a store of this test's own with three experiments, one of them registered, in a folder as current one."""
+    folder = tmp_path / "repository"
+    shutil.copytree(registered, folder, symlinks=True)
+    return enter_settled(folder, monkeypatch)
+
+
+def rows(store: LocalStore, query: str, *values: object) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(store.database)) as connection:
+        return connection.execute(query, values).fetchall()
+
+
+def change(store: LocalStore, statement: str, *values: object) -> None:
+    with closing(sqlite3.connect(store.database)) as connection, connection:
+        connection.execute(statement, values)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file, but for locks."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".lock")
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def check_sound(store: LocalStore) -> None:
+    """The database is whole, every place is there, and the registered model predicts."""
+    assert rows(store, "pragma integrity_check") == [("ok",)]
+    assert "nothing is orphaned or missing" in status_of_local(store)
+    for table, column in (("runs", "artifact_uri"), ("logged_models", "artifact_location")):
+        for (location,) in rows(store, f"select {column} from {table}"):
+            assert Path(str(path_of(str(location)))).is_relative_to(store.home)
+
+
+def predict() -> list[float]:
+    open_store()
+    example = pd.read_parquet("data/processed/test.parquet").head(5).drop(columns="price")
+    return [float(one) for one in mlflow.pyfunc.load_model(f"models:/{MODEL}/1").predict(example)]
+
+
+def no_temporary_file(store: LocalStore) -> bool:
+    return not [*store.home.glob(".*.tmp"), *store.home.parent.glob(".*.tmp")]
+
+
+@pytest.fixture
+def old_runs(store: LocalStore, trained_once: Trained) -> dict[str, str]:
+    """Add runs of every kind to the store, all but one ended 40 days ago, and return their ids."""
+    client, now = open_store(), int(time.time() * 1000)
+    experiment_id = open_experiment(client, "small")
+    ids = {}
+    for name, status, ended, tags in (
+        ("failed", "FAILED", now - 40 * DAY, {}),
+        ("killed", "KILLED", now - 40 * DAY, {}),
+        ("young", "FAILED", now, {}),
+        ("running", None, None, {"stage": "experiment"}),
+        ("foreign", "FINISHED", now - 40 * DAY, {}),
+        ("winner", "FINISHED", now - 40 * DAY, {"stage": "production_candidate"}),
+    ):
+        run = client.create_run(experiment_id, start_time=now - 41 * DAY, tags=tags, run_name=name)
+        ids[name] = run.info.run_id
+        client.log_text(run.info.run_id, "x" * 1000, "x.txt")
+        client.log_metric(run.info.run_id, "m", 1.0)
+        if status:
+            client.set_terminated(run.info.run_id, status, ended)
+    change(store, "update runs set end_time = ? where end_time is not null and name <> 'young'", now - 40 * DAY)
+    winner = Path("mlartifacts/training/best_model_info.json")
+    winner.write_text(json.dumps({"mlflow_run_id": ids["winner"]}))
+    ids |= {f"experiment {number}": one.run_id for number, one in enumerate(trained_once.experiments)}
+    return ids
+
+
+def remaining(store: LocalStore, ids: dict[str, str]) -> set[str]:
+    there = {run_id for (run_id,) in rows(store, "select run_uuid from runs")}
+    return {name for name, run_id in ids.items() if run_id in there}
+
+
+def store_is_whole(database: Path) -> bool:
+    """Check a database, and that experiment Default has its place beside it."""
+    with closing(sqlite3.connect(database)) as connection:
+        assert connection.execute("pragma integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("select artifact_location from experiments").fetchall() == [
+            ((database.parent / "0").as_uri(),)
+        ]
+    return True

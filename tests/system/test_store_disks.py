@@ -1,0 +1,113 @@
+"""Commands on the whole store, on full and on read-only disks."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.store.care.backup import backup
+from pipeline.store.database import LocalStore
+from pipeline.store.open import open_store
+from support.stores import (
+    change,
+    contents,
+    enter_settled,
+    no_temporary_file,
+    predict,
+    rows,
+)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """Yield a folder that is a disk of its own, of 16 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(place)], capture_output=True, text=True
+    )
+    if done.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {done.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@pytest.fixture
+def store_on_disk(registered: Path, disk: Path, monkeypatch: pytest.MonkeyPatch) -> LocalStore:
+    """Return a store like `store`, on the small disk."""
+    shutil.copytree(registered, disk / "repository", symlinks=True)
+    return enter_settled(disk / "repository", monkeypatch)
+
+
+def check_refused(call: Callable[..., int], capsys: pytest.CaptureFixture[str], *command: str) -> None:
+    """A script ends with one clear error."""
+    assert call(*command) == 2, command
+    said = capsys.readouterr().err
+    assert "error: " in said
+    assert "Traceback" not in said
+
+
+def fill(disk: Path, free: int) -> None:
+    """Leave so many bytes of a disk."""
+    with (disk / "fill").open("wb") as file:
+        file.write(b"\0" * (os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize - free))
+
+
+def test_a_full_disk_is_a_clear_error_and_breaks_nothing(
+    store_on_disk: LocalStore, disk: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = store_on_disk
+    backup(store, Path("whole.tar"))
+    for free, command in (
+        (0, ["prepare"]),
+        (0, ["model_train"]),
+        (40_000, ["model_train"]),
+        (500_000, ["model_train"]),
+        (0, ["model_register", "--stage", "Production"]),
+        (0, ["store", "backup"]),
+        (500_000, ["store", "backup"]),
+        (500_000, ["store", "restore", "whole.tar"]),
+        (0, ["store", "relocate"]),
+    ):
+        before = {path: digest for path, digest in contents(disk).items() if path.startswith("repository/mlruns/small")}
+        if command[-1] == "relocate":
+            change(store, "update experiments set artifact_location = '/gone/small' where name = 'small'")
+        fill(disk, free)
+        check_refused(call, capsys, *command)
+        (disk / "fill").unlink()
+        assert rows(store, "pragma integrity_check") == [("ok",)]
+        assert before.items() <= contents(disk).items()
+        assert no_temporary_file(store)
+    assert call("store", "relocate") == 0
+    open_store()
+    call("store", "prune", "--no-dry-run", "--older-than", "0h")
+    assert rows(store, "select count(*) from model_versions") == [(1,)]
+    assert len(predict()) == 5
+
+
+def test_a_disk_that_may_only_be_read_is_a_clear_error(
+    store_on_disk: LocalStore,
+    disk: Path,
+    tmp_path: Path,
+    call: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    backup(store_on_disk, tmp_path / "whole.tar")
+    before = contents(disk)
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    for command in (
+        ["prepare"],
+        ["model_train"],
+        ["model_register", "--stage", "Production"],
+        ["store", "relocate", "--from", "/x"],
+        ["store", "prune", "--no-dry-run"],
+        ["store", "restore", str(tmp_path / "whole.tar")],
+        ["store", "backup"],
+    ):
+        check_refused(call, capsys, *command)
+    for command in (["store", "status"], ["store", "prune"], ["store", "backup", "--to", str(tmp_path / "other.tar")]):
+        assert call(*command) == 0, (command, capsys.readouterr().err)
+    assert contents(disk) == before
