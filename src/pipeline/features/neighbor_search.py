@@ -27,7 +27,7 @@ MANY_ROWS = 10_000  # from which the search for neighbours is worth several thre
 
 @dataclass(frozen=True)
 class Places:
-    """Training rows, those at the same place together.
+    """TrainingRows rows, those at the same place together.
 
     Attributes
     ----------

@@ -16,7 +16,7 @@ import pandas as pd
 from pipeline.features import kinds as registered
 from pipeline.features.columns import Kind, kinds_of
 from pipeline.features.composition import Composition
-from pipeline.features.kinds.interface import FeatureKind, RawColumns, Target, Training
+from pipeline.features.kinds.interface import FeatureKind, RawColumns, Target, TrainingRows
 from pipeline.features.source import Matrix, Source
 
 FEATURES_FILE = "features.json"  # in a logged model
@@ -63,7 +63,7 @@ class FeatureTransformer(Composition):
         for kind in registered.KINDS:
             if kind.sees_target == (target is not None):
                 source = replace(source, compute=fitted.compute)
-                part = kind.fit(Training(columns, source, fitted.numbers, target), settings.get(kind.key))
+                part = kind.fit(TrainingRows(columns, source, fitted.numbers, target), settings.get(kind.key))
                 fitted = replace(fitted, parts=(*fitted.parts, part)) if part else fitted
         return fitted
 

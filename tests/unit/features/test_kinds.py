@@ -14,7 +14,7 @@ from xgboost import XGBRegressor
 
 from pipeline.errors import NotConvertible
 from pipeline.features import kinds
-from pipeline.features.kinds.interface import Feature, FeatureKind, RawColumns, Target, Training, feature_name
+from pipeline.features.kinds.interface import Feature, FeatureKind, RawColumns, Target, TrainingRows, feature_name
 from pipeline.features.out_of_fold import out_of_fold
 from pipeline.features.source import Source
 from pipeline.features.transformer import FEATURES_FILE, FeatureTransformer
@@ -38,7 +38,7 @@ class TextLength(FeatureKind):
         return list(chosen or ())
 
     @classmethod
-    def fit(cls, training: Training, settings: list[str] | None) -> Self | None:
+    def fit(cls, training: TrainingRows, settings: list[str] | None) -> Self | None:
         texts = {name: training.source.texts(name).distinct for name in settings or ()}
         return cls({name: max(map(len, found), default=0) for name, found in texts.items()}) if texts else None
 
@@ -69,7 +69,7 @@ class TargetMeans(FeatureKind):
     means: dict[str, float]
 
     @classmethod
-    def fit(cls, training: Training, settings: str | None) -> Self | None:
+    def fit(cls, training: TrainingRows, settings: str | None) -> Self | None:
         if settings is None:
             return None
         assert training.target is not None

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipeline.errors import NotConvertible
 from pipeline.features.columns import SUFFIX
 from pipeline.features.graph_builder import GraphBuilder, GraphSource
-from pipeline.features.kinds.interface import Feature, FeatureKind, RawColumns, Training, feature_name
+from pipeline.features.kinds.interface import Feature, FeatureKind, RawColumns, TrainingRows, feature_name
 from pipeline.features.source import Source
 
 
@@ -22,7 +22,7 @@ class Categories(FeatureKind):
     categories: dict[str, list[str]]
 
     @classmethod
-    def fit(cls, training: Training, settings: Any) -> Self:
+    def fit(cls, training: TrainingRows, settings: Any) -> Self:
         """Learn the categories of the text columns that no other kind claims."""
         columns = training.columns.free("text")
         return cls({name: sorted(training.source.texts(name).distinct) for name in columns})

@@ -13,7 +13,7 @@ from pipeline.errors import PipelineError
 from pipeline.features.columns import Kind
 from pipeline.features.formulas import LARGEST, columns_of, compute, parse
 from pipeline.features.graph_builder import GraphBuilder, GraphSource, concat
-from pipeline.features.kinds.interface import Feature, FeatureKind, RawColumns, Training, feature_name
+from pipeline.features.kinds.interface import Feature, FeatureKind, RawColumns, TrainingRows, feature_name
 from pipeline.features.source import Source
 
 OPERATORS: dict[type[ast.AST], str] = {
@@ -36,7 +36,7 @@ class Derived(FeatureKind):
     formulas: dict[str, str]
 
     @classmethod
-    def fit(cls, training: Training, settings: dict[str, str] | None) -> Self:
+    def fit(cls, training: TrainingRows, settings: dict[str, str] | None) -> Self:
         """Check the formulas.
 
         Raises

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipeline.errors import NotConvertible, PipelineError
 from pipeline.features.columns import Kind
 from pipeline.features.graph_builder import GraphBuilder, GraphSource
-from pipeline.features.kinds.interface import Feature, FeatureKind, RawColumns, Training
+from pipeline.features.kinds.interface import Feature, FeatureKind, RawColumns, TrainingRows
 from pipeline.features.light_curves import FLUX_FEATURES, flux_columns, flux_features
 from pipeline.features.source import Source
 
@@ -30,7 +30,7 @@ class LightCurves(FeatureKind):
         return flux_columns([name for name, kind in kinds.items() if kind == "number"]) if chosen else []
 
     @classmethod
-    def fit(cls, training: Training, settings: bool | None) -> Self:
+    def fit(cls, training: TrainingRows, settings: bool | None) -> Self:
         """Find the columns, where the settings ask for it.
 
         Raises

@@ -73,7 +73,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingRows:
     """What a kind is fitted on.
 
     Attributes
@@ -119,7 +119,7 @@ class FeatureKind(ABC):
 
     @classmethod
     @abstractmethod
-    def fit(cls, training: Training, settings: Any) -> Self | None:
+    def fit(cls, training: TrainingRows, settings: Any) -> Self | None:
         """Learn from training rows; return None where the settings (None where there are none) ask for nothing."""
 
     @property

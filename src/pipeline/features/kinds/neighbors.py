@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import NotConvertible, PipelineError
 from pipeline.features.graph_builder import GraphBuilder, GraphSource
-from pipeline.features.kinds.interface import Feature, FeatureKind, RawColumns, Training, feature_name
+from pipeline.features.kinds.interface import Feature, FeatureKind, RawColumns, TrainingRows, feature_name
 from pipeline.features.neighbor_search import AS_NEAR, Matrix, NeighborSearch
 from pipeline.features.source import Source
 
@@ -48,7 +48,7 @@ class Neighbors(FeatureKind):
     values: Matrix
 
     @classmethod
-    def fit(cls, training: Training, settings: dict[str, Any] | None) -> Self | None:
+    def fit(cls, training: TrainingRows, settings: dict[str, Any] | None) -> Self | None:
         """Remember the training rows.
 
         Raises

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 from numpy.typing import NDArray
 
 from pipeline.features.graph_builder import GraphBuilder, GraphSource, concat
-from pipeline.features.kinds.interface import Feature, FeatureKind, RawColumns, Training, feature_name
+from pipeline.features.kinds.interface import Feature, FeatureKind, RawColumns, TrainingRows, feature_name
 from pipeline.features.source import Source
 
 
@@ -26,7 +26,7 @@ class Numbers(FeatureKind):
     columns: dict[str, bool]
 
     @classmethod
-    def fit(cls, training: Training, settings: Any) -> Self:
+    def fit(cls, training: TrainingRows, settings: Any) -> Self:
         """Take the number and boolean columns that no other kind claims."""
         return cls.restore(training.columns, None, {})
 
