@@ -86,14 +86,18 @@ class Categories(FeatureKind):
             blocks.append(graph.cast(graph.node("Equal", encoded, graph.constant([positions])), "FLOAT"))
         return blocks
 
+    @cached_property
+    def _sources(self) -> list[tuple[str, int]]:
+        """The column and the position of its category, of each feature."""
+        return [(name, position) for name, values in self.categories.items() for position in range(len(values))]
+
     def _positions(self, column: str) -> dict[str, int]:
         return {category: position for position, category in enumerate(self.categories[column])}
 
     def _by_column(self, places: Sequence[int]) -> dict[str, list[int]]:
         """Return columns with the positions of their categories."""
         found: dict[str, list[int]] = {}
-        sources = [(name, position) for name, values in self.categories.items() for position in range(len(values))]
         for place in places:
-            column, position = sources[place]
+            column, position = self._sources[place]
             found.setdefault(column, []).append(position)
         return found

@@ -65,8 +65,8 @@ class Derived(FeatureKind):
 
     def compute(self, source: Source, places: Sequence[int]) -> Iterable[NDArray[Any]]:
         """Yield the values of the formulas."""
-        for tree in self._trees(places):
-            yield compute(tree, {name: source.numbers(name) for name in columns_of(tree)})
+        for place, tree in zip(places, self._trees(places), strict=True):
+            yield compute(tree, {name: source.numbers(name) for name in self.features[place].columns})
 
     def add_nodes(self, graph: GraphBuilder, source: GraphSource, places: Sequence[int]) -> list[str]:
         """Add the formulas in 64 bits, then cast."""
