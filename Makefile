@@ -3,10 +3,11 @@
 # make coverage   make test, and the lines it leaves out make lock       requirements.lock, uv.lock, deploy's locks
 # make audit      known vulnerabilities of the packages  make benchmarks-smoke   every benchmark once, small
 
-# The newest Python of these that can make environments; PYTHON=… names another.
+# A Python that this project runs on and that can make environments.
+FITS := -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))'
+# The newest that is found; PYTHON=… names another.
 PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 python3; do \
-	$$python -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))' 2>/dev/null \
-	&& echo $$python && break; done)
+	$$python $(FITS) 2>/dev/null && echo $$python && break; done)
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
@@ -55,13 +56,15 @@ lock: .venv/installed
 	uv lock --quiet
 
 .venv/installed .venv/installed-dev: .venv/installed%: requirements%.lock | .venv/bin/uv
-	.venv/bin/uv pip install --quiet --system-certs --python .venv/bin/python --compile-bytecode \
+	@echo "installing the packages of $< into .venv: a minute or two the first time"
+	@.venv/bin/uv pip install --quiet --system-certs --python .venv/bin/python --compile-bytecode \
 		--require-hashes -r $<
-	touch $@
+	@touch $@
 
 .venv/bin/uv:
-	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 to 3.14 with venv was found" >&2; echo \
-		"  -> install one (uv python install 3.13, or apt install python3-venv), or name it: make PYTHON=/path/to/python" >&2; exit 2; }
-	$(PYTHON) -m venv .venv
-	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock >.venv/uv.txt
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt
+	@$(or $(PYTHON),false) $(FITS) 2>/dev/null || { echo "error: $(or $(PYTHON),what was found) is no Python 3.11" \
+		"to 3.14 with venv" >&2; echo "  -> install one (uv python install 3.13, or apt install python3-venv), or" \
+		"name it: make PYTHON=/path/to/python" >&2; exit 2; }
+	@$(PYTHON) -m venv .venv
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock >.venv/uv.txt
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt

@@ -120,4 +120,4 @@ def _train(inferred: Inferred) -> list[Line]:
 def _monitor(inferred: Inferred) -> list[Line]:
     if inferred.imbalance:
         return [("monitor:", ""), ("  max_class_share: null", "one label is most of the rows: its share is no alarm")]
-    return [("monitor: {}", "limits of the prediction service's alarms: README")]
+    return [("monitor: {}", "limits of the prediction service's alarms: docs/service.md")]
