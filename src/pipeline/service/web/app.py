@@ -19,7 +19,7 @@ from pipeline.service.requests.bad_request import BadRequest
 from pipeline.service.requests.reading import Room, length_of, read_body
 from pipeline.service.service import Service
 from pipeline.service.tracking.prometheus import CONTENT_TYPE
-from pipeline.service.web.openapi import document
+from pipeline.service.web.openapi import documents
 from pipeline.service.web.pages import add_pages
 from pipeline.service.web.routes import KEY, Handler, add_routes
 
@@ -41,7 +41,7 @@ def create_app(service: Service) -> ASGIApp:
         await asyncio.get_running_loop().run_in_executor(None, service.stop)
 
     app = FastAPI(title=service.settings.mlflow_model_name, lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.openapi = lambda: document(app, service.watcher.models.get("production"))  # type: ignore[method-assign]
+    app.openapi = documents(app, lambda: service.watcher.models.get("production"))  # type: ignore[method-assign]
     add_pages(app)
     endpoints = Endpoints(service)
     guarded: dict[str, Handler] = {

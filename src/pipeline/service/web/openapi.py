@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fastapi.openapi.utils import get_openapi
@@ -19,6 +20,23 @@ OF_MODEL: dict[str, Schema] = {
     "model_version": {"type": "integer", "minimum": 1},
     "prediction_id": {"type": "string", "minLength": 1, "description": "By which the recorded prediction is found."},
 }
+
+
+def documents(app: "FastAPI", model: Callable[[], "ServedModel | None"]) -> Callable[[], dict[str, Any]]:
+    """Return a function that gives the document of the model that is served now.
+
+    It is made anew for another model only: FastAPI's part takes many milliseconds, in which no one else is answered.
+    """
+    made: tuple[ServedModel | None, dict[str, Any]] | None = None
+
+    def current() -> dict[str, Any]:
+        nonlocal made
+        served = model()
+        if made is None or made[0] is not served:
+            made = served, document(app, served)
+        return made[1]
+
+    return current
 
 
 def document(app: "FastAPI", model: "ServedModel | None") -> dict[str, Any]:
