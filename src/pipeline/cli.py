@@ -17,7 +17,8 @@ from pipeline.support.processes import owner
 from pipeline.support.progress import shown_by
 
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-TICK = 0.05  # seconds
+TICK = 0.05  # seconds until a stop that could not be raised is tried again
+GRACE = 2.0  # seconds that what handles a stop elsewhere than in `except` or `finally` has before it is raised again
 DATABASE_MODULES = ("sqlalchemy", "mlflow.store")
 # Functions that C calls, which drops what they raise: finalizers, also of thread pools; XGBoost's readers of data and
 # its log; threadpoolctl's look at the loaded libraries.
@@ -49,7 +50,7 @@ def run_script(main: Callable[[], object]) -> NoReturn:
             _report(error)
             raise
     finally:
-        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        stop.end()
     sys.exit(stop.exit.code if stop.exit else 0)
 
 
@@ -115,8 +116,15 @@ class _Stop:
             if in_database or frame.f_code.co_name in CALLED_BY_C:
                 return
             frame = frame.f_back
+        signal.setitimer(signal.ITIMER_REAL, GRACE, GRACE)
         assert self.exit is not None
         raise self.exit
+
+    def end(self) -> None:
+        """Leave what follows, such as functions registered with `atexit`, to the signals' own defaults."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number in STOPPING:
+            signal.signal(number, signal.SIG_IGN if self.exit else signal.SIG_DFL)
 
 
 @contextmanager

@@ -39,23 +39,8 @@ Finalized()
 }
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-@pytest.mark.parametrize("lost", LOST)
-def test_a_stopped_script_ends_with_the_signals_number(lost: str, number: int) -> None:
-    code = f"""
-import os, time
-from pipeline.cli import run_script
-def main():
-    number = {int(number)}
-    namespace = {{"os": os, "number": number}}
-    try:
-        exec({LOST[lost]!r}, namespace)
-        time.sleep(30)
-    finally:
-        time.sleep(0.3)  # longer than the signal is waited for: it is not raised again
-        print("cleaned up")
-run_script(main)
-"""
+def run(code: str) -> tuple[int, str, str]:
+    """Run Python code, and return its exit code and what it printed."""
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
@@ -63,4 +48,54 @@ run_script(main)
         text=True,
         timeout=20,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (128 + number, "cleaned up\n", "stopped\n")
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("lost", LOST)
+def test_a_stopped_script_ends_with_the_signals_number(lost: str, number: int) -> None:
+    code = f"""
+import os, time
+from pipeline import cli
+from pipeline.cli import run_script
+cli.GRACE = 0.2
+def main():
+    number = {int(number)}
+    namespace = {{"os": os, "number": number}}
+    try:
+        exec({LOST[lost]!r}, namespace)
+        time.sleep(30)
+    finally:
+        time.sleep(0.5)  # longer than a stop is waited for: while it is handled, it is not raised again
+        print("cleaned up")
+run_script(main)
+"""
+    assert run(code) == (128 + number, "cleaned up\n", "stopped\n")
+
+
+def test_what_handles_a_stop_elsewhere_has_time() -> None:
+    code = """
+import os, signal, time
+from pipeline.cli import run_script
+def main():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except BaseException as error:
+        stop = error
+    time.sleep(0.3)
+    print("cleaned up")
+    raise stop
+run_script(main)
+"""
+    assert run(code) == (128 + signal.SIGTERM, "cleaned up\n", "stopped\n")
+
+
+def test_a_stop_after_the_end_spoils_nothing() -> None:
+    code = """
+import atexit, os, signal
+from pipeline.cli import run_script
+def late():
+    os.kill(os.getpid(), signal.SIGTERM)
+run_script(lambda: atexit.register(late))
+"""
+    assert run(code) == (-signal.SIGTERM, "", "")

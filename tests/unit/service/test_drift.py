@@ -466,7 +466,9 @@ class Hook(BaseHTTPRequestHandler):
             assert self.headers["Content-Type"] == "application/json"
             self.taken.append(body)
         self.send_response(self.refusal if refuses else 204)
+        assert self.headers["Authorization"] is None
         self.send_header("Location", "/elsewhere?SECRET")
+        self.send_header("Retry-After", "abc")
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
@@ -521,7 +523,11 @@ def test_a_webhook_is_told_when_alarms_begin_and_end(regression: Case) -> None:
 
 
 @pytest.mark.usefixtures("_quick_tries")
-def test_a_webhook_is_tried_three_times_and_its_secret_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_webhook_is_tried_three_times_and_its_secret_is_not_logged(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".netrc").write_text("default login me password SECRET")
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
     caplog.set_level(logging.INFO, "pipeline.service.drift.webhook")
     with hook(refusals=2) as (url, handler):
         Webhook(url).send({"text": "é"})

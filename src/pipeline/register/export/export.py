@@ -166,7 +166,13 @@ def _check_same_predictions(uri: str, run: FinishedRun, exported: Path, model: "
     with tempfile.TemporaryDirectory() as name:  # read by this project's own code, not by the store's
         fetch_logged(uri, run.tags, Path(name) / "model", "train anew")
         stored = np.asarray(RawRowsModel(Path(name) / "model").predict(cast(pd.DataFrame, example)))
-    found = np.asarray(mlflow.pyfunc.load_model(str(exported)).predict(example))
+    try:
+        found = np.asarray(mlflow.pyfunc.load_model(str(exported)).predict(example))
+    except ImportError as error:
+        raise RegistryError(
+            f"{uri} was trained with code that is laid out otherwise than this project's now: {error}",
+            "check its commit out to export it (the version's tag git_commit), or train anew: dvc repro",
+        ) from None
     if not np.array_equal(stored, found):
         raise RegistryError(
             f"the export of {uri} predicts {found.tolist()} for its input example, the store's model {stored.tolist()}",

@@ -12,7 +12,6 @@ logger = logging.getLogger(__name__)
 TRIES = 3
 TIMEOUT = 5.0  # seconds that a try may take to connect, and to be answered
 WAIT = 3.0  # seconds; the second try follows at once, the third after twice as long
-LONGEST_WAIT = 60  # seconds that the address may ask for by Retry-After
 
 
 class Webhook:
@@ -64,9 +63,10 @@ def _session() -> "Session":
         status_forcelist=range(300, 600),
         raise_on_status=False,
         backoff_factor=WAIT,
-        retry_after_max=LONGEST_WAIT,
+        respect_retry_after_header=False,  # what is no time there would end the tries
     )
     session = requests.Session()
+    session.auth = lambda request: request  # none: requests would send what ~/.netrc has for the host
     for scheme in ("http://", "https://"):
         session.mount(scheme, HTTPAdapter(max_retries=retry))
     return session
