@@ -115,7 +115,7 @@ def test_all_that_a_training_records_is_on_the_server(
         logged = client.get_logged_model(one.model_id)
         assert str(logged.status) == "READY"
         stored = keys(server, f"{experiment.experiment_id}/models/{one.model_id}/artifacts")
-        assert {"MLmodel", "model.ubj", "features.json", "raw_rows.py"} <= stored
+        assert {"MLmodel", "model.ubj", "features.json", "raw_rows_model.py"} <= stored
     # Of a server in containers, clients cannot reach the S3 store that it would send them to.
     assert "/presigned/" not in (server.folder / "mlflow.log").read_text()
     with (folder / "mlruns" / "mlflow.db").open("rb") as untouched:

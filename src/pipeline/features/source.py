@@ -33,8 +33,12 @@ class Source:
 
     @classmethod
     def of_table(cls, rows: pd.DataFrame, kinds: Mapping[str, Kind]) -> Self:
-        """Read a table, with at least the columns of `kinds`."""
-        return cls(len(rows), lambda name: read_column(rows[name], kinds[name]))
+        """Read a table, with at least the columns of `kinds`.
+
+        Number and boolean columns are read now, so that a value that is neither is refused wherever it is.
+        """
+        columns = {name: read_column(rows[name], kind) for name, kind in kinds.items() if kind != "text"}
+        return cls(len(rows), lambda name: read_column(rows[name], kinds[name]), _columns=columns)
 
     @classmethod
     def of_values(cls, columns: Mapping[str, Sequence[Any]], kinds: Mapping[str, Kind]) -> Self:

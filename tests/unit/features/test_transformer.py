@@ -58,6 +58,9 @@ def test_booleans_of_a_request_are_understood_or_refused() -> None:
     np.testing.assert_array_equal(transformer.transform(pd.DataFrame({"yes": ["true", "0"]}))["yes"], [1, 0])
     with pytest.raises(ValueError, match="'yes' holds 'perhaps'"):
         transformer.transform(pd.DataFrame({"yes": ["perhaps", None]}, dtype=object))
+    both = FeatureTransformer.fit(pd.DataFrame({"yes": [True, False], "x": [1.0, 2.0]}), {})
+    with pytest.raises(ValueError, match="'yes' holds 'perhaps'"):  # whether or not a wanted feature uses it
+        both.transform(pd.DataFrame({"yes": ["perhaps"], "x": [1.0]}), only=["x"])
 
 
 def test_a_transformer_is_stored_as_json_and_arrays(rows: pd.DataFrame, tmp_path: Path) -> None:
