@@ -1,4 +1,4 @@
-"""How hard the tests try: THOROUGH=1 (`make test-all`, .ci/run) asks for all examples and kills, else for a part."""
+"""How hard the tests try: THOROUGH=1 (`make test-all`) asks for all examples and kills, else for a part."""
 
 import os
 
