@@ -21,7 +21,7 @@ from pipeline.support.yaml import read_yaml
 from support.repositories import ROOT
 
 JARGON = ("Input should", "validation error", "pydantic", "Value error", "Field required", "permitted", "constrained")
-SECONDS = 3  # that any refusal may take on a busy machine
+SECONDS = 60  # that any refusal may take on a busy machine: work without bounds takes longer
 
 
 def keys(section: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
