@@ -1,4 +1,4 @@
-"""Errors a user can cause and mend."""
+"""Errors a user can cause and fix."""
 
 
 class PipelineError(Exception):

@@ -28,3 +28,24 @@ TEXTS = [
 def files(folder: Path) -> dict[str, bytes]:
     """Return every file below a folder and what it holds."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# Names and texts that YAML or a shell would take for something else.
+ODD = [
+    "yes",
+    "12",
+    "1e3",
+    "size: m²",
+    '#a "b"',
+    "it's",
+    "- x",
+    "null",
+    "[a]",
+    "${b}",
+    "a\\b",
+    " edge ",
+    "日本",
+    "x&y",
+    "%",
+    "!t",
+]

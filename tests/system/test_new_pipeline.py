@@ -10,29 +10,10 @@ import yaml
 
 from pipeline.params.load import load_params
 from support.folders import SMALL
+from support.hostile import ODD
 from support.repositories import change_params, commit, copy_project, git, shell
 
 N = 300
-
-
-ODD = [
-    "yes",
-    "12",
-    "1e3",
-    "size: m²",
-    '#a "b"',
-    "it's",
-    "- x",
-    "null",
-    "[a]",
-    "${b}",
-    "a\\b",
-    " edge ",
-    "日本",
-    "x&y",
-    "%",
-    "!t",
-]
 
 
 @pytest.fixture

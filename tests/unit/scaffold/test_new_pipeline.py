@@ -9,28 +9,9 @@ from pipeline.scaffold.infer import infer
 from pipeline.scaffold.new_pipeline import plain_name, read_as_written
 from pipeline.scaffold.params_yaml import as_yaml
 from pipeline.support.yaml import read_yaml
+from support.hostile import ODD
 
 N = 300
-
-
-ODD = [
-    "yes",
-    "12",
-    "1e3",
-    "size: m²",
-    '#a "b"',
-    "it's",
-    "- x",
-    "null",
-    "[a]",
-    "${b}",
-    "a\\b",
-    " edge ",
-    "日本",
-    "x&y",
-    "%",
-    "!t",
-]
 
 
 @pytest.mark.parametrize(
