@@ -37,8 +37,11 @@ def experiment_run(experiment_id: str, run_name: str, tags: Mapping[str, str]) -
 def _reason(error: BaseException) -> str:
     if isinstance(error, PipelineError):
         return error.problem
-    if isinstance(error, SystemExit):
-        return "stopped by a signal"
+    raised: BaseException | None = error
+    while raised is not None:  # where a library was stopped, its own clean-up may have failed: a lock that it lost
+        if isinstance(raised, SystemExit):
+            return "stopped by a signal"
+        raised = raised.__context__
     return f"{type(error).__name__}: {error}"
 
 

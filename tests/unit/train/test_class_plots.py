@@ -18,7 +18,7 @@ from pipeline.train.report.class_plots import (
     pr_curve_plot,
     roc_curve_plot,
 )
-from pipeline.train.report.plots import DPI
+from pipeline.train.report.plots import DPI, shown_box
 
 CURVES = [roc_curve_plot, pr_curve_plot, calibration_plot]
 ODD_LABELS = ["_private", "5 $ to 10 $", "$x_1$", "Größe ≥ 3 °C", "two\nlines", "", "x" * 60]
@@ -35,7 +35,7 @@ def probabilities(n_rows, n_classes, seed=0):
 def png(figure):
     """Return a figure's bytes as a run logs them."""
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight")
+    figure.savefig(buffer, format="png", dpi=DPI, bbox_inches=shown_box(figure))
     return buffer.getvalue()
 
 

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, PercentFormatter
+from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from pipeline.learn.cross_validation import CrossValidation
 
-DPI = 120
+DPI, MARGIN = 120, 0.1  # of a picture: dots an inch, and inches around what it shows
 DRAWN_ROWS = 5000  # at most so many points in a picture
 SHOWN_FEATURES = 20
 LABEL_LENGTH = 36
@@ -69,7 +71,7 @@ def _bars(values: dict[str, float], title: str, label: str, number_format: Calla
     """Draw the largest of `values` as horizontal bars, the largest on top."""
     ranked = sorted(values.items(), key=lambda item: -item[1])
     shown = ranked[:SHOWN_FEATURES][::-1]
-    figure = Figure(figsize=(8, 1.4 + 0.32 * len(shown)), layout="constrained")
+    figure = Figure(figsize=(8, 1.4 + 0.32 * len(shown)))
     axes = figure.subplots()
     bars = axes.barh(range(len(shown)), [value for _, value in shown], color=BLUE)
     axes.set_yticks(range(len(shown)), [short(name) for name, _ in shown])
@@ -87,7 +89,7 @@ def predicted_vs_actual_plot(
     y_true: NDArray[np.float64], y_pred: NDArray[np.float64], target: str, run_name: str
 ) -> Figure:
     """Draw predictions of test rows against the truth, as density, with the line of equality."""
-    figure = Figure(figsize=(6.4, 6), layout="constrained")
+    figure = Figure(figsize=(6.4, 6))
     axes = figure.subplots()
     low, high = float(min(y_true.min(), y_pred.min())), float(max(y_true.max(), y_pred.max()))
     axes.plot([low, high], [low, high], color=ORANGE, linewidth=1.2, label="predicted = actual")
@@ -105,7 +107,7 @@ def predicted_vs_actual_plot(
 def residuals_plot(y_true: NDArray[np.float64], y_pred: NDArray[np.float64], target: str, run_name: str) -> Figure:
     """Draw residuals (actual minus predicted) of test rows against the prediction, and their distribution."""
     residuals = y_true - y_pred
-    figure = Figure(figsize=(9, 4.6), layout="constrained")
+    figure = Figure(figsize=(9, 4.6))
     scatter, histogram = figure.subplots(1, 2, width_ratios=[2.2, 1], sharey=True)
     drawn = _drawn(len(y_true))
     scatter.scatter(
@@ -140,7 +142,7 @@ def learning_curve_plot(scores: CrossValidation, run_name: str, rounds: str, los
     loss : str
         ``rmse`` or ``log_loss``.
     """
-    figure = Figure(figsize=(8, 4.6), layout="constrained")
+    figure = Figure(figsize=(8, 4.6))
     axes = figure.subplots()
     for curves, name, colour in ((scores.train_curves, "training", ORANGE), (scores.valid_curves, "validation", BLUE)):
         values = np.array(curves)
@@ -189,6 +191,19 @@ def shap_summary_plot(explanation: Explained, run_name: str) -> Figure:
     axes.xaxis.set_major_formatter(_tick)
     axes.tick_params(labelsize=10)
     return figure
+
+
+def shown_box(figure: Figure) -> Bbox:
+    """Lay a figure out and return the box of what it shows, in inches.
+
+    To save that box draws the figure once; ``bbox_inches="tight"`` would draw it twice.
+    """
+    figure.set_dpi(DPI)
+    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+    return figure.get_tightbbox(renderer).padded(MARGIN)
 
 
 def short(name: str) -> str:

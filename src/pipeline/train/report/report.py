@@ -51,7 +51,7 @@ def log_report(run_name: str, fitter: Fitter, fitted: Fitted, params: Params) ->
         figures[f"shap_summary_{run_name}.png"] = plots.shap_summary_plot(explained, run_name)
         figures[f"shap_importance_bar_{run_name}.png"] = plots.shap_importance_plot(explained, run_name)
         for name, figure in figures.items():
-            mlflow.log_figure(figure, name, save_kwargs={"dpi": plots.DPI, "bbox_inches": "tight"})
+            mlflow.log_figure(figure, name, save_kwargs={"dpi": plots.DPI, "bbox_inches": plots.shown_box(figure)})
 
 
 def explain(fitter: Fitter, fitted: Fitted, params: TrainParams) -> plots.Explained:
