@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 ONE_PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTwjmgAAAABJRU5ErkJggg=="
@@ -23,6 +24,7 @@ def undrawn() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(Figure, "savefig", save)
+        monkeypatch.setattr(Figure, "get_tightbbox", lambda *_: Bbox.unit())
         yield
 
 

@@ -48,10 +48,10 @@ def import_mlflow() -> None:
         os.environ.setdefault(name, value)
     with _importing:
         import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 (which MLflow imports later, by itself)
-        from mlflow.utils import environment
-    # To log a model, MLflow compares each of its locked packages with the installed one, a second for no more than a
-    # warning; it still does so when it loads one. Read in MLflow 3.17.2, which has no setting for it.
-    vars(environment)["warn_dependency_requirement_mismatches"] = lambda _: None
+        from mlflow.utils import requirements_utils
+    # Whenever it logs or loads a model, MLflow compares each of its locked packages with the installed one: a second
+    # for no more than a warning. Here predictions are compared. Read in MLflow 3.17.2, which has no setting for it.
+    vars(requirements_utils)["_check_requirement_satisfied"] = lambda _: None
     for name, level in QUIET_LOGGERS.items():
         logging.getLogger(name).setLevel(level)
 
