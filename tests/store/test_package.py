@@ -21,7 +21,6 @@ from pipeline.store.open import open_store
 from pipeline.support.files import sha256
 from pipeline.support.paths import TEST_TABLE
 from support.folders import enter, settle
-from support.pictures import undrawn
 from support.standard import FAMILIES, Standard, run_all
 
 EXPORTS = Path("models/production")
@@ -119,8 +118,7 @@ def test_registering_again_packages_nothing_anew(
 def test_without_its_test_table_a_run_is_registered_without_a_graph_and_says_why(
     folder: Path, progress_lines: list[str]
 ) -> None:
-    with undrawn():
-        (one,) = run_all(folder, "regression", ["xgboost"])
+    (one,) = run_all(folder, "regression", ["xgboost"])
     test = Path(TEST_TABLE).read_bytes()
     run_id = one.experiment.run_id
     try:

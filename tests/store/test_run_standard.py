@@ -15,8 +15,7 @@ from pipeline.learn.families import names
 from pipeline.store.open import open_store
 from pipeline.support.files import sha256
 from support.folders import enter
-from support.pictures import undrawn
-from support.standard import FAMILIES, TARGETS, Standard, make_folder, run_all
+from support.standard import DRAWN, FAMILIES, TARGETS, Standard, make_folder, run_all
 
 pytestmark = pytest.mark.xdist_group("standard")
 
@@ -181,7 +180,7 @@ def test_a_run_holds_pictures_and_the_numbers_behind_them(one: Standard, tmp_pat
     for picture in pictures:
         content = Path(client.download_artifacts(run.info.run_id, picture, str(tmp_path))).read_bytes()
         assert content.startswith(b"\x89PNG")
-        assert len(content) > 5000
+        assert len(content) > 5000 or (one.kind, one.family) not in DRAWN
 
     importance = one.json("feature_importance.json")
     assert list(importance) == one.experiment.fitted.features
@@ -254,8 +253,7 @@ def test_another_folder_gives_the_same_models_byte_by_byte(
 ) -> None:
     folder = make_folder(tmp_path / "somewhere" / "else", migrated_database)
     enter(folder, monkeypatch)
-    with undrawn():
-        again = {one.family: one.experiment for one in run_all(folder, "multiclass")}
+    again = {one.family: one.experiment for one in run_all(folder, "multiclass")}
     for name in FAMILIES:
         first = all_runs["multiclass", name].experiment
         assert again[name].model_sha256 == first.model_sha256

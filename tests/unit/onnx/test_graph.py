@@ -26,6 +26,7 @@ from pipeline.onnx.features import add_features, feeds, inputs
 from pipeline.onnx.graph import Graph, value_info
 from pipeline.onnx.model import to_onnx
 from pipeline.onnx.session import open_session, run
+from support.effort import times
 
 FORMULAS = {
     "ratio": "`size <m2>` / (b - 1.5) + -`size <m2>` * +2",
@@ -161,9 +162,10 @@ def _same(transformer: FeatureTransformer, features: list[str], model: Any, labe
     graph = to_onnx(transformer, features, model, labels)
     assert graph.SerializeToString() == to_onnx(transformer, features, model, labels).SerializeToString()
     predict = predictor(transformer, features, model, labels)
-    rows = raw_rows(3000, 3, extremes=not isinstance(model, Pipeline | TransformedTargetRegressor))
+    n_rows = times(3000, 1000)
+    rows = raw_rows(n_rows, 3, extremes=not isinstance(model, Pipeline | TransformedTargetRegressor))
     timing = check(graph, transformer, rows, predict)
-    assert timing.n_rows == 3000
+    assert timing.n_rows == n_rows
     assert min(timing.row_ms, timing.rows_ms, timing.original_row_ms, timing.original_rows_ms) > 0
     assert {output.name: output.type for output in open_session(graph.SerializeToString()).get_outputs()} == (
         {"prediction": "tensor(double)"}

@@ -45,6 +45,7 @@ from pipeline.train.reference_profile import (
     write_profile,
 )
 from pipeline.train.tables import load_tables
+from support.effort import times
 from support.repositories import REAL_TABLE
 
 pytestmark = pytest.mark.xdist_group("drift")  # they share what a fixture makes
@@ -159,7 +160,7 @@ def alarmed(report: dict[str, Any]) -> set[str]:
 
 @pytest.mark.parametrize("n_rows", [200, 1000])
 def test_rows_like_those_of_training_are_no_drift(case: Case, n_rows: int) -> None:
-    for seed in range(20):
+    for seed in range(times(20, 6)):
         report = look(case, case.sample(n_rows, seed))
         assert not report["detected"], report["alarms"]
         assert report["window"] == {"rows": n_rows, "size": 1000, "min_rows": 200}
