@@ -16,11 +16,10 @@ from hypothesis import HealthCheck, settings
 
 from pipeline.params.load import load_params
 from pipeline.prepare.stage import prepare
-from pipeline.store.database import LocalStore
 from pipeline.support.progress import shown_by
 from pipeline.train.stage import train
 from support.effort import THOROUGH
-from support.folders import Trained, enter, make_pipeline_folder, make_table, make_template, settle
+from support.folders import Trained, copy_settled, enter, make_pipeline_folder, make_table, make_template
 from support.repositories import ROOT
 from support.standard import Standard, load_standard, make_standard
 from support.zygote import Zygote, close_zygote, the_zygote
@@ -147,8 +146,7 @@ def standard(
 def trained_once(trained_first: Trained, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """Return a trained pipeline folder that the tests of a file share."""
     folder = tmp_path_factory.mktemp("trained") / "repository"
-    shutil.copytree(trained_first.folder, folder, symlinks=True)
-    settle(LocalStore(folder / "mlruns" / "mlflow.db"))
+    copy_settled(trained_first.folder, folder)
     return replace(trained_first, folder=folder)
 
 

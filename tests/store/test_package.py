@@ -1,7 +1,6 @@
 """The winner as an ONNX graph, in its run and in its export; and a classification as it is served."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,10 @@ import pytest
 from pipeline.features.raw_rows_model import RawRowsModel
 from pipeline.params.schema import RegisterParams
 from pipeline.register.stage import Registration, register
-from pipeline.store.database import LocalStore
 from pipeline.store.open import open_store
 from pipeline.support.files import sha256
 from pipeline.support.paths import TEST_TABLE
-from support.folders import enter, settle
+from support.folders import copy_settled, enter
 from support.standard import FAMILIES, Standard, run_all
 
 EXPORTS = Path("models/production")
@@ -31,8 +29,7 @@ pytestmark = pytest.mark.xdist_group("standard")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, standard: tuple[Path, dict[tuple[str, str], Standard]]) -> Path:
     folder = tmp_path_factory.mktemp("package") / "repository"
-    shutil.copytree(standard[0], folder, symlinks=True)
-    settle(LocalStore(folder / "mlruns" / "mlflow.db"))
+    copy_settled(standard[0], folder)
     return folder
 
 

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +22,45 @@ from pipeline.register.stage import Registration, register
 from pipeline.register.versions import MADE_BY, PENDING, move
 from pipeline.store.open import open_store
 from pipeline.support.processes import owner
-from support.folders import Trained
+from support.folders import Trained, copy_settled, enter
 from support.processes import NO_PROCESS
 from support.registry import state
 
 EXPORTS = Path("models/production")
+pytestmark = pytest.mark.xdist_group("registry")  # they share what a fixture makes
 
 
 def forced(run_id: str, reason: str = "test") -> Registration:
     return Registration("Production", run_id, force=True, reason=reason)
 
 
+@dataclass(frozen=True)
+class Three:
+    """A pipeline folder with three versions of a model; the first two have been in Production, the third is there."""
+
+    folder: Path
+    runs: list[str]
+    params = RegisterParams(model_name="three")
+
+
+@pytest.fixture(scope="module")
+def three_once(trained_once: Trained, tmp_path_factory: pytest.TempPathFactory) -> Three:
+    """Register three runs in a copy of the trained folder."""
+    three = Three(tmp_path_factory.mktemp("three") / "repository", [one.run_id for one in trained_once.experiments])
+    copy_settled(trained_once.folder, three.folder)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        enter(three.folder, monkeypatch)
+        for run_id in three.runs:
+            register(three.params, three.folder, forced(run_id))
+    return three
+
+
 @pytest.fixture
-def three(trained: Trained, params: RegisterParams) -> Iterator[list[str]]:
-    """Register three runs; the first two have been in Production, the third is there."""
-    runs = [experiment.run_id for experiment in trained.experiments]
-    for run_id in runs:
-        register(params, trained.folder, forced(run_id))
-    yield runs
-    (EXPORTS / "v003").rename(EXPORTS / f"{params.model_name[:50]}-v003")
+def three(three_once: Three, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Three:
+    """Return a copy of that folder as current folder."""
+    copy_settled(three_once.folder, tmp_path / "repository")
+    enter(tmp_path / "repository", monkeypatch)
+    return replace(three_once, folder=tmp_path / "repository")
 
 
 def test_a_worse_model_is_refused_and_nothing_changes(
@@ -117,17 +138,17 @@ def test_of_two_machines_moves_at_once_one_holder_is_left(
     assert "no recorded move" not in history_table(params.model_name)
 
 
-def test_rollback_goes_back_further_each_time(three: list[str], trained: Trained, params: RegisterParams) -> None:
-    client, name = open_store(), params.model_name
-    assert rollback(params, trained.folder, reason="orders of magnitude off") == 2
+def test_rollback_goes_back_further_each_time(three: Three) -> None:
+    client, name = open_store(), three.params.model_name
+    assert rollback(three.params, three.folder, reason="orders of magnitude off") == 2
     assert state(client, name) == {1: ("Archived", []), 2: ("Production", ["production"]), 3: ("Archived", [])}
     assert (EXPORTS / "latest").readlink() == Path("v002")
     record = json.loads(Path("mlartifacts/registration/registered_model.json").read_text())
     assert (record["version"], record["stage"]) == (3, "Archived")
-    assert rollback(params, trained.folder) == 1
+    assert rollback(three.params, three.folder) == 1
     with pytest.raises(RegistryError, match="nothing further back: version 1 is the first"):
-        rollback(params, trained.folder)
-    assert rollback(params, trained.folder, to=3) == 3
+        rollback(three.params, three.folder)
+    assert rollback(three.params, three.folder, to=3) == 3
     assert (EXPORTS / "latest").readlink() == Path("v003")
     moves = history(client, name)
     assert [(move.version, move.how) for move in moves] == [
@@ -141,18 +162,16 @@ def test_rollback_goes_back_further_each_time(three: list[str], trained: Trained
     assert moves[3].reason == "orders of magnitude off"
     for to, message in ((3, "is in Production already"), (9, "has no version 9")):
         with pytest.raises(RegistryError, match=message):
-            rollback(params, trained.folder, to=to)
+            rollback(three.params, three.folder, to=to)
 
 
-def test_what_was_rolled_back_does_not_come_back_by_itself(
-    three: list[str], trained: Trained, params: RegisterParams
-) -> None:
-    rollback(params, trained.folder, reason="negative prices")
-    automatic = params.model_copy(update={"stage": "Production"})
-    assert register(automatic, trained.folder, Registration(run_id=three[2]))["stage"] == "Archived"
+def test_what_was_rolled_back_does_not_come_back_by_itself(three: Three) -> None:
+    rollback(three.params, three.folder, reason="negative prices")
+    automatic = three.params.model_copy(update={"stage": "Production"})
+    assert register(automatic, three.folder, Registration(run_id=three.runs[2]))["stage"] == "Archived"
     with pytest.raises(GateError, match=r"version 3 was rolled back from Production on .*: negative prices"):
-        register(params, trained.folder, Registration("Production", three[2]))
-    assert register(params, trained.folder, forced(three[2]))["stage"] == "Production"
+        register(three.params, three.folder, Registration("Production", three.runs[2]))
+    assert register(three.params, three.folder, forced(three.runs[2]))["stage"] == "Production"
 
 
 def test_a_version_that_was_never_in_production_is_no_way_back(trained: Trained, params: RegisterParams) -> None:
@@ -165,26 +184,26 @@ def test_a_version_that_was_never_in_production_is_no_way_back(trained: Trained,
         rollback(params, trained.folder, to=1)
 
 
-def test_lists_say_who_replaced_what_and_why(three: list[str], trained: Trained, params: RegisterParams) -> None:
-    rollback(params, trained.folder, reason="negative prices")
-    table = versions_table(params.model_name).split("\n")
+def test_lists_say_who_replaced_what_and_why(three: Three) -> None:
+    rollback(three.params, three.folder, reason="negative prices")
+    table = versions_table(three.params.model_name).split("\n")
     assert table[0].split()[:5] == ["version", "stage", "alias", "run", "rmse"]
     assert [line.split()[:4] for line in table[1:]] == [
-        ["1", "Archived", "-", three[0][:8]],
-        ["2", "Production", "production", three[1][:8]],
-        ["3", "Archived", "-", three[2][:8]],
+        ["1", "Archived", "-", three.runs[0][:8]],
+        ["2", "Production", "production", three.runs[1][:8]],
+        ["3", "Archived", "-", three.runs[2][:8]],
     ]
     assert "rollback: negative prices" in table[2]
     assert "rolled back by version 2: negative prices" in table[3]
-    lines = history_table(params.model_name).split("\n")
+    lines = history_table(three.params.model_name).split("\n")
     assert "gate: " in "\n".join(lines)
     assert len([line for line in lines if re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", line)]) == 4
     assert lines[-1] == "    archived version 3"
 
     client = open_store()
     with pytest.warns(FutureWarning, match="stages"):
-        client.transition_model_version_stage(params.model_name, "1", "Staging")
-    assert "note: version 1 is in Staging, where no recorded move put it" in history_table(params.model_name)
+        client.transition_model_version_stage(three.params.model_name, "1", "Staging")
+    assert "note: version 1 is in Staging, where no recorded move put it" in history_table(three.params.model_name)
 
 
 def test_the_way_back_is_that_of_the_promotions() -> None:
@@ -214,28 +233,24 @@ def test_flags_that_do_not_go_together_are_named(
         assert said in capsys.readouterr().err
 
 
-def test_the_way_back_does_not_hang_on_the_version_that_is_left(
-    three: list[str], trained: Trained, params: RegisterParams
-) -> None:
+def test_the_way_back_does_not_hang_on_the_version_that_is_left(three: Three) -> None:
     client, record = open_store(), Path("mlartifacts/registration/registered_model.json")
-    client.delete_model_version(params.model_name, "3")
-    assert rollback(params, trained.folder) == 2
+    client.delete_model_version(three.params.model_name, "3")
+    assert rollback(three.params, three.folder) == 2
     assert not record.exists(), "what it named is gone, so the stage has to run again"
-    client.delete_run(three[0])
+    client.delete_run(three.runs[0])
     try:
         with pytest.raises(RegistryError, match=r"no way back to version 1: .* has been deleted(?s:.*)--to VERSION"):
-            rollback(params, trained.folder)
+            rollback(three.params, three.folder)
     finally:
-        client.restore_run(three[0])
-    assert state(client, params.model_name) == {1: ("Archived", []), 2: ("Production", ["production"])}
+        client.restore_run(three.runs[0])
+    assert state(client, three.params.model_name) == {1: ("Archived", []), 2: ("Production", ["production"])}
 
 
-def test_what_was_taken_out_by_hand_does_not_come_back(
-    three: list[str], trained: Trained, params: RegisterParams
-) -> None:
-    register(params, trained.folder, Registration("Archived", three[2]))
+def test_what_was_taken_out_by_hand_does_not_come_back(three: Three) -> None:
+    register(three.params, three.folder, Registration("Archived", three.runs[2]))
     assert not (EXPORTS / "latest").is_symlink()
-    assert rollback(params, trained.folder) == 2
+    assert rollback(three.params, three.folder) == 2
     assert (EXPORTS / "latest").readlink() == Path("v002")
 
 

@@ -95,6 +95,12 @@ class Trained:
     experiments: list[Experiment]
 
 
+def copy_settled(source: Path, target: Path) -> None:
+    """Copy a pipeline folder, and let the copied store know where its files are now."""
+    shutil.copytree(source, target, symlinks=True)
+    settle(LocalStore(target / "mlruns" / "mlflow.db"))
+
+
 def settle(store: LocalStore) -> None:
     """Let a copied store know where its files are now."""
     relocate(store)

@@ -24,12 +24,11 @@ from pipeline.service.models.loading import in_registry, load
 from pipeline.service.recording.read import read_predictions
 from pipeline.service.recording.recorder import Recorder
 from pipeline.service.settings import load_settings
-from pipeline.store.database import LocalStore
 from pipeline.store.open import open_store
 from pipeline.support.files import sha256
 from pipeline.support.paths import TEST_TABLE, TRAIN_TABLE
 from pipeline.tables.read import read_table
-from support.folders import Trained, enter, make_table, settle
+from support.folders import Trained, copy_settled, enter, make_table
 from support.repositories import ROOT, change_params, git
 
 pytestmark = pytest.mark.xdist_group("retrain")  # they share what a fixture makes
@@ -42,8 +41,7 @@ PREDICTIONS, LABELS, EXTENDED = Path("data/predictions"), Path("data/labels.csv"
 def in_production(trained_first: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a trained pipeline folder with a version in Production."""
     folder = tmp_path_factory.mktemp("retrain") / "repository"
-    shutil.copytree(trained_first.folder, folder, symlinks=True)
-    settle(LocalStore(folder / "mlruns" / "mlflow.db"))
+    copy_settled(trained_first.folder, folder)
     with pytest.MonkeyPatch.context() as monkeypatch:
         enter(folder, monkeypatch)
         register(load_params().registry, folder, Registration("Production"))
