@@ -42,16 +42,16 @@ audit: .venv/installed-dev
 benchmarks-smoke: .venv/installed-dev
 	benchmarks/smoke.sh
 
+# The same versions on every Python, where they allow it.
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+	--no-annotate --custom-compile-command "make lock"
+
 lock: .venv/installed
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
-		--custom-compile-command "make lock" requirements.txt --output-file requirements.lock
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
-		--constraint requirements.lock --custom-compile-command "make lock" \
-		requirements-dev.txt --output-file requirements-dev.lock
+	$(COMPILE) requirements.txt --output-file requirements.lock
+	$(COMPILE) --constraint requirements.lock requirements-dev.txt --output-file requirements-dev.lock
 	for image in mlflow service; do \
-		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
-			--constraint requirements.lock --custom-compile-command "make lock" \
-			deploy/$$image/requirements.txt --output-file deploy/$$image/requirements.lock || exit 1; \
+		$(COMPILE) --constraint requirements.lock deploy/$$image/requirements.txt \
+			--output-file deploy/$$image/requirements.lock || exit 1; \
 	done
 	uv lock --quiet
 

@@ -8,13 +8,14 @@ fail() { echo "error: $1" >&2; echo "  -> $2" >&2; exit 2; }
 command -v debootstrap >/dev/null || fail "debootstrap is not installed" "apt-get install debootstrap"
 
 root=${1:-$(mktemp -d)}/debian13
-unmount() { umount --lazy "$root/proc" "$root/dev" 2>/dev/null || true; }
+unmount() { umount --lazy "$root/proc" "$root/dev" "$root/sys" 2>/dev/null || true; }
 trap unmount EXIT
 if [ ! -x "$root/usr/bin/python3" ]; then
     debootstrap --variant=minbase --include=python3,python3-venv,git,make,ca-certificates,locales-all trixie "$root"
 fi
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
+mount --rbind /sys "$root/sys"  # where joblib counts the cores
 cp /etc/resolv.conf /etc/hosts "$root/etc/"
 cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"  # with those of this machine's own authorities
 rm -rf "$root/project"
