@@ -6,12 +6,16 @@ from pipeline.errors import TableError
 from pipeline.train.runs import _reason
 
 
+def stopped_within_a_lock() -> None:
+    try:
+        raise SystemExit(143)
+    finally:
+        raise RuntimeError("release unlocked lock")
+
+
 def test_a_stop_is_told_as_one_where_a_librarys_clean_up_failed_on_the_way() -> None:
     with pytest.raises(RuntimeError, match="release unlocked lock") as caught:
-        try:
-            raise SystemExit(143)
-        finally:
-            raise RuntimeError("release unlocked lock")
+        stopped_within_a_lock()
     assert _reason(caught.value) == _reason(SystemExit(143)) == "stopped by a signal"
 
 
