@@ -58,7 +58,8 @@ def folder(repository: Path, zygote: Zygote, monkeypatch: pytest.MonkeyPatch) ->
 def kill(zygote: Zygote, rng: random.Random, longest: float, *command: str) -> tuple[int, float]:
     """Start a script and kill it after a random time; return its exit code, and how long it takes at most.
 
-    That is `longest`, or less when the kill came too late: how fast a machine is depends on what else it does.
+    That is `longest`, or clearly less than was waited when the kill came too late: how fast a machine is depends on
+    what else it does, and changes.
     """
     script = zygote.start(Path.cwd(), *command)
     waited = rng.uniform(0, longest)
@@ -68,7 +69,7 @@ def kill(zygote: Zygote, rng: random.Random, longest: float, *command: str) -> t
     assert "Traceback" not in said, said
     nowhere = code == 2 and "there is nothing further back" in said
     assert nowhere or code in (0, -signal.SIGKILL, 128 + signal.SIGTERM, -signal.SIGTERM), said
-    return code, waited if code == 0 else longest
+    return code, 2 / 3 * waited if code == 0 else longest
 
 
 def check_sound() -> None:
@@ -116,10 +117,10 @@ def check_clean(folder: Path, zygote: Zygote, client: MlflowClient) -> None:
 
 
 def counted(script: str, codes: list[int]) -> str:
-    """Return how many kills were survived; at least half of them must have come in time."""
+    """Return how many kills were survived; at least a third of them must have come in time."""
     killed = sum(code == -signal.SIGKILL for code in codes)
     stopped = sum(code in (-signal.SIGTERM, 128 + signal.SIGTERM) for code in codes)
-    assert killed + stopped >= len(codes) // 2
+    assert killed + stopped >= len(codes) // 3
     late = len(codes) - killed - stopped
     return f"{script}: {killed + stopped} kills survived ({killed} SIGKILL, {stopped} SIGTERM), {late} came too late"
 
