@@ -58,18 +58,20 @@ def folder(repository: Path, zygote: Zygote, monkeypatch: pytest.MonkeyPatch) ->
 def kill(zygote: Zygote, rng: random.Random, longest: float, *command: str) -> tuple[int, float]:
     """Start a script and kill it after a random time; return its exit code, and how long it takes at most.
 
-    That is `longest`, or clearly less than was waited when the kill came too late: how fast a machine is depends on
-    what else it does, and changes.
+    A kill that came too late is tried again after a shorter time: how fast a machine is depends on what else it does.
     """
-    script = zygote.start(Path.cwd(), *command)
-    waited = rng.uniform(0, longest)
-    time.sleep(waited)
-    script.send_signal(rng.choice(SIGNALS))
-    code, said = zygote.wait(script)
-    assert "Traceback" not in said, said
-    nowhere = code == 2 and "there is nothing further back" in said
-    assert nowhere or code in (0, -signal.SIGKILL, 128 + signal.SIGTERM, -signal.SIGTERM), said
-    return code, 2 / 3 * waited if code == 0 else longest
+    while True:
+        script = zygote.start(Path.cwd(), *command)
+        waited = rng.uniform(0, longest)
+        time.sleep(waited)
+        script.send_signal(rng.choice(SIGNALS))
+        code, said = zygote.wait(script)
+        assert "Traceback" not in said, said
+        nowhere = code == 2 and "there is nothing further back" in said
+        assert nowhere or code in (0, -signal.SIGKILL, 128 + signal.SIGTERM, -signal.SIGTERM), said
+        if code:
+            return code, longest
+        longest = waited
 
 
 def check_sound() -> None:
@@ -117,10 +119,10 @@ def check_clean(folder: Path, zygote: Zygote, client: MlflowClient) -> None:
 
 
 def counted(script: str, codes: list[int]) -> str:
-    """Return how many kills were survived; at least a third of them must have come in time."""
+    """Return how many kills were survived; at least half of them must have come in time."""
     killed = sum(code == -signal.SIGKILL for code in codes)
     stopped = sum(code in (-signal.SIGTERM, 128 + signal.SIGTERM) for code in codes)
-    assert killed + stopped >= len(codes) // 3
+    assert killed + stopped >= len(codes) // 2
     late = len(codes) - killed - stopped
     return f"{script}: {killed + stopped} kills survived ({killed} SIGKILL, {stopped} SIGTERM), {late} came too late"
 
