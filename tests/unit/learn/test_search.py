@@ -17,6 +17,7 @@ from pipeline.learn.search_params import SearchParams
 from pipeline.learn.search_space import n_candidates
 from pipeline.learn.space import Space
 from pipeline.learn.task import Task
+from support.effort import times
 
 SPACE = {
     "max_depth": {"low": 1, "high": 6},
@@ -114,7 +115,8 @@ def test_the_number_of_threads_changes_nothing_for_estimators(
     name: str, task: Task, folds: list[FoldTables], labelled_folds: list[FoldTables]
 ) -> None:
     space = {"random_forest": {"max_depth": [2, 4, 6]}, "nn": {"alpha": [1e-4, 1e-2, 1.0]}}
-    chosen, tables = params(space={}, n_candidates=3, max_rounds=12), labelled_folds if task.labels else folds
+    chosen = params(space={}, n_candidates=3, max_rounds=times(40, 12))
+    tables = labelled_folds if task.labels else folds
     chosen = chosen.model_copy(update={"space": {name: space[name]}})
     single, several = (learner(chosen, tables, n_jobs, name, task) for n_jobs in (1, 3))
     assert tried(chosen, single) == tried(chosen, several)
