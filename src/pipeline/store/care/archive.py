@@ -103,10 +103,13 @@ def unpack(archive: Path, folder: Path) -> Manifest:
     """
     try:
         with tarfile.open(archive) as tar:
+            tar.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.4 and later have it
             for member in tar:
                 if not (member.isreg() or member.isdir()):
                     raise _damaged(archive, f"{member.name} is neither file nor folder")
-                tar.extract(member, folder, filter="data")
+                if member.name.startswith("/") or ".." in member.name.split("/"):
+                    raise _damaged(archive, f"{member.name} is outside the backup")
+                tar.extract(member, folder)
     except FileNotFoundError as error:
         if Path(error.filename or "") == archive:
             raise StoreError(f"{archive} does not exist", "name a backup that `store.py backup` wrote") from None
