@@ -35,6 +35,9 @@ lint: .venv/installed-dev
 	ruff check .
 	mypy
 	PYTHONPATH=src lint-imports --no-cache
+	codespell
+	python .ci/check_words.py
+	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 audit: .venv/installed-dev
 	pip-audit --disable-pip --require-hashes --progress-spinner off --requirement requirements-dev.lock
