@@ -92,6 +92,8 @@ class Shell:
         try:
             self.bash.wait(timeout=60)
         finally:
+            if self.bash.stdout is not None:
+                self.bash.stdout.close()
             if self.bash.poll() is None:
                 os.killpg(self.bash.pid, signal.SIGKILL)
 
