@@ -62,7 +62,7 @@ class Finalized:
         stop()
 def main():
     Finalized()
-    time.sleep(20)
+    time.sleep(200)
 """
 OF_XGBOOST = """
 import numpy, xgboost
@@ -74,7 +74,7 @@ def read_and_stop(self, take):
 SingleBatchInternalIter.next = read_and_stop
 def main():
     xgboost.QuantileDMatrix(numpy.eye(9), label=numpy.ones(9))
-    time.sleep(20)
+    time.sleep(200)
 """
 
 
@@ -91,6 +91,6 @@ def test_a_signal_in_what_c_calls_is_not_lost(tmp_path: Path, code: str) -> None
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(
-        [sys.executable, "script.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=15
+        [sys.executable, "script.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100
     )
     assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, "stopped\n")
