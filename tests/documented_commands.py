@@ -124,3 +124,16 @@ def test_commands(page: str, number: int, shell: Shell) -> None:
     if block.output is not None:
         expected = pattern(block.output)
         assert expected.search(printed), f"{page}, block {number}: expected\n{block.output}\nprinted\n{printed}"
+
+
+def test_the_notebook_runs_and_has_no_outputs() -> None:
+    import nbformat
+    from nbclient import NotebookClient
+
+    path = Path("docs/quickstart.ipynb")
+    notebook = nbformat.read(path, as_version=4)
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(path.parent)}}).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"] == []
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
