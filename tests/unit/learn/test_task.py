@@ -133,7 +133,7 @@ def test_a_positive_label_that_is_none_of_two_is_refused(pipeline_folder: Path) 
         prepare(params.dataset, pipeline_folder)
         with pytest.raises(PipelineError, match=f"dataset.positive in params.yaml is '{positive}'"):
             load_tables(pipeline_folder, params)
-    with pytest.raises(ParamsError, match="a regression has none"):
+    with pytest.raises(ParamsError, match="a regression has no classes"):
         check_params({"dataset": {"path": "data.csv", "target": "price", "positive": "yes"}}, "params.yaml")
 
 
