@@ -154,7 +154,7 @@ def _violation(failure: pd.Series, table: pd.DataFrame, params: DatasetParams) -
     if check == "finite":
         largest = LARGEST_TARGET if column == params.target else LARGEST
         return TableError(
-            f"{where} holds {failure['failure_case']}, beyond {largest:.3g}, the limit of the 32-bit floats of XGBoost here",
+            f"{where} holds {failure['failure_case']}, beyond {largest:.3g}, the limit for 32-bit floats in XGBoost",
             "correct the value, or leave it empty if it is missing",
         )
     if check == "few_categories":
@@ -174,5 +174,7 @@ def _too_many_categories(column: pd.Series, where: str, params: DatasetParams) -
     problem = f"{where} is categorical with {column.nunique()} different values, more than dataset.max_categories "
     problem += f"({params.max_categories}); row {values.index[0] + 1} is {shown(values.iloc[0])}"
     if values is not column and len(values) < len(column.dropna()):
-        return TableError(problem, f"if it is a numeric column, correct its values that are not numbers ({len(values):,} rows)")
+        return TableError(
+            problem, f"if it is a numeric column, correct its values that are not numbers ({len(values):,} rows)"
+        )
     return TableError(problem, "add it to dataset.drop, or raise dataset.max_categories, in params.yaml")

@@ -16,7 +16,7 @@ from pipeline.params.schema import DatasetParams
 from pipeline.prepare.contract import check_contract, select_columns
 from pipeline.support.files import replacing, sha256
 from pipeline.support.paths import DATA_PROFILE, SCALER, TEST_TABLE, TRAIN_TABLE, sweep_outputs
-from pipeline.tables.appended_predictions import appended_predictions, split_apart
+from pipeline.tables.appended_predictions import appended_predictions, split_with_predictions
 from pipeline.tables.duplicates import duplicated
 from pipeline.tables.read import read_table
 from pipeline.tables.split import split_rows
@@ -81,9 +81,11 @@ def prepare(params: DatasetParams, folder: Path) -> Prepared:
     table = read_table(source, params.categorical or [])
     n_raw, n_columns = table.shape
     appended = appended_predictions(source)
-    own = _validated(appended.own(table), params)[0] if appended.ids else None
+    original = _validated(appended.own(table), params)[0] if appended.ids else None
     table, n_distinct = _validated(table, params)
-    train_rows, test_rows = split_rows(table, params) if own is None else split_apart(table, params, own)
+    train_rows, test_rows = (
+        split_rows(table, params) if original is None else split_with_predictions(table, params, original)
+    )
     column_profiles = {str(name): _describe(table[name]) for name in table.columns}
     train, test = table.iloc[train_rows], table.iloc[test_rows]
     del table

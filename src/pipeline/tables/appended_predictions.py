@@ -56,10 +56,10 @@ def appended_predictions(path: Path) -> AppendedPredictions:
     return AppendedPredictions(**json.loads(metadata[KEY])) if KEY in metadata else AppendedPredictions()
 
 
-def split_apart(table: pd.DataFrame, params: DatasetParams, own: pd.DataFrame) -> tuple[Rows, Rows]:
+def split_with_predictions(table: pd.DataFrame, params: DatasetParams, original: pd.DataFrame) -> tuple[Rows, Rows]:
     """Split a table with appended predictions so that no row changes sides when more are added.
 
-    The table's own rows are split as if there were no others. A prediction goes to the side of a row with the same
+    The original rows are split as if there were no others. A prediction goes to the side of a row with the same
     inputs or, without one, to the side given by a hash of its inputs; for a split by group, the group decides instead
     of the inputs. So no training row of a model becomes a test row of a later one, where the earlier model would have
     an unfair advantage. For a split by time, the test rows are always the last rows.
@@ -69,8 +69,8 @@ def split_apart(table: pd.DataFrame, params: DatasetParams, own: pd.DataFrame) -
     table : DataFrame, shape (n_rows, n_columns)
         Validated; the index is each row's position in the file.
     params : DatasetParams
-    own : DataFrame, shape (n_own, n_columns)
-        The table's own rows, validated without the predictions.
+    original : DataFrame, shape (n_original, n_columns)
+        The rows without the predictions, validated.
 
     Returns
     -------
@@ -84,8 +84,8 @@ def split_apart(table: pd.DataFrame, params: DatasetParams, own: pd.DataFrame) -
     """
     if params.split.strategy == "time":
         return split_rows(table, params)
-    train, test = (table.index.get_indexer(own.index[side]) for side in split_rows(own, params))
-    appended = np.flatnonzero(~table.index.isin(own.index))
+    train, test = (table.index.get_indexer(original.index[side]) for side in split_rows(original, params))
+    appended = np.flatnonzero(~table.index.isin(original.index))
     by_group = params.split.strategy == "group"
     hashes = _hashes(
         table[[params.split.column]] if by_group else table.drop(columns=params.non_features(table.columns))
