@@ -257,7 +257,7 @@ def test_a_sample_of_rows_and_a_time_budget_are_said_and_recorded(
     winner = json.loads(Path("mlartifacts/training/best_model_info.json").read_text())
     assert f"{winner['run_name']} wins by cv_rmse_mean; its run is {winner['mlflow_run_id']}\n" in said
     assert "searching on 100 of 120 training rows" in said
-    assert "the same seed may give another model" in said
+    assert "the same seed may give a different model" in said
     for run in experiment_runs(open_store()):
         assert run.data.tags["reproducible"] == "false"
         assert run.data.params["search_rows"] == "100"
