@@ -307,7 +307,7 @@ def test_missing_or_changed_tables_are_named(
 def test_tables_of_other_params_are_not_trained_on(pipeline_folder: Path, call: Callable[..., int]) -> None:
     prepare(load_params().dataset, pipeline_folder)
     change_params(pipeline_folder, dataset={"path": "data.csv", "target": "rooms"})
-    with pytest.raises(PipelineError, match="prepared with another dataset section"):
+    with pytest.raises(PipelineError, match="prepared with a different dataset section"):
         train(load_params(), pipeline_folder)
 
 

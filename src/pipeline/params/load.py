@@ -10,7 +10,7 @@ from pipeline.params.messages import problems
 from pipeline.params.schema import Params
 from pipeline.support.yaml import read_yaml
 
-MOST_BYTES = 1_000_000
+MAX_BYTES = 1_000_000
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:
@@ -24,9 +24,9 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     """
     try:
         size = path.stat().st_size
-        if size > MOST_BYTES:
+        if size > MAX_BYTES:
             raise ParamsError(
-                f"{path} has {size:,} bytes, more than {MOST_BYTES:,}",
+                f"{path} has {size:,} bytes, more than {MAX_BYTES:,}",
                 "keep only parameters in it, and data in files of their own",
             )
         content = read_yaml(path.read_text(encoding="utf-8-sig"))

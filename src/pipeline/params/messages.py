@@ -9,8 +9,8 @@ from pipeline.params.schema import Params
 from pipeline.support.section import Section, shown
 
 Key = tuple[int | str, ...]
-MOST_PROBLEMS = 5  # in one message
-LONGEST_REASON = 600  # characters of a message that a section's own validator raises
+MAX_PROBLEMS = 5  # in one message
+MAX_REASON_LENGTH = 600  # characters of a message that a section's own validator raises
 # What a value must be, by the type of pydantic's error; the names in braces come from the error's context.
 EXPECTED = {
     "bool_type": "true or false",
@@ -32,7 +32,7 @@ EXPECTED = {
 
 
 def problems(error: ValidationError, content: dict[Any, Any]) -> list[str]:
-    """Return one line for each invalid key, at most `MOST_PROBLEMS`, then how many more there are.
+    """Return one line for each invalid key, at most `MAX_PROBLEMS`, then how many more there are.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def problems(error: ValidationError, content: dict[Any, Any]) -> list[str]:
         key = _key(problem["loc"], content, problem["type"] == "missing")
         by_key.setdefault(key, []).append(problem)
     lines = [_line(key, key_errors) for key, key_errors in by_key.items()]
-    return lines[:MOST_PROBLEMS] + ([f"and {len(lines) - MOST_PROBLEMS} more"] if lines[MOST_PROBLEMS:] else [])
+    return lines[:MAX_PROBLEMS] + ([f"and {len(lines) - MAX_PROBLEMS} more"] if lines[MAX_PROBLEMS:] else [])
 
 
 def _line(key: Key, key_errors: list[Any]) -> str:
@@ -61,7 +61,7 @@ def _line(key: Key, key_errors: list[Any]) -> str:
     if problem["type"] == "invalid_key" or problem["loc"][-1:] == ("[key]",):
         return f"{named}: has the name {shown(value)}, which is not text: put it in quotes"
     if problem["type"] == "value_error":
-        return f"{named}: {str(problem['ctx']['error'])[:LONGEST_REASON]}"
+        return f"{named}: {str(problem['ctx']['error'])[:MAX_REASON_LENGTH]}"
     expected = list(dict.fromkeys(_expected(key, key_error) for key_error in key_errors))
     if is_field and type(None) in get_args(kind):
         expected.append("null")

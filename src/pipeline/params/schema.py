@@ -46,8 +46,8 @@ class SplitParams(Section):
     seed: Seed = Field(default=42, description="Random seed of the split into training and test rows.")
     strategy: Literal["random", "stratified", "group", "time"] = Field(
         default="random",
-        description="random: any row can be a test row. stratified: both sides have the same distribution of `column`. "
-        "group: all rows with the same value of `column` are on the same side. time: the test rows are the last by "
+        description="random: any row can be a test row. stratified: `column` has a similar distribution on both "
+        "sides. group: all rows with the same value of `column` are on the same side. time: the test rows are the last by "
         "`column`.",
     )
     column: str | None = Field(
@@ -101,14 +101,14 @@ class DatasetParams(Section):
     split: SplitParams = Field(default=SplitParams(), description="How rows are split.")
 
     @property
-    def no_inputs(self) -> set[str]:
+    def excluded_columns(self) -> set[str]:
         """The columns that are never features: dropped columns, and the group or time column of the split."""
         split_column = {self.split.column} if self.split.column and self.split.strategy in ("group", "time") else set()
         return {*self.drop, *split_column}
 
     def non_features(self, columns: Iterable[str]) -> list[str]:
-        """Return the columns of a prepared table that are not features: the target and `no_inputs`."""
-        return [name for name in columns if name == self.target or name in self.no_inputs]
+        """Return the columns of a prepared table that are not features: the target and `excluded_columns`."""
+        return [name for name in columns if name == self.target or name in self.excluded_columns]
 
     @model_validator(mode="after")
     def _columns_are_consistent(self) -> Self:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Squared errors of the target must stay finite in the 32-bit floats of XGBoost.
 LARGEST_TARGET = 1e18
 PLAIN = (bool, str, int, float)  # types that a column of mixed types may hold
-LONGEST_LIST = 1000  # characters of column names in a message
+MAX_LIST_LENGTH = 1000  # characters of column names in a message
 
 
 def select_columns(table: pd.DataFrame, params: DatasetParams) -> pd.DataFrame:
@@ -42,11 +42,11 @@ def select_columns(table: pd.DataFrame, params: DatasetParams) -> pd.DataFrame:
                 first_columns = ", ".join(table.columns[:20]) + (", …" if len(table.columns) > 20 else "")
                 raise TableError(
                     f"{params.path} has no column {column!r}, which dataset.{key} in params.yaml names",
-                    f"name one of its {len(table.columns)} columns: {first_columns[:LONGEST_LIST]}",
+                    f"name one of its {len(table.columns)} columns: {first_columns[:MAX_LIST_LENGTH]}",
                 )
     dropped = set(params.drop) - {params.split.column}
     kept = table.drop(columns=[column for column in table.columns if column in dropped])
-    if kept.columns.difference([params.target, *params.no_inputs]).empty:
+    if kept.columns.difference([params.target, *params.excluded_columns]).empty:
         raise TableError(f"{params.path} has no column left to predict from", "drop fewer columns in params.yaml")
     return kept
 
@@ -91,7 +91,7 @@ def _typed(column: pd.Series, params: DatasetParams) -> pd.Series:
             _check_plain(column, (*PLAIN, date, Decimal), params)
             return as_text(column)
         return column if kind in ("number", "boolean") else column.astype(object)  # pandera reports why
-    if column.name in params.no_inputs:  # only needed for the split
+    if column.name in params.excluded_columns:  # only needed for the split
         return as_text(column) if column.dtype == object else column
     if column.name in (params.categorical or []) or kind == "text":
         return as_text(column)
@@ -119,7 +119,7 @@ def _check_plain(column: pd.Series, allowed: tuple[type, ...], params: DatasetPa
 
 def _is_valid_number(column: pd.Series, params: DatasetParams) -> bool:
     """Return whether a column is a numeric input that meets the contract, without pandera."""
-    if column.name == params.target or column.name in params.no_inputs or column.dtype != np.float64:
+    if column.name == params.target or column.name in params.excluded_columns or column.dtype != np.float64:
         return False
     magnitudes = np.abs(column.to_numpy())
     present = magnitudes[~np.isnan(magnitudes)]
@@ -136,7 +136,7 @@ def _contract_of(column: pd.Series, params: DatasetParams) -> "Column":
     if column.name == params.target:
         kind, checks = ("float64", [finite, has_values]) if params.task == "regression" else ("str", [has_values])
         return pa.Column(kind, checks, coerce=True, nullable=True)
-    if column.name in params.no_inputs:
+    if column.name in params.excluded_columns:
         return pa.Column(nullable=True)
     if pd.api.types.is_bool_dtype(column):
         return pa.Column("bool")

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 CSV_SUFFIXES = (".csv", ".csv.gz")
 PARQUET_SUFFIXES = (".parquet", ".pq")
-LONGEST_FIELD = 2**31 - 1
-LONGEST_NAME = 500
+MAX_FIELD_LENGTH = 2**31 - 1
+MAX_NAME_LENGTH = 500
 OTHER_SEPARATORS = ";\t|"
 # How web pages and JSON start.
 NOT_CSV = re.compile(r"\s*(<(!|\?|html|table)|\{\s*(\"|$)|\[\s*([\[{\"]|$))", re.IGNORECASE)
@@ -138,7 +138,7 @@ def _first_row(path: Path) -> list[str]:
 
 
 def _rows(text: io.TextIOWrapper) -> "_csv.Reader":
-    csv.field_size_limit(LONGEST_FIELD)  # Python's default is 131,072 characters, pandas has no limit
+    csv.field_size_limit(MAX_FIELD_LENGTH)  # Python's default is 131,072 characters, pandas has no limit
     return csv.reader(text)
 
 
@@ -183,9 +183,9 @@ def _check_names(names: list[str], path: Path) -> None:
             "name it in the header, or remove it (an unnamed first column is often a row number)",
         )
     for name in names:
-        if len(name) > LONGEST_NAME or "\0" in name:
-            reason = f"has {len(name):,} characters, more than {LONGEST_NAME}"
-            reason = reason if len(name) > LONGEST_NAME else "contains a NUL character"
+        if len(name) > MAX_NAME_LENGTH or "\0" in name:
+            reason = f"has {len(name):,} characters, more than {MAX_NAME_LENGTH}"
+            reason = reason if len(name) > MAX_NAME_LENGTH else "contains a NUL character"
             raise TableError(f"{path} has a column whose name {reason}: {shown(name)}", "rename or remove it")
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:

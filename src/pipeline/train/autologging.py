@@ -16,17 +16,17 @@ SETTINGS = {
 
 
 @contextmanager
-def autologging(flavour: str, options: Mapping[str, object]) -> Iterator[None]:
+def autologging(flavor: str, options: Mapping[str, object]) -> Iterator[None]:
     """Autolog the fits within the block. The fits of a search stay outside, as each would log a model.
 
     Parameters
     ----------
-    flavour : str
-        The MLflow flavor, whose ``mlflow.<flavour>.autolog`` is called.
+    flavor : str
+        The MLflow flavor, whose ``mlflow.<flavor>.autolog`` is called.
     options : mapping
         Options of that function in addition to `SETTINGS`.
     """
-    module = importlib.import_module(f"mlflow.{flavour}")
+    module = importlib.import_module(f"mlflow.{flavor}")
     module.autolog(**SETTINGS, **options)
     try:
         with locked_requirements():

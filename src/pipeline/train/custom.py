@@ -21,8 +21,8 @@ from pipeline.support.section import shown
 
 KEY = "evaluate.custom in params.yaml"
 SIGNATURE = "def {name}(y_true, y_pred, y_proba, rows): return {{'profit': 1.0}}"
-LONGEST_NAME = 100
-MOST_METRICS = 100  # each is logged three times in a run, and MLflow accepts a batch of 1000
+MAX_NAME_LENGTH = 100
+MAX_METRICS = 100  # each is logged three times in a run, and MLflow accepts a batch of 1000
 NAME = re.compile(r"\w[\w.-]*")
 Function = Callable[..., Mapping[str, float]]
 
@@ -153,16 +153,16 @@ def custom_metrics(
             f"{source} returned {shown(found)}, not a dict with numbers",
             f"return a dict: {SIGNATURE.format(name=function.__name__)}",
         )
-    if len(found) > MOST_METRICS:
-        raise PipelineError(f"{source} returned {len(found)} numbers", f"return at most {MOST_METRICS}")
+    if len(found) > MAX_METRICS:
+        raise PipelineError(f"{source} returned {len(found)} numbers", f"return at most {MAX_METRICS}")
     for name, value in found.items():
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise PipelineError(
                 f"{source} returned the name {shown(name)}",
                 "use letters, digits, _, - and ., and do not start with - or .",
             )
-        if len(name) > LONGEST_NAME:
-            raise PipelineError(f"{source} returned a name of {len(name)} characters", f"use at most {LONGEST_NAME}")
+        if len(name) > MAX_NAME_LENGTH:
+            raise PipelineError(f"{source} returned a name of {len(name)} characters", f"use at most {MAX_NAME_LENGTH}")
         if not _is_finite(value):
             raise PipelineError(f"{source} returned {shown(value)} for {name!r}", "return finite numbers")
     return {name: float(value) for name, value in found.items()}

@@ -24,7 +24,7 @@ REQUIREMENTS = PROJECT / "requirements.txt"
 
 # Written by the stages themselves: changes there are not changes of code or data.
 OUTPUTS = (":(exclude,glob)**/mlartifacts/**", ":(exclude,glob)**/dvc.lock")
-LONGEST_LIST = 250  # characters of a list logged as a parameter
+MAX_LIST_LENGTH = 250  # characters of a list logged as a parameter
 HASH_TAGS = {"data_sha256": "raw", "own_data_sha256": "own"}  # a table with appended predictions has both
 DVC_VARIABLES = ("DVC_STAGE", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV")
 
@@ -124,6 +124,6 @@ def _flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in section.items():
         if isinstance(value, dict) and name not in ("derived", "space"):
             flat |= _flat(value, f"{prefix}{name}.")
-        elif isinstance(value, int | float | str) or (isinstance(value, list) and len(str(value)) <= LONGEST_LIST):
+        elif isinstance(value, int | float | str) or (isinstance(value, list) and len(str(value)) <= MAX_LIST_LENGTH):
             flat[f"{prefix}{name}"] = value
     return flat

@@ -88,10 +88,10 @@ def add_raw_rows_view(
         split = json.loads(view.example.to_json(orient="split", index=False, double_precision=15))
         _write_json(added / "input_example.json", split)
         _write_json(added / "serving_input_example.json", {"dataframe_split": split})
-        flavour = model.flavors["python_function"]
-        flavour |= {"loader_module": LOADER, "code": "code"}
+        flavor = model.flavors["python_function"]
+        flavor |= {"loader_module": LOADER, "code": "code"}
         for key in ("data", "model_path", "predict_fn"):
-            flavour.pop(key, None)
+            flavor.pop(key, None)
         model.signature = signature_of(view)
         model.save(str(added / "MLmodel"))
         client.log_model_artifacts(model_id, str(added))

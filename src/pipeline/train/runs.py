@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-LONGEST_TAG = 500
+MAX_TAG_LENGTH = 500
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def experiment_run(experiment_id: str, run_name: str, tags: Mapping[str, str]) -
         try:
             yield run
         except BaseException as error:
-            mlflow.set_tag("error", _reason(error)[:LONGEST_TAG])
+            mlflow.set_tag("error", _reason(error)[:MAX_TAG_LENGTH])
             end_models(mlflow.MlflowClient(), experiment_id, run.info.run_id)
             raise
 
