@@ -47,8 +47,8 @@ class SplitParams(Section):
     strategy: Literal["random", "stratified", "group", "time"] = Field(
         default="random",
         description="random: any row can be a test row. stratified: `column` has a similar distribution on both "
-        "sides. group: all rows with the same value of `column` are on the same side. time: the test rows are the last by "
-        "`column`.",
+        "sides. group: all rows with the same value of `column` are on the same side. time: the test rows are the last "
+        "by `column`.",
     )
     column: str | None = Field(
         default=None,
