@@ -1,4 +1,4 @@
-"""Download a public table and write it where dataset.path can name it. Needs internet access."""
+"""Download a public table and write it as a CSV file. Needs internet access."""
 
 import argparse
 from pathlib import Path
@@ -7,18 +7,18 @@ from pipeline.cli import run_script
 
 
 def main() -> None:
-    """Parse the command line, download and write."""
+    """Parse the command line, then download and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", choices=["california"], help="the table: California housing, 1990 census")
-    parser.add_argument("--output", type=Path, help="the CSV to write (default: data/raw/NAME.csv)")
+    parser.add_argument("name", choices=["california"], help="table to download: California housing, 1990 census")
+    parser.add_argument("--output", type=Path, help="CSV file to write (default: data/raw/NAME.csv)")
     arguments = parser.parse_args()
     from pipeline.datasets.california import fetch_california
     from pipeline.support.files import replacing
 
     output = arguments.output or Path("data/raw") / f"{arguments.name}.csv"
     table = fetch_california()
-    with replacing(output) as beside:
-        table.to_csv(beside, index=False)
+    with replacing(output) as temporary:
+        table.to_csv(temporary, index=False)
     print(f"{output}: {len(table):,} rows; use it with: dvc exp run -S dataset.path={output}")
 
 

@@ -1,4 +1,4 @@
-"""Stage 2: search, fit and explain models on the prepared tables; MLflow records every run."""
+"""Stage 2: tune, fit and explain models on the prepared tables, and record each run in MLflow."""
 
 import argparse
 from pathlib import Path

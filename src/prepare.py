@@ -1,4 +1,4 @@
-"""Stage 1: check and split the table of dataset.path in ./params.yaml."""
+"""Stage 1: validate and split the table at dataset.path of ./params.yaml."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Write the simulated default input, data/raw/housing.csv: same rows, seed and version of this file, same bytes."""
+"""Write the simulated default table, data/raw/housing.csv, the same bytes for the same options."""
 
 import argparse
 from pathlib import Path
@@ -9,9 +9,11 @@ from pipeline.cli import run_script
 def main() -> None:
     """Parse the command line and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, help="how many block groups (default: the committed table's)")
-    parser.add_argument("--seed", type=int, help="another seed, another table (default: the committed table's)")
-    parser.add_argument("--output", type=Path, default=Path("data/raw/housing.csv"), help="the CSV to write")
+    parser.add_argument("--rows", type=int, help="number of block groups (default: 12000, as in the committed table)")
+    parser.add_argument("--seed", type=int, help="random seed (default: 1990, as for the committed table)")
+    parser.add_argument(
+        "--output", type=Path, default=Path("data/raw/housing.csv"), help="CSV file to write (default: %(default)s)"
+    )
     arguments = parser.parse_args()
     if arguments.rows is not None and arguments.rows < 1:
         parser.error("--rows must be 1 or more")
@@ -20,10 +22,10 @@ def main() -> None:
 
     rows = ROWS if arguments.rows is None else arguments.rows
     simulated = simulate(rows, SEED if arguments.seed is None else arguments.seed)
-    with replacing(arguments.output) as beside:
-        simulated.table.to_csv(beside, index=False)
+    with replacing(arguments.output) as temporary:
+        simulated.table.to_csv(temporary, index=False)
     print(f"{arguments.output}: {len(simulated.table):,} simulated block groups")
-    print(f"best reachable RMSE: {best_rmse(simulated.price):,.0f} dollars (noise {NOISE:,.0f}, less by the cap)")
+    print(f"best reachable RMSE: {best_rmse(simulated.price):,.0f} dollars (noise {NOISE:,.0f}, reduced by the cap)")
 
 
 if __name__ == "__main__":

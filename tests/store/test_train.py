@@ -257,7 +257,7 @@ def test_a_sample_of_rows_and_a_time_budget_are_said_and_recorded(
     winner = json.loads(Path("mlartifacts/training/best_model_info.json").read_text())
     assert f"{winner['run_name']} wins by cv_rmse_mean; its run is {winner['mlflow_run_id']}\n" in said
     assert "searching on 100 of 120 training rows" in said
-    assert "the same seed may give another model" in said
+    assert "the same seed may give a different model" in said
     for run in experiment_runs(open_store()):
         assert run.data.tags["reproducible"] == "false"
         assert run.data.params["search_rows"] == "100"
@@ -307,7 +307,7 @@ def test_missing_or_changed_tables_are_named(
 def test_tables_of_other_params_are_not_trained_on(pipeline_folder: Path, call: Callable[..., int]) -> None:
     prepare(load_params().dataset, pipeline_folder)
     change_params(pipeline_folder, dataset={"path": "data.csv", "target": "rooms"})
-    with pytest.raises(PipelineError, match="prepared with another dataset section"):
+    with pytest.raises(PipelineError, match="prepared with a different dataset section"):
         train(load_params(), pipeline_folder)
 
 

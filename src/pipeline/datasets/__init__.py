@@ -1,1 +1,1 @@
-"""Where default inputs come from: a simulation, and a download of the real table."""
+"""Sources of the example tables: simulations, and a download of the real housing table."""

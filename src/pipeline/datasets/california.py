@@ -1,4 +1,4 @@
-"""The real California housing table, through scikit-learn's loader, with the columns this pipeline expects."""
+"""Download the real California housing table with scikit-learn, and convert it to the columns of this pipeline."""
 
 import warnings
 from typing import TYPE_CHECKING
@@ -12,13 +12,13 @@ DOLLARS = 100_000
 
 
 def fetch_california() -> "pd.DataFrame":
-    """Download the table of Pace & Barry (Statistics and Probability Letters 33, 1997).
+    """Return the downloaded table of Pace & Barry (Statistics and Probability Letters 33, 1997).
 
     Returns
     -------
     DataFrame, shape (20640, 9)
-        One row a census block group, with totals where scikit-learn gives averages a household, and the target
-        in dollars. It has no ocean_proximity: scikit-learn's variant lacks it.
+        One row for each census block group, with totals where scikit-learn has averages per household, and the target
+        in dollars. The column ocean_proximity is missing, because scikit-learn's version does not have it.
 
     Raises
     ------
@@ -29,19 +29,19 @@ def fetch_california() -> "pd.DataFrame":
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # a note for each retry
+            warnings.simplefilter("ignore", UserWarning)  # one for each retry
             averages = fetch_california_housing(as_frame=True).frame
     except OSError as error:
         reason = getattr(error, "reason", error)
         raise PipelineError(
             f"the California housing table cannot be downloaded: {reason}",
-            "try again with internet access, or set dataset.path in params.yaml to a CSV you have",
+            "try again with internet access, or set dataset.path in params.yaml to a local CSV file",
         ) from None
     return totals(averages)
 
 
 def totals(averages: "pd.DataFrame") -> "pd.DataFrame":
-    """Turn scikit-learn's averages a household into the totals of the census table."""
+    """Convert scikit-learn's averages per household into the totals of the census table."""
     import pandas as pd
 
     households = (averages["Population"] / averages["AveOccup"]).round()

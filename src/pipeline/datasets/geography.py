@@ -1,4 +1,4 @@
-"""California as the simulation sees it: its coast line and cities, at their real coordinates."""
+"""A simple map of California for the simulation: coastline and cities at their real coordinates."""
 
 from itertools import pairwise
 
@@ -19,7 +19,7 @@ COAST = np.array(
     ]
 )  # fmt: skip
 
-# Latitude, longitude, share of the block groups (before scaling to 1), and how much dearer its centre is (dollars).
+# Latitude, longitude, weight in the number of block groups, and price premium at the center (dollars).
 CITIES: dict[str, tuple[float, float, float, float]] = {
     "Los Angeles": (34.05, -118.24, 24.0, 90_000),
     "Anaheim": (33.84, -117.91, 10.0, 60_000),
@@ -45,44 +45,44 @@ CITIES: dict[str, tuple[float, float, float, float]] = {
     "Palm Springs": (33.83, -116.55, 1.0, 20_000),
 }
 CITY_RADIUS_KM = 15.0
-# Centre of San Francisco Bay; and Avalon on Catalina, the one town on an island.
+# The center of San Francisco Bay, and Avalon on Catalina, the only town on an island.
 BAY = (37.72, -122.25)
 ISLAND = (33.35, -118.33)
 KM_PER_DEGREE = 111.2
 
 
-def km_between(latitude: Values, longitude: Values, place: tuple[float, float]) -> Values:
-    """Return the distance to a place in kilometres, on a locally flat earth."""
-    north = (latitude - place[0]) * KM_PER_DEGREE
-    east = (longitude - place[1]) * KM_PER_DEGREE * np.cos(np.radians((latitude + place[0]) / 2))
+def km_between(latitude: Values, longitude: Values, point: tuple[float, float]) -> Values:
+    """Return the distance to a point in kilometers, assuming a locally flat earth."""
+    north = (latitude - point[0]) * KM_PER_DEGREE
+    east = (longitude - point[1]) * KM_PER_DEGREE * np.cos(np.radians((latitude + point[0]) / 2))
     return np.asarray(np.hypot(north, east), dtype=np.float64)
 
 
 def km_to_coast(latitude: Values, longitude: Values) -> Values:
-    """Return the distance to the nearest point of the coast line in kilometres."""
+    """Return the distance to the coastline in kilometers."""
     east_scale = np.cos(np.radians(37.0))
     points = np.column_stack([latitude, longitude * east_scale]) * KM_PER_DEGREE
     coast = COAST * (KM_PER_DEGREE, KM_PER_DEGREE * east_scale)
     nearest = np.full(len(points), np.inf)
     for start, end in pairwise(coast):
         along = end - start
-        place = np.clip((points - start) @ along / (along @ along), 0.0, 1.0)
-        nearest = np.minimum(nearest, np.hypot(*(points - start - place[:, None] * along).T))
+        fraction = np.clip((points - start) @ along / (along @ along), 0.0, 1.0)
+        nearest = np.minimum(nearest, np.hypot(*(points - start - fraction[:, None] * along).T))
     return np.asarray(nearest, dtype=np.float64)
 
 
 def on_land(latitude: Values, longitude: Values) -> NDArray[np.bool_]:
-    """Return whether points lie between the coast line and the state's eastern border."""
+    """Return whether points lie between the coastline and the eastern border of the state."""
     north = COAST[::-1]
     shore = np.interp(latitude, north[:, 0], north[:, 1])
-    # From Oregon down to Lake Tahoe the border is the meridian 120 W, from there a line to the Colorado river.
+    # The border is the meridian 120 W from Oregon to Lake Tahoe, then a line to the Colorado River.
     border = np.interp(latitude, [32.7, 34.3, 35.0, 39.0, 42.0], [-114.7, -114.2, -114.6, -120.0, -120.0])
     inside = (latitude > COAST[-1, 0]) & (latitude < COAST[0, 0])
     return np.asarray(inside & (longitude > shore) & (longitude < border), dtype=np.bool_)
 
 
 def proximity(latitude: Values, longitude: Values, island: NDArray[np.bool_]) -> NDArray[np.str_]:
-    """Return each point's category of nearness to the sea."""
+    """Return each point's ocean_proximity category."""
     coast = km_to_coast(latitude, longitude)
     near_bay = km_between(latitude, longitude, BAY) < 32
     return np.select(

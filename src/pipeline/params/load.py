@@ -1,4 +1,4 @@
-"""params.yaml, read and checked."""
+"""Read and validate params.yaml."""
 
 from pathlib import Path
 from typing import Any
@@ -10,23 +10,24 @@ from pipeline.params.messages import problems
 from pipeline.params.schema import Params
 from pipeline.support.yaml import read_yaml
 
-MOST_BYTES = 1_000_000
+MAX_BYTES = 1_000_000
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:
-    """Read and check params.yaml.
+    """Return the validated content of params.yaml.
 
     Raises
     ------
     ParamsError
-        When the file is missing or too large, is not YAML, or holds an unknown key or a value out of range; the
-        message names each key.
+        When the file is missing, too large or not YAML, or has unknown keys or invalid values. The message names each
+        key.
     """
     try:
         size = path.stat().st_size
-        if size > MOST_BYTES:
+        if size > MAX_BYTES:
             raise ParamsError(
-                f"{path} has {size:,} bytes, more than {MOST_BYTES:,}", "keep parameters in it, and data in files"
+                f"{path} has {size:,} bytes, more than {MAX_BYTES:,}",
+                "keep only parameters in it, and data in files of their own",
             )
         content = read_yaml(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
@@ -39,12 +40,25 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
 
 
 def check_params(content: Any, source: str) -> Params:
-    """Check the content of a params file; `source` names it in messages."""
+    """Return the validated content of a params file.
+
+    Parameters
+    ----------
+    content : any
+        The parsed YAML.
+    source : str
+        What messages call the file.
+
+    Raises
+    ------
+    ParamsError
+        When the content is not a mapping, or has unknown keys or invalid values.
+    """
     if not isinstance(content, dict):
-        raise ParamsError(f"{source} holds no keys", "start it with `dataset:` (README, 'Use your own table')")
+        raise ParamsError(f"{source} has no sections", "start it with `dataset:` (README, 'Use your own table')")
     try:
         return Params.model_validate(content)
     except ValidationError as error:
         raise ParamsError(
-            f"{source}: " + "; ".join(problems(error, content)), f"mend the named key in {source}"
+            f"{source}: " + "; ".join(problems(error, content)), f"correct the named keys in {source}"
         ) from None

@@ -1,4 +1,4 @@
-"""The sections of params.yaml, the pipeline's one configuration: keys, types, ranges and defaults."""
+"""The schema of params.yaml: sections, keys, types, ranges and defaults."""
 
 import re
 from collections.abc import Iterable
@@ -14,24 +14,25 @@ from pipeline.learn.space import Range, Space
 from pipeline.support.section import Section, shown
 
 NAME_PATTERN = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?"
-NAME_IN_WORDS = (
-    "1 to 100 of the letters A to Z and a to z, digits, `.`, `_` and `-`, first a letter or digit, last no `.`"
+NAME_RULE = (
+    "1 to 100 of the characters A to Z, a to z, 0 to 9, `.`, `_` and `-`, starting with a letter or digit and not "
+    "ending with `.`"
 )
 FUNCTION_PATTERN = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 
 
-def _matching(pattern: str, in_words: str) -> AfterValidator:
-    """Return a validator of texts that match a whole pattern; its message says what the pattern means."""
+def _matching(pattern: str, rule: str) -> AfterValidator:
+    """Return a validator that requires a full match of a pattern; its message states the rule in words."""
 
     def check(text: str) -> str:
         if not re.fullmatch(pattern, text):
-            raise ValueError(f"it takes {in_words} (it is {shown(text)})")
+            raise ValueError(f"must be {rule} (it is {shown(text)})")
         return text
 
     return AfterValidator(check)
 
 
-Name = Annotated[str, _matching(NAME_PATTERN, NAME_IN_WORDS)]
+Name = Annotated[str, _matching(NAME_PATTERN, NAME_RULE)]
 Function = Annotated[str, _matching(FUNCTION_PATTERN, "module:function, such as costs:profit")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Stage = Literal["None", "Staging", "Production", "Archived"]
@@ -39,45 +40,75 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
 class SplitParams(Section):
-    """How rows are divided into a training and a test table, and training rows into folds."""
+    """How the table is split into training and test rows, and the training rows into folds."""
 
-    test_size: float = Field(default=0.2, gt=0, lt=1)
-    seed: Seed = 42
-    strategy: Literal["random", "stratified", "group", "time"] = "random"
-    column: str | None = None
+    test_size: float = Field(default=0.2, gt=0, lt=1, description="Share of the rows in the test set.")
+    seed: Seed = Field(default=42, description="Random seed of the split into training and test rows.")
+    strategy: Literal["random", "stratified", "group", "time"] = Field(
+        default="random",
+        description="random: any row can be a test row. stratified: `column` has a similar distribution on both "
+        "sides. group: all rows with the same value of `column` are on the same side. time: the test rows are the last "
+        "by `column`.",
+    )
+    column: str | None = Field(
+        default=None,
+        description="Column to split by. Required for group and time; for stratified it defaults to the target; not "
+        "allowed for random. A group or time column is not a feature.",
+    )
 
     @model_validator(mode="after")
     def _column_fits_strategy(self) -> Self:
         if self.strategy in ("group", "time") and self.column is None:
             raise ValueError(f"strategy {self.strategy} needs `column`, the column to split by")
         if self.strategy == "random" and self.column is not None:
-            raise ValueError("strategy random takes no `column`; use stratified, group or time, or remove it")
+            raise ValueError("strategy random does not use `column`; set stratified, group or time, or remove `column`")
         return self
 
 
 class DatasetParams(Section):
-    """The input table and what its columns mean."""
+    """The input table and the roles of its columns."""
 
-    path: str = Field(min_length=1)
-    target: str = Field(min_length=1)
-    task: Literal["regression", "classification"] = "regression"
-    positive: str | int | bool | None = None
-    drop: list[str] = Field(default=[])
-    categorical: list[str] | None = None
-    max_categories: int = Field(default=50, ge=2, le=100_000)
-    derived: dict[str, str] = Field(default={})
-    drop_duplicates: bool = True
-    split: SplitParams = SplitParams()
+    path: str = Field(
+        min_length=1, description="CSV file (plain or .gz) or Parquet file, relative to the pipeline folder."
+    )
+    target: str = Field(min_length=1, description="Column to predict.")
+    task: Literal["regression", "classification"] = Field(
+        default="regression", description="regression for a numeric target, classification for a target of classes."
+    )
+    positive: str | int | bool | None = Field(
+        default=None,
+        description="Positive class of a binary classification; null: the last class in sorted order.",
+    )
+    drop: list[str] = Field(default=[], description="Columns to ignore, such as row numbers.")
+    categorical: list[str] | None = Field(
+        default=None,
+        description="Numeric or boolean columns to treat as categories, such as codes. Text columns always are.",
+    )
+    max_categories: int = Field(
+        default=50,
+        ge=2,
+        le=100_000,
+        description="Maximum number of different values of a categorical column; more is an error.",
+    )
+    derived: dict[str, str] = Field(
+        default={},
+        description="Additional features: a formula over numeric columns for each name, such as "
+        "`rooms_per_household: total_rooms / households`.",
+    )
+    drop_duplicates: bool = Field(
+        default=True, description="Whether to drop rows that equal an earlier row in every column."
+    )
+    split: SplitParams = Field(default=SplitParams(), description="How rows are split.")
 
     @property
-    def no_inputs(self) -> set[str]:
-        """The columns no model may see: dropped ones, and the column rows are grouped or ordered by."""
-        by = {self.split.column} if self.split.column and self.split.strategy in ("group", "time") else set()
-        return {*self.drop, *by}
+    def excluded_columns(self) -> set[str]:
+        """The columns that are never features: dropped columns, and the group or time column of the split."""
+        split_column = {self.split.column} if self.split.column and self.split.strategy in ("group", "time") else set()
+        return {*self.drop, *split_column}
 
     def non_features(self, columns: Iterable[str]) -> list[str]:
-        """Return those of a prepared table's columns that are no input: the target, and `no_inputs`."""
-        return [name for name in columns if name == self.target or name in self.no_inputs]
+        """Return the columns of a prepared table that are not features: the target and `excluded_columns`."""
+        return [name for name in columns if name == self.target or name in self.excluded_columns]
 
     @model_validator(mode="after")
     def _columns_are_consistent(self) -> Self:
@@ -89,7 +120,9 @@ class DatasetParams(Section):
         if both:
             raise ValueError(f"{', '.join(both)} cannot be both in `categorical` and in `drop`")
         if self.positive is not None and self.task == "regression":
-            raise ValueError("`positive` is a label, and a regression has none: set `task: classification`")
+            raise ValueError(
+                "`positive` names a class, and a regression has no classes: set `task: classification` or remove it"
+            )
         if self.target in self.derived:
             raise ValueError(f"the target {self.target!r} cannot also be a name in `derived`")
         for name, formula in self.derived.items():
@@ -98,14 +131,22 @@ class DatasetParams(Section):
 
 
 class NeighborsParams(Section):
-    """Features of a row's surroundings: the nearest training rows by some columns."""
+    """Features computed over the k nearest training rows."""
 
-    k: int = Field(ge=1, le=1000)
-    by: list[str] = Field(min_length=1, max_length=10)
-    means: list[str] = Field(default=[])
+    k: int = Field(ge=1, le=1000, description="Number of nearest training rows to average over.")
+    by: list[str] = Field(
+        min_length=1,
+        max_length=10,
+        description="Numeric columns or derived features that define the distance, each divided by its standard "
+        "deviation.",
+    )
+    means: list[str] = Field(
+        default=[],
+        description="Numeric columns or derived features to average, in addition to the target.",
+    )
 
     @model_validator(mode="after")
-    def _columns_stand_once(self) -> Self:
+    def _columns_are_unique(self) -> Self:
         for key, columns in (("by", self.by), ("means", self.means)):
             if len(set(columns)) < len(columns):
                 raise ValueError(f"`{key}` names a column twice")
@@ -113,34 +154,54 @@ class NeighborsParams(Section):
 
 
 class FeaturesParams(Section):
-    """Features that are learnt from the training rows."""
+    """Features that are learned from the training rows or from groups of columns."""
 
-    neighbors: NeighborsParams | None = None
-    flux: bool = False
+    neighbors: NeighborsParams | None = Field(
+        default=None, description="Features computed over the nearest training rows; null: none."
+    )
+    flux: bool = Field(
+        default=False,
+        description="Whether to turn the light curve in the columns FLUX.1, FLUX.2, … into features, which replace "
+        "its points.",
+    )
 
 
 class EvaluateParams(Section):
-    """By what models are judged, and the winner is chosen."""
+    """The metrics that models are evaluated with, and the one that selects the winner."""
 
-    thresholds: list[Fraction] = Field(default=[0.3, 0.5, 0.7], max_length=100)
-    custom: Function | None = None
-    choose_by: str | None = None
-    greater_is_better: bool | None = None
+    thresholds: list[Fraction] = Field(
+        default=[0.3, 0.5, 0.7],
+        max_length=100,
+        description="Probability thresholds at which to compute f1, precision and recall; binary classification only.",
+    )
+    custom: Function | None = Field(
+        default=None, description="A function of yours that returns metrics, as `module:function`."
+    )
+    choose_by: str | None = Field(
+        default=None,
+        description="Metric whose mean over the folds selects the winner; null: rmse for regression, log_loss for "
+        "classification.",
+    )
+    greater_is_better: bool | None = Field(
+        default=None,
+        description="Whether a greater value of the `choose_by` metric is better; null: its known direction, or true "
+        "for a metric of yours.",
+    )
 
     @model_validator(mode="after")
-    def _direction_is_of_a_metric(self) -> Self:
+    def _direction_has_a_metric(self) -> Self:
         if self.greater_is_better is not None and self.choose_by is None:
-            raise ValueError("`greater_is_better` is said of the metric that `choose_by` names: name one, or remove it")
+            raise ValueError("`greater_is_better` needs `choose_by`: name a metric there, or remove it")
         return self
 
 
 def _space_is_by_family(search: Any) -> Any:
     space = search.get("space") if isinstance(search, dict) else None
-    stray = [name for name in space if name not in names()] if isinstance(space, dict) else []
-    if stray:
+    unknown = [name for name in space if name not in names()] if isinstance(space, dict) else []
+    if unknown:
         raise ValueError(
-            f"`space` names {shown(stray[0])}; below it stand the model families, {', '.join(names())}, and below each "
-            "its parameters: `space: {xgboost: {max_depth: {low: 3, high: 9}}}`"
+            f"`space` names {shown(unknown[0])}, which is not a model family ({', '.join(names())}); list "
+            "hyperparameters below their family: `space: {xgboost: {max_depth: {low: 3, high: 9}}}`"
         )
     return search
 
@@ -161,110 +222,182 @@ def _spaces_are_of_families(search: SearchParams) -> SearchParams:
 
 
 class TrainParams(Section):
-    """How models are searched for, fitted and explained."""
+    """How models are tuned, fitted and explained."""
 
-    experiment_name: Name = "housing-price-prediction"
-    models: list[str] = Field(default=["xgboost"], min_length=1)
-    params: dict[str, dict[str, Any]] = Field(default={})
-    seed: Seed = 42
-    n_jobs: int = Field(default=2, ge=1, le=256)
-    cv_folds: int = Field(default=5, ge=2, le=50)
-    search: Annotated[SearchParams, BeforeValidator(_space_is_by_family), AfterValidator(_spaces_are_of_families)] = (
-        SearchParams()
+    experiment_name: Name = Field(default="housing-price-prediction", description="Name of the MLflow experiment.")
+    models: list[str] = Field(
+        default=["xgboost"],
+        min_length=1,
+        description="Model families to train: xgboost, random_forest, nn. Each gets three experiment runs.",
     )
-    important_gain: float = Field(default=0.99, gt=0, le=1)
-    explain_rows: int = Field(default=1000, ge=10, le=1_000_000)
+    params: dict[str, dict[str, Any]] = Field(
+        default={},
+        description="Fixed hyperparameters for each family, such as `random_forest: {n_estimators: 500}`.",
+    )
+    seed: Seed = Field(default=42, description="Random seed of the folds, the search and the fits.")
+    n_jobs: int = Field(default=2, ge=1, le=256, description="Number of threads.")
+    cv_folds: int = Field(default=5, ge=2, le=50, description="Number of cross-validation folds.")
+    search: Annotated[SearchParams, BeforeValidator(_space_is_by_family), AfterValidator(_spaces_are_of_families)] = (
+        Field(default=SearchParams(), description="The hyperparameter search of exp1_tuned and exp3_tuned_selected.")
+    )
+    important_gain: float = Field(
+        default=0.99,
+        gt=0,
+        le=1,
+        description="exp2_important_features and exp3_tuned_selected keep the most important features of exp1_tuned "
+        "that together have this share of its total importance (gain for xgboost).",
+    )
+    explain_rows: int = Field(
+        default=1000,
+        ge=10,
+        le=1_000_000,
+        description="Maximum number of test rows to compute SHAP values for. It may be fewer, so that this takes at "
+        "most a tenth of the training time.",
+    )
 
     @model_validator(mode="after")
     def _models_are_families(self) -> Self:
         for name in self.models:
-            _known(name, "models")
+            _checked_family(name, "models")
         if len(set(self.models)) < len(self.models):
             raise ValueError("`models` names a family twice")
         for name, fixed in self.params.items():
-            parameters = family(_known(name, "params")).parameters
+            parameters = family(_checked_family(name, "params")).parameters
             for key, value in fixed.items():
                 if key not in parameters:
                     raise ValueError(f"`params.{name}.{key}` is not one of {', '.join(parameters)}")
                 if reason := parameters[key].refusal(value):
                     raise ValueError(f"`params.{name}.{key}` is {shown(value)}; {reason}")
                 if key in self.search.space.get(name, {}):
-                    raise ValueError(f"`params.{name}.{key}` is fixed and in `search.space.{name}`: remove one")
+                    raise ValueError(f"`params.{name}.{key}` is fixed and also in `search.space.{name}`: remove one")
         return self
 
     def space_of(self, name: str) -> Space:
-        """Return what is searched of a family: what params.yaml says, else what the family does and is not fixed."""
+        """Return a family's search space: the one in params.yaml, or its default without fixed hyperparameters."""
         if name in self.search.space:
             return self.search.space[name]
         return {key: values for key, values in family(name).space.items() if key not in self.params.get(name, {})}
 
 
-def _known(name: str, key: str) -> str:
+def _checked_family(name: str, key: str) -> str:
     if name not in names():
         raise ValueError(f"`{key}` names {shown(name)}; the model families are {', '.join(names())}")
     return name
 
 
 class GateParams(Section):
-    """When a run may take the place of the version in Production."""
+    """The conditions for promoting a run to Production, where it replaces the current version."""
 
-    metric: str | None = None
-    min_improvement: float = Field(default=0.0, ge=0)
-    confidence: float = Field(default=0.95, ge=0.5, lt=1)
-    max_regression: float = Field(default=0.05, ge=0)
-    slices: list[str] = Field(default=[])
-    n_resamples: int = Field(default=1000, ge=100, le=100_000)
-    seed: Seed = 0
+    metric: str | None = Field(
+        default=None,
+        description="Metric to compare on the test rows; null: rmse for regression, log_loss for classification.",
+    )
+    min_improvement: float = Field(
+        default=0.0,
+        ge=0,
+        description="Required improvement, as a share of the current version's value: 0.01 is one percent.",
+    )
+    confidence: float = Field(
+        default=0.95,
+        ge=0.5,
+        lt=1,
+        description="Share of the bootstrap resamples of the test rows in which the run must be better.",
+    )
+    max_regression: float = Field(
+        default=0.05,
+        ge=0,
+        description="How much worse the run may be on a slice, as a share of the current version's value there.",
+    )
+    slices: list[str] = Field(
+        default=[], description="Columns to slice the test rows by: each value of a column is a slice."
+    )
+    n_resamples: int = Field(default=1000, ge=100, le=100_000, description="Number of bootstrap resamples.")
+    seed: Seed = Field(default=0, description="Random seed of the bootstrap.")
 
     @model_validator(mode="after")
-    def _metric_and_slices_can_be_judged(self) -> Self:
+    def _metric_and_slices_are_valid(self) -> Self:
         if self.metric is not None and self.metric not in DIRECTIONS:
-            raise ValueError(f"`metric` is {shown(self.metric)}; it is null or one of {', '.join(DIRECTIONS)}")
+            raise ValueError(f"`metric` is {shown(self.metric)}; it must be null or one of {', '.join(DIRECTIONS)}")
         if len(set(self.slices)) < len(self.slices):
             raise ValueError("`slices` names a column twice")
         return self
 
 
 class RegisterParams(Section):
-    """Where the winner goes."""
+    """Where the winning run is registered."""
 
-    model_name: Name = "housing-price-production"
-    stage: Stage = "Staging"
-    gate: GateParams = GateParams()
+    model_name: Name = Field(default="housing-price-production", description="Name of the registered model.")
+    stage: Stage = Field(default="Staging", description="Stage of the new version.")
+    gate: GateParams = Field(default=GateParams(), description="Conditions for promotion to Production.")
 
 
 class MonitorParams(Section):
-    """When what a served model is asked, and what it answers, is an alarm; a limit that is null is not judged."""
+    """When the inputs and predictions of a served model raise an alarm; null turns a limit off."""
 
-    window: int = Field(default=1000, ge=10, le=100_000)
-    min_rows: int = Field(default=200, ge=10, le=100_000)
-    min_confidence: float | None = Field(default=60.0, ge=0, le=100)
-    max_low_confidence: float | None = Field(default=0.3, ge=0, le=1)
-    max_inference_ms: float | None = Field(default=5000.0, gt=0)
-    max_class_share: float | None = Field(default=0.8, gt=0, le=1)
-    psi: float | None = Field(default=0.2, ge=0)
-    alpha: Fraction = 0.01
+    window: int = Field(
+        default=1000, ge=10, le=100_000, description="Number of most recent predictions that are checked."
+    )
+    min_rows: int = Field(
+        default=200, ge=10, le=100_000, description="Minimum number of predictions; fewer are not checked."
+    )
+    min_confidence: float | None = Field(
+        default=60.0,
+        ge=0,
+        le=100,
+        description="Minimum mean confidence of the predictions, in percent; classification only.",
+    )
+    max_low_confidence: float | None = Field(
+        default=0.3,
+        ge=0,
+        le=1,
+        description="Maximum share of predictions with a confidence below `min_confidence`; classification only.",
+    )
+    max_inference_ms: float | None = Field(
+        default=5000.0, gt=0, description="Maximum mean inference time of a request, in milliseconds."
+    )
+    max_class_share: float | None = Field(
+        default=0.8,
+        gt=0,
+        le=1,
+        description="Maximum share of predictions of the same class; classification only.",
+    )
+    psi: float | None = Field(
+        default=0.2,
+        ge=0,
+        description="Maximum population stability index of a column, compared with the training rows.",
+    )
+    alpha: Fraction = Field(
+        default=0.01,
+        description="Significance level of the drift tests: the false-alarm rate of a window, shared by all its tests.",
+    )
 
     @model_validator(mode="after")
-    def _a_window_can_be_judged(self) -> Self:
+    def _window_has_min_rows(self) -> Self:
         if self.min_rows > self.window:
-            raise ValueError(f"`min_rows` is {self.min_rows} and cannot be above `window`, which is {self.window}")
+            raise ValueError(f"`min_rows` is {self.min_rows}; it must be at most `window`, which is {self.window}")
         return self
 
 
 class Params(Section):
-    """All of params.yaml."""
+    """The content of params.yaml."""
 
-    dataset: DatasetParams
-    features: FeaturesParams = FeaturesParams()
-    evaluate: EvaluateParams = EvaluateParams()
-    train: TrainParams = TrainParams()
-    registry: RegisterParams = Field(default=RegisterParams(), alias="register")
-    monitor: MonitorParams = MonitorParams()
+    dataset: DatasetParams = Field(description="The input table and the roles of its columns.")
+    features: FeaturesParams = Field(
+        default=FeaturesParams(),
+        description="Features that are learned from the training rows or from groups of columns.",
+    )
+    evaluate: EvaluateParams = Field(
+        default=EvaluateParams(), description="The metrics, and the one that selects the winner."
+    )
+    train: TrainParams = Field(default=TrainParams(), description="How models are tuned, fitted and explained.")
+    registry: RegisterParams = Field(
+        default=RegisterParams(), alias="register", description="Where the winning run is registered."
+    )
+    monitor: MonitorParams = Field(default=MonitorParams(), description="When the prediction service raises an alarm.")
 
     @property
     def feature_settings(self) -> dict[str, Any]:
-        """What the kinds of features are fitted by, by their keys."""
+        """The settings of each kind of feature, by its key."""
         return {"derived": self.dataset.derived, **self.features.model_dump()}
 
     @field_validator("features", "evaluate", "train", "registry", "monitor", mode="before")

@@ -1,1 +1,1 @@
-"""Stage 1: a raw file becomes checked, split tables."""
+"""Stage 1, prepare: read, validate and split a raw table."""

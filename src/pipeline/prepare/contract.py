@@ -1,4 +1,4 @@
-"""The contract an input table is held to, declared with pandera and reported in words."""
+"""Validate an input table against a pandera schema, and report the first violation in words."""
 
 from datetime import date
 from decimal import Decimal
@@ -16,19 +16,19 @@ from pipeline.support.section import shown
 if TYPE_CHECKING:
     from pandera.pandas import Column
 
-# Of a target, whose squared errors must stay finite in XGBoost's 32 bits.
+# Squared errors of the target must stay finite in the 32-bit floats of XGBoost.
 LARGEST_TARGET = 1e18
-PLAIN = (bool, str, int, float)  # of columns with values of several kinds
-LONGEST_LIST = 1000  # characters of names in a message
+PLAIN = (bool, str, int, float)  # types that a column of mixed types may hold
+MAX_LIST_LENGTH = 1000  # characters of column names in a message
 
 
 def select_columns(table: pd.DataFrame, params: DatasetParams) -> pd.DataFrame:
-    """Return input columns, target and the column of the split, after checking that all named columns exist.
+    """Return the input columns, the target and the split column, after checking that all named columns exist.
 
     Raises
     ------
     TableError
-        When params.yaml names a column the table has not.
+        When params.yaml names a column that the table does not have, or no column is left to predict from.
     """
     named = {
         "target": [params.target],
@@ -39,59 +39,59 @@ def select_columns(table: pd.DataFrame, params: DatasetParams) -> pd.DataFrame:
     for key, columns in named.items():
         for column in columns:
             if column not in table.columns:
-                some = ", ".join(table.columns[:20]) + (", …" if len(table.columns) > 20 else "")
+                first_columns = ", ".join(table.columns[:20]) + (", …" if len(table.columns) > 20 else "")
                 raise TableError(
                     f"{params.path} has no column {column!r}, which dataset.{key} in params.yaml names",
-                    f"name one of its {len(table.columns)} columns: {some[:LONGEST_LIST]}",
+                    f"name one of its {len(table.columns)} columns: {first_columns[:MAX_LIST_LENGTH]}",
                 )
     dropped = set(params.drop) - {params.split.column}
     kept = table.drop(columns=[column for column in table.columns if column in dropped])
-    if kept.columns.difference([params.target, *params.no_inputs]).empty:
+    if kept.columns.difference([params.target, *params.excluded_columns]).empty:
         raise TableError(f"{params.path} has no column left to predict from", "drop fewer columns in params.yaml")
     return kept
 
 
 def check_contract(table: pd.DataFrame, params: DatasetParams) -> pd.DataFrame:
-    """Hold a table to its contract and bring every column to the type its kind has.
+    """Validate a table, and return it with each column converted to the data type of its kind.
 
     Parameters
     ----------
     table : DataFrame, shape (n_rows, n_columns)
-        From `select_columns`; row labels count from 0 in the file.
+        From `select_columns`; the index counts the rows of the file from 0.
 
     Returns
     -------
     DataFrame, shape (n_rows, n_columns)
-        Numbers as float64, booleans as bool, categories as text. The target is float64 in regression and text
-        in classification.
+        Numeric columns are float64, boolean columns bool, categorical columns text. The target is float64 for
+        regression and text for classification.
 
     Raises
     ------
     TableError
-        Naming column, row (counted from 1 below the header), value and remedy of the first breach.
+        For the first violation, with its column, row (counted from 1 below the header), value and fix.
     """
     import pandera.pandas as pa
 
     typed = pd.DataFrame({str(name): _typed(table[name], params) for name in table.columns}, copy=False)
-    # A look by pandera costs a millisecond a column: of thousands of numbers it gets those that break the contract.
+    # pandera needs a millisecond a column, too much for thousands of numeric columns: it gets the invalid ones only.
     schema = pa.DataFrameSchema(
-        {name: _contract_of(column, params) for name, column in typed.items() if not _is_sound_number(column, params)}
+        {name: _contract_of(column, params) for name, column in typed.items() if not _is_valid_number(column, params)}
     )
     try:
         return schema.validate(typed, lazy=True, inplace=True)
     except pa.errors.SchemaErrors as errors:
-        raise _breach(errors.failure_cases.iloc[0], typed, params) from None
+        raise _violation(errors.failure_cases.iloc[0], typed, params) from None
 
 
 def _typed(column: pd.Series, params: DatasetParams) -> pd.Series:
-    """Bring an input column to the type of its kind; the contract then says whether it may stay."""
+    """Return a column converted to the data type of its kind; the contract checks the result."""
     kind = kind_of(column)
     if column.name == params.target:
         if params.task == "classification":
             _check_plain(column, (*PLAIN, date, Decimal), params)
             return as_text(column)
-        return column if kind in ("number", "boolean") else column.astype(object)  # which pandera says what is wrong of
-    if column.name in params.no_inputs:  # kept for the split only
+        return column if kind in ("number", "boolean") else column.astype(object)  # pandera reports why
+    if column.name in params.excluded_columns:  # only needed for the split
         return as_text(column) if column.dtype == object else column
     if column.name in (params.categorical or []) or kind == "text":
         return as_text(column)
@@ -103,27 +103,27 @@ def _typed(column: pd.Series, params: DatasetParams) -> pd.Series:
     return as_text(column)
 
 
-def _check_plain(column: pd.Series, kinds: tuple[type, ...], params: DatasetParams) -> None:
-    """Refuse a column of objects with values of other kinds than these."""
+def _check_plain(column: pd.Series, allowed: tuple[type, ...], params: DatasetParams) -> None:
+    """Raise unless all values of an object column have allowed types."""
     if kind_of(column) is not None:
         return
-    known = column.dropna()
-    for row, value in zip(known.index, known, strict=True):
-        if not isinstance(value, kinds):
+    values = column.dropna()
+    for row, value in zip(values.index, values, strict=True):
+        if not isinstance(value, allowed):
             raise TableError(
-                f"{params.path}: column {column.name!r} holds {type(value).__name__} values, neither numbers nor text: "
-                f"row {row + 1} is {shown(str(value))}",
-                "add it to dataset.drop in params.yaml, or write it as number or text",
+                f"{params.path}: column {column.name!r} holds {type(value).__name__} values, which are neither numbers "
+                f"nor text: row {row + 1} is {shown(str(value))}",
+                "add the column to dataset.drop in params.yaml, or write its values as numbers or text",
             )
 
 
-def _is_sound_number(column: pd.Series, params: DatasetParams) -> bool:
-    """Return whether an input column is of numbers that keep their contract, as pandera would find."""
-    if column.name == params.target or column.name in params.no_inputs or column.dtype != np.float64:
+def _is_valid_number(column: pd.Series, params: DatasetParams) -> bool:
+    """Return whether a column is a numeric input that meets the contract, without pandera."""
+    if column.name == params.target or column.name in params.excluded_columns or column.dtype != np.float64:
         return False
-    sizes = np.abs(column.to_numpy())
-    known = sizes[~np.isnan(sizes)]
-    return len(known) > 0 and bool(known.max() <= LARGEST)
+    magnitudes = np.abs(column.to_numpy())
+    present = magnitudes[~np.isnan(magnitudes)]
+    return len(present) > 0 and bool(present.max() <= LARGEST)
 
 
 def _contract_of(column: pd.Series, params: DatasetParams) -> "Column":
@@ -136,7 +136,7 @@ def _contract_of(column: pd.Series, params: DatasetParams) -> "Column":
     if column.name == params.target:
         kind, checks = ("float64", [finite, has_values]) if params.task == "regression" else ("str", [has_values])
         return pa.Column(kind, checks, coerce=True, nullable=True)
-    if column.name in params.no_inputs:
+    if column.name in params.excluded_columns:
         return pa.Column(nullable=True)
     if pd.api.types.is_bool_dtype(column):
         return pa.Column("bool")
@@ -145,7 +145,7 @@ def _contract_of(column: pd.Series, params: DatasetParams) -> "Column":
     return pa.Column("str", [has_values, few], nullable=True)
 
 
-def _breach(failure: pd.Series, table: pd.DataFrame, params: DatasetParams) -> TableError:
+def _violation(failure: pd.Series, table: pd.DataFrame, params: DatasetParams) -> TableError:
     column = str(failure["column"])
     where = f"{params.path}: column {column!r}"
     if not pd.isna(failure["index"]):
@@ -154,25 +154,27 @@ def _breach(failure: pd.Series, table: pd.DataFrame, params: DatasetParams) -> T
     if check == "finite":
         largest = LARGEST_TARGET if column == params.target else LARGEST
         return TableError(
-            f"{where} holds {failure['failure_case']}, beyond {largest:.3g}, the most that XGBoost's 32 bits take here",
-            "correct the value, or leave it empty to mark it missing",
+            f"{where} holds {failure['failure_case']}, beyond {largest:.3g}, the limit for 32-bit floats in XGBoost",
+            "correct the value, or leave it empty if it is missing",
         )
     if check == "few_categories":
         return _too_many_categories(table[column], where, params)
     if check == "has_values":
-        remedy = "set dataset.target to another column" if column == params.target else "add it to dataset.drop"
-        return TableError(f"{where} holds no value at all", f"{remedy} in params.yaml")
+        fix = "set dataset.target to another column" if column == params.target else "add it to dataset.drop"
+        return TableError(f"{where} has no values", f"{fix} in params.yaml")
     return TableError(
         f"{where} holds {shown(failure['failure_case'])}; the target of a regression must be a number",
-        "correct the value or leave it empty to drop the row; for labels set dataset.task: classification",
+        "correct the value, or leave it empty to drop the row; to predict classes, set dataset.task: classification",
     )
 
 
 def _too_many_categories(column: pd.Series, where: str, params: DatasetParams) -> TableError:
-    no_number = pd.to_numeric(column, errors="coerce").isna() & column.notna()
-    values = column[no_number] if no_number.mean() < 0.5 and no_number.any() else column.dropna()
-    problem = f"{where} is text with {column.nunique()} different values, more than dataset.max_categories "
+    not_numeric = pd.to_numeric(column, errors="coerce").isna() & column.notna()
+    values = column[not_numeric] if not_numeric.mean() < 0.5 and not_numeric.any() else column.dropna()
+    problem = f"{where} is categorical with {column.nunique()} different values, more than dataset.max_categories "
     problem += f"({params.max_categories}); row {values.index[0] + 1} is {shown(values.iloc[0])}"
     if values is not column and len(values) < len(column.dropna()):
-        return TableError(problem, f"if it is a number column, correct what is no number in it ({len(values):,} rows)")
+        return TableError(
+            problem, f"if it is a numeric column, correct its values that are not numbers ({len(values):,} rows)"
+        )
     return TableError(problem, "add it to dataset.drop, or raise dataset.max_categories, in params.yaml")

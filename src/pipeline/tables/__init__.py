@@ -1,1 +1,1 @@
-"""Tables of rows: reading, duplicates, splitting."""
+"""Read tables, find duplicate rows, and split rows."""

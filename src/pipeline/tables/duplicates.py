@@ -1,4 +1,4 @@
-"""Rows that equal an earlier one in every column, found without a copy of the table."""
+"""Find duplicate rows without copying the table."""
 
 import numpy as np
 import pandas as pd
@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 
 
 def duplicated(table: pd.DataFrame) -> NDArray[np.bool_]:
-    """Return which rows equal an earlier one in every column; lists and the like are compared as text.
+    """Return which rows equal an earlier row in every column; objects such as lists are compared as text.
 
-    Rows are hashed column by column, 8 bytes a row; only those whose hashes agree are compared.
+    Rows are hashed column by column, with 8 bytes a row; only rows with equal hashes are compared.
 
     Parameters
     ----------
@@ -22,15 +22,15 @@ def duplicated(table: pd.DataFrame) -> NDArray[np.bool_]:
     for name in table.columns:
         hashes *= np.uint64(1_000_003)
         hashes += pd.util.hash_pandas_object(_comparable(table[name]), index=False).to_numpy(np.uint64)
-    alike = pd.Series(hashes).duplicated(keep=False).to_numpy()
-    found = np.zeros(len(table), dtype=np.bool_)
-    if alike.any():
-        rows = {name: _comparable(column[alike]) for name, column in table.items()}
-        found[alike] = pd.DataFrame(rows).duplicated()
-    return found
+    has_twin = pd.Series(hashes).duplicated(keep=False).to_numpy()
+    is_duplicate = np.zeros(len(table), dtype=np.bool_)
+    if has_twin.any():
+        rows = {name: _comparable(column[has_twin]) for name, column in table.items()}
+        is_duplicate[has_twin] = pd.DataFrame(rows).duplicated()
+    return is_duplicate
 
 
 def _comparable(column: pd.Series) -> pd.Series:
     if pd.api.types.is_float_dtype(column.dtype):
-        return column + 0.0  # -0.0 equals 0.0, but has another hash
+        return column + 0.0  # -0.0 equals 0.0 but has a different hash
     return column.map(str) if column.dtype == object else column

@@ -1,4 +1,4 @@
-"""Folds of the training rows, computed once: all that is learnt out of fold gets them as arrays of positions."""
+"""Compute the folds of the training rows, once for everything that is learned out of fold."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from pipeline.features.kinds import target_kinds
 from pipeline.params.schema import DatasetParams, Params, SplitParams, TrainParams
 from pipeline.tables.split import Rows, fold_rows, strata_of
 
-Division = tuple[Rows, Rows]  # rows to learn from, and rows that get what was learnt
+Division = tuple[Rows, Rows]  # rows to learn from, and held-out rows
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class FoldRows:
     ----------
     train, valid : arrays of int
     inner : list of Division
-        The rows of `train` divided again, for features that are learnt from the target; empty unless there are such.
+        The rows of `train` split again, for features that are learned from the target; empty if there are none.
     """
 
     train: Rows
@@ -31,14 +31,14 @@ class FoldRows:
 
 @dataclass(frozen=True)
 class Folds:
-    """All divisions of a training table.
+    """All folds of a training table.
 
     Attributes
     ----------
     searched : list of FoldRows
-        Over all training rows, or over ``search.max_rows`` of them.
+        Folds of all training rows, or of a sample of ``search.max_rows`` of them.
     table : list of Division
-        Of all training rows, for features that are learnt from the target; empty unless there are such.
+        Folds of all training rows for features that are learned from the target; empty if there are none.
     """
 
     searched: list[FoldRows]
@@ -46,7 +46,7 @@ class Folds:
 
 
 def folds_of(table: pd.DataFrame, params: Params) -> Folds:
-    """Divide the training rows by ``dataset.split`` into folds, and into those within folds that features need.
+    """Split the training rows into folds by ``dataset.split``, and again within folds if features need it.
 
     Parameters
     ----------
@@ -59,21 +59,21 @@ def folds_of(table: pd.DataFrame, params: Params) -> Folds:
     TableError
         When there are too few rows, groups or rows of a stratum.
     """
-    dataset, train, learns = params.dataset, params.train, target_kinds(params.feature_settings)
+    dataset, train, use_target = params.dataset, params.train, target_kinds(params.feature_settings)
     rows = _search_rows(table, dataset, train)
     searched = [
         (rows[fold], rows[valid]) for fold, valid in fold_rows(table.iloc[rows], dataset, train.cv_folds, train.seed)
     ]
     return Folds(
-        searched=[FoldRows(fold, valid, _inner(table, fold, params) if learns else []) for fold, valid in searched],
-        table=_inner(table, np.arange(len(table)), params) if learns else [],
+        searched=[FoldRows(fold, valid, _inner(table, fold, params) if use_target else []) for fold, valid in searched],
+        table=_inner(table, np.arange(len(table)), params) if use_target else [],
     )
 
 
 def _inner(table: pd.DataFrame, rows: Rows, params: Params) -> list[Division]:
-    """Divide some rows into one fold less: a fold's own training rows may be too few, or of too few groups, for more.
+    """Split rows into one fold fewer, because the training rows of a fold are fewer and may have fewer groups.
 
-    Rows of a rare stratum need not be in every one of these.
+    They are not stratified, because a rare stratum may have too few rows.
     """
     dataset, train = params.dataset, params.train
     if dataset.split.strategy == "stratified":
@@ -83,14 +83,14 @@ def _inner(table: pd.DataFrame, rows: Rows, params: Params) -> list[Division]:
     except TableError as error:
         keys = ", ".join(f"features.{key}" for key in target_kinds(params.feature_settings))
         raise TableError(
-            f"{keys} divides the training rows of a fold into folds again: {error.problem}",
+            f"{keys} needs to split the training rows of a fold again: {error.problem}",
             f"remove {keys} from params.yaml, or add rows",
         ) from None
     return [(rows[others], rows[held_out]) for others, held_out in divisions]
 
 
 def _search_rows(table: pd.DataFrame, dataset: DatasetParams, train: TrainParams) -> Rows:
-    """Return the positions of the training rows that the search sees, in order; where folds have strata, so has it."""
+    """Return the sorted positions of the training rows that the search uses; stratified if the split is."""
     n_rows, max_rows, seed = len(table), train.search.max_rows, train.seed
     if n_rows <= max_rows:
         return np.arange(n_rows)
@@ -104,7 +104,7 @@ def _search_rows(table: pd.DataFrame, dataset: DatasetParams, train: TrainParams
         )
     except ValueError as error:
         raise TableError(
-            f"no {max_rows:,} rows that have every label can be drawn for the search: {error}",
-            "raise train.search.max_rows, join rare values, or use dataset.split.strategy: random in params.yaml",
+            f"cannot draw a stratified sample of {max_rows:,} rows for the search: {error}",
+            "raise train.search.max_rows, merge rare values, or use dataset.split.strategy: random in params.yaml",
         ) from None
     return np.sort(drawn)

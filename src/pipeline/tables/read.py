@@ -1,4 +1,4 @@
-"""Read a CSV or Parquet file into a table, or say why it is not one."""
+"""Read a CSV or Parquet file into a table, or raise an error that explains why it is not one."""
 
 import csv
 import gzip
@@ -20,33 +20,32 @@ if TYPE_CHECKING:
 
 CSV_SUFFIXES = (".csv", ".csv.gz")
 PARQUET_SUFFIXES = (".parquet", ".pq")
-LONGEST_FIELD = 2**31 - 1
-LONGEST_NAME = 500
+MAX_FIELD_LENGTH = 2**31 - 1
+MAX_NAME_LENGTH = 500
 OTHER_SEPARATORS = ";\t|"
-NO_CSV = re.compile(
-    r"\s*(<(!|\?|html|table)|\{\s*(\"|$)|\[\s*([\[{\"]|$))", re.IGNORECASE
-)  # web pages and JSON begin so
+# How web pages and JSON start.
+NOT_CSV = re.compile(r"\s*(<(!|\?|html|table)|\{\s*(\"|$)|\[\s*([\[{\"]|$))", re.IGNORECASE)
 
 
 def read_table(path: Path, text_columns: Sequence[str] = ()) -> pd.DataFrame:
-    """Read a CSV (plain or gzip) or Parquet file.
+    """Return the table in a CSV (plain or gzip) or Parquet file.
 
     Parameters
     ----------
     path : Path
-        The file; the ending says which kind it is.
+        The file. Its suffix determines the format.
     text_columns : sequence of str
-        Columns of a CSV to read as they stand, such as codes with leading zeros.
+        Columns of a CSV file to read as text, such as codes with leading zeros.
 
     Returns
     -------
     DataFrame, shape (n_rows, n_columns)
-        At least one row, and column names that are distinct texts.
+        It has at least one row, and distinct column names.
 
     Raises
     ------
     TableError
-        When the file is missing, empty, of another kind, broken, not UTF-8, or repeats a column name.
+        When the file is missing, empty, damaged, of another format, not UTF-8, or repeats a column name.
     """
     if not path.exists():
         raise TableError(f"{path} does not exist", "set dataset.path in params.yaml to your CSV or Parquet file")
@@ -61,8 +60,8 @@ def read_table(path: Path, text_columns: Sequence[str] = ()) -> pd.DataFrame:
         table = _read_csv(path, text_columns)
     else:
         raise TableError(
-            f"{path} is not a kind of file this reads",
-            f"convert it to one that ends in {', '.join(CSV_SUFFIXES + PARQUET_SUFFIXES)}",
+            f"{path} is neither a CSV nor a Parquet file",
+            f"convert it to a file whose name ends in {', '.join(CSV_SUFFIXES + PARQUET_SUFFIXES)}",
         )
     if table.empty:
         raise TableError(f"{path} has a header but no rows", "add rows below the header")
@@ -77,7 +76,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         table = pd.read_parquet(path)
     except TableError:
         raise
-    except Exception as error:  # of a broken file its readers raise whatever they stumble over
+    except Exception as error:  # readers raise many kinds of errors on a damaged file
         raise TableError(
             f"{path} is not a Parquet file ({_first_line(error)})",
             "write it again, for example with pandas' to_parquet",
@@ -96,23 +95,24 @@ def _read_csv(path: Path, text_columns: Sequence[str]) -> pd.DataFrame:
         _check_header(header, path)
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            as_they_stand = dict.fromkeys(text_columns, "str")
-            table = pd.read_csv(path, encoding="utf-8-sig", low_memory=False, index_col=False, dtype=as_they_stand)
+            types = dict.fromkeys(text_columns, "str")
+            table = pd.read_csv(path, encoding="utf-8-sig", low_memory=False, index_col=False, dtype=types)
         if table.iloc[:, -1].isna().any():
             _check_row_lengths(path, len(header))
         return table
     except (gzip.BadGzipFile, EOFError, zlib.error):
-        raise TableError(f"{path} is not a whole gzip file", "compress it again: gzip -k FILE.csv") from None
+        raise TableError(f"{path} is not a complete gzip file", "compress it again: gzip -k FILE.csv") from None
     except UnicodeDecodeError:
         _check_first_bytes(path)
         line, byte = _first_undecodable(path)
         raise TableError(
             f"{path} is not UTF-8 text: byte 0x{byte:02x} in line {line}",
-            f"convert it from its true encoding, such as: iconv -f WINDOWS-1252 -t UTF-8 {path} > utf8.csv",
+            f"convert it from its encoding, such as: iconv -f WINDOWS-1252 -t UTF-8 {path} > utf8.csv",
         ) from None
     except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error, ValueError, OverflowError) as error:
         raise TableError(
-            f"{path} is not a table: {_first_line(error)}", "give every line as many values as the header has names"
+            f"{path} is not a table: {_first_line(error)}",
+            "give every line the same number of values as the header has names",
         ) from None
 
 
@@ -120,7 +120,7 @@ def _check_first_bytes(path: Path) -> None:
     with _open(path) as file:
         start = file.read(2)
     if start == b"\x1f\x8b":
-        raise TableError(f"{path} is compressed with gzip", f"say so in its name: mv {path} {path}.gz")
+        raise TableError(f"{path} is compressed with gzip", f"add .gz to its name: mv {path} {path}.gz")
     if start == b"PK":
         raise TableError(f"{path} is a zip archive or a spreadsheet", "unpack it, or save the table as CSV")
     if start in (b"\xff\xfe", b"\xfe\xff"):
@@ -138,19 +138,19 @@ def _first_row(path: Path) -> list[str]:
 
 
 def _rows(text: io.TextIOWrapper) -> "_csv.Reader":
-    csv.field_size_limit(LONGEST_FIELD)  # Python's own is 131,072 letters, and pandas' none
+    csv.field_size_limit(MAX_FIELD_LENGTH)  # Python's default is 131,072 characters, pandas has no limit
     return csv.reader(text)
 
 
 def _check_row_lengths(path: Path, length: int) -> None:
-    """Refuse rows with fewer values than the header has names, which pandas fills up without a word."""
+    """Raise on a row with fewer values than the header has names, which pandas silently fills up."""
     with _open(path) as file:
         reader = _rows(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
         for row in reader:
             if 0 < len(row) < length:
                 raise TableError(
                     f"{path} is not a table: line {reader.line_num} has {len(row)} values for {length} names",
-                    "complete that line (is the file whole?)",
+                    "complete that line (the file may be truncated)",
                 )
 
 
@@ -167,32 +167,31 @@ def _first_undecodable(path: Path) -> tuple[int, int]:
 def _check_header(header: list[str], path: Path) -> None:
     if not header:
         raise TableError(f"{path} is empty", "replace it with a file that has a header and rows")
-    if any("\0" in name for name in header) or NO_CSV.match(header[0]):
+    if any("\0" in name for name in header) or NOT_CSV.match(header[0]):
         raise TableError(f"{path} is not a table: it starts with {header[0][:40]!r}", "save the table as CSV")
     separator = next((char for char in OTHER_SEPARATORS if char in header[0]), None)
     if len(header) == 1 and separator is not None:
-        raise TableError(
-            f"{path} is separated by {separator!r}, not by commas", "save it with commas between the values"
-        )
+        raise TableError(f"{path} is separated by {separator!r}, not by commas", "save it with comma-separated values")
     _check_names(header, path)
 
 
 def _check_names(names: list[str], path: Path) -> None:
-    unnamed = [str(place) for place, name in enumerate(names, start=1) if not name.strip()]
+    unnamed = [str(number) for number, name in enumerate(names, start=1) if not name.strip()]
     if unnamed:
         raise TableError(
             f"{path} has no name for column {', '.join(unnamed)}",
-            "name it in the first line, or remove it (an unnamed first column is often a row number)",
+            "name it in the header, or remove it (an unnamed first column is often a row number)",
         )
     for name in names:
-        if len(name) > LONGEST_NAME or "\0" in name:
-            wrong = f"has {len(name):,} letters, more than {LONGEST_NAME}" if len(name) > LONGEST_NAME else "holds NUL"
-            raise TableError(f"{path} has a column whose name {wrong}: {shown(name)}", "rename or remove it")
+        if len(name) > MAX_NAME_LENGTH or "\0" in name:
+            reason = f"has {len(name):,} characters, more than {MAX_NAME_LENGTH}"
+            reason = reason if len(name) > MAX_NAME_LENGTH else "contains a NUL character"
+            raise TableError(f"{path} has a column whose name {reason}: {shown(name)}", "rename or remove it")
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        places = [str(place) for place, name in enumerate(names, start=1) if name == repeated[0]]
+        numbers = [str(number) for number, name in enumerate(names, start=1) if name == repeated[0]]
         raise TableError(
-            f"{path} has more than one column named {repeated[0]!r} (columns {', '.join(places)})",
+            f"{path} has more than one column named {repeated[0]!r} (columns {', '.join(numbers)})",
             "rename or remove all but one of them",
         )
 

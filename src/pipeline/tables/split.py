@@ -1,4 +1,4 @@
-"""How rows are divided: into a training and a test table, and training rows into folds."""
+"""Split a table into training and test rows, and training rows into folds."""
 
 import numpy as np
 import pandas as pd
@@ -13,22 +13,22 @@ STRATA = 10
 
 
 def split_rows(table: pd.DataFrame, params: DatasetParams) -> tuple[Rows, Rows]:
-    """Divide a table into training and test rows by ``dataset.split``.
+    """Return the training and test rows of a table, split by ``dataset.split``.
 
     Parameters
     ----------
     table : DataFrame, shape (n_rows, n_columns)
-        With the target and the column of the split.
+        Contains the target and the split column.
 
     Returns
     -------
     train, test : arrays of int
-        Positions in `table`: in the table's order, or by time for the strategy ``time``.
+        Positions in `table`, sorted; sorted by time for the strategy ``time``.
 
     Raises
     ------
     TableError
-        When there are fewer rows, groups or rows of a stratum than the split needs.
+        When there are too few rows, groups or rows of a stratum, or a time is invalid.
     """
     from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
@@ -48,7 +48,8 @@ def split_rows(table: pd.DataFrame, params: DatasetParams) -> tuple[Rows, Rows]:
         groups = groups_of(table, params)
         if groups.max() == 0:
             raise TableError(
-                f"{params.path}: column {split.column!r} holds one group only", "split by a column with two or more"
+                f"{params.path}: column {split.column!r} has only one group",
+                "split by a column with two or more groups",
             )
         splitter = GroupShuffleSplit(n_splits=1, test_size=split.test_size, random_state=split.seed)
         try:
@@ -69,27 +70,27 @@ def split_rows(table: pd.DataFrame, params: DatasetParams) -> tuple[Rows, Rows]:
         except ValueError as error:
             raise TableError(
                 f"{params.path} cannot be split by {split.column or params.target!r}: {error}",
-                "add rows, join rare values, or use dataset.split.strategy: random in params.yaml",
+                "add rows, merge rare values, or use dataset.split.strategy: random in params.yaml",
             ) from None
     return np.sort(train), np.sort(test)
 
 
 def fold_rows(table: pd.DataFrame, params: DatasetParams, n_folds: int, seed: int) -> list[tuple[Rows, Rows]]:
-    """Divide training rows into folds the way `split_rows` divides the table.
+    """Return the folds of the training rows, split by the same strategy as in `split_rows`.
 
     Parameters
     ----------
     table : DataFrame, shape (n_rows, n_columns)
         The training table.
     n_folds : int
-        How many folds.
+        Number of folds.
     seed : int
-        For the strategies that shuffle.
+        Random seed of the strategies that shuffle.
 
     Returns
     -------
     list of (train, valid), arrays of int
-        Positions in `table`; with the strategy ``time`` validation rows always come after training rows.
+        Positions in `table`. For the strategy ``time``, validation rows always come after training rows.
 
     Raises
     ------
@@ -110,7 +111,7 @@ def fold_rows(table: pd.DataFrame, params: DatasetParams, n_folds: int, seed: in
         groups = groups_of(table, params)
         if groups.max() + 1 < n_folds:
             raise TableError(
-                f"the training rows hold {groups.max() + 1} groups of {params.split.column!r}, fewer than "
+                f"the training rows have {groups.max() + 1} groups of {params.split.column!r}, fewer than "
                 f"{n_folds} folds",
                 "lower train.cv_folds in params.yaml",
             )
@@ -123,14 +124,14 @@ def fold_rows(table: pd.DataFrame, params: DatasetParams, n_folds: int, seed: in
         raise TableError(
             f"{params.split.column or params.target!r} has a value with {count.min()} training rows "
             f"({rarest[count.argmin()]}), fewer than {n_folds} folds",
-            "lower train.cv_folds, raise train.search.max_rows if that is what leaves so few, join rare values, or use "
+            "lower train.cv_folds, raise train.search.max_rows if it leaves too few rows, merge rare values, or use "
             "dataset.split.strategy: random in params.yaml",
         )
     return list(KFold(n_folds, shuffle=True, random_state=seed).split(rows))
 
 
 def strata_of(table: pd.DataFrame, params: DatasetParams) -> NDArray[np.str_]:
-    """Return each row's stratum: its value, or its tenth where the column is a number with many values."""
+    """Return each row's stratum: its value, or the value's decile for a float column with many values."""
     values = table[params.split.column or params.target]
     if pd.api.types.is_float_dtype(values) and values.nunique() > 2 * STRATA:
         values = pd.qcut(values, STRATA, duplicates="drop")
@@ -138,7 +139,7 @@ def strata_of(table: pd.DataFrame, params: DatasetParams) -> NDArray[np.str_]:
 
 
 def groups_of(table: pd.DataFrame, params: DatasetParams) -> Rows:
-    """Return each row's group as a number from 0."""
+    """Return each row's group, as an integer from 0."""
     assert params.split.column is not None
     return np.asarray(pd.factorize(table[params.split.column], use_na_sentinel=False)[0], dtype=np.intp)
 
@@ -164,8 +165,8 @@ def times(table: pd.DataFrame, params: DatasetParams) -> NDArray[np.float64]:
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values))[0])
         raise TableError(
-            f"{params.path}: column {params.split.column!r} holds no time in row {table.index[row] + 1}: "
+            f"{params.path}: column {params.split.column!r} has no valid time in row {table.index[row] + 1}: "
             f"{shown(str(column.iloc[row]))}",
-            "write it as a number or an ISO 8601 date (2026-01-31), or remove the row",
+            "write a number or an ISO 8601 date (2026-01-31), or remove the row",
         )
     return np.asarray(values, dtype=np.float64)

@@ -1,1 +1,1 @@
-"""Stage 2: tables become MLflow runs, and one of them wins."""
+"""Stage 2, model_train: train models, record them as MLflow runs, and select the best."""

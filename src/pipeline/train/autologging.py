@@ -1,4 +1,4 @@
-"""MLflow's autologging, around the final fit of an experiment and nowhere else."""
+"""MLflow autologging for the final fit of an experiment only."""
 
 import importlib
 from collections.abc import Iterator, Mapping
@@ -10,23 +10,23 @@ SETTINGS = {
     "log_models": True,
     "log_input_examples": True,
     "log_model_signatures": True,
-    "log_datasets": False,  # the prepared tables are logged, with their hashes
+    "log_datasets": False,  # the prepared tables are logged instead, with their hashes
     "silent": True,
 }
 
 
 @contextmanager
-def autologging(flavour: str, options: Mapping[str, object]) -> Iterator[None]:
-    """Autolog the fits within the block and none outside: those of a search would log a model each.
+def autologging(flavor: str, options: Mapping[str, object]) -> Iterator[None]:
+    """Autolog the fits within the block. The fits of a search stay outside, as each would log a model.
 
     Parameters
     ----------
-    flavour : str
-        ``mlflow.<flavour>.autolog`` is what is called.
+    flavor : str
+        The MLflow flavor, whose ``mlflow.<flavor>.autolog`` is called.
     options : mapping
-        What it takes besides `SETTINGS`.
+        Options of that function in addition to `SETTINGS`.
     """
-    module = importlib.import_module(f"mlflow.{flavour}")
+    module = importlib.import_module(f"mlflow.{flavor}")
     module.autolog(**SETTINGS, **options)
     try:
         with locked_requirements():

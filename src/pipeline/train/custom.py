@@ -1,4 +1,4 @@
-"""Metrics of the user's own: a function in the user's repository, named by ``evaluate.custom``."""
+"""Custom metrics: a function in the user's repository, named by ``evaluate.custom``."""
 
 import importlib
 import importlib.util
@@ -21,117 +21,117 @@ from pipeline.support.section import shown
 
 KEY = "evaluate.custom in params.yaml"
 SIGNATURE = "def {name}(y_true, y_pred, y_proba, rows): return {{'profit': 1.0}}"
-LONGEST_NAME = 100
-MOST_METRICS = 100  # each is logged three times in a run, and MLflow takes a thousand at once
+MAX_NAME_LENGTH = 100
+MAX_METRICS = 100  # each is logged three times in a run, and MLflow accepts a batch of 1000
 NAME = re.compile(r"\w[\w.-]*")
 Function = Callable[..., Mapping[str, float]]
 
 
 def load_function(name: str, folder: Path) -> Function:
-    """Import ``module:function`` from the pipeline folder, or from a folder above it in the same git repository.
+    """Return the function ``module:function`` from the pipeline folder or a folder above it in the same git repository.
 
     Parameters
     ----------
     name : str
-        As `EvaluateParams` has checked it: words joined by dots, a colon, a word.
+        ``module:function``, validated by `EvaluateParams`.
     folder : Path
-        The pipeline folder. Without a git repository around it, nothing above is looked at.
+        The pipeline folder. Outside a git repository, the folders above it are not searched.
 
     Raises
     ------
     PipelineError
-        When there is no such module or function there, when its name is another module's, or when it cannot be
-        imported. Nothing is imported that lies elsewhere.
+        When there is no such module or function, the module's name is already taken, or the import fails. Modules in
+        other folders are never imported.
     """
     module_name, function_name = name.split(":")
-    places = _places(folder)
+    folders = _search_folders(folder)
     file = Path(*module_name.split(".")).with_suffix(".py")
-    place = next((place for place in places if (place / file).is_file()), None)
-    remedy = f"write {file} in the pipeline folder, with: {SIGNATURE.format(name=function_name)}"
-    if place is None:
-        above = f" or above, up to {places[-1]}" if len(places) > 1 else ""
-        raise PipelineError(f"{KEY} is {name!r}, and there is no {file} in {places[0]}{above}", remedy)
-    packages = [place / folder / "__init__.py" for folder in file.parents if folder != Path()]
-    for read in [place / file, *packages]:
-        if not read.resolve().is_relative_to(places[-1]):
+    found_in = next((candidate for candidate in folders if (candidate / file).is_file()), None)
+    fix = f"write {file} in the pipeline folder, with: {SIGNATURE.format(name=function_name)}"
+    if found_in is None:
+        above = f" or above, up to {folders[-1]}" if len(folders) > 1 else ""
+        raise PipelineError(f"{KEY} is {name!r}, but there is no {file} in {folders[0]}{above}", fix)
+    packages = [found_in / package / "__init__.py" for package in file.parents if package != Path()]
+    for path in [found_in / file, *packages]:
+        if not path.resolve().is_relative_to(folders[-1]):
             raise PipelineError(
-                f"{KEY} is {name!r}, and {read} is a link to {read.resolve()}, outside {places[-1]}",
-                "copy the file itself there",
+                f"{KEY} is {name!r}, but {path} is a link to {path.resolve()}, outside {folders[-1]}",
+                "replace the link with a copy of the file",
             )
-    sys.path.insert(0, str(place))
+    sys.path.insert(0, str(found_in))
     try:
-        _check_is_free(name, place / file, place)
+        _check_name_is_free(name, found_in / file, found_in)
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
         if isinstance(error, PipelineError):
             raise
         raise PipelineError(
-            f"{KEY} is {name!r}, and {place / file} cannot be imported: {_described(error, place / file)}",
-            "mend that file",
+            f"{KEY} is {name!r}, but {found_in / file} cannot be imported: {_describe(error, found_in / file)}",
+            "fix that file",
         ) from None
     finally:
-        sys.path.remove(str(place))
-    if Path(module.__file__ or "").resolve() != (place / file).resolve():
-        raise _taken(name, place / file, module.__file__)
+        sys.path.remove(str(found_in))
+    if Path(module.__file__ or "").resolve() != (found_in / file).resolve():
+        raise _name_is_taken(name, found_in / file, module.__file__)
     function = getattr(module, function_name, None)
     if not callable(function):
-        raise PipelineError(f"{KEY} is {name!r}, and {place / file} has no function {function_name!r}", remedy)
-    found: Function = function
-    return found
+        raise PipelineError(f"{KEY} is {name!r}, but {found_in / file} has no function {function_name!r}", fix)
+    loaded: Function = function
+    return loaded
 
 
-def _places(folder: Path) -> list[Path]:
-    """Return the pipeline folder and those above it, up to the root of its git repository; alone without one."""
+def _search_folders(folder: Path) -> list[Path]:
+    """Return the pipeline folder and, in a git repository, the folders above it up to the root."""
     above = [folder.resolve(), *folder.resolve().parents]
-    root = next((number for number, place in enumerate(above) if (place / ".git").exists()), 0)
+    root = next((number for number, path in enumerate(above) if (path / ".git").exists()), 0)
     return above[: root + 1]
 
 
-def _check_is_free(name: str, file: Path, place: Path) -> None:
-    """Refuse a module whose name, or whose package's, is Python's or an installed one's; nothing is imported for it."""
+def _check_name_is_free(name: str, file: Path, folder: Path) -> None:
+    """Raise when Python or an installed package already has the top-level name; import nothing to find out."""
     top = name.partition(":")[0].partition(".")[0]
     try:
-        found = importlib.util.find_spec(top)
-    except ValueError:  # of __main__
-        found = None
-    origin = found.origin if found and found.has_location else None
-    where = origin
-    if found and found.submodule_search_locations is not None:  # a folder with or without an __init__.py
-        where = next(iter(found.submodule_search_locations), None)
-    expected = place / top if place / top in file.parents else file
-    if top in sys.stdlib_module_names or where is None or Path(where).resolve() != expected.resolve():
-        raise _taken(name, file, origin or where)
+        spec = importlib.util.find_spec(top)
+    except ValueError:  # raised for __main__
+        spec = None
+    origin = spec.origin if spec and spec.has_location else None
+    location = origin
+    if spec and spec.submodule_search_locations is not None:  # a folder with or without an __init__.py
+        location = next(iter(spec.submodule_search_locations), None)
+    expected = folder / top if folder / top in file.parents else file
+    if top in sys.stdlib_module_names or location is None or Path(location).resolve() != expected.resolve():
+        raise _name_is_taken(name, file, origin or location)
 
 
-def _taken(name: str, file: Path, by: str | None) -> PipelineError:
+def _name_is_taken(name: str, file: Path, owner: str | None) -> PipelineError:
     module_name = name.partition(":")[0]
     return PipelineError(
-        f"{KEY} is {name!r}, and the name {module_name!r} is taken by {by or 'Python'}", f"rename {file}"
+        f"{KEY} is {name!r}, but the name {module_name!r} is taken by {owner or 'Python'}", f"rename {file}"
     )
 
 
 def custom_metrics(
     function: Function, task: Task, y_true: NDArray[Any], outputs: NDArray[Any], rows: pd.DataFrame
 ) -> dict[str, float]:
-    """Call the user's function on predictions.
+    """Return the metrics that a custom function computes from predictions.
 
     Parameters
     ----------
     function : callable
-        From `load_function`. Called with y_true and y_pred, Series of numbers or labels as in the source table,
-        y_proba, DataFrame with a column for every label (None in a regression), and rows; all with the same index.
+        From `load_function`. It is called with y_true and y_pred, Series of numbers or labels as in the source table;
+        y_proba, a DataFrame with a column for each class (None for regression); and rows. All have the same index.
     task : Task
     y_true : array, shape (n_rows,)
     outputs : array, shape (n_rows,) or (n_rows, n_classes)
     rows : DataFrame, shape (n_rows, n_columns)
-        As prepared.
+        The prepared rows.
 
     Raises
     ------
     PipelineError
-        When it raises, or returns anything but finite numbers by name.
+        When the function raises, or returns anything but a dict of finite numbers.
     """
-    where = f"{function.__module__}:{function.__name__}, which {KEY} names,"
+    source = f"{function.__module__}:{function.__name__}, which {KEY} names,"
     index, y_proba = rows.index, None
     if task.labels:
         y_proba = pd.DataFrame(outputs, columns=pd.Index(task.labels), index=index)
@@ -147,23 +147,24 @@ def custom_metrics(
         )
     except (Exception, SystemExit) as error:
         file = Path(sys.modules[function.__module__].__file__ or "")
-        raise PipelineError(f"{where} raised {_described(error, file)}", f"mend it in {file}") from None
+        raise PipelineError(f"{source} raised {_describe(error, file)}", f"fix it in {file}") from None
     if not isinstance(found, Mapping) or not found:
         raise PipelineError(
-            f"{where} returned {shown(found)}, not numbers by name",
-            f"let it return a dict: {SIGNATURE.format(name=function.__name__)}",
+            f"{source} returned {shown(found)}, not a dict with numbers",
+            f"return a dict: {SIGNATURE.format(name=function.__name__)}",
         )
-    if len(found) > MOST_METRICS:
-        raise PipelineError(f"{where} returned {len(found)} numbers", f"return at most {MOST_METRICS}")
+    if len(found) > MAX_METRICS:
+        raise PipelineError(f"{source} returned {len(found)} numbers", f"return at most {MAX_METRICS}")
     for name, value in found.items():
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise PipelineError(
-                f"{where} returned the name {shown(name)}", "use letters, digits, _, - and . in names, first no . or -"
+                f"{source} returned the name {shown(name)}",
+                "use letters, digits, _, - and ., and do not start with - or .",
             )
-        if len(name) > LONGEST_NAME:
-            raise PipelineError(f"{where} returned a name of {len(name)} letters", f"use at most {LONGEST_NAME}")
+        if len(name) > MAX_NAME_LENGTH:
+            raise PipelineError(f"{source} returned a name of {len(name)} characters", f"use at most {MAX_NAME_LENGTH}")
         if not _is_finite(value):
-            raise PipelineError(f"{where} returned {shown(value)} for {name!r}", "let it return finite numbers")
+            raise PipelineError(f"{source} returned {shown(value)} for {name!r}", "return finite numbers")
     return {name: float(value) for name, value in found.items()}
 
 
@@ -174,8 +175,8 @@ def _is_finite(value: object) -> bool:
         return False
 
 
-def _described(error: BaseException, file: Path) -> str:
-    """Return an error's type and text, and the line of `file` that it comes from."""
+def _describe(error: BaseException, file: Path) -> str:
+    """Return an error's type and message, and the last line of `file` in its traceback."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == file]
-    where = f" (line {lines[-1]})" if lines else ""
-    return f"{type(error).__name__}: {str(error).strip() or 'no message'}{where}"
+    line = f" (line {lines[-1]})" if lines else ""
+    return f"{type(error).__name__}: {str(error).strip() or 'no message'}{line}"

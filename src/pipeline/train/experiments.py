@@ -1,4 +1,4 @@
-"""One experiment: parameters found or given, a final fit, its test, and the record of all in one MLflow run."""
+"""Run one experiment: choose hyperparameters, fit and test a model, and record everything in one MLflow run."""
 
 import time
 from dataclasses import dataclass, replace
@@ -28,13 +28,13 @@ from pipeline.train.training_data import TrainingData
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-MOST_METRICS = 1000  # that MLflow takes at once
+MAX_METRICS = 1000  # in one batch of MLflow
 EXPERIMENT, PRODUCTION_CANDIDATE = "experiment", "production_candidate"  # values of the tag `stage`
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What the experiments of one training share.
+    """What all experiments of one training use.
 
     Attributes
     ----------
@@ -42,11 +42,11 @@ class Setup:
     experiment_id : str
     params : Params
     data : TrainingData
-        With every feature.
+        With all features.
     view : RawRowsView
-        Of a model of all features.
+        The view of a model with all features.
     reference : dict
-        The profile of the training rows.
+        The reference profile of the training rows.
     evaluation : Evaluation
     provenance : Provenance
     """
@@ -62,7 +62,7 @@ class Setup:
 
     @classmethod
     def of(cls, params: Params, tables: Tables, evaluation: Evaluation, folder: Path) -> "Setup":
-        """Open the store and the experiment of params, and work out where a training in `folder` comes from."""
+        """Open the store and the experiment, and collect the provenance of a training in `folder`."""
         client = open_store()
         sweep_runs(client)
         experiment_id = open_experiment(client, params.train.experiment_name)
@@ -72,7 +72,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A finished experiment run, of the model family `family`."""
+    """A finished experiment run."""
 
     run_id: str
     run_name: str
@@ -84,26 +84,26 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Plan:
-    """What an experiment is to do.
+    """What an experiment has to do.
 
     Attributes
     ----------
     family : str
-        One of `pipeline.learn.families.names`.
+        A model family, one of `pipeline.learn.families.names`.
     run_name : str
     features : list of str
         The features to train on.
     search_seed : int
-        Of the search.
-    like : Experiment, optional
-        Take its parameters and rounds instead of searching.
+        Random seed of the search.
+    reuse : Experiment, optional
+        An experiment whose hyperparameters and rounds to use instead of searching.
     """
 
     family: str
     run_name: str
     features: list[str]
     search_seed: int = 0
-    like: Experiment | None = None
+    reuse: Experiment | None = None
 
 
 def run_experiment(setup: Setup, plan: Plan) -> Experiment:
@@ -123,32 +123,32 @@ def run_experiment(setup: Setup, plan: Plan) -> Experiment:
         mlflow.log_params(
             {
                 "n_features": len(plan.features),
-                "search_seed": None if plan.like else plan.search_seed,
+                "search_seed": None if plan.reuse else plan.search_seed,
                 "search_rows": setup.data.n_search_rows,
                 **setup.view.transformer.run_params,
             }
         )
         nested = NestedRuns(client, run, setup.data.task.loss)
         fitter = Fitter.of(plan.family, params.train, setup.data.only(plan.features))
-        used = fitter.family
+        family = fitter.family
         chosen = _choose(setup, plan, fitter.learner, nested)
-        fitted = fit(fitter, chosen, setup.evaluation, autologging(used.flavour, used.autolog))
+        fitted = fit(fitter, chosen, setup.evaluation, autologging(family.flavour, family.autolog))
         for number, metrics in enumerate(fitted.of_folds, start=1):
             nested.record_fold(number, metrics, fitted.scores.n_rounds)
-        _log_numbers(client, run_id, fitter, fitted)
+        _log_metrics_and_params(client, run_id, fitter, fitted)
         model_id = logged_model_of(client.get_run(run_id))
         view = replace(setup.view, features=plan.features)
         profile = setup.reference | profile_of_outputs(setup.data.task, fitted.outputs)
-        hashes = add_raw_rows_view(client, model_id, used.file.name, view, profile)
+        hashes = add_raw_rows_view(client, model_id, family.file.name, view, profile)
         mlflow.set_tags(hashes)
         log_report(plan.run_name, fitter, fitted, params)
     return Experiment(run_id, plan.run_name, plan.family, model_id, hashes["model_sha256"], fitted)
 
 
 def _choose(setup: Setup, plan: Plan, learner: Learner, nested: NestedRuns) -> Chosen:
-    """Take the parameters of another experiment, or search where there is something to search."""
-    if plan.like:
-        sampled, rounds = plan.like.fitted.sampled, plan.like.fitted.scores.n_rounds
+    """Return the hyperparameters of the experiment to reuse or, if the family has a search space, of a search."""
+    if plan.reuse:
+        sampled, rounds = plan.reuse.fitted.sampled, plan.reuse.fitted.scores.n_rounds
         return Chosen(sampled, learner.cross_validate(sampled, rounds, choose_round=False))
     params, best = setup.params.train.search, None
     if setup.params.train.space_of(plan.family):
@@ -158,35 +158,35 @@ def _choose(setup: Setup, plan: Plan, learner: Learner, nested: NestedRuns) -> C
     return choose(learner, best)
 
 
-def _log_numbers(client: "MlflowClient", run_id: str, fitter: Fitter, fitted: Fitted) -> None:
+def _log_metrics_and_params(client: "MlflowClient", run_id: str, fitter: Fitter, fitted: Fitted) -> None:
     import mlflow
     from mlflow.entities import Metric
 
-    used, task = fitter.family, fitter.data.task
+    family, task = fitter.family, fitter.data.task
     mlflow.log_metrics({**fitted.metrics, **by_fold(fitted.scores.fold_scores, task.loss)})
-    mlflow.log_params(fitted.stated)
+    mlflow.log_params(fitted.effective_params)
     mlflow.log_dict(
         {
             "feature_names": fitted.features,
             "n_features": len(fitted.features),
-            "model_type": used.estimators[task.labels is not None],
+            "model_type": family.estimators[task.labels is not None],
         },
         "model_info.json",
     )
-    losses, now = used.train_losses(fitted.model), int(time.time() * 1000)
+    losses, now = family.train_losses(fitted.model), int(time.time() * 1000)
     metrics = [Metric("train_loss", value, now, epoch) for epoch, value in enumerate(losses, start=1)]
-    for start in range(0, len(metrics), MOST_METRICS):
-        client.log_batch(run_id, metrics=metrics[start : start + MOST_METRICS])
+    for start in range(0, len(metrics), MAX_METRICS):
+        client.log_batch(run_id, metrics=metrics[start : start + MAX_METRICS])
 
 
 def important_features(experiment: Experiment, share: float) -> list[str]:
-    """Return the fewest features that bring `share` of the model's total importance, in the model's order."""
-    importance = experiment.fitted.chosen_importance
+    """Return the fewest features that have `share` of the total importance, in the model's order."""
+    importance = experiment.fitted.main_importance
     ranked = sorted(importance, key=lambda name: -importance[name])
-    total, kept, reached = sum(importance.values()), set[str](), 0.0
+    total, kept, cumulative = sum(importance.values()), set[str](), 0.0
     for name in ranked:
-        if kept and reached >= share * total:
+        if kept and cumulative >= share * total:
             break
         kept.add(name)
-        reached += importance[name]
+        cumulative += importance[name]
     return [name for name in experiment.fitted.features if name in kept]

@@ -1,4 +1,4 @@
-"""The fits of an experiment: a model family on training data, cross-validated, fitted on all rows, tested."""
+"""Cross-validate a model family, fit it on all training rows, and test it."""
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -22,15 +22,15 @@ from pipeline.train.training_data import TrainingData
 
 @dataclass(frozen=True)
 class Fitter:
-    """A model family at work on training data.
+    """A model family and the data to fit it on.
 
     Attributes
     ----------
     family : Family
     data : TrainingData
-        With the features to fit on and no others.
+        With only the features to fit on.
     learner : Learner
-        Of this family and data.
+        The learner of the family for this data.
     """
 
     family: Family
@@ -39,7 +39,7 @@ class Fitter:
 
     @classmethod
     def of(cls, name: str, params: TrainParams, data: TrainingData) -> "Fitter":
-        """Put a model family to work by its section of params.yaml.
+        """Return the fitter of a model family, configured by params.yaml.
 
         Parameters
         ----------
@@ -59,13 +59,13 @@ class Fitter:
             scaler=data.scaler,
             folds=data.fold_tables(),
         )
-        used = family(name)
-        return cls(used, data, used.learner(problem))
+        model_family = family(name)
+        return cls(model_family, data, model_family.learner(problem))
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """Parameters that were found or given, and what exactly these scored on the folds."""
+    """Hyperparameters for the final fit, and their cross-validation scores."""
 
     sampled: Sampled
     scores: CrossValidation
@@ -73,32 +73,32 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A model and what it scored.
+    """A fitted model and its scores.
 
     Attributes
     ----------
     model : estimator
         Fitted on all training rows.
     sampled : dict
-        The parameters that were searched.
-    stated : dict
-        Effective parameters by the estimator's own names.
+        The values of the searched hyperparameters.
+    effective_params : dict
+        All parameters of the estimator, by its own names.
     scores : CrossValidation
-        Of exactly these parameters and rounds, with curves.
+        Scores and curves of exactly these hyperparameters and rounds.
     of_folds : list of dict
         Metrics of each fold's validation rows.
     metrics : dict of str to float
-        Of the test rows, and over the folds.
+        Metrics of the test rows, and mean and standard deviation over the folds.
     importance : dict of dict
-        Measures by name, each a number for every feature; the first chooses features.
+        Importance of every feature, for each measure; the first measure selects features.
     outputs : array, shape (n_test,) or (n_test, n_classes)
-        Predictions, or probabilities, of the test rows.
+        Predictions, or probabilities of the classes, for the test rows.
     """
 
     model: Any
     features: list[str]
     sampled: Sampled
-    stated: Sampled
+    effective_params: Sampled
     scores: CrossValidation
     of_folds: list[Metrics]
     metrics: Metrics
@@ -106,22 +106,22 @@ class Fitted:
     outputs: NDArray[Any]
 
     @property
-    def chosen_importance(self) -> dict[str, float]:
-        """The measure that chooses features."""
+    def main_importance(self) -> dict[str, float]:
+        """The importance of every feature, by the measure that selects features."""
         return next(iter(self.importance.values()))
 
 
 def parameters_of(name: str, params: TrainParams, task: Task, y_train: NDArray[Any]) -> tuple[Sampled, Space]:
-    """Return what is fixed and what is searched of a model family, with the number that ``balanced`` stands for."""
-    used = family(name)
-    fixed, space = {**used.defaults, **params.params.get(name, {})}, dict(params.space_of(name))
-    weight = used.positive_weight
+    """Return the fixed hyperparameters and the search space of a family, with ``balanced`` replaced by its value."""
+    model_family = family(name)
+    fixed, space = {**model_family.defaults, **params.params.get(name, {})}, dict(params.space_of(name))
+    weight = model_family.positive_weight
     if weight is None or weight not in {**fixed, **space}:
         return fixed, space
     if task.n_classes != 2:
         raise PipelineError(
-            f"params.yaml names {weight} of {name}, and the target has not two labels",
-            "remove it: it weighs the positive of two labels",
+            f"params.yaml sets {weight} of {name}, but the target does not have two classes",
+            "remove it: it is the weight of the positive class in a binary classification",
         )
     if fixed.get(weight) == "balanced":
         fixed[weight] = balanced_weight(y_train)
@@ -132,7 +132,7 @@ def parameters_of(name: str, params: TrainParams, task: Task, y_train: NDArray[A
 
 
 def choose(learner: Learner, best: Candidate | None) -> Chosen:
-    """Cross-validate what the best candidate of a search stands for; without one, what is fixed."""
+    """Return the hyperparameters of the best candidate, or the fixed ones without a search, cross-validated."""
     sampled, rounds = learner.final(best)
     return Chosen(sampled, learner.cross_validate(sampled, rounds, choose_round=True))
 
@@ -143,40 +143,40 @@ def fit(
     evaluation: Evaluation,
     logging: AbstractContextManager[object] | None = None,
 ) -> Fitted:
-    """Fit on all training rows and judge on test rows and folds.
+    """Return the model fitted on all training rows, evaluated on the test rows and the folds.
 
     Parameters
     ----------
     fitter : Fitter
     chosen : Chosen
-        By its learner.
+        Chosen with the same learner.
     evaluation : Evaluation
     logging : context manager, optional
-        In which the fit takes place.
+        The context to fit in.
     """
     data, learner, scores = fitter.data, fitter.learner, chosen.scores
     model = learner.estimator(chosen.sampled, scores.n_rounds, data.y_train)
-    stated = learner.stated(model)
-    release_memory()  # the search's, before what takes most
+    effective_params = learner.stated(model)
+    release_memory()  # of the search, because the fit needs the most
     with logging or nullcontext():
         learner.fit(model, data.X_train, data.y_train)
     predict = model.predict_proba if data.task.labels else model.predict
     outputs = np.asarray(predict(data.X_test), np.float64)
-    of_folds = evaluation.of_folds(scores.outputs)
+    of_folds = evaluation.score_folds(scores.outputs)
     return Fitted(
         model=model,
         features=data.features,
         sampled=chosen.sampled,
-        stated=stated,
+        effective_params=effective_params,
         scores=scores,
         of_folds=of_folds,
-        metrics=evaluation.of_test(outputs) | evaluation.over_folds(of_folds),
+        metrics=evaluation.score_test(outputs) | evaluation.summarize_folds(of_folds),
         importance=fitter.family.importance(model, data.X_train, data.y_train),
         outputs=outputs,
     )
 
 
 def balanced_weight(y_train: NDArray[Any]) -> float:
-    """Return how many negative training rows there are for each positive one of two labels."""
+    """Return the number of negative training rows for each positive one in a binary classification."""
     positive = int(y_train.sum())
     return (len(y_train) - positive) / positive

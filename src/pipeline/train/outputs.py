@@ -1,4 +1,4 @@
-"""The files of stage model_train: ids and numbers of the winner, a summary of all experiments, data to plot."""
+"""Write the output files of stage model_train: the winner, a summary of all experiments, and plot data."""
 
 import csv
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ CONFUSED_ROWS = 5000
 
 
 def write_outputs(ranked: list[Experiment], setup: Setup, folder: Path) -> None:
-    """Write the ids and numbers of the winner (first in `ranked`) and a summary of all experiments."""
+    """Write the ids, metrics and plot data of the winner (the first experiment), and a summary of all experiments."""
     winner, fitted, data = ranked[0], ranked[0].fitted, setup.data
     info = {
         "mlflow_run_id": winner.run_id,
@@ -33,7 +33,7 @@ def write_outputs(ranked: list[Experiment], setup: Setup, folder: Path) -> None:
         "feature_names": fitted.features,
     }
     _write_plots(fitted, data.task, data.y_test, folder / PLOTS)
-    summary = {"chosen_by": setup.evaluation.chosen_by, "experiments": [_summary(one) for one in ranked]}
+    summary = {"chosen_by": setup.evaluation.chosen_by, "experiments": [_summary(experiment) for experiment in ranked]}
     write_json(folder / EXPERIMENTS_SUMMARY, summary)
     write_json(folder / BEST_METRICS, {name: rounded(value) for name, value in sorted(fitted.metrics.items())})
     write_json(folder / BEST_MODEL_INFO, info)
@@ -43,13 +43,13 @@ def _write_plots(fitted: Fitted, task: Task, y_test: NDArray[Any], folder: Path)
     scores = fitted.scores
     curves = zip(scores.rounds, _mean_curve(scores.train_curves), _mean_curve(scores.valid_curves), strict=True)
     _write_csv(folder / "learning_curve.csv", ["round", f"train_{task.loss}", f"valid_{task.loss}"], curves)
-    importance = fitted.chosen_importance
+    importance = fitted.main_importance
     total = sum(importance.values()) or 1.0
     shares = sorted(((value / total, name) for name, value in importance.items()), reverse=True)
     _write_csv(folder / "importance.csv", ["feature", "share"], ((name, share) for share, name in shares))
     if task.labels:
-        truth, predicted = (task.decode(one[:CONFUSED_ROWS]) for one in (y_test, fitted.outputs.argmax(axis=1)))
-        _write_csv(folder / "confusion.csv", ["actual", "predicted"], zip(truth, predicted, strict=True))
+        actual, predicted = (task.decode(y[:CONFUSED_ROWS]) for y in (y_test, fitted.outputs.argmax(axis=1)))
+        _write_csv(folder / "confusion.csv", ["actual", "predicted"], zip(actual, predicted, strict=True))
     else:
         rows = zip(y_test[:PLOTTED_ROWS], fitted.outputs[:PLOTTED_ROWS], strict=True)
         _write_csv(folder / "predicted_vs_actual.csv", ["actual", "predicted"], rows)
@@ -75,7 +75,7 @@ def _mean_curve(curves: list[list[float]]) -> list[float]:
 
 
 def _write_csv(path: Path, header: list[str], rows: Iterable[tuple[object, ...]]) -> None:
-    with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows([rounded(value) if isinstance(value, float) else value for value in row] for row in rows)

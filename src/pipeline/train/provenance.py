@@ -1,4 +1,4 @@
-"""Where a run comes from: code, data, pipeline and environment."""
+"""Record the provenance of a run: code, data, parameters and environment."""
 
 import os
 import platform
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 REQUIREMENTS = PROJECT / "requirements.txt"
 
-# What stages write themselves: a difference there does not make the code or the data another.
+# Written by the stages themselves: changes there are not changes of code or data.
 OUTPUTS = (":(exclude,glob)**/mlartifacts/**", ":(exclude,glob)**/dvc.lock")
-LONGEST_LIST = 250  # characters of a list that is a parameter of a run
-HASH_TAGS = {"data_sha256": "raw", "own_data_sha256": "own"}  # of a table with recorded predictions there are both
+MAX_LIST_LENGTH = 250  # characters of a list logged as a parameter
+HASH_TAGS = {"data_sha256": "raw", "own_data_sha256": "own"}  # a table with appended predictions has both
 DVC_VARIABLES = ("DVC_STAGE", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV")
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Worked out once, logged into every experiment run."""
+    """The provenance of a training, collected once and logged into each experiment run."""
 
     tags: dict[str, str]
     settings: dict[str, Any]
@@ -40,12 +40,12 @@ class Provenance:
     profile: dict[str, Any]
 
     def log(self, client: "MlflowClient", run_id: str) -> None:
-        """Log all of it into the active MLflow run."""
+        """Log the provenance into the active MLflow run."""
         import mlflow
 
         mlflow.set_tags(self.tags)
         mlflow.log_params(_flat({name: self.settings[name] for name in ("dataset", "evaluate", "train")}))
-        # Not by log_dict, which sorts: features come in the order of their formulas, searches go by that of the space.
+        # log_dict would sort the keys, but features and searches depend on their order.
         mlflow.log_text(write_yaml(self.settings), "params.yaml")
         client.log_inputs(run_id, datasets=list(self.inputs))
         mlflow.log_dict(self.environment, "environment.json")
@@ -56,7 +56,7 @@ class Provenance:
 def provenance_of(
     folder: Path, params: Params, profile: dict[str, Any], samples: Mapping[str, pd.DataFrame]
 ) -> Provenance:
-    """Work out where a training in `folder` comes from.
+    """Return the provenance of a training in `folder`.
 
     Parameters
     ----------
@@ -64,9 +64,9 @@ def provenance_of(
         The pipeline folder.
     params : Params
     profile : dict
-        What stage prepare recorded of its tables.
+        The data profile of stage prepare.
     samples : mapping of str to DataFrame
-        Of the tables "train" and "test" the rows from `telling_rows`.
+        The rows from `telling_rows` for the tables "train" and "test".
     """
     hashes = profile["sha256"]
     return Provenance(
@@ -82,7 +82,7 @@ def provenance_of(
 
 
 def git_tags(folder: Path) -> dict[str, str]:
-    """Return the commit of `folder`'s repository, whether tracked files differ from it, and where `folder` is in it.
+    """Return the commit of the git repository, whether tracked files have changed, and the position of `folder` in it.
 
     Returns
     -------
@@ -94,21 +94,21 @@ def git_tags(folder: Path) -> dict[str, str]:
     if not commit:
         return {}
     changes = git(folder, "status", "--porcelain", "--untracked-files=no", "--", ":/", *OUTPUTS)
-    place = git(folder, "rev-parse", "--show-prefix")
+    prefix = git(folder, "rev-parse", "--show-prefix")
     return {
         "git_commit": commit,
         "git_dirty": str(bool(changes)).lower(),
-        "pipeline_folder": (place or ".").rstrip("/"),
+        "pipeline_folder": (prefix or ".").rstrip("/"),
     }
 
 
 def dvc_tags() -> dict[str, str]:
-    """Return dvc_stage, dvc_exp_name and dvc_exp_baseline_rev, as far as DVC runs this process."""
+    """Return dvc_stage, dvc_exp_name and dvc_exp_baseline_rev, if DVC set them for this process."""
     return {name.lower(): os.environ[name] for name in DVC_VARIABLES if os.environ.get(name)}
 
 
 def environment() -> dict[str, Any]:
-    """Return Python, operating system and the versions of all installed packages."""
+    """Return the versions of Python, the operating system and all installed packages."""
     packages = {package.metadata["Name"]: package.version for package in distributions()}
     return {
         "python": platform.python_version(),
@@ -119,11 +119,11 @@ def environment() -> dict[str, Any]:
 
 
 def _flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the single values of nested settings by dotted names; what may be long stays in params.yaml."""
+    """Return nested settings as a flat dict with dotted names, without values that may be long."""
     flat: dict[str, Any] = {}
     for name, value in section.items():
         if isinstance(value, dict) and name not in ("derived", "space"):
             flat |= _flat(value, f"{prefix}{name}.")
-        elif isinstance(value, int | float | str) or (isinstance(value, list) and len(str(value)) <= LONGEST_LIST):
+        elif isinstance(value, int | float | str) or (isinstance(value, list) and len(str(value)) <= MAX_LIST_LENGTH):
             flat[f"{prefix}{name}"] = value
     return flat

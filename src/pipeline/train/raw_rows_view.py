@@ -1,4 +1,4 @@
-"""Give the autologged model a second view, which takes raw rows, without storing the model twice."""
+"""Let the autologged model also accept raw rows, without storing the model twice."""
 
 import json
 import shutil
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
 SOURCES = Path(__file__).parents[1]
 LOADER = "pipeline.features.raw_rows_model"
-CODE = ("__init__.py", "errors.py", "features")  # what the loader needs, which travels with the model
+CODE = ("__init__.py", "errors.py", "features")  # copied into the model, because its loader needs them
 
 
 @dataclass(frozen=True)
 class RawRowsView:
-    """What stands between raw rows and a model.
+    """The steps from raw rows to the input of a model.
 
     Attributes
     ----------
     transformer : FeatureTransformer
-        As fitted on the training rows.
+        Fitted on the training rows.
     features : list of str
-        Those of its features that the model takes, in order.
+        The features of the transformer that the model uses, in order.
     task : Task
     example : DataFrame, shape (n_rows, n_columns)
         Raw rows to store as the model's input example.
@@ -51,7 +51,7 @@ class RawRowsView:
 def add_raw_rows_view(
     client: "MlflowClient", model_id: str, model_file: str, view: RawRowsView, profile: Profile
 ) -> dict[str, str]:
-    """Add the feature transformer, a python_function flavour over it and the reference profile to a logged model.
+    """Add the feature transformer, a python_function flavor that uses it, and the reference profile to a logged model.
 
     Parameters
     ----------
@@ -59,15 +59,15 @@ def add_raw_rows_view(
     model_id : str
         The logged model that autologging wrote.
     model_file : str
-        The file of it that holds the fitted estimator.
+        The name of its file that holds the fitted estimator.
     view : RawRowsView
     profile : dict
-        Of its training rows and its answers to the test rows.
+        The reference profile of its training rows and of its predictions for the test rows.
 
     Returns
     -------
     dict of str to str
-        As tags of the run: the SHA-256 of the model file in the store, and that of all files of the logged model.
+        Tags for the run: the SHA-256 sum of the model file in the store, and that of all files of the logged model.
     """
     import mlflow
     from mlflow.models import Model
@@ -76,8 +76,8 @@ def add_raw_rows_view(
         logged = Path(mlflow.artifacts.download_artifacts(f"models:/{model_id}", dst_path=f"{name}/logged"))
         if not (logged / "MLmodel").exists() or not (logged / model_file).exists():
             raise StoreError(
-                f"autologging left no MLmodel and {model_file} of model {model_id} in the store",
-                "see the log above, then run it again",
+                f"autologging did not write MLmodel and {model_file} of model {model_id} to the store",
+                "check the log above, then run the stage again",
             )
         model = Model.load(str(logged))
         digest = sha256(logged / model_file)
@@ -88,10 +88,10 @@ def add_raw_rows_view(
         split = json.loads(view.example.to_json(orient="split", index=False, double_precision=15))
         _write_json(added / "input_example.json", split)
         _write_json(added / "serving_input_example.json", {"dataframe_split": split})
-        flavour = model.flavors["python_function"]
-        flavour |= {"loader_module": LOADER, "code": "code"}
+        flavor = model.flavors["python_function"]
+        flavor |= {"loader_module": LOADER, "code": "code"}
         for key in ("data", "model_path", "predict_fn"):
-            flavour.pop(key, None)
+            flavor.pop(key, None)
         model.signature = signature_of(view)
         model.save(str(added / "MLmodel"))
         client.log_model_artifacts(model_id, str(added))
@@ -100,7 +100,7 @@ def add_raw_rows_view(
 
 
 def write_view(view: RawRowsView, model_file: Path, folder: Path) -> None:
-    """Write what `RawRowsModel` needs besides a model file: its name and hash, transformer, labels, its own code."""
+    """Write all files that `RawRowsModel` needs in addition to the model file."""
     for name in CODE:
         source, target = SOURCES / name, folder / "code" / "pipeline" / name
         if source.is_dir():
@@ -119,12 +119,12 @@ def write_view(view: RawRowsView, model_file: Path, folder: Path) -> None:
 
 
 def signature_of(view: RawRowsView) -> "ModelSignature":
-    """Return the signature of raw rows: every input column is required, though its value may be missing."""
+    """Return the model signature for raw rows: all input columns are required, but their values may be missing."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
     from mlflow.types.schema import AnyType
 
-    # MLflow would take the text "False" and a missing value for true and false: the loader converts booleans itself.
+    # MLflow would convert the text "False" to true and a missing value to false, so the loader converts booleans.
     types: dict[Kind, DataType | AnyType] = {"number": DataType.double, "text": DataType.string, "boolean": AnyType()}  # type: ignore[no-untyped-call]
 
     inputs: list[ColSpec | TensorSpec] = [
@@ -133,8 +133,8 @@ def signature_of(view: RawRowsView) -> "ModelSignature":
     labels = view.task.labels
     if labels is None:
         return ModelSignature(inputs=Schema(inputs), outputs=Schema([ColSpec("double")]))
-    of_label = {bool: DataType.boolean, int: DataType.long, str: DataType.string}[type(labels[0])]
-    outputs: list[ColSpec | TensorSpec] = [ColSpec(of_label, "prediction")]
+    label_type = {bool: DataType.boolean, int: DataType.long, str: DataType.string}[type(labels[0])]
+    outputs: list[ColSpec | TensorSpec] = [ColSpec(label_type, "prediction")]
     outputs += [ColSpec("double", f"{PROBABILITY}{label}") for label in labels]
     return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
 

@@ -1,4 +1,4 @@
-"""What training data looked like, for those who watch the data of a served model: a JSON file in the logged model."""
+"""The reference profile of a model, a JSON file that drift monitoring compares served data with."""
 
 import json
 from collections.abc import Mapping
@@ -14,63 +14,62 @@ from pipeline.features.transformer import FeatureTransformer
 from pipeline.learn.families import BACKGROUND_ROWS
 from pipeline.learn.task import Task
 
-PROFILE_FILE = "reference_profile.json"  # in a logged model
+PROFILE_FILE = "reference_profile.json"  # in the logged model
 BINS = 10
-SAMPLE = 500  # order statistics kept of a number column: its distribution function within 0.1 %
-CATEGORIES = 200  # counted apart, the most frequent ones
-DIGITS = 5  # of what a model answers: its ONNX graph differs in the last of 32 bits
+SAMPLE = 500  # order statistics of a numeric column: its distribution function to within 0.1 %
+CATEGORIES = 200  # number of categories with their own count, the most frequent ones
+DIGITS = 5  # significant digits of predictions, in which a model and its 32-bit ONNX graph agree
 
 Profile = dict[str, Any]
 
 
 def profile_of_inputs(rows: pd.DataFrame, X: pd.DataFrame, transformer: FeatureTransformer) -> Profile:
-    """Describe the training rows.
+    """Return the profile of the training rows.
 
     Parameters
     ----------
     rows : DataFrame, shape (n_rows, n_columns)
         At least the raw input columns.
     X : DataFrame of float32, shape (n_rows, n_features)
-        Their features; of kinds that are watched by these, such as light curves, they are described instead of the
-        columns.
+        Their features. Kinds such as light curves are monitored by their features instead of their raw columns.
     transformer : FeatureTransformer
-        Fitted on them.
+        Fitted on the training rows.
 
     Returns
     -------
     dict
-        ``columns``, and the key of each kind that is watched by its features (``flux`` of light curves), hold a
-        profile by name (see `profile_of_numbers` and `profile_of_categories`),
-        ``background`` the values of some rows, evenly spaced, by raw column: None where a value is missing.
+        ``columns`` has the profile of each raw column (see `profile_of_numbers` and `profile_of_categories`). Each
+        kind that is monitored by its features (``flux`` for light curves) has a key with their profiles.
+        ``background`` has the values of some evenly spaced rows for each raw column, None for missing values.
     """
-    watched = {part.key: names for part, names in transformer.watched()}
-    described = {column for names in watched.values() for name in names for column in transformer.raw_columns[name]}
+    monitored = {part.key: names for part, names in transformer.watched()}
+    replaced = {column for names in monitored.values() for name in names for column in transformer.raw_columns[name]}
     return {
         "columns": {
-            name: _profile_of(rows[name], kind) for name, kind in transformer.kinds.items() if name not in described
+            name: _profile_of(rows[name], kind) for name, kind in transformer.kinds.items() if name not in replaced
         },
         **{
             key: {name: profile_of_numbers(X[name].to_numpy(np.float64)) for name in names}
-            for key, names in watched.items()
+            for key, names in monitored.items()
         },
         "background": _background(rows, transformer.kinds),
     }
 
 
 def profile_of_outputs(task: Task, outputs: NDArray[Any]) -> Profile:
-    """Describe what a model answers to rows it was not fitted on.
+    """Return the profile of the predictions for rows that the model was not fitted on.
 
     Parameters
     ----------
     task : Task
-    outputs : array of float64, shape (n_rows,) or (n_rows, n_labels)
-        Predictions, or probabilities of the labels.
+    outputs : array of float64, shape (n_rows,) or (n_rows, n_classes)
+        Predictions, or probabilities of the classes.
 
     Returns
     -------
     dict
-        ``prediction``: the profile of the predicted numbers, or labels as text; ``confidence``: that of the predicted
-        labels' probabilities in percent, None of a regression.
+        ``prediction``: the profile of the predicted numbers or labels; ``confidence``: that of the predicted classes'
+        probabilities in percent, None for regression.
     """
     if task.labels is None:
         return {"prediction": profile_of_numbers(in_few_digits(outputs)), "confidence": None}
@@ -82,22 +81,22 @@ def profile_of_outputs(task: Task, outputs: NDArray[Any]) -> Profile:
 
 
 def in_few_digits(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what a model answered rounded to `DIGITS` digits, in which all its forms agree.
+    """Return predictions rounded to `DIGITS` significant digits, in which a model and its ONNX graph agree.
 
-    Else the value of many rows would be in one bin by the model, and in the next by its graph.
+    Otherwise a value that many rows share could be in different bins for the model and its graph.
     """
     return np.array([float(f"{value:.{DIGITS}g}") for value in values.tolist()], dtype=np.float64)
 
 
 def profile_of_numbers(values: NDArray[np.float64]) -> Profile:
-    """Describe numbers, NaN where one is missing.
+    """Return the profile of numbers, where NaN is a missing value.
 
     Returns
     -------
     dict
-        ``n`` rows; ``missing_share`` of them; ``edges``: inner bounds of the bins, each of which takes values up to
-        and including its upper bound; ``shares`` of the present values in the bins; ``sample``: at most `SAMPLE` of
-        them, sorted, at even ranks.
+        ``n``: number of rows; ``missing_share``: share of missing values; ``edges``: inner bin edges, where a bin
+        includes its upper edge; ``shares``: share of the present values in each bin; ``sample``: at most `SAMPLE` of
+        the present values, sorted, at evenly spaced ranks.
     """
     present = np.sort(values[~np.isnan(values)])
     n_present = len(present)
@@ -116,16 +115,16 @@ def profile_of_numbers(values: NDArray[np.float64]) -> Profile:
 
 
 def profile_of_categories(values: pd.Series, kind: Kind) -> Profile:
-    """Describe texts, or truth values as the texts ``true`` and ``false``.
+    """Return the profile of texts, or of booleans as the texts ``true`` and ``false``.
 
     Returns
     -------
     dict
-        ``n`` rows; ``missing_share`` of them; ``shares`` of the present ones by category, the most frequent first,
-        at most `CATEGORIES`.
+        ``n``: number of rows; ``missing_share``: share of missing values; ``shares``: share of the present values in
+        each category, for the `CATEGORIES` most frequent ones.
     """
     counts = values.value_counts()
-    ranked = sorted(((int(count), str(name)) for name, count in counts.items()), key=lambda one: (-one[0], one[1]))
+    ranked = sorted(((int(count), str(name)) for name, count in counts.items()), key=lambda item: (-item[0], item[1]))
     n_present = sum(count for count, _ in ranked)
     return {
         "kind": kind,
@@ -147,7 +146,7 @@ def write_profile(folder: Path, profile: Profile) -> None:
 
 
 def _edges(present: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return distinct deciles; a value that is several of them gets a bin of its own."""
+    """Return distinct deciles; a value that equals several of them gets its own bin."""
     if not len(present):
         return present
     deciles = np.quantile(present, np.arange(1, BINS) / BINS, method="inverted_cdf")
@@ -160,17 +159,17 @@ def _profile_of(column: pd.Series, kind: Kind) -> Profile:
         return profile_of_numbers(as_numbers(column, kind))
     if kind == "text":
         return profile_of_categories(as_text(column), kind)
-    truths = pd.Series(as_numbers(column, kind))
-    return profile_of_categories(truths.map({1.0: "true", 0.0: "false"}), kind)
+    booleans = pd.Series(as_numbers(column, kind))
+    return profile_of_categories(booleans.map({1.0: "true", 0.0: "false"}), kind)
 
 
 def _background(rows: pd.DataFrame, kinds: Mapping[str, Kind]) -> dict[str, list[Any]]:
-    """Return the values of evenly spaced rows as JSON has them."""
-    places = np.unique(np.linspace(0, len(rows) - 1, BACKGROUND_ROWS).astype(np.intp))
-    return {name: _plain(rows[name].iloc[places], kind) for name, kind in kinds.items()}
+    """Return the values of evenly spaced rows in their JSON types."""
+    positions = np.unique(np.linspace(0, len(rows) - 1, BACKGROUND_ROWS).astype(np.intp))
+    return {name: _json_values(rows[name].iloc[positions], kind) for name, kind in kinds.items()}
 
 
-def _plain(column: pd.Series, kind: Kind) -> list[Any]:
+def _json_values(column: pd.Series, kind: Kind) -> list[Any]:
     if kind == "text":
         return [None if value is None or value != value else str(value) for value in as_text(column).tolist()]
     numbers = [None if np.isnan(value) else float(value) for value in as_numbers(column, kind)]

@@ -1,4 +1,4 @@
-"""Runs of MLflow: one for an experiment, and nested ones for its candidates and its folds."""
+"""Create MLflow runs: one for an experiment, and nested runs for its candidates and folds."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-LONGEST_TAG = 500
+MAX_TAG_LENGTH = 500
 
 
 @contextmanager
 def experiment_run(experiment_id: str, run_name: str, tags: Mapping[str, str]) -> Iterator["Run"]:
-    """Open a run and yield it; when the block raises, the run is FAILED and its tag `error` says why."""
+    """Start a run and yield it; if the block raises, the run ends FAILED with the reason in its tag `error`."""
     import mlflow
 
     with mlflow.start_run(experiment_id=experiment_id, run_name=run_name, tags={**tags, **owner_tags()}) as run:
         try:
             yield run
         except BaseException as error:
-            mlflow.set_tag("error", _reason(error)[:LONGEST_TAG])
+            mlflow.set_tag("error", _reason(error)[:MAX_TAG_LENGTH])
             end_models(mlflow.MlflowClient(), experiment_id, run.info.run_id)
             raise
 
@@ -38,7 +38,7 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, PipelineError):
         return error.problem
     raised: BaseException | None = error
-    while raised is not None:  # where a library was stopped, its own clean-up may have failed: a lock that it lost
+    while raised is not None:  # cleaning up after SystemExit may have raised another error
         if isinstance(raised, SystemExit):
             return "stopped by a signal"
         raised = raised.__context__
@@ -46,15 +46,15 @@ def _reason(error: BaseException) -> str:
 
 
 class NestedRuns:
-    """Records candidates and folds of one experiment run, each in one batch.
+    """Nested runs for the candidates and folds of one experiment run, each logged in one batch.
 
     Parameters
     ----------
     client : MlflowClient
     parent : Run
-        The experiment run they belong to.
+        The experiment run.
     loss : str
-        The name of the folds' scores.
+        The name of the loss that folds are scored with.
     """
 
     def __init__(self, client: "MlflowClient", parent: "Run", loss: str) -> None:
@@ -64,7 +64,7 @@ class NestedRuns:
         self.started = _now()
 
     def record_candidate(self, candidate: Candidate) -> None:
-        """Write a candidate's parameters and the score of every fold; their mean too, unless it was dropped before."""
+        """Record a candidate's parameters and fold scores and, unless it was dropped early, their mean."""
         metrics = by_fold(candidate.fold_scores, self.loss)
         if not candidate.dropped:
             deviation = float(np.std(candidate.fold_scores))
@@ -76,14 +76,14 @@ class NestedRuns:
             "dropped": str(candidate.dropped).lower(),
             "folds": ",".join(str(fold) for fold in range(1, len(candidate.fold_scores) + 1)),
         }
-        self._write(f"candidate_{number}", tags, metrics, {"rounds": rounds, **candidate.sampled})
+        self._record(f"candidate_{number}", tags, metrics, {"rounds": rounds, **candidate.sampled})
 
     def record_fold(self, number: int, metrics: Mapping[str, float], rounds: int) -> None:
-        """Write the metrics of a fold's validation rows, predicted by the parameters the experiment chose."""
-        named = {f"valid_{name}": value for name, value in metrics.items()}
-        self._write(f"fold_{number}", {"fold": str(number)}, named, {"rounds": rounds})
+        """Record the metrics of a fold's validation rows, with the hyperparameters of the experiment."""
+        prefixed = {f"valid_{name}": value for name, value in metrics.items()}
+        self._record(f"fold_{number}", {"fold": str(number)}, prefixed, {"rounds": rounds})
 
-    def _write(
+    def _record(
         self, name: str, tags: Mapping[str, str], metrics: Mapping[str, float], params: Mapping[str, object]
     ) -> None:
         from mlflow.entities import Metric, Param
@@ -111,5 +111,5 @@ class NestedRuns:
 
 
 def _now() -> int:
-    """Milliseconds since the epoch, as MLflow counts time."""
+    """Return the time in milliseconds since the epoch, as MLflow does."""
     return int(time.time() * 1000)

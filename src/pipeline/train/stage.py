@@ -1,4 +1,4 @@
-"""Stage 2, model_train: three experiments of each model family, and the ids and numbers of the one that wins."""
+"""Stage 2, model_train: run three experiments for each model family and select the winner."""
 
 import math
 from dataclasses import dataclass
@@ -30,9 +30,9 @@ class Training:
     Attributes
     ----------
     experiments : list of Experiment
-        The winner first.
+        The experiments, the winner first.
     chosen_by : str
-        The metric that ranks them, as it is logged.
+        The logged name of the metric that ranks them.
     """
 
     experiments: list[Experiment]
@@ -40,31 +40,31 @@ class Training:
 
     @property
     def winner(self) -> Experiment:
-        """The experiment that wins."""
+        """The best experiment."""
         return self.experiments[0]
 
 
 def train(params: Params, folder: Path) -> Training:
-    """Run the three experiments of each model family on the prepared tables and write which one won.
+    """Run three experiments for each model family on the prepared tables, and write which one wins.
 
     Parameters
     ----------
     params : Params
     folder : Path
-        The pipeline folder. Written below it: ids and numbers of the winner; models go to the MLflow store only.
+        The pipeline folder. Ids and metrics of the winner are written below it; models go to the MLflow store only.
 
     Returns
     -------
     Training
-        Ranked by the metric that ``evaluate.choose_by`` names.
+        The experiments, ranked by the ``evaluate.choose_by`` metric.
 
     Raises
     ------
     PipelineError
-        When the prepared tables, the store or the user's own metric cannot be used.
+        When the prepared tables, the store or the custom metrics cannot be used.
     """
     sweep_outputs(folder)
-    (folder / PLOTS).mkdir(parents=True, exist_ok=True)  # now, not after an hour of training
+    (folder / PLOTS).mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
     tables = load_tables(folder, params)
     data = tables.data
     evaluation = Evaluation.of(params.evaluate, data, tables.rows, folder)
@@ -73,45 +73,45 @@ def train(params: Params, folder: Path) -> Training:
     if data.n_search_rows < n_rows:
         progress(f"model_train: searching on {data.n_search_rows:,} of {n_rows:,} training rows (search.max_rows)")
     if search.time_budget is not None:
-        progress(f"model_train: searching for {search.time_budget:g} seconds: the same seed may give another model")
+        progress(f"model_train: searching for {search.time_budget:g} seconds: the same seed may give a different model")
     for name in params.train.models:
-        parameters_of(name, params.train, data.task, data.y_train)  # now, not after the families before
+        parameters_of(name, params.train, data.task, data.y_train)  # fails now rather than after other families
     setup = Setup.of(params, tables, evaluation, folder)
 
-    experiments = [one for name in params.train.models for one in _three_experiments(setup, name)]
-    ranked = sorted(experiments, key=lambda one: evaluation.rank(one.fitted.metrics))
+    experiments = [experiment for name in params.train.models for experiment in _three_experiments(setup, name)]
+    ranked = sorted(experiments, key=lambda experiment: evaluation.rank(experiment.fitted.metrics))
     setup.client.set_tag(ranked[0].run_id, "stage", PRODUCTION_CANDIDATE)
     write_outputs(ranked, setup, folder)
     return Training(ranked, evaluation.chosen_by)
 
 
 def _three_experiments(setup: Setup, family_name: str) -> list[Experiment]:
-    """Run the experiments of one model family; their names say which, where there are several."""
-    params, every = setup.params.train, setup.data.features
+    """Run the experiments of one model family; their run names include it if there are several families."""
+    params, features = setup.params.train, setup.data.features
     suffix = f"_{family_name}" if len(params.models) > 1 else ""
 
-    def run(name: str, features: list[str], seed: int = 0, like: Experiment | None = None) -> Experiment:
-        experiment = run_experiment(setup, Plan(family_name, name + suffix, features, seed, like))
-        progress(_line(experiment, setup.evaluation))
+    def run(name: str, feature_names: list[str], seed: int = 0, reuse: Experiment | None = None) -> Experiment:
+        experiment = run_experiment(setup, Plan(family_name, name + suffix, feature_names, seed, reuse))
+        progress(_summary_line(experiment, setup.evaluation))
         return experiment
 
-    tuned = run("exp1_tuned", every, params.seed)
+    tuned = run("exp1_tuned", features, params.seed)
     important = important_features(tuned, params.important_gain)
-    reduced = run("exp2_important_features", important, like=tuned)
+    reduced = run("exp2_important_features", important, reuse=tuned)
     selected = run("exp3_tuned_selected", important, params.seed + 1)
     return [tuned, reduced, selected]
 
 
-def _line(experiment: Experiment, evaluation: Evaluation) -> str:
-    """Return what is reported of an experiment."""
+def _summary_line(experiment: Experiment, evaluation: Evaluation) -> str:
+    """Return the line that reports an experiment."""
     fitted, task, chosen_by = experiment.fitted, evaluation.task, evaluation.chosen_by
     metrics, loss = fitted.metrics, task.loss
-    tested = "log_loss" if task.labels else "test_rmse"
+    test_loss = "log_loss" if task.labels else "test_rmse"
     deviation = float(f"{metrics[f'cv_{loss}_std']:.3g}")
     line = (
         f"{experiment.run_name}: {len(fitted.features)} features, {fitted.scores.n_rounds} "
         f"{family(experiment.family).rounds.split()[-1]}, cv_{loss} {metrics[f'cv_{loss}_mean']:.6g} "
-        f"± {deviation:g}, {tested} {metrics[tested]:.6g} "
+        f"± {deviation:g}, {test_loss} {metrics[test_loss]:.6g} "
         f"(baseline {metrics[f'baseline_{loss}']:.6g})"
     )
     if task.labels:
@@ -119,5 +119,5 @@ def _line(experiment: Experiment, evaluation: Evaluation) -> str:
     if chosen_by == f"cv_{loss}_mean":
         return line
     chosen = chosen_by.removeprefix("cv_").removesuffix("_mean")
-    of_test = metrics.get(chosen, metrics.get(f"test_{chosen}", math.nan))
-    return f"{line}, {chosen} {of_test:.4g} (cv {metrics[chosen_by]:.4g})"
+    test_value = metrics.get(chosen, metrics.get(f"test_{chosen}", math.nan))
+    return f"{line}, {chosen} {test_value:.4g} (cv {metrics[chosen_by]:.4g})"

@@ -1,4 +1,4 @@
-"""The prepared tables, as raw inputs and as features."""
+"""Load the prepared tables, and compute their features and folds."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,22 +31,22 @@ PREPARE = "dvc repro -f -s prepare"
 
 @dataclass(frozen=True)
 class Tables:
-    """What stage prepare wrote, as a training uses it.
+    """The prepared tables, ready for training.
 
     Attributes
     ----------
     data : TrainingData
-        What models are fitted and tested on.
+        Features, targets and folds.
     view : RawRowsView
-        What stands between raw rows and a model of all features.
+        The steps from raw rows to a model with all features.
     reference : dict
-        What `profile_of_inputs` says of the training rows.
+        The profile of the training rows from `profile_of_inputs`.
     profile : dict
-        What stage prepare recorded.
+        The data profile of stage prepare.
     samples : dict of str to DataFrame
-        Of the tables "train" and "test" the few rows that tell MLflow their types.
+        A few rows of the tables "train" and "test" from which MLflow infers the schema.
     rows : dict of str to DataFrame
-        The prepared tables "train" and "test", where a function of the user's judges by them; else empty.
+        The prepared tables "train" and "test" if a custom metrics function needs them; else empty.
     """
 
     data: TrainingData
@@ -58,42 +58,46 @@ class Tables:
 
 
 def load_tables(folder: Path, params: Params) -> Tables:
-    """Load what stage prepare wrote, and compute features and folds.
+    """Return the tables of stage prepare, with their features and folds.
 
     Raises
     ------
     PipelineError
-        When a table is missing or is not the one that was prepared.
+        When a table is missing or is not the prepared one, or the classes of the target are not valid.
     """
     profile = read_json(folder / DATA_PROFILE, PREPARE, "dataset", "sha256", "scaler")
     if profile["dataset"] != params.dataset.model_dump():
-        raise PipelineError("the tables were prepared with another dataset section of params.yaml", f"run: {PREPARE}")
+        raise PipelineError(
+            "the tables were prepared with a different dataset section of params.yaml", f"run: {PREPARE}"
+        )
     train = _read(folder / TRAIN_TABLE, profile["sha256"]["train"])
     dataset, target = params.dataset, params.dataset.target
     unused = dataset.non_features(train.columns)
     inputs = [str(name) for name in train.columns if name not in unused]
-    judged_by_rows = params.evaluate.custom is not None
-    test = _read(folder / TEST_TABLE, profile["sha256"]["test"], None if judged_by_rows else [*inputs, target])
+    needs_rows = params.evaluate.custom is not None
+    test = _read(folder / TEST_TABLE, profile["sha256"]["test"], None if needs_rows else [*inputs, target])
     task = Task.of(train[target], dataset.task, dataset.positive)
-    _check_labels(task, train[target], test[target], params)
+    _check_classes(task, train[target], test[target], params)
     settings = params.feature_settings
     transformer = FeatureTransformer.fit(train[inputs], settings)
     X_train, y_train, folds = transformer.transform(train), task.encode(train[target]), folds_of(train, params)
-    learnt: list[tuple[pd.DataFrame, pd.DataFrame] | None] = [None] * len(folds.searched)
+    learned: list[tuple[pd.DataFrame, pd.DataFrame] | None] = [None] * len(folds.searched)
     if target_kinds(settings):
-        source, learnt_from = transformer.source(train), target_of(task, target, y_train)
-        transformer = transformer.with_target(source, learnt_from, settings)
-        learnt = [features_in_fold(transformer, source, learnt_from, settings, fold) for fold in folds.searched]
-        X_train[transformer.target_names] = out_of_fold(transformer, source, learnt_from, settings, folds.table)
+        source, target_values = transformer.source(train), target_of(task, target, y_train)
+        transformer = transformer.with_target(source, target_values, settings)
+        learned = [features_in_fold(transformer, source, target_values, settings, fold) for fold in folds.searched]
+        X_train[transformer.target_names] = out_of_fold(transformer, source, target_values, settings, folds.table)
     X_test = transformer.transform(test)
-    transformer = transformer.without_caches()  # such as the tree that was grown to look up the test rows
+    transformer = transformer.without_caches()  # such as the search tree built for the test rows
     data = TrainingData(
         task=task,
         X_train=X_train,
         X_test=X_test,
         y_train=y_train,
         y_test=task.encode(test[target]),
-        folds=[SearchFold(fold.train, fold.valid, found) for fold, found in zip(folds.searched, learnt, strict=True)],
+        folds=[
+            SearchFold(fold.train, fold.valid, features) for fold, features in zip(folds.searched, learned, strict=True)
+        ],
         scaler=_scaler(profile["scaler"], transformer, X_train),
     )
     return Tables(
@@ -102,50 +106,52 @@ def load_tables(folder: Path, params: Params) -> Tables:
         reference=profile_of_inputs(train, X_train, transformer),
         profile=profile,
         samples={"train": telling_rows(train).copy(), "test": telling_rows(test).copy()},
-        rows={"train": train, "test": test} if judged_by_rows else {},
+        rows={"train": train, "test": test} if needs_rows else {},
     )
 
 
-def _check_labels(task: Task, train: pd.Series, test: pd.Series, params: Params) -> None:
+def _check_classes(task: Task, train: pd.Series, test: pd.Series, params: Params) -> None:
     if task.labels is None:
         return
     if task.n_classes < 2:
         raise PipelineError(
-            f"{params.dataset.path}: {params.dataset.target!r} has one label only among the training rows, "
+            f"{params.dataset.path}: {params.dataset.target!r} has only one class in the training rows, "
             f"{task.texts[0]!r}",
-            "choose another dataset.target in params.yaml, or add rows with other labels",
+            "choose another dataset.target in params.yaml, or add rows of other classes",
         )
     positive = params.dataset.positive
     if positive is not None and (task.n_classes > 2 or str(positive) != task.texts[-1]):
         raise PipelineError(
-            f"dataset.positive in params.yaml is {positive!r}, and {params.dataset.target!r} has the labels "
+            f"dataset.positive in params.yaml is {positive!r}, but {params.dataset.target!r} has the classes "
             f"{', '.join(task.texts)}",
-            "name the positive one of two labels, or remove it",
+            "name the positive class of a binary classification, or remove it",
         )
     unseen = sorted(set(test) - set(train))
     if unseen:
         raise PipelineError(
-            f"{params.dataset.path}: {params.dataset.target!r} is {unseen[0]!r} in test rows and in no training row",
-            "use dataset.split.strategy: stratified in params.yaml, add rows of that label, or remove them",
+            f"{params.dataset.path}: {params.dataset.target!r} is {unseen[0]!r} in test rows but in no training row",
+            "use dataset.split.strategy: stratified in params.yaml, or add or remove rows of that class",
         )
 
 
-def _scaler(known: dict[str, list[float]], transformer: FeatureTransformer, X: pd.DataFrame) -> "StandardScaler":
-    """Return a scaler of every feature: with stage prepare's numbers, and, for those it has not seen, fitted here.
+def _scaler(stored: dict[str, list[float]], transformer: FeatureTransformer, X: pd.DataFrame) -> "StandardScaler":
+    """Return a scaler for all features, from the stored means and variances or, for other features, fitted here.
 
-    Booleans and categories stay 0 and 1.
+    Boolean and one-hot encoded features stay 0 and 1.
     """
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler().fit(pd.DataFrame(np.zeros((1, X.shape[1]), np.float32), columns=X.columns))
-    for place, name in enumerate(X.columns):
-        mean, variance = known.get(name, (0.0, 1.0))
-        if name not in known and transformer.features[str(name)].is_number and X[name].notna().any():
-            values = X[name].to_numpy(np.float64)  # whose squares are finite
+    for position, name in enumerate(X.columns):
+        mean, variance = stored.get(name, (0.0, 1.0))
+        if name not in stored and transformer.features[str(name)].is_number and X[name].notna().any():
+            values = X[name].to_numpy(np.float64)  # their squares are finite in 64 bits
             mean, variance = np.nanmean(values), np.nanvar(values)
-        scaler.mean_[place], scaler.var_[place] = mean, variance
+        scaler.mean_[position], scaler.var_[position] = mean, variance
     deviation = np.sqrt(scaler.var_)
-    scaler.scale_ = np.where(deviation >= np.finfo(np.float32).tiny, deviation, 1.0)  # by less, 32 bits cannot divide
+    scaler.scale_ = np.where(
+        deviation >= np.finfo(np.float32).tiny, deviation, 1.0
+    )  # 32-bit floats cannot divide by less
     scaler.n_samples_seen_ = len(X)
     return scaler
 

@@ -1,4 +1,4 @@
-"""Features that are learnt from the target, so that no row sees its own target or that of a validation row."""
+"""Compute features learned from the target so that no row sees its own target or that of a validation row."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,13 +16,13 @@ from pipeline.tables.folds import FoldRows
 
 
 def target_of(task: Task, name: str, y: NDArray[Any]) -> Target:
-    """Return the target as features learn from it: its value, or of several labels whether a row has each.
+    """Return the target as features learn from it: its value or, for multiclass, an indicator of each class.
 
     Parameters
     ----------
     task : Task
     name : str
-        The target's name.
+        The name of the target.
     y : array, shape (n_rows,)
         From `Task.encode`.
     """
@@ -34,7 +34,7 @@ def target_of(task: Task, name: str, y: NDArray[Any]) -> Target:
 def features_in_fold(
     transformer: FeatureTransformer, source: Source, target: Target, settings: Mapping[str, Any], fold: FoldRows
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the features of a fold's training rows, each out of fold again, and of its validation rows.
+    """Return the target-based features of a fold's training rows, computed out of fold, and of its validation rows.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What models are fitted and tested on: features, targets and folds."""
+"""The data that models are fitted and tested on: features, targets and folds."""
 
 from collections.abc import Iterator, Sequence
 from copy import copy
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SearchFold:
-    """A division of the rows that the search and cross-validation see.
+    """A fold of the search and cross-validation.
 
     Attributes
     ----------
     train, valid : arrays of int
         Positions in the training rows.
     learnt : (DataFrame, DataFrame), optional
-        The features of those rows that are learnt from the target, of `train` alone.
+        The features of these rows that are learned from the target, using only the targets of `train`.
     """
 
     train: Rows
@@ -42,12 +42,12 @@ class TrainingData:
     ----------
     task : Task
     X_train, X_test : DataFrames of float32, shapes (n_train, n_features) and (n_test, n_features)
-        What is learnt from the target is, of a training row, from other folds than its own.
-    y_train, y_test : arrays of float64 or, in a classification, of class numbers; shapes (n_train,) and (n_test,)
+        Features of a training row that are learned from the target are computed out of fold.
+    y_train, y_test : arrays of float64 or, for classification, of class numbers; shapes (n_train,) and (n_test,)
     folds : sequence of SearchFold
-        Over all training rows, or over ``search.max_rows`` of them.
+        Folds of all training rows, or of a sample of ``search.max_rows`` of them.
     scaler : StandardScaler
-        With mean and deviation of every feature, in order.
+        With the mean and standard deviation of every feature, in order.
     """
 
     task: Task
@@ -65,11 +65,11 @@ class TrainingData:
 
     @property
     def n_search_rows(self) -> int:
-        """How many training rows the search and cross-validation see."""
+        """The number of training rows that the search and cross-validation use."""
         return len(np.unique(np.concatenate([np.concatenate([fold.train, fold.valid]) for fold in self.folds])))
 
     def only(self, features: Sequence[str]) -> "TrainingData":
-        """Return the same rows with some of the features, whose values are shared, not copied."""
+        """Return the same rows with only the given features, without copying their values."""
         return replace(
             self,
             X_train=_columns(self.X_train, features),
@@ -78,7 +78,7 @@ class TrainingData:
         )
 
     def fold_tables(self) -> Iterator[FoldTables]:
-        """Yield the features and targets of each fold, one fold at a time."""
+        """Yield the features and targets of one fold after another."""
         for fold in self.folds:
             parts = [self.X_train.iloc[fold.train], self.X_train.iloc[fold.valid]]
             for part, learnt in zip(parts, fold.learnt or (), strict=False):
@@ -88,15 +88,15 @@ class TrainingData:
 
 
 def _columns(X: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Return some columns of a table as views; selecting them with ``X[names]`` would copy them."""
+    """Return columns of a table without copying them, as ``X[names]`` would."""
     return pd.DataFrame({name: X[name] for name in names}, copy=False)
 
 
 def _scaler_of(scaler: "StandardScaler", features: Sequence[str]) -> "StandardScaler":
-    """Return the scaler of some of the features."""
-    places = [list(scaler.feature_names_in_).index(name) for name in features]
-    chosen = copy(scaler)
+    """Return the scaler for a subset of the features."""
+    positions = [list(scaler.feature_names_in_).index(name) for name in features]
+    subset = copy(scaler)
     for name in ("mean_", "var_", "scale_", "feature_names_in_"):
-        setattr(chosen, name, getattr(scaler, name)[places])
-    chosen.n_features_in_ = len(places)
-    return chosen
+        setattr(subset, name, getattr(scaler, name)[positions])
+    subset.n_features_in_ = len(positions)
+    return subset

@@ -11,7 +11,7 @@ from pipeline.datasets.simulated_housing import CAP, LOWEST, NOISE, ROWS, best_r
 from support.repositories import REAL_TABLE, ROOT
 
 
-def test_the_committed_table_is_what_the_script_writes(
+def test_the_script_writes_the_committed_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -23,7 +23,7 @@ def test_the_committed_table_is_what_the_script_writes(
     assert call("simulate_housing", "--rows", "0") == 2
 
 
-def test_the_best_reachable_rmse_is_that_of_the_true_mean() -> None:
+def test_best_rmse_is_the_error_of_the_expected_price() -> None:
     price = simulate(3000, seed=5).price
     rng = np.random.default_rng(0)
     draws = np.clip(price + NOISE * rng.standard_normal((2000, len(price))), LOWEST, CAP)
@@ -31,7 +31,7 @@ def test_the_best_reachable_rmse_is_that_of_the_true_mean() -> None:
     assert 0.9 * NOISE < best_rmse(price) < NOISE
 
 
-def test_the_table_has_what_it_claims() -> None:
+def test_the_simulated_table_is_as_documented() -> None:
     simulated = simulate()
     table, target = simulated.table, simulated.table["median_house_value"]
     assert len(table) == ROWS
@@ -58,9 +58,9 @@ def test_the_geography_is_real() -> None:
     assert 160 < km_to_coast(*at(36.74, -119.79))[0] < 200
 
 
-def test_averages_become_the_census_totals() -> None:
+def test_averages_are_converted_to_the_census_totals() -> None:
     if not REAL_TABLE.exists():
-        pytest.skip(f"the real table is not here: {REAL_TABLE}")
+        pytest.skip(f"the real table does not exist: {REAL_TABLE}")
     real = pd.read_csv(REAL_TABLE).dropna().drop(columns="ocean_proximity")
     averages = pd.DataFrame(
         {
@@ -78,7 +78,7 @@ def test_averages_become_the_census_totals() -> None:
     pd.testing.assert_frame_equal(totals(averages), real, check_like=True)
 
 
-def test_a_download_without_internet_is_one_clear_error(
+def test_a_download_without_internet_access_is_one_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

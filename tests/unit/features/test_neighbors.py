@@ -172,7 +172,9 @@ def test_too_few_groups_for_folds_within_folds_are_named(pipeline_folder: Path) 
     content = {"dataset": {"path": "data.csv", "target": "y", "split": split}, "train": {"cv_folds": 2}}
     params = Params.model_validate({**content, "features": {"neighbors": neighbors}})
     prepare(params.dataset, pipeline_folder)
-    with pytest.raises(PipelineError, match=r"features.neighbors divides .* 1 groups of 'g', fewer than 2 folds"):
+    with pytest.raises(
+        PipelineError, match=r"features.neighbors needs to split .* 1 groups of 'g', fewer than 2 folds"
+    ):
         load_tables(pipeline_folder, params)
     load_tables(pipeline_folder, Params.model_validate(content))
 

@@ -100,13 +100,13 @@ def test_whole_numbers_beside_gaps_are_whole_labels(tmp_path: Path) -> None:
 
 def test_a_label_of_test_rows_alone_is_named(tmp_path: Path) -> None:
     params = prepared(tmp_path, ["a", "b"] * 12 + ["new"] * 6, split={"strategy": "time", "column": "x"})
-    with pytest.raises(PipelineError, match=r"'y' is 'new' in test rows and in no training row(?s:.*)stratified"):
+    with pytest.raises(PipelineError, match=r"'y' is 'new' in test rows but in no training row(?s:.*)stratified"):
         load_tables(tmp_path, params)
 
 
 def test_a_target_of_one_label_is_refused(tmp_path: Path) -> None:
     params = prepared(tmp_path, ["same"] * 20)
-    with pytest.raises(PipelineError, match=r"'y' has one label only among the training rows, 'same'"):
+    with pytest.raises(PipelineError, match=r"'y' has only one class in the training rows, 'same'"):
         load_tables(tmp_path, params)
 
 
@@ -133,7 +133,7 @@ def test_a_positive_label_that_is_none_of_two_is_refused(pipeline_folder: Path) 
         prepare(params.dataset, pipeline_folder)
         with pytest.raises(PipelineError, match=f"dataset.positive in params.yaml is '{positive}'"):
             load_tables(pipeline_folder, params)
-    with pytest.raises(ParamsError, match="a regression has none"):
+    with pytest.raises(ParamsError, match="a regression has no classes"):
         check_params({"dataset": {"path": "data.csv", "target": "price", "positive": "yes"}}, "params.yaml")
 
 

@@ -1,4 +1,4 @@
-"""Whatever params.yaml holds: it is accepted, or one message names the key and what it takes; nothing in it is run."""
+"""Any params.yaml is accepted, or refused by one message that names the key and what it must be; none runs code."""
 
 import datetime
 import time
@@ -21,13 +21,13 @@ from pipeline.support.yaml import read_yaml
 from support.repositories import ROOT
 
 JARGON = ("Input should", "validation error", "pydantic", "Value error", "Field required", "permitted", "constrained")
-SECONDS = 60  # that any refusal may take on a busy machine: work without bounds takes longer
+SECONDS = 60  # a refusal may take so long on a busy machine; unbounded work takes longer
 
 
-def keys(section: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Yield every key of a section, sections within it too, whatever they will be."""
+def keys(section: type[BaseModel], parent: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the path of every key of a section and of the sections in it, so that new keys are tested too."""
     for name, field in section.model_fields.items():
-        key = (*above, field.alias or name)
+        key = (*parent, field.alias or name)
         yield key
         for kind in (field.annotation, *get_args(field.annotation)):
             if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -36,15 +36,16 @@ def keys(section: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[tupl
 
 KEYS = list(keys(Params))
 SECTIONS = sorted({key[:-1] for key in KEYS if len(key) > 1})
-SAYS = (
-    "it takes",
+EXPLANATIONS = (
+    "must be",
     "names",
     "unknown key",
     "missing",
     "cannot",
     "needs",
-    "takes no",
-    "has none",
+    "does not use",
+    "has no classes",
+    "it takes",
     "formula",
     "quotes",
     "one of",
@@ -55,16 +56,16 @@ VALUES: list[Any] = [
     "x"],
     {"x": 1}, {"x": None}, {1: 2}, {None: 1}, {"low": 1, "high": 0}, ["x"] * 500,
 ]  # fmt: skip
-WHOLE: dict[str, Any] = {
+COMPLETE: dict[str, Any] = {
     "dataset": {"path": "data.csv", "target": "y", "split": {}},
     "features": {"neighbors": {"k": 1, "by": ["a"]}},
     "train": {"search": {"space": {}}},
 }
 
 
-def changed(key: tuple[str, ...], value: object) -> dict[str, Any]:
-    """Return parameters that are valid but, perhaps, for one key."""
-    content = deepcopy(WHOLE)
+def with_value(key: tuple[str, ...], value: object) -> dict[str, Any]:
+    """Return valid parameters with the value of one key replaced."""
+    content = deepcopy(COMPLETE)
     section = content
     for part in key[:-1]:
         section = section.setdefault(part, {})
@@ -73,7 +74,7 @@ def changed(key: tuple[str, ...], value: object) -> dict[str, Any]:
 
 
 def refusal(content: object) -> str:
-    """Return the message that refuses the content, "" when it is accepted; no other end is one."""
+    """Return the message that refuses the content, or "" when it is accepted; anything else fails the test."""
     started = time.monotonic()
     try:
         assert isinstance(check_params(content, "params.yaml"), Params)
@@ -88,25 +89,25 @@ def refusal(content: object) -> str:
     return message
 
 
-def test_the_keys_are_those_of_every_section() -> None:
+def test_keys_covers_every_section() -> None:
     assert {("dataset", "split", "column"), ("features", "neighbors", "k"), ("train", "search", "space")} <= set(KEYS)
     assert len(KEYS) > 40
 
 
 @pytest.mark.parametrize("key", KEYS, ids=".".join)
-def test_any_value_of_any_key_is_accepted_or_named_with_what_it_takes(key: tuple[str, ...]) -> None:
-    messages = [refusal(changed(key, value)) for value in VALUES]
+def test_any_value_of_any_key_is_accepted_or_refused_with_what_it_must_be(key: tuple[str, ...]) -> None:
+    messages = [refusal(with_value(key, value)) for value in VALUES]
     refused = [message for message in messages if message]
-    assert len(refused) > 5, "it would take anything"
+    assert len(refused) > 5, "the key accepts nearly any value"
     for message in refused:
         assert key[-1] in message
-        assert any(word in message for word in SAYS), message
+        assert any(word in message for word in EXPLANATIONS), message
 
 
 @pytest.mark.parametrize("key", SECTIONS, ids=".".join)
-def test_a_key_that_is_none_is_told_with_those_there_are(key: tuple[str, ...]) -> None:
-    message = refusal(changed((*key, "no_such_key"), 1))
-    assert f"{'.'.join(key)}.no_such_key: unknown key; known are " in message
+def test_an_unknown_key_is_refused_with_the_known_ones(key: tuple[str, ...]) -> None:
+    message = refusal(with_value((*key, "no_such_key"), 1))
+    assert f"{'.'.join(key)}.no_such_key: unknown key; known keys are " in message
 
 
 junk = st.recursive(
@@ -117,8 +118,8 @@ junk = st.recursive(
 
 
 @given(st.lists(st.tuples(st.sampled_from(KEYS), junk), min_size=1, max_size=4))
-def test_any_values_of_several_keys_are_accepted_or_refused(changes: list[tuple[tuple[str, ...], Any]]) -> None:
-    content = deepcopy(WHOLE)
+def test_any_combination_of_values_is_accepted_or_refused(changes: list[tuple[tuple[str, ...], Any]]) -> None:
+    content = deepcopy(COMPLETE)
     for key, value in changes:
         section: Any = content
         for part in key[:-1]:
@@ -140,14 +141,14 @@ spaces = st.one_of(numbers, st.lists(numbers, max_size=3), st.fixed_dictionaries
 
 
 @given(st.data())
-def test_a_space_is_accepted_or_refused_and_what_is_accepted_can_be_searched(data: st.DataObject) -> None:
+def test_a_space_is_refused_or_can_be_searched(data: st.DataObject) -> None:
     from pipeline.learn.search_space import distributions, n_candidates, study_of
 
     name = data.draw(st.sampled_from(names()))
     parameters = [*family(name).parameters, "eta"]
     space = data.draw(st.dictionaries(st.sampled_from(parameters), spaces, min_size=1, max_size=2))
     fixed = data.draw(st.dictionaries(st.sampled_from(parameters), numbers | st.lists(numbers, max_size=2), max_size=1))
-    content = {**WHOLE, "train": {"models": [name], "params": {name: fixed}, "search": {"space": {name: space}}}}
+    content = {**COMPLETE, "train": {"models": [name], "params": {name: fixed}, "search": {"space": {name: space}}}}
     message = refusal(content)
     if message:
         assert any(key in message for key in {*space, *fixed})
@@ -161,43 +162,43 @@ def test_a_space_is_accepted_or_refused_and_what_is_accepted_can_be_searched(dat
 
 
 @pytest.mark.parametrize(
-    ("section", "content", "said"),
+    ("section", "content", "message"),
     [
-        ("train", {"search": {"time_budget": "1e-3"}}, "time_budget: it takes a number or null .it is '1e-3'"),
+        ("train", {"search": {"time_budget": "1e-3"}}, "time_budget: must be a number or null .it is '1e-3'"),
         ("train", {"params": {"xgboost": {"learning_rate": "5e2"}}},
          "xgboost.learning_rate` is '5e2'; it takes 1e-06 or more, at most 1$"),
         ("train", {"params": {"xgboost": {"gamma": "5"}}}, "gamma` is '5'; it takes 0 or more, at most 1e.09$"),
-        ("train", {"cv_folds": None}, "train.cv_folds: it takes a whole number .it is null"),
-        ("train", {"n_jobs": 10**9}, "train.n_jobs: it takes at most 256 .it is 1000000000"),
-        ("train", {"seed": 2**31}, "train.seed: it takes a number below 2147483648 .it is 2147483648"),
+        ("train", {"cv_folds": None}, "train.cv_folds: must be a whole number .it is null"),
+        ("train", {"n_jobs": 10**9}, "train.n_jobs: must be at most 256 .it is 1000000000"),
+        ("train", {"seed": 2**31}, "train.seed: must be a number below 2147483648 .it is 2147483648"),
         ("train", {"params": {"nn": {"hidden_layer_sizes": [10**9]}}},
          "hidden_layer_sizes` is .*at most 20 of at most 10,000"),
         ("train", {"params": {"nn": {"hidden_layer_sizes": [10_000, 10_000]}}},
          "at most 10,000,000 weights between them"),
         ("train", {"params": {"random_forest": {"n_estimators": 10**6}}}, "n_estimators` is 1000000; .*at most 10000"),
         ("train", {"search": {"space": {"xgboost": {"gamma": 5}}}},
-         "xgboost.gamma: it takes a section with the keys low"),
+         "xgboost.gamma: must be a section with the keys low"),
         ("train", {"search": {"space": {"xgboost": {"gamma": [None]}}}},
          "`space.xgboost.gamma` holds None; it takes 0 or"),
         ("train", {"search": {"space": {"nn": {"alpha": {"low": "3e-2", "high": 1}}}}},
-         "alpha.low: it takes a number .it is '3e-2'.$"),
-        ("train", {"search": {"max_rounds": 10**7}}, "max_rounds: it takes at most 100000 .it is 10000000"),
-        ("features", [], "features: it takes a section with the keys neighbors, flux .it is ...$"),
-        ("features", {"neighbors": {"k": 5000, "by": ["a"]}}, "neighbors.k: it takes at most 1000 .it is 5000"),
+         "alpha.low: must be a number .it is '3e-2'.$"),
+        ("train", {"search": {"max_rounds": 10**7}}, "max_rounds: must be at most 100000 .it is 10000000"),
+        ("features", [], "features: must be a section with the keys neighbors, flux .it is ...$"),
+        ("features", {"neighbors": {"k": 5000, "by": ["a"]}}, "neighbors.k: must be at most 1000 .it is 5000"),
         ("evaluate", {"thresholds": [0.5] * 101},
-         "evaluate.thresholds: it takes a list of at most 100 .it is .0.5,"),
-        ("evaluate", {"choose_by": True}, "choose_by: it takes text or null .it is true; put text in quotes"),
-        ("register", {"stage": None}, "stage: it takes None, Staging, Production or Archived .it is null"),
+         "evaluate.thresholds: must be a list of at most 100 items .it is .0.5,"),
+        ("evaluate", {"choose_by": True}, "choose_by: must be text or null .it is true; put text in quotes"),
+        ("register", {"stage": None}, "stage: must be None, Staging, Production or Archived .it is null"),
     ],
 )  # fmt: skip
-def test_what_a_key_takes_is_said(section: str, content: object, said: str) -> None:
-    with pytest.raises(ParamsError, match=f"(?m){said}"):
-        check_params({**WHOLE, section: content}, "params.yaml")
+def test_a_message_states_what_a_key_must_be(section: str, content: object, message: str) -> None:
+    with pytest.raises(ParamsError, match=f"(?m){message}"):
+        check_params({**COMPLETE, section: content}, "params.yaml")
 
 
-def test_null_can_be_searched_where_it_is_a_value() -> None:
+def test_null_is_a_candidate_where_a_hyperparameter_accepts_it() -> None:
     space = {"random_forest": {"max_depth": [5, None], "max_features": ["sqrt", None, 0.5]}}
-    found = check_params({**WHOLE, "train": {"search": {"space": space}}}, "params.yaml").train.search.space
+    found = check_params({**COMPLETE, "train": {"search": {"space": space}}}, "params.yaml").train.search.space
     assert found == space
 
 
@@ -205,26 +206,26 @@ def test_null_can_be_searched_where_it_is_a_value() -> None:
 @pytest.mark.parametrize(
     "name", ["..", ".", "../x", "/x", "a/b", "a\\b", "a\0b", "a.", "a..", ".a", "-a", "a b", "a\n", "é", "a" * 101, ""]
 )
-def test_a_name_is_no_path(section: str, name: str) -> None:
+def test_a_name_cannot_be_a_path(section: str, name: str) -> None:
     content = {"train": {section: name}} if section == "experiment_name" else {"register": {section: name}}
-    with pytest.raises(ParamsError, match=rf"{section}: it takes 1 to 100 of the letters"):
-        check_params({**WHOLE, **content}, "params.yaml")
+    with pytest.raises(ParamsError, match=rf"{section}: must be 1 to 100 of the characters"):
+        check_params({**COMPLETE, **content}, "params.yaml")
 
 
 @pytest.mark.parametrize("name", ["a", "a.b", "A-1_b", "1.2.3", "a..b", "a" * 100])
-def test_a_plain_name_is_one(name: str) -> None:
-    assert check_params({**WHOLE, "register": {"model_name": name}}, "params.yaml").registry.model_name == name
+def test_a_plain_name_is_accepted(name: str) -> None:
+    assert check_params({**COMPLETE, "register": {"model_name": name}}, "params.yaml").registry.model_name == name
 
 
 @pytest.mark.parametrize(
     "function", ["a.b", "a:b:c", "../a:b", "a/b:c", "a..b:c", ".a:b", "a.:b", "a:b\n", "a:b()", ":b", "a:", "/etc/a:b"]
 )
-def test_what_names_no_function_of_a_module_is_refused(function: str) -> None:
-    with pytest.raises(ParamsError, match=r"evaluate.custom: it takes module:function, such as costs:profit"):
-        check_params({**WHOLE, "evaluate": {"custom": function}}, "params.yaml")
+def test_a_custom_metric_must_be_module_and_function(function: str) -> None:
+    with pytest.raises(ParamsError, match=r"evaluate.custom: must be module:function, such as costs:profit"):
+        check_params({**COMPLETE, "evaluate": {"custom": function}}, "params.yaml")
 
 
-LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+BILLION_LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{after}: &{after} [{', '.join([f'*{before}'] * 9)}]\n"
     for before, after in zip("abcdefgh", "bcdefghi", strict=True)
 )
@@ -237,19 +238,19 @@ MERGES = "a: &a {x: 1}\n" + "".join(
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("dataset: !!python/object/apply:os.system ['touch MARKER']\n", "not valid YAML: could not determine"),
         ("dataset: !!python/object/new:subprocess.Popen [[touch, MARKER]]\n", "not valid YAML"),
         ("dataset: !!python/name:os.system\n", "not valid YAML"),
         ("? !!python/object/apply:os.system ['touch MARKER']\n: 1\n", "not valid YAML"),
-        (LAUGHS, "repeats values"),
+        (BILLION_LAUGHS, "repeats values"),
         ("dataset: &a [*a]\n", "repeats values"),
         ("dataset: &a {a: *a}\n", "repeats values"),
         ("dataset: " + "[" * 50_000, "not valid YAML: it is nested too deeply"),
         ("dataset: " + "{a: " * 5_000, "not valid YAML: it is nested too deeply"),
         ("dataset: {path: " + "x" * 100_000_000 + "}\n", "has 100,000,018 bytes, more than 1,000,000"),
-        ("dataset: {path: a, target: " + "x" * 900_000 + ", split: 5}\n", "dataset.split: it takes a section"),
+        ("dataset: {path: a, target: " + "x" * 900_000 + ", split: 5}\n", "dataset.split: must be a section"),
         ("a: 1" + "0" * 5000 + "\n", "not valid YAML"),
         ("seed: 0x" + "f" * 20_000 + "\n", "seed: unknown key"),
         ("dataset: {path: a, target: b}\ntrain: {seed: 0x" + "f" * 20_000 + "}\n",
@@ -259,31 +260,31 @@ MERGES = "a: &a {x: 1}\n" + "".join(
         ("a: !!float x\n", "not valid YAML"),
         ("a: !!timestamp x\n", "not valid YAML"),
         ("a: !!binary x\n", "not valid YAML"),
-        ("? [a]\n: 1\n", "holds the name .'a',., which is not text"),
+        ("? [a]\n: 1\n", "has the name .'a',., which is not text"),
         ("<<: {a: 1}\n", "a: unknown key"),
         (MERGES, "repeats values"),
         ("? {a: 1}\n: 1\n", "not valid YAML.*unhashable key"),
-        ("".join(f"k{number}: 1\n" for number in range(20_000)), "unknown key; known are dataset"),
+        ("".join(f"k{number}: 1\n" for number in range(20_000)), "unknown key; known keys are dataset"),
         ("a: 1\n---\nb: 1\n", "not valid YAML"),
-        ("- a\n", "holds no keys"),
-        ("", "holds no keys"),
+        ("- a\n", "has no sections"),
+        ("", "has no sections"),
         ("a:\n\tb: 1\n", "not valid YAML"),
         ("train: {cv_folds: yes}\ndataset: {path: a, target: b}",
-         "train.cv_folds: it takes a whole number .it is 'yes'"),
+         "train.cv_folds: must be a whole number .it is 'yes'"),
         ("train: {cv_folds: true}\ndataset: {path: a, target: b}",
-         "train.cv_folds: it takes a whole number .it is true"),
+         "train.cv_folds: must be a whole number .it is true"),
         ("dataset: {path: a, target: 2026-01-31}",
-         "dataset.target: it takes text .*it is 2026-01-31; put text in quotes"),
+         "dataset.target: must be text .*it is 2026-01-31; put text in quotes"),
     ],
     ids=range(31),
 )  # fmt: skip
 def test_hostile_yaml_is_refused_quickly_and_runs_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text(text)
     started = time.monotonic()
-    with pytest.raises(ParamsError, match=said) as raised:
+    with pytest.raises(ParamsError, match=message) as raised:
         load_params()
     assert time.monotonic() - started < 6 * SECONDS
     assert len(str(raised.value)) < 4000
@@ -294,14 +295,14 @@ def test_hostile_yaml_is_refused_quickly_and_runs_nothing(
     st.text(st.sampled_from("ab:-{}[]&*!|>'\"%@`, \n\t#?0123.eE~<=\\\0\ufeff\u2028é"), max_size=60)
     | st.binary(max_size=60)
 )
-def test_any_text_is_yaml_or_is_refused(tmp_path_factory: pytest.TempPathFactory, text: str | bytes) -> None:
+def test_any_file_without_a_dataset_is_refused(tmp_path_factory: pytest.TempPathFactory, text: str | bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any.yaml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ParamsError):
         load_params(path)
 
 
-def test_the_projects_params_survive_a_byte_order_mark(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
     (tmp_path / "params.yaml").write_text(text, encoding="utf-8-sig")
     assert load_params(tmp_path / "params.yaml") == check_params(read_yaml(text), "params.yaml")
@@ -321,7 +322,9 @@ def test_the_projects_params_survive_a_byte_order_mark(tmp_path: Path) -> None:
         "__column0", "`a` + __column0", "1e999 * a", f"a * {'9' * 400}", "eval(a)", "((a)", "a + 'x' * 99999999",
     ],
 )  # fmt: skip
-def test_a_formula_is_arithmetic_or_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, formula: str) -> None:
+def test_a_formula_that_is_not_arithmetic_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, formula: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FormulaError, match=r"dataset\.derived\.z in params\.yaml"):
         parse("z", formula)
@@ -335,7 +338,7 @@ def test_a_formula_is_arithmetic_or_is_refused(tmp_path: Path, monkeypatch: pyte
      "**".join(["9"] * 400), "a" + "*9" * 400, "1e5" * 300, "`" * 999, "`a`" * 300],
     ids=range(10),
 )  # fmt: skip
-def test_a_formula_beyond_reason_is_refused_quickly(formula: str) -> None:
+def test_an_excessive_formula_is_refused_quickly(formula: str) -> None:
     started = time.monotonic()
     with pytest.raises(FormulaError) as raised:
         parse("z", formula)
@@ -349,7 +352,7 @@ words = st.sampled_from(
 
 
 @given(st.lists(words, max_size=12).map("".join) | st.text(max_size=20))
-def test_any_formula_is_computed_or_refused(formula: str) -> None:
+def test_any_formula_is_evaluated_or_refused(formula: str) -> None:
     import numpy as np
 
     from pipeline.features.formulas import columns_of, compute

@@ -57,7 +57,7 @@ def test_prepare_writes_tables_scaler_and_profile(
     assert scaler.mean_[1] == pytest.approx(train["rooms"].mean())
 
 
-def test_same_table_gives_same_bytes_in_every_format(pipeline_folder: Path, table: pd.DataFrame) -> None:
+def test_a_table_gives_the_same_bytes_from_every_format(pipeline_folder: Path, table: pd.DataFrame) -> None:
     sums = []
     for path in ("data.csv", "data.csv.gz", "data.parquet"):
         table.to_parquet(path, index=False) if path.endswith("parquet") else table.to_csv(path, index=False)
@@ -118,13 +118,17 @@ ROWS = "".join(f"{row},{row % 3},{row * 10}\n" for row in range(1, 21))
         ("a,b,price\n" + ROWS + "21,0,inf\n", {}, "column 'price', row 21, holds inf"),
         ("a,b,price\n" + ROWS + "-inf,0,1\n", {}, "column 'a', row 21, holds -inf"),
         ("a,b,price\n" + ROWS + "1e39,0,1\n", {}, r"column 'a', row 21, holds 1e\+39"),
-        ("a,b,price\n1,2,\n3,4,\n", {}, "column 'price' holds no value at all"),
-        ("a,b,price\n,1,1\n,2,2\n", {}, "column 'a' holds no value at all"),
-        ("a,b,price\n" + ROWS, {"categorical": ["a"], "max_categories": 5}, "'a' is text with 20 different values"),
+        ("a,b,price\n1,2,\n3,4,\n", {}, "column 'price' has no values"),
+        ("a,b,price\n,1,1\n,2,2\n", {}, "column 'a' has no values"),
+        (
+            "a,b,price\n" + ROWS,
+            {"categorical": ["a"], "max_categories": 5},
+            "'a' is categorical with 20 different values",
+        ),
         (
             "a,b,price\n" + ROWS + "n/k,0,1\n",
             {"max_categories": 5},
-            "row 21 is 'n/k'.*\n.*correct what is no number in it .1 rows",
+            "row 21 is 'n/k'.*\n.*correct its values that are not numbers .1 rows",
         ),
         ("a,b,price\n1,2,3\n", {}, "1 usable rows"),
         ("a,b,price\n" + ROWS, {"derived": {"c": "a / z"}}, "derived.c uses 'z', which is not an input column"),
@@ -143,16 +147,16 @@ ROWS = "".join(f"{row},{row % 3},{row * 10}\n" for row in range(1, 21))
         (
             "a,b,price\n" + ROWS.replace(",1,", ",2,").replace(",0,", ",2,"),
             {"split": {"strategy": "group", "column": "b"}},
-            "column 'b' holds one group only",
+            "column 'b' has only one group",
         ),
         (
             "a,b,price\n" + ROWS + "x,1,2\n",
             {"split": {"strategy": "time", "column": "a"}},
-            "column 'a' holds no time in row 21: 'x'",
+            "column 'a' has no valid time in row 21: 'x'",
         ),
     ],
 )
-def test_a_broken_table_stops_with_one_clear_message_and_writes_nothing(
+def test_an_invalid_table_is_one_error_and_writes_nothing(
     pipeline_folder: Path, content: str | bytes | None, changes: dict[str, object], message: str
 ) -> None:
     Path("data.csv").unlink()
@@ -167,25 +171,27 @@ def test_a_broken_table_stops_with_one_clear_message_and_writes_nothing(
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("data.csv.gz", b"a,b,price\n1,2,3\n", "not a whole gzip file"),
-        ("data.csv.gz", gzip.compress(b"a,b,price\n" + ROWS.encode() * 99)[:-40], "not a whole gzip file"),
+        ("data.csv.gz", b"a,b,price\n1,2,3\n", "not a complete gzip file"),
+        ("data.csv.gz", gzip.compress(b"a,b,price\n" + ROWS.encode() * 99)[:-40], "not a complete gzip file"),
         ("data.parquet", b"a,b,price\n1,2,3\n", "not a Parquet file"),
         ("data.csv.gz", gzip.compress("a,price\né,1\n".encode("latin-1")), "not UTF-8 text: byte 0xe9 in line 2"),
         ("data.csv", gzip.compress(b"a,b,price\n1,2,3\n"), "is compressed with gzip"),
         ("data.csv", "a,b,price\n1,2,3\n".encode("utf-16"), "is UTF-16 text"),
         ("data.csv", b"PK\x03\x04\xff\xff", "is a zip archive"),
-        ("data.xlsx", b"a,b,price\n1,2,3\n", "not a kind of file this reads"),
+        ("data.xlsx", b"a,b,price\n1,2,3\n", "is neither a CSV nor a Parquet file"),
         ("folder.csv", None, "is a folder"),
     ],
-    ids=lambda part: "content" if isinstance(part, bytes) else None,  # gzip writes the time: two workers, two names
+    ids=lambda part: (
+        "content" if isinstance(part, bytes) else None
+    ),  # gzip writes the time, and test ids must not differ between workers
 )
-def test_a_file_of_another_kind_is_refused(pipeline_folder: Path, name: str, content: bytes, message: str) -> None:
+def test_a_file_of_another_format_is_refused(pipeline_folder: Path, name: str, content: bytes, message: str) -> None:
     Path(name).mkdir() if content is None else write(content, name)
     with pytest.raises(PipelineError, match=message):
         prepare(dataset(path=name), pipeline_folder)
 
 
-def test_columns_that_are_no_feature_are_refused_or_dropped(pipeline_folder: Path, table: pd.DataFrame) -> None:
+def test_columns_that_cannot_be_features_are_refused_unless_dropped(pipeline_folder: Path, table: pd.DataFrame) -> None:
     dated = table.assign(day=pd.date_range("2026-01-01", periods=len(table)), tags=[["a"]] * len(table))
     dated.to_parquet("data.parquet")
     with pytest.raises(PipelineError, match=r"column 'day' holds Timestamp values.*row 1"):
@@ -204,15 +210,15 @@ def test_the_script_ends_with_one_message_and_exit_code_2(
     assert capsys.readouterr().err.startswith("error: none.csv does not exist\n  -> set dataset.path")
 
 
-def test_scaler_and_duplicates_are_the_same_in_parts(pipeline_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_do_not_change_scaler_or_duplicates(pipeline_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [f"{number % 7},{'' if number < 90 else number},{number}\n" for number in range(200)]
     write("a,late,price\n" + "".join(rows) + rows[3] + rows[150] + "-0.0,1,5\n0.0,1,5\n")
     profile = prepare(dataset(), pipeline_folder).profile
     assert profile["rows"]["duplicates_dropped"] == 3
-    whole = joblib.load("models/standard_scaler.pkl")
+    expected = joblib.load("models/standard_scaler.pkl")
     for size in (1, 60):
         monkeypatch.setattr("pipeline.prepare.stage.CHUNK", size)
         prepare(dataset(), pipeline_folder)
-        parts = joblib.load("models/standard_scaler.pkl")
-        np.testing.assert_allclose(parts.mean_, whole.mean_)
-        np.testing.assert_allclose(parts.scale_, whole.scale_)
+        chunked = joblib.load("models/standard_scaler.pkl")
+        np.testing.assert_allclose(chunked.mean_, expected.mean_)
+        np.testing.assert_allclose(chunked.scale_, expected.scale_)

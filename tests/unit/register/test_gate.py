@@ -48,8 +48,11 @@ def test_the_gates_params_have_good_defaults() -> None:
 @pytest.mark.parametrize(
     ("gate", "named"),
     [
-        ({"metrics": "mae"}, "register.gate.metrics: unknown key; known are metric, min_improvement, confidence"),
-        ({"metric": "profit"}, "register.gate.*: `metric` is 'profit'; it is null or one of rmse, mae, mape, log_loss"),
+        ({"metrics": "mae"}, "register.gate.metrics: unknown key; known keys are metric, min_improvement, confidence"),
+        (
+            {"metric": "profit"},
+            "register.gate.*: `metric` is 'profit'; it must be null or one of rmse, mae, mape, log_loss",
+        ),
         ({"min_improvement": -0.1}, "register.gate.min_improvement: .*-0.1"),
         ({"confidence": 1.0}, "register.gate.confidence: .*1.0"),
         ({"confidence": 0.4}, "register.gate.confidence: .*0.4"),

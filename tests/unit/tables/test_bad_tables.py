@@ -1,4 +1,4 @@
-"""Whatever the table holds: a model comes out that is saved as it was trained, or one message says what is wrong."""
+"""Any table gives a model that predicts the same after saving, or one error message."""
 
 import datetime
 import decimal
@@ -29,7 +29,7 @@ from pipeline.train.raw_rows_view import write_view
 from pipeline.train.tables import load_tables
 from support.hostile import HOSTILE, TEXTS, TINY, files
 
-BOUNDED = settings(max_examples=settings.default.max_examples // 2)  # each is a fit
+BOUNDED = settings(max_examples=settings.default.max_examples // 2)  # each example fits a model
 TASKS = ["regression", "classification"]
 BIG = [
     0.0,
@@ -50,7 +50,7 @@ BIG = [
 
 
 def cells(kind: str) -> st.SearchStrategy[Any]:
-    """Return what a column of a kind holds."""
+    """Return a strategy for the values of a kind of column."""
     return {
         "number": st.floats(-1000, 1000) | st.integers(-5, 5).map(float),
         "huge": st.sampled_from(BIG),
@@ -87,7 +87,7 @@ DTYPES = {
 
 @st.composite
 def columns(draw: st.DrawFn, kinds: list[str], n_rows: int) -> pd.Series:
-    """Draw a column: a few values that repeat, one that fills it, or each row its own; some of them missing."""
+    """Draw a column: constant, of a few values, or of distinct values; some of them may be missing."""
     kind = draw(st.sampled_from([*SOUND * 3, *kinds]))
     few = draw(st.lists(cells(kind), min_size=1, max_size=4))
     seed = draw(st.integers(0, 99))
@@ -99,13 +99,13 @@ def columns(draw: st.DrawFn, kinds: list[str], n_rows: int) -> pd.Series:
     column = pd.Series(values, dtype=object if kind in ("date", "decimal", "bytes", "list", "dict", "mixed") else None)
     if kind in DTYPES and draw(st.booleans()):
         column = column.astype(draw(st.sampled_from(DTYPES[kind])))
-    gaps = rng.random(n_rows) < missing
-    return column.where(~gaps) if gaps.any() else column
+    is_missing = rng.random(n_rows) < missing
+    return column.where(~is_missing) if is_missing.any() else column
 
 
 @st.composite
 def tables(draw: st.DrawFn, kinds: list[str]) -> pd.DataFrame:
-    """Draw a table with distinct names, few rows or some, and perhaps repeated rows."""
+    """Draw a table with distinct names, 1 to 60 rows, and perhaps duplicate rows."""
     n_rows = draw(st.sampled_from([40, 60, 30, 50, 25, 20, 35, 12, 5, 1]))
     named = draw(st.lists(st.sampled_from(HOSTILE), min_size=1, max_size=4, unique=True))
     table = pd.DataFrame({name: draw(columns(kinds, n_rows)) for name in named})
@@ -143,12 +143,12 @@ def settings_of(draw: st.DrawFn, table: pd.DataFrame) -> Params:
 
 
 def outcome(folder: Path, params: Params, model: str) -> str:
-    """Prepare, train, save and ask the saved model; return what happened, after checking that all of it is sound."""
+    """Prepare, train, save and predict; check each result, and return the error message or "a model"."""
     before = files(folder)
     try:
         prepare(params.dataset, folder)
     except PipelineError as error:
-        assert files(folder) == before, "something is left"
+        assert files(folder) == before, "files were left behind"
         return _message(error)
     made = files(folder)
     assert set(made) - set(before) <= {
@@ -161,7 +161,7 @@ def outcome(folder: Path, params: Params, model: str) -> str:
         evaluation = Evaluation.of(params.evaluate, loaded.data, loaded.rows, folder)
         fitter = Fitter.of(model, params.train, loaded.data)
     except PipelineError as error:
-        assert files(folder) == made, "something is left"
+        assert files(folder) == made, "files were left behind"
         return _message(error)
     fitted = fit(fitter, choose(fitter.learner, None), evaluation, warnings.catch_warnings())
     assert all(np.isfinite(value) for value in fitted.metrics.values()), fitted.metrics
@@ -172,19 +172,21 @@ def outcome(folder: Path, params: Params, model: str) -> str:
     file.save(fitted.model, saved / file.name)
     write_view(loaded.view, saved / file.name, saved)
     test = pd.read_parquet(folder / "data/processed/test.parquet")
-    answers = RawRowsModel(saved).predict(test.drop(columns="y"))
-    if isinstance(answers, pd.DataFrame):
-        answers = answers.drop(columns="prediction").to_numpy(np.float64)
-    np.testing.assert_array_equal(answers, fitted.outputs)
-    asked = RawRowsModel(saved).predict(unheard_of(test.drop(columns="y")))
-    assert np.isfinite(np.asarray(pd.DataFrame(asked).drop(columns="prediction", errors="ignore"), np.float64)).all()
+    predictions = RawRowsModel(saved).predict(test.drop(columns="y"))
+    if isinstance(predictions, pd.DataFrame):
+        predictions = predictions.drop(columns="prediction").to_numpy(np.float64)
+    np.testing.assert_array_equal(predictions, fitted.outputs)
+    extreme = RawRowsModel(saved).predict(extreme_rows(test.drop(columns="y")))
+    assert np.isfinite(np.asarray(pd.DataFrame(extreme).drop(columns="prediction", errors="ignore"), np.float64)).all()
     return "a model"
 
 
-def unheard_of(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows that are far from any training row, or lack all values."""
-    odd = {"float64": [1e38, -1e38, 1e308, np.inf, np.nan], "str": ["unheard of", "", None, "1.0", "\0"]}
-    return pd.DataFrame({name: odd.get(str(column.dtype), [True, False] * 2 + [True]) for name, column in rows.items()})
+def extreme_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows far from all training rows, and one without values."""
+    extremes = {"float64": [1e38, -1e38, 1e308, np.inf, np.nan], "str": ["unheard of", "", None, "1.0", "\0"]}
+    return pd.DataFrame(
+        {name: extremes.get(str(column.dtype), [True, False] * 2 + [True]) for name, column in rows.items()}
+    )
 
 
 def _message(error: PipelineError) -> str:
@@ -194,7 +196,7 @@ def _message(error: PipelineError) -> str:
 
 
 def run(content: bytes, suffix: str, params: Params, model: str) -> str:
-    """Return the outcome of a file in a folder of its own."""
+    """Return the outcome of a file in a temporary folder."""
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / f"data{suffix}").write_bytes(content)
         dataset = params.dataset.model_copy(update={"path": f"data{suffix}"})
@@ -203,18 +205,18 @@ def run(content: bytes, suffix: str, params: Params, model: str) -> str:
 
 @BOUNDED
 @given(st.data())
-def test_a_table_of_text_becomes_a_model_or_one_message(data: st.DataObject) -> None:
+def test_any_csv_table_gives_a_model_or_one_message(data: st.DataObject) -> None:
     table = data.draw(tables(CSV_KINDS))
     run(table.to_csv(index=False).encode(), ".csv", data.draw(settings_of(table)), data.draw(st.sampled_from(names())))
 
 
 @BOUNDED
 @given(st.data())
-def test_a_table_of_types_becomes_a_model_or_one_message(data: st.DataObject) -> None:
+def test_any_parquet_table_gives_a_model_or_one_message(data: st.DataObject) -> None:
     table = data.draw(tables(KINDS))
     try:
         content = parquet(table)
-    except pa.ArrowException:  # a column of texts and numbers, which Parquet has not
+    except pa.ArrowException:  # Parquet does not support columns of both text and numbers
         reject()
     run(content, ".parquet", data.draw(settings_of(table)), data.draw(st.sampled_from(names())))
 
@@ -224,8 +226,8 @@ GOOD = b"a,b,y\n" + b"".join(b"%d,%s,%d\n" % (row, b"uv"[row % 2 : row % 2 + 1],
 
 @BOUNDED
 @given(st.data())
-def test_a_file_that_was_damaged_becomes_a_model_or_one_message(data: st.DataObject) -> None:
-    """Bytes replaced, cut out, put in; other encodings and endings; quotes and ragged lines come of it."""
+def test_a_damaged_file_gives_a_model_or_one_message(data: st.DataObject) -> None:
+    """Bytes are replaced, removed or inserted, in several encodings and under several suffixes."""
     content = data.draw(st.sampled_from([GOOD, GOOD.decode().encode("utf-16"), b"\xef\xbb\xbf" + GOOD, PARQUET]))
     pieces = st.sampled_from(
         [b'"', b",", b"\n", b"\r", b"\0", b"\xe9", b";", b"y", b",,", b"1e999", b"'", b"\xef\xbb\xbf", b""]
@@ -238,10 +240,10 @@ def test_a_file_that_was_damaged_becomes_a_model_or_one_message(data: st.DataObj
     content = (
         gzip.compress(content, mtime=0)[: data.draw(st.sampled_from([None, 30]))] if suffix == ".csv.gz" else content
     )
-    run(content, suffix, of(task="regression"), "xgboost")
+    run(content, suffix, params_with(task="regression"), "xgboost")
 
 
-def of(features: object = None, **dataset: object) -> Params:
+def params_with(features: object = None, **dataset: object) -> Params:
     content = {"dataset": {"path": "data.csv", "target": "y", **dataset}, "features": features, "train": TINY}
     return Params.model_validate(content)
 
@@ -284,18 +286,18 @@ LABELS = ["a", "b"] * (ROWS // 2)
     ],
     ids=range(19),
 )  # fmt: skip
-def test_a_table_at_the_edge_becomes_a_model(
+def test_an_extreme_table_gives_a_model(
     model: str, columns: dict[str, Any], changes: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     table = pd.DataFrame(columns)
     near = {"neighbors": {"k": 3, "by": changes["near"], "means": []}} if "near" in changes else None
     task = "regression" if table["y"].dtype == "float64" else "classification"
-    params = of(
+    params = params_with(
         {"neighbors": near and near["neighbors"], "flux": changes.get("flux", False)}, task=task, drop_duplicates=False
     )
     assert run(table.to_csv(index=False).encode(), ".csv", params, model) == "a model"
-    assert not any(tmp_path.iterdir()), "a cell was run"
+    assert not any(tmp_path.iterdir()), "a cell was executed"
 
 
 @pytest.mark.parametrize(
@@ -304,41 +306,39 @@ def test_a_table_at_the_edge_becomes_a_model(
         ({"x": X, "y": [decimal.Decimal("1.5"), "x"] * (ROWS // 2)}, {}, "column 'y', row 2, holds 'x'; the target"),
         ({"x": X, "y": pd.Series(LABELS, dtype="category")}, {}, "column 'y', row 1, holds 'a'; the target"),
         ({"x": X, "y": pd.date_range("2026", periods=ROWS)}, {}, "column 'y', row 1, holds .*; the target of a regr"),
-        ({"x": pd.to_datetime([None] * ROWS), "y": X}, {}, "column 'x' holds no value at all"),
+        ({"x": pd.to_datetime([None] * ROWS), "y": X}, {}, "column 'x' has no values"),
         ({"x": [None] * 39 + ["a"], "t": range(ROWS), "y": X}, {"split": {"strategy": "time", "column": "t"}},
          "no column has a value in any of the 32 training rows"),
         ({"x": X, "y": [["a"]] * ROWS}, {"task": "classification"}, "column 'y' holds (list|ndarray) values"),
         ({"x": X, "y": [b"a", b"b"] * (ROWS // 2)}, {"task": "classification"}, "column 'y' holds bytes values"),
         ({"x": X, "y": [{"a": 1}] * ROWS}, {"task": "classification"}, "column 'y' holds dict values"),
-        ({"x": X, "y": [True] * ROWS}, {"task": "classification"}, "'y' has one label only among the training"),
-        ({"a\0b": X, "y": X}, {}, "column whose name holds NUL"),
-        ({"a" * 501: X, "y": X}, {}, "column whose name has 501 letters, more than 500"),
+        ({"x": X, "y": [True] * ROWS}, {"task": "classification"}, "'y' has only one class in the training rows"),
+        ({"a\0b": X, "y": X}, {}, "column whose name contains a NUL character"),
+        ({"a" * 501: X, "y": X}, {}, "column whose name has 501 characters, more than 500"),
         ({"x": ["a" * 100_000 + str(row) for row in range(ROWS)], "y": X}, {"max_categories": 9},
-         "text with 40 different"),
+         "categorical with 40 different"),
         ({"x": X, "t": [np.inf, *X[1:]], "y": X}, {"split": {"strategy": "time", "column": "t"}},
-         "no time in row 1: 'inf'"),
+         "no valid time in row 1: 'inf'"),
     ],
     ids=range(13),
 )  # fmt: skip
-def test_a_table_beyond_the_edge_is_told_in_one_message(
-    columns: dict[str, Any], changes: dict[str, Any], message: str
-) -> None:
+def test_an_invalid_table_gives_one_message(columns: dict[str, Any], changes: dict[str, Any], message: str) -> None:
     import re
 
     try:
         content, suffix = parquet(pd.DataFrame(columns)), ".parquet"
     except pa.ArrowException:
         content, suffix = pd.DataFrame(columns).to_csv(index=False).encode(), ".csv"
-    assert re.search(message, run(content, suffix, of(**changes), "xgboost"))
+    assert re.search(message, run(content, suffix, params_with(**changes), "xgboost"))
 
 
-def test_what_was_prepared_stays_when_another_table_cannot_be(tmp_path: Path) -> None:
+def test_prepared_files_stay_when_a_later_prepare_fails(tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_bytes(GOOD)
-    prepare(of().dataset, tmp_path)
+    prepare(params_with().dataset, tmp_path)
     (tmp_path / "data.csv").write_bytes(GOOD + b"1,v,x\n")
     before = files(tmp_path)
     with pytest.raises(PipelineError, match="row 31, holds 'x'"):
-        prepare(of().dataset, tmp_path)
+        prepare(params_with().dataset, tmp_path)
     assert files(tmp_path) == before
     (tmp_path / "data.csv").write_bytes(GOOD.replace(b"900", b"901"))
     (tmp_path / "models" / "standard_scaler.pkl").unlink()
@@ -346,11 +346,11 @@ def test_what_was_prepared_stays_when_another_table_cannot_be(tmp_path: Path) ->
     (tmp_path / "models").write_bytes(b"")  # where the scaler's folder would be
     before = files(tmp_path)
     with pytest.raises(OSError, match="models"):
-        prepare(of().dataset, tmp_path)
+        prepare(params_with().dataset, tmp_path)
     assert files(tmp_path) == before
 
 
-def test_a_net_and_its_graph_agree_on_values_far_beyond_the_training_rows() -> None:
+def test_a_neural_network_and_its_onnx_graph_agree_far_from_the_training_rows() -> None:
     from sklearn.preprocessing import StandardScaler
 
     from pipeline.features.transformer import FeatureTransformer
@@ -360,7 +360,7 @@ def test_a_net_and_its_graph_agree_on_values_far_beyond_the_training_rows() -> N
     from pipeline.onnx.check import check
     from pipeline.onnx.model import to_onnx
 
-    table = pd.DataFrame({"tiny": 1 + X * 1e-6, "plain": X, "constant": 5.0, "gaps": np.where(X > 1, np.nan, X)})
+    table = pd.DataFrame({"tiny": 1 + X * 1e-6, "plain": X, "constant": 5.0, "missing": np.where(X > 1, np.nan, X)})
     transformer = FeatureTransformer.fit(table, {})
     features = transformer.transform(table)
     stated = {"hidden_layer_sizes": [4], "max_iter": 3}
@@ -369,9 +369,9 @@ def test_a_net_and_its_graph_agree_on_values_far_beyond_the_training_rows() -> N
     model = learner.estimator({}, 3, X)
     learner.fit(model, features, X)
     far = pd.DataFrame({name: [3e38, -3e38, 1e300, np.nan, 0, 1e10] for name in table})
-    answers = model.predict(transformer.transform(far))
-    assert np.isfinite(answers).all()
-    assert len(set(answers)) > 2
+    predictions = model.predict(transformer.transform(far))
+    assert np.isfinite(predictions).all()
+    assert len(set(predictions)) > 2
     rows = pd.concat([table, far], ignore_index=True)
     graph = to_onnx(transformer, transformer.feature_names, model, None)
     found = check(
@@ -379,5 +379,5 @@ def test_a_net_and_its_graph_agree_on_values_far_beyond_the_training_rows() -> N
     )
     assert found.n_rows == len(rows)
     clip, *rest = (step for _, step in model.regressor_.steps)
-    np.testing.assert_array_equal(clip.transform(features), features)  # training rows are as they were
+    np.testing.assert_array_equal(clip.transform(features), features)  # training rows are not clipped
     assert type(rest[0].estimator) is StandardScaler

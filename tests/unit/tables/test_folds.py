@@ -1,4 +1,4 @@
-"""Folds of training rows, as positions in the training table."""
+"""The folds of the training rows."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def table() -> pd.DataFrame:
 
 @pytest.mark.parametrize("strategy", ["random", "stratified", "group", "time"])
 @pytest.mark.parametrize("max_rows", [120, 1000])
-def test_what_is_learnt_within_a_fold_sees_only_its_training_rows(
+def test_inner_folds_use_only_the_training_rows_of_their_fold(
     table: pd.DataFrame, strategy: str, max_rows: int
 ) -> None:
     folds = folds_of(table, params(strategy, max_rows, neighbors={"k": 3, "by": ["x"]}))
@@ -53,6 +53,6 @@ def test_what_is_learnt_within_a_fold_sees_only_its_training_rows(
             assert not set(table["g"].iloc[others]) & set(table["g"].iloc[rows])
 
 
-def test_rows_are_divided_within_folds_only_where_a_feature_is_learnt(table: pd.DataFrame) -> None:
+def test_there_are_inner_folds_only_for_features_learned_from_the_target(table: pd.DataFrame) -> None:
     folds = folds_of(table, params())
     assert (folds.table, [fold.inner for fold in folds.searched]) == ([], [[]] * 4)

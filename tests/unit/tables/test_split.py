@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.errors import TableError
 from pipeline.params.schema import DatasetParams
-from pipeline.tables.appended_predictions import split_apart
+from pipeline.tables.appended_predictions import split_with_predictions
 from pipeline.tables.split import fold_rows, split_rows
 
 
@@ -32,7 +32,7 @@ def params(strategy: str, column: str | None = None, **values: object) -> Datase
     ("strategy", "column"),
     [("random", None), ("stratified", None), ("stratified", "kind"), ("group", "house"), ("time", "day")],
 )
-def test_every_row_is_on_one_side_and_validated_at_most_once(
+def test_each_row_is_on_one_side_and_in_at_most_one_validation_fold(
     rows: pd.DataFrame, strategy: str, column: str | None
 ) -> None:
     train, test = split_rows(rows, params(strategy, column))
@@ -49,11 +49,11 @@ def test_every_row_is_on_one_side_and_validated_at_most_once(
     assert all(not set(fold) & set(valid) for fold, valid in folds)
 
 
-def test_another_seed_is_another_split(rows: pd.DataFrame) -> None:
+def test_different_seeds_give_different_splits(rows: pd.DataFrame) -> None:
     assert list(split_rows(rows, params("random", seed=1))[1]) != list(split_rows(rows, params("random", seed=2))[1])
 
 
-def test_strata_keep_their_shares(rows: pd.DataFrame) -> None:
+def test_stratified_test_rows_have_the_shares_of_all_rows(rows: pd.DataFrame) -> None:
     _, test = split_rows(rows, params("stratified", "kind"))
     assert (rows["kind"].iloc[test] == "b").mean() == pytest.approx((rows["kind"] == "b").mean(), abs=0.03)
     _, test = split_rows(rows, params("stratified"))
@@ -61,7 +61,7 @@ def test_strata_keep_their_shares(rows: pd.DataFrame) -> None:
     assert above.iloc[test].mean() == pytest.approx(0.5, abs=0.03)
 
 
-def test_groups_stay_together(rows: pd.DataFrame) -> None:
+def test_a_group_is_on_one_side(rows: pd.DataFrame) -> None:
     train, test = split_rows(rows, params("group", "house"))
     assert not set(rows["house"].iloc[train]) & set(rows["house"].iloc[test])
     for fold, valid in fold_rows(rows, params("group", "house"), 3, seed=1):
@@ -69,7 +69,7 @@ def test_groups_stay_together(rows: pd.DataFrame) -> None:
 
 
 @pytest.mark.parametrize("as_type", ["str", "datetime64[us]", "number"])
-def test_time_never_runs_backwards(rows: pd.DataFrame, as_type: str) -> None:
+def test_later_rows_are_tested_and_validated(rows: pd.DataFrame, as_type: str) -> None:
     days = pd.to_datetime(rows["day"])
     timed = rows.assign(day=days.dt.day_of_year if as_type == "number" else rows["day"].astype(as_type))
     train, test = split_rows(timed, params("time", "day"))
@@ -87,7 +87,7 @@ def test_time_never_runs_backwards(rows: pd.DataFrame, as_type: str) -> None:
         ("stratified", "kind", 100, "'kind' has a value with 1 training rows .rare., fewer than 4 folds"),
     ],
 )
-def test_too_few_rows_for_the_folds_are_named(
+def test_too_few_rows_for_the_folds_are_an_error(
     rows: pd.DataFrame, strategy: str, column: str | None, n_rows: int, message: str
 ) -> None:
     few = rows.head(n_rows).assign(house=np.arange(n_rows) % 3, kind=["rare"] + ["a"] * (n_rows - 1))
@@ -95,9 +95,9 @@ def test_too_few_rows_for_the_folds_are_named(
         fold_rows(few, params(strategy, column), 4, seed=1)
 
 
-def test_a_missing_time_is_named(rows: pd.DataFrame) -> None:
+def test_a_missing_time_is_an_error(rows: pd.DataFrame) -> None:
     timed = rows.assign(day=pd.to_datetime(rows["day"]).where(rows.index != 7))
-    with pytest.raises(TableError, match="'day' holds no time in row 8"):
+    with pytest.raises(TableError, match="'day' has no valid time in row 8"):
         split_rows(timed, params("time", "day"))
 
 
@@ -107,15 +107,15 @@ def test_a_missing_time_is_named(rows: pd.DataFrame) -> None:
 def test_no_row_changes_sides_when_predictions_are_added(rows: pd.DataFrame, strategy: str, column: str | None) -> None:
     split = params(strategy, column)
     added = rows.sample(300, replace=True, random_state=2).assign(house=lambda frame: frame["house"] + 10)
-    added["day"] += " 12:00"  # rows of their own, but for some
+    added["day"] += " 12:00"  # new rows, except for the first 20
     added.iloc[:20] = rows.iloc[:20]
-    own = rows.drop(3)  # which was equal to another one
-    train, test = split_rows(own, split)
-    sides = {"train": set(own.index[train]), "test": set(own.index[test])}
+    original = rows.drop(3)  # as a duplicate
+    train, test = split_rows(original, split)
+    sides = {"train": set(original.index[train]), "test": set(original.index[test])}
     before = sides
     for n_added in (40, 300):
         table = pd.concat([rows, added.head(n_added)], ignore_index=True).drop([3, 104])
-        train, test = split_apart(table, split, own)
+        train, test = split_with_predictions(table, split, original)
         assert sorted([*train, *test]) == list(range(98 + n_added))
         found = {"train": set(table.index[train]), "test": set(table.index[test])}
         assert all(before[name] <= found[name] for name in before)
@@ -129,21 +129,21 @@ def test_no_row_changes_sides_when_predictions_are_added(rows: pd.DataFrame, str
     assert strategy == "group" or 0.15 < len(drawn) / 280 < 0.35
 
 
-def test_whole_numbers_among_which_others_miss_are_the_same(rows: pd.DataFrame) -> None:
-    own = rows.assign(rooms=np.arange(100) % 7)
-    added = own.sample(50, random_state=1)
-    table = pd.concat([own, added, own.head(1).assign(rooms=np.nan)], ignore_index=True)
+def test_a_prediction_equals_a_row_where_missing_values_made_an_int_column_float(rows: pd.DataFrame) -> None:
+    original = rows.assign(rooms=np.arange(100) % 7)
+    added = original.sample(50, random_state=1)
+    table = pd.concat([original, added, original.head(1).assign(rooms=np.nan)], ignore_index=True)
     assert table["rooms"].dtype == np.float64
-    train, test = split_apart(table, params("random"), own)
-    own_train = set(split_rows(own, params("random"))[0])
+    train, test = split_with_predictions(table, params("random"), original)
+    original_train = set(split_rows(original, params("random"))[0])
     assert {place for place in train if 100 <= place < 150} == {
-        100 + number for number, place in enumerate(added.index) if place in own_train
+        100 + number for number, place in enumerate(added.index) if place in original_train
     }
     assert len(test) + len(train) == 151
 
 
-def test_added_predictions_are_split_by_time_like_all_rows(rows: pd.DataFrame) -> None:
+def test_predictions_are_split_by_time_like_other_rows(rows: pd.DataFrame) -> None:
     split = params("time", "day")
-    assert [list(side) for side in split_apart(rows, split, rows.head(60))] == [
+    assert [list(side) for side in split_with_predictions(rows, split, rows.head(60))] == [
         list(side) for side in split_rows(rows, split)
     ]

@@ -1,4 +1,4 @@
-"""The pictures and tables of a classification run: right numbers, the same bytes each time, any labels and rows."""
+"""Plots and tables of a classification run: correct numbers, reproducible bytes, any class names and rows."""
 
 import json
 from io import BytesIO
@@ -18,15 +18,15 @@ from pipeline.train.report.class_plots import (
     pr_curve_plot,
     roc_curve_plot,
 )
-from pipeline.train.report.plots import DPI, shown_box
+from pipeline.train.report.plots import DPI, content_box
 from support.effort import THOROUGH
 
 CURVES = [roc_curve_plot, pr_curve_plot, calibration_plot]
-ODD_LABELS = ["_private", "5 $ to 10 $", "$x_1$", "Größe ≥ 3 °C", "two\nlines", "", "x" * 60]
+UNUSUAL_LABELS = ["_private", "5 $ to 10 $", "$x_1$", "Größe ≥ 3 °C", "two\nlines", "", "x" * 60]
 
 
 def probabilities(n_rows, n_classes, seed=0):
-    """Return classes and float32 probabilities that tell something about them."""
+    """Return random classes and informative float32 probabilities."""
     rng = np.random.default_rng(seed)
     y_true = rng.integers(0, n_classes, n_rows)
     scores = rng.normal(size=(n_rows, n_classes)) + 1.5 * np.eye(n_classes)[y_true]
@@ -34,18 +34,18 @@ def probabilities(n_rows, n_classes, seed=0):
 
 
 def png(figure):
-    """Return a figure's bytes as a run logs them."""
+    """Return a figure as PNG bytes, saved as in a run."""
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, bbox_inches=shown_box(figure))
+    figure.savefig(buffer, format="png", dpi=DPI, bbox_inches=content_box(figure))
     return buffer.getvalue()
 
 
 def confusion(y_true, y_proba, labels, run_name):
-    """Draw a confusion matrix from what the other pictures are drawn from."""
+    """Return a confusion matrix plot from the parameters of the other plots."""
     return confusion_matrix_plot(confusion_counts(y_true, y_proba.argmax(axis=1), len(labels)), labels, run_name)
 
 
-def legend_of(figure):
+def legend_texts(figure):
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
@@ -61,7 +61,7 @@ def test_confusion_counts_and_json():
     }
 
 
-def test_report_names_every_class_even_an_absent_one():
+def test_the_report_names_every_class_even_without_rows():
     text = classification_report_text(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), ["no", "yes", "two\nlines"])
     assert text.endswith("\n")
     rows = {line[:12].strip(): line[12:].split() for line in text.splitlines()}
@@ -73,7 +73,7 @@ def test_report_names_every_class_even_an_absent_one():
 
 @pytest.mark.parametrize("n_classes", [2, 3, 12, 40] if THOROUGH else [2, 12])
 @pytest.mark.parametrize("draw", [confusion, *CURVES])
-def test_same_rows_give_the_same_bytes(draw, n_classes):
+def test_plots_are_reproducible(draw, n_classes):
     y_true, y_proba = probabilities(400, n_classes)
     labels = [f"class {k}" for k in range(n_classes)]
     first = png(draw(y_true, y_proba, labels, "exp1_tuned"))
@@ -85,17 +85,17 @@ def test_same_rows_give_the_same_bytes(draw, n_classes):
 
 
 @pytest.mark.parametrize("draw", [confusion, *CURVES])
-def test_odd_labels_are_drawn(draw):
-    y_true, y_proba = probabilities(200, len(ODD_LABELS))
-    png(draw(y_true, y_proba, ODD_LABELS, "exp1_tuned"))
-    png(draw(y_true % 2, probabilities(200, 2)[1], ODD_LABELS[:2], "exp1_tuned"))
+def test_unusual_labels_are_drawn(draw):
+    y_true, y_proba = probabilities(200, len(UNUSUAL_LABELS))
+    png(draw(y_true, y_proba, UNUSUAL_LABELS, "exp1_tuned"))
+    png(draw(y_true % 2, probabilities(200, 2)[1], UNUSUAL_LABELS[:2], "exp1_tuned"))
 
 
-def test_no_label_is_missing_from_a_legend():
-    y_true, y_proba = probabilities(200, len(ODD_LABELS))
+def test_legends_name_all_classes():
+    y_true, y_proba = probabilities(200, len(UNUSUAL_LABELS))
     for draw in CURVES:
-        texts = legend_of(draw(y_true, y_proba, ODD_LABELS, "exp1_tuned"))
-        assert len(texts) - (draw is not calibration_plot) == len(ODD_LABELS)  # the others have a line of chance
+        texts = legend_texts(draw(y_true, y_proba, UNUSUAL_LABELS, "exp1_tuned"))
+        assert len(texts) - (draw is not calibration_plot) == len(UNUSUAL_LABELS)  # the others also have a baseline
         named = " ".join(texts)
         for text in ("_private", r"5 \$ to 10 \$", r"\$x_1\$", "Größe ≥ 3 °C", "two lines", "xxx…xxx"):
             assert text in named
@@ -119,7 +119,7 @@ def test_certain_probabilities_are_drawn(draw):
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_titles_and_legends_say_what_the_metrics_say(n_classes):
+def test_titles_and_legends_agree_with_the_metrics(n_classes):
     y_true, y_proba = probabilities(500, n_classes)
     labels = ["a", "b", "c"][:n_classes]
     metrics = classification_metrics(y_true, y_proba)
@@ -129,8 +129,8 @@ def test_titles_and_legends_say_what_the_metrics_say(n_classes):
     ):
         figure = draw(y_true, y_proba, labels, "exp1_tuned")
         assert figure.axes[0].get_title().endswith(f"{metrics[name]:.3f}")
-        of_last = score(y_true == n_classes - 1, y_proba[:, -1])
-        assert f"{of_last:.3f}: {labels[-1]}" in legend_of(figure)
+        last_score = score(y_true == n_classes - 1, y_proba[:, -1])
+        assert f"{last_score:.3f}: {labels[-1]}" in legend_texts(figure)
 
 
 def test_only_the_most_frequent_classes_are_named():
@@ -139,13 +139,13 @@ def test_only_the_most_frequent_classes_are_named():
     y_true, y_proba = np.delete(y_true, rare), np.delete(y_proba, rare, axis=0)
     for draw in CURVES:
         figure = draw(y_true, y_proba, [f"class {k}" for k in range(12)], "exp1_tuned")
-        named = [text for text in legend_of(figure) if ": class " in text]
+        named = [text for text in legend_texts(figure) if ": class " in text]
         assert len(named) == 10
         assert not any(text.endswith("class 3") for text in named)
         assert figure.legends[0].get_title().get_text() == "most frequent of 12 classes"
 
 
-def test_curves_of_many_rows_have_few_points_and_keep_their_ends():
+def test_curves_of_many_rows_are_thinned_but_keep_their_ends():
     y_true, y_proba = probabilities(100_000, 2)
     for draw in (roc_curve_plot, pr_curve_plot):
         line = draw(y_true, y_proba, ["no", "yes"], "exp1_tuned").axes[0].lines[0]
@@ -154,7 +154,7 @@ def test_curves_of_many_rows_have_few_points_and_keep_their_ends():
         assert {x.min(), x.max()} == {0.0, 1.0}
 
 
-def test_cells_hold_counts_and_shares_up_to_thirty_classes():
+def test_cells_have_counts_and_shares_for_up_to_thirty_classes():
     figure = confusion_matrix_plot(np.array([[98_963, 3], [0, 15]]), ["no", "yes"], "exp1_tuned")
     assert [text.get_text() for text in figure.axes[0].texts] == ["98,963\n100.0%", "3\n0.0%", "0", "15\n100.0%"]
     assert figure.axes[0].get_title() == "exp1_tuned\n98,981 test rows, 100.0% right"
@@ -163,15 +163,15 @@ def test_cells_hold_counts_and_shares_up_to_thirty_classes():
         assert len(figure.axes[0].texts) == n_texts
 
 
-def test_labels_that_shorten_to_the_same_are_numbered():
+def test_labels_with_equal_short_names_are_numbered():
     labels = [f"a very long beginning, {k}, and a very long ending" for k in range(3)]
     figure = confusion_matrix_plot(np.eye(3, dtype=int), labels, "exp1_tuned")
-    shown = [text.get_text() for text in figure.axes[0].get_yticklabels()]
-    assert len(set(shown)) == 3
-    assert max(map(len, shown)) <= 26
+    names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert len(set(names)) == 3
+    assert max(map(len, names)) <= 26
 
 
-def test_calibration_of_true_probabilities_lies_on_the_diagonal():
+def test_true_probabilities_are_calibrated():
     rng = np.random.default_rng(0)
     positive = rng.uniform(size=50_000)
     y_true = (rng.uniform(size=50_000) < positive).astype(int)

@@ -17,8 +17,8 @@ from support.evaluation import MARK, prepared
 
 
 def choices(evaluation: Evaluation, metrics: list[dict[str, float]]) -> list[int]:
-    """Return the places of experiments, the best first, as stage model_train ranks them."""
-    return sorted(range(len(metrics)), key=lambda place: evaluation.rank(metrics[place]))
+    """Return the positions of experiments, the best first, in the order of stage model_train."""
+    return sorted(range(len(metrics)), key=lambda position: evaluation.rank(metrics[position]))
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def tables(pipeline_folder: Path) -> Tables:
     return load_tables(pipeline_folder, prepared(pipeline_folder, custom="cost:cost"))
 
 
-def test_what_is_chosen_by_and_whether_more_is_better(tables: Tables, pipeline_folder: Path) -> None:
+def test_the_winner_depends_on_metric_and_direction(tables: Tables, pipeline_folder: Path) -> None:
     def evaluation(**evaluate: object) -> Evaluation:
         content = {"dataset": {"path": "x", "target": "y"}, "evaluate": evaluate}
         return Evaluation.of(check_params(content, "params.yaml").evaluate, tables.data, tables.rows, pipeline_folder)
@@ -50,22 +50,22 @@ def test_what_is_chosen_by_and_whether_more_is_better(tables: Tables, pipeline_f
             evaluation(choose_by=name)
 
 
-def test_thresholds_are_those_of_params_yaml(pipeline_folder: Path) -> None:
+def test_thresholds_come_from_params(pipeline_folder: Path) -> None:
     params = prepared(pipeline_folder, target="garden", thresholds=[0.25], choose_by="recall_at_0.25")
     tables = load_tables(pipeline_folder, params)
     evaluation = Evaluation.of(params.evaluate, tables.data, tables.rows, pipeline_folder)
-    judged = replace(evaluation, y_train=np.array([0, 1, 1]))
-    found = judged.of_fold(np.arange(3), np.array([[0.6, 0.4], [0.7, 0.3], [0.9, 0.1]]))
+    small = replace(evaluation, y_train=np.array([0, 1, 1]))
+    found = small.score_fold(np.arange(3), np.array([[0.6, 0.4], [0.7, 0.3], [0.9, 0.1]]))
     assert (found["recall"], found["recall_at_0.25"], found["precision_at_0.25"]) == (0, 0.5, 0.5)
 
 
-def test_a_metric_that_some_folds_lack_cannot_choose(tables: Tables, pipeline_folder: Path) -> None:
+def test_a_metric_missing_in_some_folds_cannot_choose(tables: Tables, pipeline_folder: Path) -> None:
     content = {"dataset": {"path": "x", "target": "y"}, "evaluate": {"choose_by": "roc_auc"}}
     evaluation = Evaluation.of(check_params(content, "params.yaml").evaluate, tables.data, tables.rows, pipeline_folder)
-    with pytest.raises(PipelineError, match=r"'roc_auc', which some folds lack"):
-        evaluation.over_folds([{"log_loss": 1.0, "roc_auc": 0.5}, {"log_loss": 1.0}])
-    with pytest.raises(PipelineError, match=r"'some' for the rows of some folds only"):
-        evaluation.over_folds([{"log_loss": 1.0, "roc_auc": 0.5}, {"log_loss": 1.0, "roc_auc": 0.5, "some": 1.0}])
+    with pytest.raises(PipelineError, match=r"'roc_auc', which some folds do not have"):
+        evaluation.summarize_folds([{"log_loss": 1.0, "roc_auc": 0.5}, {"log_loss": 1.0}])
+    with pytest.raises(PipelineError, match=r"'some' for some folds only"):
+        evaluation.summarize_folds([{"log_loss": 1.0, "roc_auc": 0.5}, {"log_loss": 1.0, "roc_auc": 0.5, "some": 1.0}])
 
 
 @pytest.mark.parametrize(
@@ -78,8 +78,8 @@ def test_a_metric_that_some_folds_lack_cannot_choose(tables: Tables, pipeline_fo
         ("x = 1\ny = x / 0", r"cannot be imported: ZeroDivisionError: division by zero \(line 2\)"),
         ("def metric(*_):\n    x = 1\n    raise ValueError('too few')", r"raised ValueError: too few \(line 3\)"),
         ("def metric(y_true): return {'a': 1}", "raised TypeError: .*takes 1 positional argument"),
-        ("def metric(*_): return 1.0", "returned 1.0, not numbers by name"),
-        ("def metric(*_): return {}", "returned {}, not numbers by name"),
+        ("def metric(*_): return 1.0", "returned 1.0, not a dict with numbers"),
+        ("def metric(*_): return {}", "returned {}, not a dict with numbers"),
         ("def metric(*_): return {'a': float('nan')}", "returned nan for 'a'(?s:.*)finite"),
         ("def metric(*_): return {'a': 'high'}", "returned 'high' for 'a'"),
         ("def metric(*_): return {'a b': 1}", "returned the name 'a b'"),
@@ -87,14 +87,14 @@ def test_a_metric_that_some_folds_lack_cannot_choose(tables: Tables, pipeline_fo
         ("def metric(*_): return {'..': 1}", r"returned the name '\.\.'"),
         ("def metric(*_): return {'a/b': 1}", "returned the name 'a/b'"),
         ("def metric(*_): return {f'm{i}': 1 for i in range(101)}", "returned 101 numbers"),
-        ("def metric(*_): return {'accuracy': 1}", "returned 'accuracy', the name of one of the pipeline's own"),
-        ("def metric(*_): return {'test_rmse': 1}", "returned 'test_rmse', the name of one of the pipeline's own"),
-        ("def metric(*_): return {'baseline_log_loss': 1}", "the name of one of the pipeline's own"),
+        ("def metric(*_): return {'accuracy': 1}", "returned 'accuracy', the name of a built-in metric"),
+        ("def metric(*_): return {'test_rmse': 1}", "returned 'test_rmse', the name of a built-in metric"),
+        ("def metric(*_): return {'baseline_log_loss': 1}", "the name of a built-in metric"),
         ("def metric(y, *_): return {'a': 1} if len(y) > 50 else {'b': 1}", None),
-        ("def metric(*_): return {'a': 1} if _[3].index[0] else {'b': 1}", "for the rows of some folds only"),
+        ("def metric(*_): return {'a': 1} if _[3].index[0] else {'b': 1}", "for some folds only"),
     ],
 )
-def test_what_is_wrong_with_a_metric_of_ones_own_is_said_before_training(
+def test_an_invalid_custom_metric_is_refused_before_training(
     pipeline_folder: Path, code: str, message: str | None
 ) -> None:
     Path("own.py").write_text(code)
@@ -104,11 +104,11 @@ def test_what_is_wrong_with_a_metric_of_ones_own_is_said_before_training(
         assert Evaluation.of(params.evaluate, tables.data, tables.rows, pipeline_folder).custom is not None
         return
     with pytest.raises(PipelineError, match=message):
-        train(params, pipeline_folder)  # there is no store that it could open
+        train(params, pipeline_folder)  # before it would open a store, which does not exist
 
 
-def test_a_module_that_is_not_there_or_has_a_taken_name_is_said(pipeline_folder: Path) -> None:
-    with pytest.raises(PipelineError, match=r"is 'own.deep:metric', and there is no own/deep.py in .*(?s:.*)write own"):
+def test_a_missing_module_or_a_taken_name_is_an_error(pipeline_folder: Path) -> None:
+    with pytest.raises(PipelineError, match=r"is 'own.deep:metric', but there is no own/deep.py in .*(?s:.*)write own"):
         load_function("own.deep:metric", pipeline_folder)
     Path("json.py").write_text("def metric(*_): return {'a': 1}")
     with pytest.raises(PipelineError, match=r"the name 'json' is taken by .*json/__init__.py(?s:.*)rename .*json.py"):
@@ -120,10 +120,8 @@ def test_a_module_that_is_not_there_or_has_a_taken_name_is_said(pipeline_folder:
 @pytest.mark.parametrize(
     "name", ["os", "this", "antigravity", "yaml", "numpy.core", "json.tool", "sys", "__main__", "_abc"]
 )
-def test_a_name_of_python_or_of_an_installed_package_is_refused_before_anything_is_imported(
-    tmp_path: Path, name: str
-) -> None:
-    with pytest.raises(PipelineError, match=rf"is '{name}:system', and there is no "):
+def test_the_name_of_an_installed_module_is_refused_without_an_import(tmp_path: Path, name: str) -> None:
+    with pytest.raises(PipelineError, match=rf"is '{name}:system', but there is no "):
         load_function(f"{name}:system", tmp_path)
     file = tmp_path.joinpath(*name.split(".")).with_suffix(".py")
     file.parent.mkdir(exist_ok=True)
@@ -135,7 +133,7 @@ def test_a_name_of_python_or_of_an_installed_package_is_refused_before_anything_
     assert not (tmp_path / "imported").exists()
 
 
-def test_a_metric_is_looked_for_no_higher_than_the_repository_and_not_through_links_that_leave_it(
+def test_a_metric_is_searched_for_inside_the_repository_only(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "outside.py").write_text(MARK.format(str(tmp_path / "imported")))
@@ -160,8 +158,8 @@ def test_a_metric_is_looked_for_no_higher_than_the_repository_and_not_through_li
     assert load_function("within:metric", folder)() == {"a": 2}
 
 
-def test_a_metric_above_the_pipeline_folder_is_found_and_may_import_its_neighbours(pipeline_folder: Path) -> None:
-    Path(".git").mkdir()  # as far up as is looked
+def test_a_metric_above_the_pipeline_folder_can_import_modules_beside_it(pipeline_folder: Path) -> None:
+    Path(".git").mkdir()  # the root of the search
     Path("above_costs.py").write_text("FACTOR = 3\n")
     Path("above.py").write_text("import above_costs\ndef metric(*_): return {'a': above_costs.FACTOR}")
     inner = pipeline_folder / "examples" / "mine"
@@ -173,11 +171,11 @@ def test_a_metric_above_the_pipeline_folder_is_found_and_may_import_its_neighbou
 
 
 @pytest.mark.parametrize("labels", [["no", "yes", "007"], [1, 5, 7], [False, True]])
-def test_a_metric_is_called_with_labels_probabilities_and_rows(labels: list[str | int | bool]) -> None:
-    seen = {}
+def test_a_metric_gets_labels_probabilities_and_rows(labels: list[str | int | bool]) -> None:
+    arguments = {}
 
     def metric(y_true, y_pred, y_proba, rows):  # type: ignore[no-untyped-def]
-        seen.update(y_true=y_true, y_pred=y_pred, y_proba=y_proba)
+        arguments.update(y_true=y_true, y_pred=y_pred, y_proba=y_proba)
         rows["x"] = 0  # a copy
         return {"share": np.float32(0.5), "count": np.int64(3), "flag": True}
 
@@ -188,16 +186,16 @@ def test_a_metric_is_called_with_labels_probabilities_and_rows(labels: list[str 
     assert found == {"share": 0.5, "count": 3.0, "flag": 1.0}
     assert {type(value) for value in found.values()} == {float}
     expected = pd.Series(labels)
-    assert list(seen["y_true"]) == [labels[0], labels[1], labels[0]]
-    assert list(seen["y_pred"]) == [labels[0], labels[1], labels[1]]
-    assert seen["y_true"].dtype == seen["y_pred"].dtype == expected.dtype
-    assert list(seen["y_proba"].columns) == labels
-    np.testing.assert_array_equal(seen["y_proba"], outputs)
-    assert all(list(one.index) == [10, 20, 40] for one in seen.values())
+    assert list(arguments["y_true"]) == [labels[0], labels[1], labels[0]]
+    assert list(arguments["y_pred"]) == [labels[0], labels[1], labels[1]]
+    assert arguments["y_true"].dtype == arguments["y_pred"].dtype == expected.dtype
+    assert list(arguments["y_proba"].columns) == labels
+    np.testing.assert_array_equal(arguments["y_proba"], outputs)
+    assert all(list(value.index) == [10, 20, 40] for value in arguments.values())
     assert list(rows["x"]) == [1, 2, 3]
 
 
-def test_a_metric_of_a_regression_gets_numbers_and_no_probabilities(pipeline_folder: Path) -> None:
+def test_a_regression_metric_gets_no_probabilities(pipeline_folder: Path) -> None:
     Path("own.py").write_text(
         "def metric(y_true, y_pred, y_proba, rows):\n"
         "    assert y_proba is None and y_true.dtype == y_pred.dtype == 'float64'\n"
@@ -207,5 +205,5 @@ def test_a_metric_of_a_regression_gets_numbers_and_no_probabilities(pipeline_fol
     params = prepared(pipeline_folder, target="price", custom="own:metric")
     tables = load_tables(pipeline_folder, params)
     evaluation = Evaluation.of(params.evaluate, tables.data, tables.rows, pipeline_folder)
-    found = evaluation.of_test(tables.data.y_test + 1)
+    found = evaluation.score_test(tables.data.y_test + 1)
     assert (found["overestimated"], found["test_mae"]) == (1.0, 1.0)

@@ -10,22 +10,22 @@ from pipeline.train.locked import DETECT, is_installed, locked_requirements
 from support.repositories import ROOT, pins
 
 
-def test_the_lock_of_models_pins_what_the_requirements_pin() -> None:
+def test_the_lock_file_pins_the_versions_of_the_requirements() -> None:
     direct = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    asked = pins((ROOT / "requirements.txt").read_text())
+    requirements = pins((ROOT / "requirements.txt").read_text())
     assert direct
-    assert pins("\n".join(direct)).items() <= asked.items()
+    assert pins("\n".join(direct)).items() <= requirements.items()
     environment = (ROOT / "requirements.lock").read_text()
     locked = {
         package["name"]: package["version"] for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]
     }
     locked.pop("served-model")
-    for name, pin in locked.items():  # the same on every Python, or the lock would not be believed on the others
+    for name, pin in locked.items():  # the same for every Python, or the lock would be ignored for some
         assert re.findall(rf"^{re.escape(name)}==(\S+)", environment, re.MULTILINE) == [pin]
     assert set(re.findall(r'registry = "([^"]*)"', (ROOT / "uv.lock").read_text())) == {"https://pypi.org/simple"}
 
 
-def test_a_lock_that_is_not_what_is_installed_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_file_that_does_not_match_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lock = tmp_path / "uv.lock"
     assert not is_installed(lock)
     is_installed.cache_clear()

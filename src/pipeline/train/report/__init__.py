@@ -1,1 +1,1 @@
-"""The pictures, tables and texts of a run."""
+"""Plots, tables and texts of a run."""

@@ -1,4 +1,4 @@
-"""The pictures and tables of a classification run: what was taken for what, and what its probabilities are worth."""
+"""Plots and tables of a classification run: confusion matrix, ROC, precision-recall and calibration curves."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -12,23 +12,23 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
 from pipeline.learn.metrics import Classes, judged_classes
-from pipeline.train.report.plots import BLUE, ORANGE, _drawn, _number, _plain, _tick, short
+from pipeline.train.report.plots import BLUE, ORANGE, _format_number, _hide_spines, _sampled_rows, _tick, shorten
 
 Probabilities = NDArray[np.floating[Any]]
 Counts = NDArray[np.int64]
 Style = dict[str, Any]
-Curve = tuple[NDArray[np.float64], NDArray[np.float64], float]  # x, y, and the number that sums them up
+Curve = tuple[NDArray[np.float64], NDArray[np.float64], float]  # x, y, and the area or average that summarizes them
 
 GREY = "#a0aec0"
-COLOURS = (BLUE, ORANGE, "#2f855a", "#c53030", "#6b46c1", "#8b5e3c", "#d53f8c", "#4a5568", "#a3a614", "#319795")
+COLORS = (BLUE, ORANGE, "#2f855a", "#c53030", "#6b46c1", "#8b5e3c", "#d53f8c", "#4a5568", "#a3a614", "#319795")
 SHADES = LinearSegmentedColormap.from_list("shades", ["white", BLUE])
-LARGE_CELLS, CELLS, NAMES = 5, 30, 60  # up to so many classes: large cells, numbers in them, every class named
+LARGE_CELLS, CELLS, NAMES = 5, 30, 60  # maximum number of classes with large cells, cell texts, all names
 NAME_LENGTH = 24
-BINS, ROWS_PER_BIN = 10, 20  # of a calibration curve: at most so many, with at least so many rows
+BINS, ROWS_PER_BIN = 10, 20  # of a calibration curve: maximum number, and minimum rows in each
 
 
 class ClassifiedRows(NamedTuple):
-    """Rows with their classes, the probabilities predicted of all classes, and the classes' labels."""
+    """Rows with their true classes and predicted probabilities, and the names of the classes."""
 
     y_true: Classes
     y_proba: Probabilities
@@ -36,19 +36,19 @@ class ClassifiedRows(NamedTuple):
 
 
 def confusion_counts(y_true: Classes, y_pred: Classes, n_classes: int) -> Counts:
-    """Count the rows of each actual class (down) and predicted class (across), shape (n_classes, n_classes)."""
+    """Return the confusion matrix, shape (n_classes, n_classes): actual classes in rows, predicted ones in columns."""
     from sklearn.metrics import confusion_matrix
 
     return np.asarray(confusion_matrix(y_true, y_pred, labels=range(n_classes)))
 
 
 def confusion_json(counts: Counts, labels: Sequence[str]) -> dict[str, Any]:
-    """Return a confusion matrix as JSON holds it."""
+    """Return a confusion matrix as JSON content."""
     return {"labels": list(labels), "counts": counts.tolist(), "rows": "actual", "columns": "predicted"}
 
 
 def classification_report_text(y_true: Classes, y_pred: Classes, labels: Sequence[str]) -> str:
-    """Return precision, recall, F1 and number of rows of each class as a table, ending with a newline."""
+    """Return precision, recall, F1 and support of each class as a text table that ends with a newline."""
     from sklearn.metrics import classification_report
 
     names = [" ".join(label.split()) for label in labels]
@@ -57,7 +57,7 @@ def classification_report_text(y_true: Classes, y_pred: Classes, labels: Sequenc
 
 
 def confusion_matrix_plot(counts: Counts, labels: Sequence[str], run_name: str) -> Figure:
-    """Draw how many rows of each actual class were taken for which, coloured by the share of the actual class.
+    """Return a plot of the confusion matrix, colored by the share of the actual class.
 
     Parameters
     ----------
@@ -90,17 +90,17 @@ def confusion_matrix_plot(counts: Counts, labels: Sequence[str], run_name: str) 
 
 
 def _cell(count: int, share: float, n_classes: int) -> dict[str, Any]:
-    """Return the text of a cell, its colour and its size."""
+    """Return the text, color and font size of a cell."""
     large = n_classes <= LARGE_CELLS
-    text = f"{count:,}" if large or count < 10_000 else _number(count)
+    text = f"{count:,}" if large or count < 10_000 else _format_number(count)
     if count:
         text += f"\n{share:.1%}" if large else f"\n{share:.0%}"
-    colour = "white" if share > 0.8 else "black" if count else GREY
-    return {"s": text, "color": colour, "fontsize": 11 if large else 7}
+    color = "white" if share > 0.8 else "black" if count else GREY
+    return {"s": text, "color": color, "fontsize": 11 if large else 7}
 
 
 def roc_curve_plot(y_true: Classes, y_proba: Probabilities, labels: Sequence[str], run_name: str) -> Figure:
-    """Draw the true against the false positive rate, of the positive class or of each of more than two.
+    """Return a plot of the ROC curve of the positive class or, for multiclass, of each class.
 
     Parameters
     ----------
@@ -124,9 +124,9 @@ def roc_curve_plot(y_true: Classes, y_proba: Probabilities, labels: Sequence[str
 
 
 def pr_curve_plot(y_true: Classes, y_proba: Probabilities, labels: Sequence[str], run_name: str) -> Figure:
-    """Draw precision against recall, of the positive class or of each of more than two.
+    """Return a plot of the precision-recall curve of the positive class or, for multiclass, of each class.
 
-    Parameters as `roc_curve_plot`.
+    Parameters as in `roc_curve_plot`.
     """
     from sklearn.metrics import average_precision_score, precision_recall_curve
 
@@ -146,16 +146,17 @@ def pr_curve_plot(y_true: Classes, y_proba: Probabilities, labels: Sequence[str]
 
 
 def calibration_plot(y_true: Classes, y_proba: Probabilities, labels: Sequence[str], run_name: str) -> Figure:
-    """Draw how often what is predicted with a probability is true, and how often it is predicted.
+    """Return a plot of the calibration curves, with a histogram of the predicted probabilities.
 
-    Each point holds an equal share of the rows; the upper axes end where the points do. Parameters as `roc_curve_plot`.
+    Each point stands for an equal share of the rows. The upper axes end at the last point. Parameters as in
+    `roc_curve_plot`.
     """
     from sklearn.calibration import calibration_curve
 
     n_classes, n_bins = len(labels), int(np.clip(len(y_true) // ROWS_PER_BIN, 2, BINS))
     figure = Figure(figsize=(6.4 if n_classes == 2 else 9, 7.6), layout="constrained")
     curves, histogram = figure.subplots(2, 1, height_ratios=[3, 1])
-    histogram.set_yscale("symlog", linthresh=1)  # shows the few rows far from the many
+    histogram.set_yscale("symlog", linthresh=1)  # makes bins with few rows visible
     curves.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, zorder=1)
     counts, end = np.bincount(y_true, minlength=n_classes), 0.001
     present = [1] if n_classes == 2 else np.flatnonzero(counts).tolist()
@@ -172,7 +173,7 @@ def calibration_plot(y_true: Classes, y_proba: Probabilities, labels: Sequence[s
     curves.set_title(f"{run_name}: calibration, {len(y_true):,} test rows")
     histogram.set(xlim=(-0.01, 1.01), xlabel="predicted probability", ylabel="rows")
     histogram.yaxis.set_major_formatter(_tick)
-    _plain(curves, histogram)
+    _hide_spines(curves, histogram)
     _legend(figure, n_classes)
     return figure
 
@@ -181,7 +182,7 @@ def _square(n_classes: int) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(6.4, 6.4) if n_classes == 2 else (9, 6), layout="constrained")
     axes = figure.subplots()
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-    _plain(axes)
+    _hide_spines(axes)
     return figure, axes
 
 
@@ -191,12 +192,12 @@ def _draw_curves(
     rows: ClassifiedRows,
     drawstyle: str = "default",
 ) -> list[float]:
-    """Draw one curve a class, and return the numbers that sum them up."""
+    """Draw one curve for each class, and return their summary numbers."""
     numbers, n_classes = [], len(rows.labels)
     counts = np.bincount(rows.y_true, minlength=n_classes)
     for k, style, name in _styles(judged_classes(rows.y_true, n_classes), counts, rows.labels):
         x, y, number = curve(rows.y_true == k, rows.y_proba[:, k])
-        drawn = _drawn(len(x))
+        drawn = _sampled_rows(len(x))
         label = None if name is None else f"{number:.3f}: {name}"
         axes.plot(x[drawn], y[drawn], drawstyle=drawstyle, label=label, **style)
         numbers.append(number)
@@ -204,12 +205,12 @@ def _draw_curves(
 
 
 def _styles(classes: Sequence[int], counts: Counts, labels: Sequence[str]) -> Iterator[tuple[int, Style, str | None]]:
-    """Return classes with their lines' style and name; only the most frequent have colour and name, and come last."""
+    """Yield each class with a line style and name; only the most frequent have a color and name, and come last."""
     names, ranked = _names(labels), sorted(classes, key=lambda k: -counts[k])
-    for k in ranked[len(COLOURS) :]:
+    for k in ranked[len(COLORS) :]:
         yield k, {"color": GREY, "linewidth": 0.6}, None
-    for k, colour in zip(sorted(ranked[: len(COLOURS)]), COLOURS, strict=False):
-        yield k, {"color": colour, "linewidth": 1.5}, names[k]
+    for k, color in zip(sorted(ranked[: len(COLORS)]), COLORS, strict=False):
+        yield k, {"color": color, "linewidth": 1.5}, names[k]
 
 
 def _title(run_name: str, name: str, numbers: Sequence[float]) -> str:
@@ -224,18 +225,18 @@ def _legend(figure: Figure, n_classes: int) -> None:
     if n_classes == 2:
         figure.legend(loc="outside lower center", ncols=2, frameon=False)
     else:
-        title = f"most frequent of {n_classes} classes" if n_classes > len(COLOURS) else None
+        title = f"most frequent of {n_classes} classes" if n_classes > len(COLORS) else None
         figure.legend(loc="outside right upper", frameon=False, title=title, alignment="left")
 
 
 def _names(labels: Sequence[str]) -> list[str]:
-    """Shorten labels for a picture; where some then look the same, their classes' numbers tell them apart."""
+    """Return shortened class names, prefixed with class numbers if some would be equal."""
     names = [_short_label(label) for label in labels]
     return names if len(set(names)) == len(names) else [f"{k} {name}" for k, name in enumerate(names)]
 
 
 def _short_label(label: str) -> str:
     text = " ".join(label.split())
-    if len(text) > NAME_LENGTH:  # cut in the middle, because long labels often differ at their end
+    if len(text) > NAME_LENGTH:  # cut in the middle, because long names often differ at the end
         text = f"{text[: NAME_LENGTH // 2]}…{text[-(NAME_LENGTH // 2 - 1) :]}"
-    return short(text)
+    return shorten(text)

@@ -1,4 +1,4 @@
-"""The pictures of an experiment run, each a figure to save as PNG."""
+"""Plots of an experiment run, each a figure to save as PNG."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from pipeline.learn.cross_validation import CrossValidation
 
-DPI, MARGIN = 120, 0.1  # of a picture: dots an inch, and inches around what it shows
-DRAWN_ROWS = 5000  # at most so many points in a picture
+DPI, MARGIN = 120, 0.1  # dots per inch, and margin in inches
+DRAWN_ROWS = 5000  # maximum number of points in a plot
 SHOWN_FEATURES = 20
 LABEL_LENGTH = 36
 BLUE, ORANGE = "#2b6cb0", "#dd6b20"
@@ -31,7 +31,7 @@ IMPORTANCE_TITLES = {
 
 
 @dataclass(frozen=True)
-class Explained:
+class Explanation:
     """SHAP values of some rows.
 
     Attributes
@@ -39,7 +39,7 @@ class Explained:
     X : DataFrame, shape (n_rows, n_features)
     values : array of float, shape (n_rows, n_features) or (n_rows, n_features, n_classes)
     unit, unit_of_last : str
-        What they are in, over all classes and for the last one.
+        Units of the mean over all classes, and of the last class.
     """
 
     X: pd.DataFrame
@@ -49,7 +49,7 @@ class Explained:
 
 
 def importance_plot(importance: dict[str, float], kind: str, run_name: str) -> Figure:
-    """Draw the most important features by `kind`, a measure of the model's family."""
+    """Return a bar chart of the most important features by `kind`, a measure of the model family."""
     title, label = IMPORTANCE_TITLES.get(kind, (f"importance by {kind}", "share of the sum over features"))
     title = f"{run_name}: {title}"
     if kind == "weight":
@@ -58,58 +58,58 @@ def importance_plot(importance: dict[str, float], kind: str, run_name: str) -> F
     return _bars({name: value / total for name, value in importance.items()}, title, label, _percent)
 
 
-def shap_importance_plot(explanation: Explained, run_name: str) -> Figure:
-    """Draw each feature's mean absolute SHAP value over the explained rows, and over the classes of several."""
+def shap_importance_plot(explanation: Explanation, run_name: str) -> Figure:
+    """Return a bar chart of each feature's mean absolute SHAP value over rows and, for multiclass, classes."""
     means = np.abs(explanation.values).mean(axis=0)
     means = means if means.ndim == 1 else means.mean(axis=1)
     title = f"{run_name}: mean effect on a prediction, {len(explanation.values):,} rows"
     values = dict(zip(explanation.X.columns, map(float, means), strict=True))
-    return _bars(values, title, f"mean absolute SHAP value, {explanation.unit}", _number)
+    return _bars(values, title, f"mean absolute SHAP value, {explanation.unit}", _format_number)
 
 
 def _bars(values: dict[str, float], title: str, label: str, number_format: Callable[[float], str]) -> Figure:
-    """Draw the largest of `values` as horizontal bars, the largest on top."""
+    """Return a chart of the largest values as horizontal bars, the largest on top."""
     ranked = sorted(values.items(), key=lambda item: -item[1])
-    shown = ranked[:SHOWN_FEATURES][::-1]
-    figure = Figure(figsize=(8, 1.4 + 0.32 * len(shown)))
+    top = ranked[:SHOWN_FEATURES][::-1]
+    figure = Figure(figsize=(8, 1.4 + 0.32 * len(top)))
     axes = figure.subplots()
-    bars = axes.barh(range(len(shown)), [value for _, value in shown], color=BLUE)
-    axes.set_yticks(range(len(shown)), [short(name) for name, _ in shown])
+    bars = axes.barh(range(len(top)), [value for _, value in top], color=BLUE)
+    axes.set_yticks(range(len(top)), [shorten(name) for name, _ in top])
     axes.bar_label(bars, fmt=number_format, padding=3, fontsize=8)
     axes.margins(x=0.12)
-    if len(ranked) > len(shown):
-        title += f" (top {len(shown)} of {len(ranked)})"
+    if len(ranked) > len(top):
+        title += f" (top {len(top)} of {len(ranked)})"
     axes.set(title=title, xlabel=label)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0) if number_format is _percent else _tick)
-    _plain(axes)
+    _hide_spines(axes)
     return figure
 
 
 def predicted_vs_actual_plot(
     y_true: NDArray[np.float64], y_pred: NDArray[np.float64], target: str, run_name: str
 ) -> Figure:
-    """Draw predictions of test rows against the truth, as density, with the line of equality."""
+    """Return a scatter plot of predicted against actual values of test rows, with the line of equality."""
     figure = Figure(figsize=(6.4, 6))
     axes = figure.subplots()
     low, high = float(min(y_true.min(), y_pred.min())), float(max(y_true.max(), y_pred.max()))
     axes.plot([low, high], [low, high], color=ORANGE, linewidth=1.2, label="predicted = actual")
-    drawn = _drawn(len(y_true))
+    drawn = _sampled_rows(len(y_true))
     axes.scatter(y_true[drawn], y_pred[drawn], s=7, alpha=_alpha(len(drawn)), color=BLUE, linewidths=0, rasterized=True)
-    axes.set(title=f"{run_name}: {short(target)} of {len(drawn):,} test rows", xlabel="actual", ylabel="predicted")
+    axes.set(title=f"{run_name}: {shorten(target)} of {len(drawn):,} test rows", xlabel="actual", ylabel="predicted")
     axes.legend(loc="upper left", frameon=False)
     axes.set_aspect("equal")
     axes.xaxis.set_major_formatter(_tick)
     axes.yaxis.set_major_formatter(_tick)
-    _plain(axes)
+    _hide_spines(axes)
     return figure
 
 
 def residuals_plot(y_true: NDArray[np.float64], y_pred: NDArray[np.float64], target: str, run_name: str) -> Figure:
-    """Draw residuals (actual minus predicted) of test rows against the prediction, and their distribution."""
+    """Return a plot of residuals (actual minus predicted) of test rows against predictions, with their histogram."""
     residuals = y_true - y_pred
     figure = Figure(figsize=(9, 4.6))
     scatter, histogram = figure.subplots(1, 2, width_ratios=[2.2, 1], sharey=True)
-    drawn = _drawn(len(y_true))
+    drawn = _sampled_rows(len(y_true))
     scatter.scatter(
         y_pred[drawn], residuals[drawn], s=7, alpha=_alpha(len(drawn)), color=BLUE, linewidths=0, rasterized=True
     )
@@ -117,58 +117,60 @@ def residuals_plot(y_true: NDArray[np.float64], y_pred: NDArray[np.float64], tar
     scatter.set(
         title=f"{run_name}: residuals of {len(drawn):,} test rows",
         xlabel="predicted",
-        ylabel=f"{short(target)}: actual − predicted",
+        ylabel=f"{shorten(target)}: actual − predicted",
     )
     histogram.hist(residuals, bins=50, orientation="horizontal", color=BLUE)
     histogram.axhline(0, color=ORANGE, linewidth=1.2)
     rmse, bias = float(np.sqrt(np.mean(residuals**2))), float(residuals.mean())
-    histogram.set(title=f"RMSE {_number(rmse)}\nmean {_number(bias)}", xlabel=f"all {len(y_true):,} test rows")
+    histogram.set(
+        title=f"RMSE {_format_number(rmse)}\nmean {_format_number(bias)}", xlabel=f"all {len(y_true):,} test rows"
+    )
     scatter.xaxis.set_major_formatter(_tick)
     scatter.yaxis.set_major_formatter(_tick)
     histogram.xaxis.set_major_formatter(_tick)
-    _plain(scatter, histogram)
+    _hide_spines(scatter, histogram)
     return figure
 
 
 def learning_curve_plot(scores: CrossValidation, run_name: str, rounds: str, loss: str) -> Figure:
-    """Draw the folds' scores after each round: mean, and one standard deviation either side.
+    """Return a plot of the folds' scores after each round: the mean, plus and minus one standard deviation.
 
     Parameters
     ----------
     scores : CrossValidation
     run_name : str
     rounds : str
-        What is counted, such as "boosting rounds".
+        Label of the horizontal axis, such as "boosting rounds".
     loss : str
         ``rmse`` or ``log_loss``.
     """
     figure = Figure(figsize=(8, 4.6))
     axes = figure.subplots()
-    for curves, name, colour in ((scores.train_curves, "training", ORANGE), (scores.valid_curves, "validation", BLUE)):
+    for curves, name, color in ((scores.train_curves, "training", ORANGE), (scores.valid_curves, "validation", BLUE)):
         values = np.array(curves)
         mean, deviation = values.mean(axis=0), values.std(axis=0)
-        axes.plot(scores.rounds, mean, color=colour, label=f"{name} folds")
-        axes.fill_between(scores.rounds, mean - deviation, mean + deviation, color=colour, alpha=0.25, linewidth=0)
+        axes.plot(scores.rounds, mean, color=color, label=f"{name} folds")
+        axes.fill_between(scores.rounds, mean - deviation, mean + deviation, color=color, alpha=0.25, linewidth=0)
     axes.set(
         title=f"{run_name}: learning curve, mean of {len(scores.valid_curves)} folds ± one deviation",
         xlabel=rounds,
         ylabel={"rmse": "RMSE", "log_loss": "log loss"}[loss],
     )
     axes.yaxis.set_major_formatter(_tick)
-    # The first rounds fall from the deviation of the target; what matters is where the curves part.
+    # Cut off the steep first rounds, so that the rounds where the curves part are visible.
     last, lowest = np.mean(scores.valid_curves, axis=0)[-1], np.min(np.mean(scores.train_curves, axis=0))
     bottom, top = 0.9 * lowest, min(2 * last, axes.get_ylim()[1])
-    if bottom < top:  # not where the target never varies
+    if bottom < top:  # equal for a constant target
         axes.set_ylim(bottom, top)
     axes.legend(frameon=False)
-    _plain(axes)
+    _hide_spines(axes)
     return figure
 
 
-def shap_summary_plot(explanation: Explained, run_name: str) -> Figure:
-    """Draw each feature's SHAP values over the explained rows, coloured by the feature's value.
+def shap_summary_plot(explanation: Explanation, run_name: str) -> Figure:
+    """Return a beeswarm plot of each feature's SHAP values, colored by the feature's value.
 
-    Of several classes those of the last are drawn, which the axis names.
+    For multiclass, it shows the last class, which the axis names.
     """
     import matplotlib.pyplot as plt
     import shap
@@ -177,13 +179,13 @@ def shap_summary_plot(explanation: Explained, run_name: str) -> Figure:
     drawn = shap.Explanation(
         values=values if values.ndim == 2 else values[:, :, -1],
         data=X.to_numpy(),
-        feature_names=[short(name) for name in X.columns],
+        feature_names=[shorten(name) for name in X.columns],
     )
     figure, axes = plt.subplots()
-    before = np.random.get_state()
-    np.random.seed(0)  # shap scatters the points by NumPy's global generator
+    state = np.random.get_state()
+    np.random.seed(0)  # shap jitters the points with NumPy's global generator
     shap.plots.beeswarm(drawn, max_display=SHOWN_FEATURES, show=False, ax=axes, plot_size=None)
-    np.random.set_state(before)
+    np.random.set_state(state)
     plt.close(figure)
     figure.set_size_inches(9, 1.8 + 0.36 * min(SHOWN_FEATURES, X.shape[1]))
     axes.set_title(f"{run_name}: what moves a prediction, {len(X):,} rows")
@@ -193,10 +195,10 @@ def shap_summary_plot(explanation: Explained, run_name: str) -> Figure:
     return figure
 
 
-def shown_box(figure: Figure) -> Bbox:
-    """Lay a figure out and return the box of what it shows, in inches.
+def content_box(figure: Figure) -> Bbox:
+    """Lay out a figure and return the bounding box of its content, in inches.
 
-    To save that box draws the figure once; ``bbox_inches="tight"`` would draw it twice.
+    Saving with this box draws the figure once; ``bbox_inches="tight"`` would draw it twice.
     """
     figure.set_dpi(DPI)
     renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
@@ -206,14 +208,14 @@ def shown_box(figure: Figure) -> Bbox:
     return figure.get_tightbbox(renderer).padded(MARGIN)
 
 
-def short(name: str) -> str:
-    """Shorten a name for a label, with no sign that starts a formula."""
+def shorten(name: str) -> str:
+    """Return a name for a plot label, shortened and with ``$`` escaped."""
     short = name if len(name) <= LABEL_LENGTH else name[: LABEL_LENGTH - 1] + "…"
     return short.replace("$", r"\$")
 
 
-def _drawn(n_rows: int) -> NDArray[np.intp]:
-    """Return the positions of the rows that are drawn, evenly spread."""
+def _sampled_rows(n_rows: int) -> NDArray[np.intp]:
+    """Return the positions of at most `DRAWN_ROWS` evenly spaced rows to draw."""
     return np.linspace(0, n_rows - 1, min(n_rows, DRAWN_ROWS)).astype(np.intp)
 
 
@@ -221,8 +223,8 @@ def _alpha(n_rows: int) -> float:
     return float(np.clip(1200 / max(n_rows, 1), 0.25, 0.8))
 
 
-def _number(value: float) -> str:
-    """Write a number with three digits or so, thousands as k, millions as M."""
+def _format_number(value: float) -> str:
+    """Return a number with about three digits, thousands as k and millions as M."""
     return str(ONE_DIGIT(value)) if abs(value) >= 1000 else f"{value:.3g}".replace("-", "−")
 
 
@@ -234,6 +236,6 @@ def _tick(value: float, _: object) -> str:
     return str(SHORTEST(value)) if abs(value) >= 1000 else f"{value:g}".replace("-", "−")
 
 
-def _plain(*all_axes: object) -> None:
+def _hide_spines(*all_axes: object) -> None:
     for axes in all_axes:
         axes.spines[["top", "right"]].set_visible(False)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""The pictures, tables and texts by which a person judges an experiment run."""
+"""Log plots, tables and texts of an experiment run."""
 
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -20,14 +20,14 @@ Figures = dict[str, "Figure"]
 
 
 def log_report(run_name: str, fitter: Fitter, fitted: Fitted, params: Params) -> None:
-    """Log the pictures of the active run, and the numbers behind them.
+    """Log the plots of the active run, and their data.
 
     Parameters
     ----------
     run_name : str
     fitter : Fitter
     fitted : Fitted
-        By the fitter.
+        The result of the fitter.
     params : Params
     """
     import mlflow
@@ -37,25 +37,25 @@ def log_report(run_name: str, fitter: Fitter, fitted: Fitted, params: Params) ->
         "learning_curve.png": plots.learning_curve_plot(fitted.scores, run_name, fitter.family.rounds, task.loss)
     }
     if task.labels:
-        figures |= _of_classes(task, y_test, fitted.outputs, run_name)
+        figures |= _classification_figures(task, y_test, fitted.outputs, run_name)
     else:
-        figures |= _of_numbers(params.dataset.target, y_test, fitted.outputs, run_name)
-    for place, (kind, values) in enumerate(fitted.importance.items()):
-        name = f"feature_importance_{kind}" if place else "feature_importance"  # the one that chooses features
+        figures |= _regression_figures(params.dataset.target, y_test, fitted.outputs, run_name)
+    for position, (kind, values) in enumerate(fitted.importance.items()):
+        name = f"feature_importance_{kind}" if position else "feature_importance"  # the measure that selects features
         mlflow.log_dict(values, f"{name}.json")
         figures[f"{name}.png"] = plots.importance_plot(values, kind, run_name)
-    explained = explain(fitter, fitted, params.train)
-    mlflow.log_param("shap_rows", len(explained.X))
+    explanation = explain(fitter, fitted, params.train)
+    mlflow.log_param("shap_rows", len(explanation.X))
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # a script matplotlib's font lacks shows as boxes
-        figures[f"shap_summary_{run_name}.png"] = plots.shap_summary_plot(explained, run_name)
-        figures[f"shap_importance_bar_{run_name}.png"] = plots.shap_importance_plot(explained, run_name)
+        warnings.filterwarnings("ignore", message="Glyph")  # characters missing in matplotlib's font show as boxes
+        figures[f"shap_summary_{run_name}.png"] = plots.shap_summary_plot(explanation, run_name)
+        figures[f"shap_importance_bar_{run_name}.png"] = plots.shap_importance_plot(explanation, run_name)
         for name, figure in figures.items():
-            mlflow.log_figure(figure, name, save_kwargs={"dpi": plots.DPI, "bbox_inches": plots.shown_box(figure)})
+            mlflow.log_figure(figure, name, save_kwargs={"dpi": plots.DPI, "bbox_inches": plots.content_box(figure)})
 
 
-def explain(fitter: Fitter, fitted: Fitted, params: TrainParams) -> plots.Explained:
-    """Compute SHAP values of test rows, as many as do not take long beside the training."""
+def explain(fitter: Fitter, fitted: Fitted, params: TrainParams) -> plots.Explanation:
+    """Return SHAP values of test rows, of few enough to take little time compared with the training."""
     family, data = fitter.family, fitter.data
     rounds, n_train = fitted.scores.n_rounds, len(data.y_train)
     row_rounds = (sum(len(fold.train) for fold in data.folds) + n_train) * rounds
@@ -64,24 +64,24 @@ def explain(fitter: Fitter, fitted: Fitted, params: TrainParams) -> plots.Explai
     if len(rows) > min(params.explain_rows, affordable):
         rows = rows.sample(min(params.explain_rows, affordable), random_state=params.seed)
     values, _, unit = family.explain(fitted.model, rows, rows[:BACKGROUND_ROWS])
-    return plots.Explained(rows, np.asarray(values, dtype=np.float64), *_units(unit, data.task))
+    return plots.Explanation(rows, np.asarray(values, dtype=np.float64), *_units(unit, data.task))
 
 
 def _units(unit: str, task: Task) -> tuple[str, str]:
     if not task.labels:
         return "in the target's unit", "in the target's unit"
-    of_last = f"{unit} of {plots.short(task.texts[-1])}"
-    return (of_last if task.n_classes == 2 else f"{unit}, mean of the labels"), of_last
+    unit_of_last = f"{unit} of {plots.shorten(task.texts[-1])}"
+    return (unit_of_last if task.n_classes == 2 else f"{unit}, mean over the classes"), unit_of_last
 
 
-def _of_numbers(target: str, y_test: NDArray[Any], y_pred: NDArray[np.float64], run_name: str) -> Figures:
+def _regression_figures(target: str, y_test: NDArray[Any], y_pred: NDArray[np.float64], run_name: str) -> Figures:
     return {
         "residuals.png": plots.residuals_plot(y_test, y_pred, target, run_name),
         "predicted_vs_actual.png": plots.predicted_vs_actual_plot(y_test, y_pred, target, run_name),
     }
 
 
-def _of_classes(task: Task, y_test: NDArray[Any], y_proba: NDArray[np.float64], run_name: str) -> Figures:
+def _classification_figures(task: Task, y_test: NDArray[Any], y_proba: NDArray[np.float64], run_name: str) -> Figures:
     import mlflow
 
     y_pred, labels = predicted_classes(y_proba), task.texts
