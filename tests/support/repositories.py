@@ -17,6 +17,8 @@ PROJECT_FILES = (
     "src",
     "dvc.yaml",
     "params.yaml",
+    "MLproject",
+    "python_env.yaml",
     "requirements.txt",
     "pyproject.toml",
     "uv.lock",

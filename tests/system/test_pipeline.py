@@ -62,6 +62,15 @@ def test_repro_leaves_what_the_stages_promise_and_then_does_nothing(repository: 
     }
 
 
+def test_mlflow_run_uses_the_repositorys_store(repository: Path) -> None:
+    before = experiment_runs(repository)
+    assert "up to date" in shell(repository, "mlflow", "run", ".", "--env-manager", "local")
+    register = ("--env-manager", "local", "--entry-point", "register", "--param-list", "stage=Staging")
+    assert "has stage Staging" in shell(repository, "mlflow", "run", ".", *register)
+    assert experiment_runs(repository) == before
+    assert git(repository, "status", "--porcelain") == ""
+
+
 def test_experiments_of_every_kind_keep_their_runs_and_the_metrics_can_be_compared(repository: Path) -> None:
     first = json.loads((repository / "mlartifacts/training/best_model_info.json").read_text())["mlflow_run_id"]
 
