@@ -22,7 +22,11 @@ AMBIGUOUS_TEXTS = [
     "---", "...", " a", "a ", "a\nb", "\n", "\t", "a\tb", "a\x85b", "a\u2028b", "\ufeffa", "\x00", "\x7f", "\ud800",
     "😀", "é" * 300, "a, b", "a\\b",
 ]  # fmt: skip
-texts = st.sampled_from(AMBIGUOUS_TEXTS) | st.text(max_size=30) | st.text(st.sampled_from("01234567890._eExob+-:~"), max_size=8)
+texts = (
+    st.sampled_from(AMBIGUOUS_TEXTS)
+    | st.text(max_size=30)
+    | st.text(st.sampled_from("01234567890._eExob+-:~"), max_size=8)
+)
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | texts
 values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4), max_leaves=12
