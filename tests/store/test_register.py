@@ -155,7 +155,7 @@ def test_a_changed_or_missing_model_file_is_noticed(trained: Trained, params: Re
         with pytest.raises(RegistryError, match="SHA-256 differs"):
             register(params, trained.folder, Registration("Production", loser.run_id))
         (folder / "model.ubj").unlink()
-        with pytest.raises(RegistryError, match=r"what its run wrote: .* cannot be read"):
+        with pytest.raises(RegistryError, match=r"those that its run wrote: .* cannot be read"):
             register(params, trained.folder, Registration("Production", loser.run_id))
     finally:
         (folder / "model.ubj").write_bytes(original)

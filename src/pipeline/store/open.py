@@ -76,7 +76,7 @@ def open_store() -> "MlflowClient":
             _opened[uri] = _file_id(store)
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         detail = without_password(str(error).strip().split("\n")[0])
-        remedy = "check MLFLOW_TRACKING_URI, and MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD if it requires a login"
+        remedy = "check MLFLOW_TRACKING_URI and, for a login, MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
         if store:
             remedy = f"make {store.home} writable, free disk space, or move a broken {store.database.name} away"
         raise StoreError(f"the MLflow store {without_password(uri)} cannot be used: {detail}", remedy) from None

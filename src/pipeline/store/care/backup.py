@@ -48,8 +48,9 @@ class Backup:
 def backup(store: LocalStore, to: Path | None = None) -> Backup:
     """Write a backup of a store.
 
-    The database is copied first, and then the files that its rows refer to; files of runs that start later are left
-    out. The tar is not compressed: half of a store does not shrink, and compressing takes longer than everything else.
+    The database is copied before the files that its rows refer to. MLflow writes a row before its files, so files
+    written in between are included; files of runs that start later are left out. The tar is not compressed: half of
+    a store does not shrink, and compressing takes longer than everything else.
 
     Parameters
     ----------

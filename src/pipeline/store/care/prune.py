@@ -25,7 +25,7 @@ from pipeline.support.progress import progress
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-NOTHING = "nothing to remove that is older than --older-than"
+NOTHING = "nothing to remove (only items older than --older-than are removed)"
 SECONDS = {"h": 3600, "d": 86_400, "w": 604_800}
 BATCH_SIZE = 500  # IDs per SQL statement
 
