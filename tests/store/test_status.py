@@ -68,7 +68,7 @@ def test_status_of_a_database_of_another_mlflow_says_so_and_leaves_it_alone(stor
     said = status_of_local(store)
     assert "(FINISHED 16)" in said
     assert "by a newer MLflow than" in said
-    assert "-> install the MLflow that wrote it" in said
+    assert "-> install the MLflow version that wrote it" in said
     assert contents(store.home) == before
 
 

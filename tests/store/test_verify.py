@@ -247,14 +247,14 @@ def test_a_changed_model_in_the_store_is_found(exported: Path, trained: Trained,
     with put_back(stored):
         flip(stored)
         found = failed(version)
-        assert found["model files"].startswith("model.ubj of the store's model is not that of the run's tag")
+        assert found["model files"].startswith("model.ubj of the store's model does not match the run's tag")
         assert found["predictions"].startswith(UNLOADED + "model files")
         stored.unlink()
         assert "cannot be read" in failed(version)["model files"]
     others = stored.with_name("code") / "pipeline" / "features.py"
     with put_back(others):
         others.write_text("import os\n")
-        assert failed(version)["model files"].startswith("some file of the store's model is not that of the run's tag")
+        assert failed(version)["model files"].startswith("some file of the store's model does not match the run's tag")
     assert failed(version) == {}
 
 
