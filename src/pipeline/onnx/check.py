@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 OutputArrays = Mapping[str, NDArray[Any]]
-RELATIVE_TOLERANCE = 1e-5  # of the value, or …
-NEAR_ZERO = 0.1  # … of this share of the output's largest value, if that is larger: 8 to 16 units in the last place
+RELATIVE_TOLERANCE = 1e-5  # of the expected value, or of NEAR_ZERO times the output's largest value if that is larger
+NEAR_ZERO = 0.1  # the tolerance is then 8 to 16 float32 units in the last place of the largest value
 REPEATS = 20  # timings of a single row
 
 

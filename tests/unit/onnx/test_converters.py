@@ -1,4 +1,4 @@
-"""The common ONNX converters, an independent implementation, give mostly the same predictions."""
+"""The common ONNX converters, an independent implementation, give nearly the same predictions."""
 
 import numpy as np
 import onnxruntime

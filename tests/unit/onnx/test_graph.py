@@ -206,7 +206,7 @@ def test_check_reports_the_first_row_that_differs(table: Any) -> None:
         check(graph, transformer, rows, swapped)
 
 
-def test_neighbors_of_a_missing_location_are_missing() -> None:
+def test_neighbors_without_any_location_are_missing() -> None:
     rows = pd.DataFrame({"a": [np.nan, np.nan, 1.0], "b": [1.0, 2.0, 3.0]})
     transformer = FeatureTransformer.fit(rows, {})
     settings = {"neighbors": {"k": 2, "by": ["a"], "means": []}}
