@@ -1,4 +1,4 @@
-"""Care for the MLflow store: what it holds, moving, pruning, backup and restore."""
+"""Inspect and maintain the MLflow store: status, relocate, prune, backup and restore."""
 
 import argparse
 from pathlib import Path
@@ -7,23 +7,27 @@ from pipeline.cli import run_script
 
 
 def main() -> None:
-    """Parse the command line and do what it says with the store."""
+    """Parse the command line and run the subcommand."""
     parser = argparse.ArgumentParser(description=__doc__)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    subparsers.add_parser("status", help="what the store holds, and what needs care, with the command that mends it")
-    relocate = subparsers.add_parser(
-        "relocate", help="after the repository was moved: let the store record the new place"
+    subparsers.add_parser("status", help="show the store's contents and problems, with the command that fixes each")
+    relocate = subparsers.add_parser("relocate", help="update the recorded paths after the repository was moved")
+    relocate.add_argument(
+        "--from", dest="origin", type=Path, metavar="OLD", help="the store's former folder, if it cannot be detected"
     )
-    relocate.add_argument("--from", dest="origin", type=Path, metavar="OLD", help="where it was, if that is asked for")
-    prune = subparsers.add_parser("prune", help="remove failed runs and candidates that were never registered")
+    prune = subparsers.add_parser("prune", help="remove failed runs, and candidates that were never registered")
     prune.add_argument(
-        "--older-than", default="30d", metavar="AGE", help="hours, days or weeks: 12h, 30d (default), 4w"
+        "--older-than", default="30d", metavar="AGE", help="minimum age in hours, days or weeks: 12h, 30d (default), 4w"
     )
-    prune.add_argument("--dry-run", action=argparse.BooleanOptionalAction, default=True, help="only show what would go")
-    backup = subparsers.add_parser("backup", help="write one file with all of the store, while others use it")
-    backup.add_argument("--to", type=Path, metavar="FILE", help="mlruns.backup-TIME.tar beside mlruns/ when absent")
-    restore = subparsers.add_parser("restore", help="put a backup into the store's place; what is there is kept")
-    restore.add_argument("archive", type=Path, metavar="FILE")
+    prune.add_argument(
+        "--dry-run", action=argparse.BooleanOptionalAction, default=True, help="only show what would be removed"
+    )
+    backup = subparsers.add_parser("backup", help="write the whole store to one file, even while it is in use")
+    backup.add_argument(
+        "--to", type=Path, metavar="FILE", help="path of the backup (default: mlruns.backup-TIME.tar beside mlruns/)"
+    )
+    restore = subparsers.add_parser("restore", help="replace the store with a backup, and keep the replaced store")
+    restore.add_argument("archive", type=Path, metavar="FILE", help="path of the backup")
     arguments = parser.parse_args()
     from pipeline.store.care import commands
 

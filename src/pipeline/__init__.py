@@ -1,3 +1,3 @@
-"""What the stage scripts are made of: one folder a stage, and the modules they share."""
+"""The pipeline package: one subpackage per stage, and the modules that the stages share."""
 
-__version__ = "1.0.0"  # the tag `version` of every run
+__version__ = "1.0.0"  # recorded in the tag `version` of every run

@@ -1,4 +1,4 @@
-"""How a script runs: its errors as messages and exit codes, the signals that stop it, its temporary files."""
+"""Run a script: report errors with exit codes, stop on signals, and clean up temporary files."""
 
 import os
 import shutil
@@ -16,37 +16,31 @@ from pipeline.support.files import sweep_files
 from pipeline.support.processes import owner
 from pipeline.support.progress import shown_by
 
-STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-TICK = 0.05  # seconds until a stop that could not be raised is tried again
-GRACE = 2.0  # seconds that what handles a stop elsewhere than in `except` or `finally` has before it is raised again
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+RETRY_INTERVAL = 0.05  # seconds until the exit is tried again where it could not be raised
+GRACE = 2.0  # seconds until the exit is raised again, for code that catches it and cleans up after the `except` block
 DATABASE_MODULES = ("sqlalchemy", "mlflow.store")
-# Functions that C calls, which drops what they raise: finalizers, also of thread pools; XGBoost's readers of data and
-# its log; threadpoolctl's look at the loaded libraries.
-CALLED_BY_C = ("__del__", "weakref_cb", "_next_wrapper", "_reset_wrapper", "_log_callback", "match_library_callback")
-STORE_MODULES = (
-    "mlflow.",
-    "sqlalchemy.",
-    "sqlite3",
-    "requests.",
-    "botocore.",
-    "boto3.",
-)  # whose errors the store's are
+# Functions called from C, which discards their exceptions: finalizers, also those of thread pools; XGBoost's data
+# iterators and log callback; threadpoolctl's scan of loaded libraries.
+C_CALLBACKS = ("__del__", "weakref_cb", "_next_wrapper", "_reset_wrapper", "_log_callback", "match_library_callback")
+# An error from one of these modules is reported as an error of the MLflow store.
+STORE_MODULES = ("mlflow.", "sqlalchemy.", "sqlite3", "requests.", "botocore.", "boto3.")
 
 
 def run_script(main: Callable[[], object]) -> NoReturn:
-    """Run a script's `main` and exit as a command should.
+    """Run a script's `main` and exit with its exit code.
 
-    A `PipelineError`, a file that cannot be read or written, or a store that fails on the way becomes one message on
-    standard error and exit code 2 (3 where the gate refuses a model). SIGTERM, Ctrl-C and a closed terminal unwind
-    the stack, so that open MLflow runs end as FAILED and temporary files are removed; the exit code is 128 and the
-    signal's number.
+    A `PipelineError`, a file that cannot be read or written, or a failure of the MLflow store is reported as a message
+    on standard error, with exit code 2 (3 if the gate refuses a model). SIGTERM, SIGINT (Ctrl-C) and SIGHUP (a closed
+    terminal) unwind the stack, so that open MLflow runs end as FAILED and temporary files are removed; the exit code
+    is then 128 plus the signal number.
     """
     stop = _Stop()
     try:
         with own_temporary_folder(), shown_by(_print):
             main()
     except BaseException as error:
-        if not stop.exit:  # whatever it became on its way here
+        if not stop.exit:  # after a signal, any exception results from it
             _report(error)
             raise
     finally:
@@ -59,7 +53,7 @@ def _print(line: str) -> None:
 
 
 def _report(error: BaseException) -> None:
-    """Exit with a message for an error that a user can fix; return for any other."""
+    """Print a message and exit if a user can fix the error; return otherwise."""
     if isinstance(error, PipelineError):
         print(f"{error.label}: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -67,45 +61,48 @@ def _report(error: BaseException) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     if isinstance(error, OSError):
-        remedy = "check that its folder is one, that you may write there, and that the disk has space"
+        remedy = "check that its folder exists and is writable, and that the disk has free space"
         print(f"error: {error.filename or 'a file'}: {error.strerror or error}\n  -> {remedy}", file=sys.stderr)
         sys.exit(2)
     if isinstance(error, Exception) and type(error).__module__.startswith(STORE_MODULES):
         from pipeline.store.open import without_password
 
         detail = without_password(" ".join(str(error).split()))[:500]
-        remedy = "fix what it says (python src/store.py status shows the store), and run the command again"
+        remedy = "fix the cause (python src/store.py status shows the store's state), then run the command again"
         if "disk is full" in detail or "No space left" in detail:
-            remedy = "free disk space (python src/store.py prune tells what may go), and run the command again"
+            remedy = "free disk space (python src/store.py prune lists what can be removed), then run the command again"
         print(f"error: the MLflow store failed: {detail}\n  -> {remedy}", file=sys.stderr)
         sys.exit(2)
 
 
 class _Stop:
-    """Ends the program at a signal, by an exception in the main thread.
+    """A signal handler that ends the program by raising `SystemExit` in the main thread.
 
-    Not within a database call: a statement interrupted there keeps the database locked as long as its traceback lives,
-    and the run's end could not be written. Nor within a function that C calls, which drops exceptions. And an exception
-    is lost on its way where C turns it into another one, as Python does for ``__set_name__`` of a class that an import
-    creates, or where a library catches everything. So look again until the program ends.
+    The exit is not raised in two places. In a database call, the interrupted statement would keep the database locked
+    as long as its traceback lives, and the end of the run could not be recorded. In a function called from C, the
+    exception would be discarded.
+
+    An exit that was raised can still get lost: C code may convert it to another exception, as Python does for
+    ``__set_name__`` of a class created during an import, or a library may catch everything. A timer therefore raises
+    it again until the program ends.
     """
 
     def __init__(self) -> None:
         self.exit: SystemExit | None = None
-        for number in STOPPING:
+        for number in STOP_SIGNALS:
             signal.signal(number, self._begin)
 
     def _begin(self, signum: int, frame: FrameType | None) -> None:
-        for number in STOPPING:
+        for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         print("stopped", file=sys.stderr)
         self.exit = SystemExit(128 + signum)
-        signal.signal(signal.SIGALRM, self._leave)
-        signal.setitimer(signal.ITIMER_REAL, TICK, TICK)
-        self._leave(signum, frame)
+        signal.signal(signal.SIGALRM, self._raise_exit)
+        signal.setitimer(signal.ITIMER_REAL, RETRY_INTERVAL, RETRY_INTERVAL)
+        self._raise_exit(signum, frame)
 
-    def _leave(self, signum: int, frame: FrameType | None) -> None:
-        """Raise the exit, unless it is being handled already: what cleans up is left to its end."""
+    def _raise_exit(self, signum: int, frame: FrameType | None) -> None:
+        """Raise the exit, unless it is already being handled: cleanup code must not be interrupted."""
         handled = sys.exception()
         while handled is not None:
             if handled is self.exit:
@@ -113,7 +110,7 @@ class _Stop:
             handled = handled.__context__
         while frame is not None:
             in_database = str(frame.f_globals.get("__name__")).startswith(DATABASE_MODULES)
-            if in_database or frame.f_code.co_name in CALLED_BY_C:
+            if in_database or frame.f_code.co_name in C_CALLBACKS:
                 return
             frame = frame.f_back
         signal.setitimer(signal.ITIMER_REAL, GRACE, GRACE)
@@ -121,29 +118,32 @@ class _Stop:
         raise self.exit
 
     def end(self) -> None:
-        """Leave what follows, such as functions registered with `atexit`, to the signals' own defaults."""
+        """Stop the timer and restore the default signal handlers, for functions registered with `atexit`.
+
+        After a stop, further signals stay ignored.
+        """
         signal.setitimer(signal.ITIMER_REAL, 0)
-        for number in STOPPING:
+        for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN if self.exit else signal.SIG_DFL)
 
 
 @contextmanager
 def own_temporary_folder() -> Iterator[None]:
-    """Let all temporary files of this process, and of those it starts, lie in one folder, which is removed at the end.
+    """Keep the temporary files of this process and its subprocesses in one folder, removed when the block ends.
 
-    What killed scripts left is removed first.
+    First removes the temporary folders that killed scripts left.
     """
-    system = Path(tempfile.gettempdir())
-    sweep_files(system)
-    own = system / f".pipeline.{owner()}.tmp"
-    own.mkdir(mode=0o700)
-    before = os.environ.get("TMPDIR")
-    os.environ["TMPDIR"] = tempfile.tempdir = str(own)
+    system_folder = Path(tempfile.gettempdir())
+    sweep_files(system_folder)
+    own_folder = system_folder / f".pipeline.{owner()}.tmp"
+    own_folder.mkdir(mode=0o700)
+    previous = os.environ.get("TMPDIR")
+    os.environ["TMPDIR"] = tempfile.tempdir = str(own_folder)
     try:
         yield
     finally:
         tempfile.tempdir = None
         del os.environ["TMPDIR"]
-        if before is not None:
-            os.environ["TMPDIR"] = before
-        shutil.rmtree(own, ignore_errors=True)
+        if previous is not None:
+            os.environ["TMPDIR"] = previous
+        shutil.rmtree(own_folder, ignore_errors=True)

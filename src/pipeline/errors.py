@@ -1,15 +1,15 @@
-"""Errors a user can cause and fix."""
+"""Errors that a user can cause and fix."""
 
 
 class PipelineError(Exception):
-    """What is wrong, where, and the edit or command that mends it.
+    """An error message that says what is wrong, where, and how to fix it.
 
     Parameters
     ----------
     problem : str
         What is wrong and where (file, column, row, key).
     remedy : str
-        The edit or command that mends it.
+        The edit or command that fixes it.
     """
 
     exit_code = 2
@@ -22,19 +22,19 @@ class PipelineError(Exception):
 
 
 class ParamsError(PipelineError):
-    """params.yaml cannot be used."""
+    """params.yaml is invalid."""
 
 
 class TableError(PipelineError):
-    """The input table breaks its contract."""
+    """The input table violates its data contract."""
 
 
 class FormulaError(PipelineError):
-    """A derived column's formula cannot be used."""
+    """The formula of a derived column is invalid."""
 
 
 class NotConvertible(PipelineError):  # noqa: N818
-    """A model cannot be expressed as an ONNX graph."""
+    """A model cannot be converted to ONNX."""
 
 
 class StoreError(PipelineError):
@@ -46,7 +46,7 @@ class RegistryError(PipelineError):
 
 
 class GateError(RegistryError):
-    """A model is not promoted to Production, because it is not better than the one there."""
+    """A model is not promoted to Production because it is not better than the current production version."""
 
     exit_code = 3
     label = "refused"

@@ -140,7 +140,7 @@ def test_a_damaged_backup_changes_nothing(
         assert call("store", "restore", str(broken)) == 2, way
         said = capsys.readouterr().err
         assert said.startswith("error: "), said
-        assert "the store is as it was" in said
+        assert "the current store was not changed" in said
         assert contents(store.home) == before, way
         assert [path.name for path in tmp_path.iterdir() if "restore" in path.name] == []
         assert no_temporary_file(store)
@@ -160,7 +160,7 @@ def test_restore_refuses_while_a_run_goes_on(store: LocalStore, tmp_path: Path) 
 def test_restore_refuses_a_folder_that_is_shared(tmp_path: Path, store: LocalStore) -> None:
     archive = backup(store, tmp_path / "whole.tar").path
     (tmp_path / "project" / "src").mkdir(parents=True)
-    with pytest.raises(StoreError, match="holds other things"):
+    with pytest.raises(StoreError, match="is not only a store"):
         restore(LocalStore(tmp_path / "project" / "mlflow.db"), archive)
 
 

@@ -36,7 +36,7 @@ def test_a_model_with_code_that_its_run_did_not_write_is_no_candidate(trained: T
     foreign = logged / "code" / "xgboost.py"
     foreign.write_text("raise SystemExit('it ran')")
     try:
-        with pytest.raises(RegistryError, match=r"are not what its run wrote: some file .* \(SHA-256 differs"):
+        with pytest.raises(RegistryError, match=r"are not those that its run wrote: some file .* \(SHA-256 differs"):
             find_finished_run(client, trained.folder, run_id)
     finally:
         foreign.unlink()

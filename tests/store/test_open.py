@@ -70,7 +70,7 @@ def test_a_database_that_was_replaced_is_opened_anew(pipeline_folder: Path, migr
     client.create_experiment("before")
     assert still_open(client) is client
     database.rename(kept)
-    with pytest.raises(StoreError, match="its database is gone"):
+    with pytest.raises(StoreError, match="its database no longer exists"):
         still_open(client)
     assert not database.exists()
     shutil.copy(migrated_database, database)
@@ -86,7 +86,7 @@ def test_an_mlflow_whose_connections_cannot_be_closed_is_no_traceback(
     shutil.copy(migrated_database, "another.db")
     Path("another.db").replace("mlruns/mlflow.db")
     monkeypatch.delattr(SqlAlchemyStore, "_engine_map")
-    with pytest.raises(StoreError, match=r"was replaced(?s:.*)start this program again"):
+    with pytest.raises(StoreError, match=r"was replaced(?s:.*)restart this program"):
         still_open(client)
 
 
@@ -121,9 +121,9 @@ def test_an_empty_file_and_an_old_journal_do_not_spoil_a_new_store(
 @pytest.mark.parametrize(
     ("change", "problem", "remedy"),
     [
-        ("update alembic_version set version_num = '{}'", "of an older MLflow", "store.py backup && mlflow db upgrade"),
-        ("update alembic_version set version_num = 'ffffffffffff'", "of a newer MLflow", "install the MLflow"),
-        ("drop table alembic_version", "no finished MLflow database", "move it away"),
+        ("update alembic_version set version_num = '{}'", "by an older MLflow", "store.py backup && mlflow db upgrade"),
+        ("update alembic_version set version_num = 'ffffffffffff'", "by a newer MLflow", "install the MLflow"),
+        ("drop table alembic_version", "not a complete MLflow database", "move it away"),
     ],
 )
 def test_a_database_of_another_mlflow_is_left_alone(

@@ -42,7 +42,7 @@ def test_prune_removes_what_nobody_asks_for_and_nothing_else(
     assert rows(store, parents) == [(0,)]
     assert len(predict()) == 5
     assert call("store", "prune", "--no-dry-run") == 0
-    assert capsys.readouterr().out == "nothing to remove is as old as --older-than says\n"
+    assert capsys.readouterr().out == "nothing to remove (only items older than --older-than are removed)\n"
 
 
 @pytest.mark.parametrize(("age", "seconds"), [("12h", 43_200), ("30d", 2_592_000), ("2w", 1_209_600)])

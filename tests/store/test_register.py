@@ -141,7 +141,7 @@ def test_a_run_that_cannot_be_registered_leaves_the_registry_as_it_was(
         with pytest.raises(Exception, match=message) as raised:
             register(params, trained.folder, Registration("Production", run_id))
         assert isinstance(raised.value, RegistryError) or run_id == empty
-    with pytest.raises(Exception, match=r"best_model_info.json does not exist(?s:.*)write it with: dvc repro"):
+    with pytest.raises(Exception, match=r"best_model_info.json does not exist(?s:.*)create it with: dvc repro"):
         register(params, tmp_path)
     assert not client.search_registered_models(f"name = '{params.model_name}'")
 
@@ -155,7 +155,7 @@ def test_a_changed_or_missing_model_file_is_noticed(trained: Trained, params: Re
         with pytest.raises(RegistryError, match="SHA-256 differs"):
             register(params, trained.folder, Registration("Production", loser.run_id))
         (folder / "model.ubj").unlink()
-        with pytest.raises(RegistryError, match=r"what its run wrote: .* cannot be read"):
+        with pytest.raises(RegistryError, match=r"those that its run wrote: .* cannot be read"):
             register(params, trained.folder, Registration("Production", loser.run_id))
     finally:
         (folder / "model.ubj").write_bytes(original)

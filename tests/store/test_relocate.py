@@ -93,7 +93,7 @@ def test_relocate_refuses_while_another_writes(lock: str, store: LocalStore, mon
             held.acquire()
         else:
             other.execute("begin immediate")
-        with pytest.raises(StoreError, match=r"a registration is at work|another process is writing"):
+        with pytest.raises(StoreError, match=r"a registration is running|another process is writing"):
             relocate(store, Path("/gone/mlruns"))
         held.release()
     assert rows(store, "select * from experiments") == before

@@ -42,12 +42,12 @@ def test_status_names_every_kind_of_orphan_and_its_remedy(store: LocalStore, tra
     (store.home / ".x.host~1~1.tmp").touch()
     said = status_of_local(store)
     for what, name, remedy in (
-        ("no run or model names", "a" * 32, "prune"),
+        ("orphaned files", "a" * 32, "prune"),
         ("registered versions", f"{MODEL} version 1", "restore"),
-        ("unregistered models whose files are gone", other.model_id, "prune"),
-        ("runs whose files are gone", lost.run_id, "prune"),
+        ("unregistered models whose files are missing", other.model_id, "prune"),
+        ("runs whose files are missing", lost.run_id, "prune"),
         ("registered models without a version", "empty", "prune"),
-        ("RUNNING though their process is gone", dead.info.run_id, "ends them"),
+        ("RUNNING whose process has ended", dead.info.run_id, "ends them"),
         ("unfinished files", ".x.host", "any command"),
     ):
         part = said[said.index(what) :].split("->")
@@ -56,7 +56,7 @@ def test_status_names_every_kind_of_orphan_and_its_remedy(store: LocalStore, tra
 
 
 def test_status_without_a_store_and_of_what_is_none(tmp_path: Path) -> None:
-    assert "not made yet" in status_of_local(LocalStore(tmp_path / "mlruns" / "mlflow.db"))
+    assert "not created yet" in status_of_local(LocalStore(tmp_path / "mlruns" / "mlflow.db"))
     (tmp_path / "text.db").write_text("no database, but a text of some length\n" * 50)
     with pytest.raises(StoreError, match="file is not a database"):
         status_of_local(LocalStore(tmp_path / "text.db"))
@@ -67,8 +67,8 @@ def test_status_of_a_database_of_another_mlflow_says_so_and_leaves_it_alone(stor
     before = contents(store.home)
     said = status_of_local(store)
     assert "(FINISHED 16)" in said
-    assert "is of a newer MLflow than" in said
-    assert "-> install the MLflow that wrote it" in said
+    assert "by a newer MLflow than" in said
+    assert "-> install the MLflow version that wrote it" in said
     assert contents(store.home) == before
 
 
@@ -82,7 +82,7 @@ def test_a_servers_store_is_told_and_pruned_through_its_client(
     assert "nothing is orphaned" in said
     client.create_registered_model("empty")
     assert "registered models without a version (1)" in status_of_server(client, "")
-    assert prune(client, None, "0h", dry_run=True).endswith("to do it, add --no-dry-run")
+    assert prune(client, None, "0h", dry_run=True).endswith("to remove these, add --no-dry-run")
     assert rows(store, "select count(*) from runs where lifecycle_stage = 'deleted'") == [(0,)]
     assert "`mlflow gc`" in prune(client, None, "0h", dry_run=False)
     assert rows(store, "select count(*) from runs where lifecycle_stage = 'deleted'") == [(12,)]

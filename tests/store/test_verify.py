@@ -247,14 +247,14 @@ def test_a_changed_model_in_the_store_is_found(exported: Path, trained: Trained,
     with put_back(stored):
         flip(stored)
         found = failed(version)
-        assert found["model files"].startswith("model.ubj of the store's model is not that of the run's tag")
+        assert found["model files"].startswith("model.ubj of the store's model does not match the run's tag")
         assert found["predictions"].startswith(UNLOADED + "model files")
         stored.unlink()
         assert "cannot be read" in failed(version)["model files"]
     others = stored.with_name("code") / "pipeline" / "features.py"
     with put_back(others):
         others.write_text("import os\n")
-        assert failed(version)["model files"].startswith("some file of the store's model is not that of the run's tag")
+        assert failed(version)["model files"].startswith("some file of the store's model does not match the run's tag")
     assert failed(version) == {}
 
 
@@ -367,7 +367,7 @@ def test_names_and_links_that_leave_the_export_are_not_followed(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("[]", "does not hold name"),
+        ("[]", "lacks one of the keys name"),
         ('{"name": 1, "version": 1, "run_id": 1, "model_id": 1, "files": {}}', "names no files"),
         ('{"name": 1, "version": 1, "run_id": 1, "model_id": 1, "files": {"model.pkl": 5}}', "has no SHA-256 of model"),
     ],

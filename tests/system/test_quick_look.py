@@ -51,7 +51,7 @@ def test_the_page_opens_or_says_why_not(
             pytest.skip("port 5000 is in use on this machine")
         taken.listen()
         assert call("run_mlflow", "--ui") == 2
-        assert "port 5000 is taken" in capsys.readouterr().err
+        assert "port 5000 is in use, perhaps" in capsys.readouterr().err
     monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # eight processes fewer
     command = [sys.executable, str(ROOT / "src/run_mlflow.py"), "--ui"]
     page = subprocess.Popen(

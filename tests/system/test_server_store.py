@@ -293,8 +293,8 @@ def test_a_server_that_is_down_or_silent_is_an_error_within_seconds(
         address = f"{TRAINER}:{PASSWORD.replace(' ', '%20')}@127.0.0.1:{silent.getsockname()[1]}"
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{address}")
         written, took = refused(folder, call, capsys)
-        assert "no server answers there (within 2 seconds)" in written
+        assert "the server is not reachable (no response within 2 seconds)" in written
         assert took < 20
     written, took = refused(folder, call, capsys)
-    assert "no server answers there" in written
+    assert "the server is not reachable" in written
     assert took < 20

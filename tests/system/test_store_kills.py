@@ -86,7 +86,7 @@ def test_restore_survives_kills(
         if not store.home.exists():
             between += 1
             assert call("store", "prune") == 2
-            assert "run the restore again, or take that one back: mv" in capsys.readouterr().err
+            assert "run the restore again, or bring the former store back: mv" in capsys.readouterr().err
             sorted(store.home.parent.glob("mlruns.before-restore-*"))[-1].rename(store.home)
         assert rows(store, "pragma integrity_check") == [("ok",)]
         assert rows(store, "select count(*) from runs") == [(16,)]

@@ -1,4 +1,4 @@
-"""tests/ mirrors the package, and what tests share is in tests/support."""
+"""The layout of tests/: it mirrors the package, and shared code is in tests/support."""
 
 import ast
 
@@ -7,27 +7,27 @@ from support.repositories import ROOT
 TESTS = ROOT / "tests"
 
 
-def imported(text: str) -> set[str]:
-    """Return the names of the modules that a module imports, and of what it imports from them."""
+def imported_names(source: str) -> set[str]:
+    """Return the qualified names of the modules and objects that a module's source imports."""
     names = set()
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            names |= {one.name for one in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            names |= {f"{node.module}.{one.name}" for one in node.names} | {"." * node.level}
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {"." * node.level}
     return names
 
 
-def test_no_module_of_tests_imports_a_test_module() -> None:
+def test_test_modules_are_not_imported() -> None:
     tests = {path.stem for path in TESTS.rglob("*.py") if path.parent != TESTS / "support"}
-    places = {path.name for path in TESTS.iterdir() if path.is_dir()} - {"support"}
+    folders = {path.name for path in TESTS.iterdir() if path.is_dir()} - {"support"}
     for path in TESTS.rglob("*.py"):
-        parts = {part for name in imported(path.read_text()) for part in name.split(".")[:-1]}
-        modules = {name.split(".")[0] for name in imported(path.read_text())}
+        parts = {part for name in imported_names(path.read_text()) for part in name.split(".")[:-1]}
+        top_level = {name.split(".")[0] for name in imported_names(path.read_text())}
         assert not parts & tests, path
-        assert not modules & (tests | places | {"tests"}), path
+        assert not top_level & (tests | folders | {"tests"}), path
 
 
-def test_every_folder_of_unit_tests_is_a_room_of_the_package() -> None:
-    rooms = {path.name for path in (ROOT / "src/pipeline").iterdir() if path.is_dir()}
-    assert {path.name for path in (TESTS / "unit").iterdir() if path.is_dir()} - {"__pycache__"} <= rooms
+def test_each_folder_of_unit_tests_matches_a_subpackage() -> None:
+    subpackages = {path.name for path in (ROOT / "src/pipeline").iterdir() if path.is_dir()}
+    assert {path.name for path in (TESTS / "unit").iterdir() if path.is_dir()} - {"__pycache__"} <= subpackages

@@ -1,1 +1,1 @@
-"""A fitted model and its features as one ONNX graph over raw rows."""
+"""Convert a fitted model and its feature transformer to one ONNX graph over raw rows."""

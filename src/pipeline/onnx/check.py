@@ -1,4 +1,4 @@
-"""Whether an ONNX graph answers as the model it was made of, row by row, and how long either takes."""
+"""Compare the predictions of an ONNX graph with those of the original model, and time both."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -17,30 +17,30 @@ from pipeline.onnx.session import open_session, run
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-Answers = Mapping[str, NDArray[Any]]
-RELATIVE = 1e-5  # largest difference, of the value …
-NEAR_ZERO = 0.1  # … or, where that is more, of this share of the output's largest value: 8 to 16 units of 32 bits
-REPEATS = 20  # of a single row
+OutputArrays = Mapping[str, NDArray[Any]]
+RELATIVE_TOLERANCE = 1e-5  # of the expected value, or of NEAR_ZERO times the output's largest value if that is larger
+NEAR_ZERO = 0.1  # the tolerance is then 8 to 16 float32 units in the last place of the largest value
+REPEATS = 20  # timings of a single row
 
 
 class GraphDiffers(PipelineError):  # noqa: N818
-    """An ONNX graph does not answer as the model it was made of."""
+    """An ONNX graph's predictions differ from the original model's."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What a check found.
+    """The result of a comparison between an ONNX graph and the original model.
 
     Attributes
     ----------
     n_rows : int
-        How many rows were compared.
+        The number of rows compared.
     largest_difference : float
-        Of all numbers: the difference, by the value or what takes its place near 0; at most `RELATIVE`.
+        The largest relative difference of a number, at most `RELATIVE_TOLERANCE`; see `check_agreement`.
     row_ms, original_row_ms : float
-        Milliseconds that a single row takes, median of `REPEATS`: the graph, from its inputs; the original.
+        Milliseconds for a single row, median of `REPEATS`: of the graph, without preparing its inputs; of the original.
     rows_ms, original_rows_ms : float
-        Milliseconds of all rows at once.
+        Milliseconds for all rows in one call.
     """
 
     n_rows: int
@@ -55,19 +55,19 @@ def check(
     graph: "ModelProto",
     transformer: FeatureTransformer,
     rows: pd.DataFrame,
-    predict: Callable[[pd.DataFrame], Answers],
+    predict: Callable[[pd.DataFrame], OutputArrays],
 ) -> Timing:
-    """Run a graph over raw rows and compare all it answers with the original.
+    """Compare a graph's outputs with the original model's on raw rows, and time both.
 
     Parameters
     ----------
     graph : onnx.ModelProto
     transformer : FeatureTransformer
-        Of the model.
+        The model's feature transformer.
     rows : DataFrame, shape (n_rows, n_columns)
         Raw rows, such as the test table; at least one.
     predict : callable
-        The original: raw rows to what the graph's outputs should be, by their names.
+        The original model: takes raw rows and returns the expected outputs of the graph, by output name.
 
     Returns
     -------
@@ -76,67 +76,69 @@ def check(
     Raises
     ------
     GraphDiffers
-        When they do not agree, as `check_agreement` says.
+        If the outputs differ by more than `check_agreement` tolerates.
     """
     session = open_session(graph.SerializeToString())
-    fed = feeds(rows, transformer)
-    one, one_row = {name: values[:1] for name, values in fed.items()}, rows.iloc[:1]
+    feed = feeds(rows, transformer)
+    row_feed, row = {name: values[:1] for name, values in feed.items()}, rows.iloc[:1]
     original_rows_ms, expected = _timed(lambda: predict(rows))
-    rows_ms, found = _timed(lambda: run(session, fed))
-    largest = check_agreement(found, expected)
+    rows_ms, outputs = _timed(lambda: run(session, feed))
+    largest_difference = check_agreement(outputs, expected)
     row_ms, original_row_ms = (
         float(np.median([_timed(call)[0] for _ in range(REPEATS)]))
-        for call in (lambda: run(session, one), lambda: predict(one_row))
+        for call in (lambda: run(session, row_feed), lambda: predict(row))
     )
-    return Timing(len(rows), largest, row_ms, rows_ms, original_row_ms, original_rows_ms)
+    return Timing(len(rows), largest_difference, row_ms, rows_ms, original_row_ms, original_rows_ms)
 
 
-def check_agreement(found: Answers, expected: Answers) -> float:
-    """Compare what a graph answers with what its model does.
+def check_agreement(outputs: OutputArrays, expected: OutputArrays) -> float:
+    """Return the largest relative difference between a graph's outputs and the expected ones.
 
     Parameters
     ----------
-    found, expected : mapping of str to array, shape (n_rows,) or (n_rows, n_columns)
-        The outputs of the graph, at least those of the model; and the model's.
+    outputs : mapping of str to array, shape (n_rows,) or (n_rows, n_columns)
+        The graph's outputs, including all those in `expected`.
+    expected : mapping of str to array, of the same shapes
+        The model's outputs.
 
     Returns
     -------
     float
-        The largest difference of a number, by its value or what takes its place near 0.
+        Relative to the expected value, or to 10 % of the output's largest value if that is larger.
 
     Raises
     ------
     GraphDiffers
-        When a label is another, or a number differs by more than 1e-5 of itself and 1e-6 of the output's largest
-        value: models compute in 32 bits, so that 1 - p, or a sum that nearly cancels, has no more digits.
+        If a label differs, or a number by more than 1e-5 of its value and 1e-6 of the output's largest value.
+        Models compute in 32 bits: differences such as 1 - p, and sums that nearly cancel, have no more exact digits.
     """
-    return max(_compare(name, found[name], np.asarray(values)) for name, values in expected.items())
+    return max(_compare(name, outputs[name], np.asarray(values)) for name, values in expected.items())
 
 
-def _compare(name: str, found: NDArray[Any], expected: NDArray[Any]) -> float:
-    """Return the largest relative difference, or raise for the first row that differs too much."""
-    shape = (len(found), -1)
-    found, expected = found.reshape(shape), expected.reshape(shape)
-    if found.dtype.kind == "f":
+def _compare(name: str, output: NDArray[Any], expected: NDArray[Any]) -> float:
+    """Return the largest relative difference, or raise for the first row outside the tolerance."""
+    shape = (len(output), -1)
+    output, expected = output.reshape(shape), expected.reshape(shape)
+    if output.dtype.kind == "f":
         scale = np.maximum(np.abs(expected), NEAR_ZERO * np.abs(expected).max())
-        differences = np.zeros(found.shape)
-        np.divide(np.abs(found.astype(np.float64) - expected), scale, out=differences, where=found != expected)
+        differences = np.zeros(output.shape)
+        np.divide(np.abs(output.astype(np.float64) - expected), scale, out=differences, where=output != expected)
     else:
-        differences = np.where(found == expected, 0.0, np.inf)
-    wrong = ~(differences <= RELATIVE)  # NaN is wrong too
-    if wrong.any():
-        row, column = np.argwhere(wrong)[0]
-        one, other = found[row].tolist()[column], expected[row].tolist()[column]
+        differences = np.where(output == expected, 0.0, np.inf)
+    is_different = ~(differences <= RELATIVE_TOLERANCE)  # True for NaN
+    if is_different.any():
+        row, column = np.argwhere(is_different)[0]
+        value, expected_value = output[row].tolist()[column], expected[row].tolist()[column]
         raise GraphDiffers(
-            f"the ONNX graph answers row {row + 1} with {name} {one!r}, the model with {other!r}; "
-            f"{wrong.any(axis=1).sum()} of {len(wrong)} rows differ",
-            "serve the MLflow model, and see docs/architecture.md for the versions that work together",
+            f"the ONNX graph and the model differ in row {row + 1}: {name} {value!r} from the graph, "
+            f"{expected_value!r} from the model; {is_different.any(axis=1).sum()} of {len(is_different)} rows differ",
+            "serve the MLflow model, and see docs/architecture.md for package versions that work together",
         )
     return float(differences.max())
 
 
 def _timed(call: Callable[[], Any]) -> tuple[float, Any]:
-    """Return milliseconds and the result."""
+    """Return the duration of a call in milliseconds, and its result."""
     start = time.perf_counter()
     result = call()
     return (time.perf_counter() - start) * 1000, result

@@ -1,7 +1,7 @@
-"""The feature transformer as ONNX nodes: one input a raw column, and the features a model takes.
+"""Convert the feature transformer to ONNX nodes.
 
-Numbers and booleans are double (true is 1, missing NaN), texts are strings (missing is the empty one); every input has
-the shape (n_rows, 1) and the name of its column.
+The graph has one input per raw column, named like the column, with shape (n_rows, 1). Numeric and boolean columns are
+double (true is 1, a missing value NaN); text columns are string (a missing value is the empty string).
 """
 
 from collections.abc import Sequence
@@ -23,9 +23,10 @@ OUTPUTS = ("prediction", "probabilities")
 
 
 def input_names(transformer: FeatureTransformer) -> dict[str, str]:
-    """Return the name of each raw column's input: its own, but for empty names and those of the graph's outputs.
+    """Return the input name of each raw column.
 
-    These get underscores until they differ from all others, as ``prediction_``.
+    It is the column's name. If that is empty or the name of an output, underscores are appended until it is unique:
+    ``prediction_``.
     """
     names: dict[str, str] = {}
     for column in transformer.kinds:
@@ -46,7 +47,7 @@ def inputs(transformer: FeatureTransformer) -> list["ValueInfoProto"]:
 
 
 def feeds(rows: pd.DataFrame, transformer: FeatureTransformer) -> dict[str, NDArray[np.float64] | NDArray[np.object_]]:
-    """Turn raw rows into the graph's inputs.
+    """Return raw rows as the graph's inputs.
 
     Parameters
     ----------
@@ -57,43 +58,43 @@ def feeds(rows: pd.DataFrame, transformer: FeatureTransformer) -> dict[str, NDAr
     Returns
     -------
     dict of str to array, shape (n_rows, 1)
-        Float64 of numbers and booleans, object of texts.
+        By input name: float64 for numeric and boolean columns, object for text columns.
     """
     names = input_names(transformer)
-    fed: dict[str, NDArray[np.float64] | NDArray[np.object_]] = {}
+    feed: dict[str, NDArray[np.float64] | NDArray[np.object_]] = {}
     for column, kind in transformer.kinds.items():
         if kind == "text":
-            fed[names[column]] = as_text(rows[column]).fillna("").to_numpy(dtype=object)[:, None]
+            feed[names[column]] = as_text(rows[column]).fillna("").to_numpy(dtype=object)[:, None]
         else:
-            fed[names[column]] = as_numbers(rows[column], kind)[:, None]
-    return fed
+            feed[names[column]] = as_numbers(rows[column], kind)[:, None]
+    return feed
 
 
-def add_features(graph: Graph, transformer: FeatureTransformer, wanted: Sequence[str]) -> str:
-    """Add the nodes that compute features.
+def add_features(graph: Graph, transformer: FeatureTransformer, feature_names: Sequence[str]) -> str:
+    """Add the nodes that compute features, and return the name of their output.
 
     Parameters
     ----------
     graph : Graph
     transformer : FeatureTransformer
-    wanted : sequence of str
-        Some of its features.
+    feature_names : sequence of str
+        A selection of the transformer's features.
 
     Returns
     -------
     str
-        The features in that order, float, shape (n_rows, len(wanted)).
+        Name of the features' value: float, shape (n_rows, len(feature_names)), columns in the given order.
 
     Raises
     ------
     NotConvertible
-        When the kind of a feature has no nodes for it, with the reason.
+        If a feature cannot be expressed in ONNX, with the reason.
     """
     source = GraphSource(input_names(transformer), lambda names: add_features(graph, transformer, names))
     blocks: list[str] = []
-    made: list[str] = []
-    for part, places, names in transformer.wanted(wanted):
-        blocks += part.add_nodes(graph, source, places)
-        made += names
-    features, order = concat(graph, blocks), [made.index(name) for name in wanted]
+    computed: list[str] = []
+    for part, indices, names in transformer.wanted(feature_names):
+        blocks += part.add_nodes(graph, source, indices)
+        computed += names
+    features, order = concat(graph, blocks), [computed.index(name) for name in feature_names]
     return features if order == sorted(order) else graph.node("Gather", features, graph.constant(order), axis=1)

@@ -1,4 +1,4 @@
-"""A registered model as one ONNX graph: raw rows in, predictions out."""
+"""Convert a registered model to one ONNX graph that predicts from raw rows."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -18,62 +18,64 @@ if TYPE_CHECKING:
 def to_onnx(
     transformer: FeatureTransformer, features: list[str], model: Any, labels: list[str | int | bool] | None
 ) -> "ModelProto":
-    """Return the graph of a transformer and the estimator fitted on its features.
+    """Return the ONNX model of a transformer and the estimator fitted on its features.
 
-    Its inputs are the raw columns (`onnx_features.inputs`). Its outputs are, of regression, ``prediction``: double,
-    shape (n_rows, 1); of classification, ``prediction``: the label, of the labels' type (string, int64 or bool),
-    shape (n_rows,), and ``probabilities``: double, shape (n_rows, n_labels).
+    The inputs are the raw columns (`pipeline.onnx.features.inputs`). The outputs are:
+
+    - regression: ``prediction``, double, shape (n_rows, 1);
+    - classification: ``prediction``, the predicted class as string, int64 or bool, shape (n_rows,), and
+      ``probabilities``, double, shape (n_rows, n_classes).
 
     Parameters
     ----------
     transformer : FeatureTransformer
     features : list of str
-        Those of its features that the estimator takes, in order.
+        The features that the estimator takes, in order.
     model : estimator
-        Fitted: XGBoost's or a random forest, a perceptron or a pipeline with one.
+        A fitted XGBoost model, random forest or multi-layer perceptron, or a scikit-learn pipeline ending in one.
     labels : list of str, int or bool, or None
-        The classes 0, 1, … that a classifier was fitted on; None of regression.
+        The classes that a classifier's outputs 0, 1, … stand for; None for regression.
 
     Returns
     -------
     onnx.ModelProto
-        Checked; the same model gives the same bytes.
+        Validated by ONNX's checker; the same model gives the same bytes.
 
     Raises
     ------
     NotConvertible
-        When it cannot be expressed, with the reason.
+        If the model cannot be expressed in ONNX, with the reason.
     """
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
     from xgboost import XGBModel
 
-    ends = inputs(transformer)
-    graph = Graph([end.name for end in ends] + ["prediction", "probabilities"])
+    graph_inputs = inputs(transformer)
+    graph = Graph([graph_input.name for graph_input in graph_inputs] + ["prediction", "probabilities"])
     matrix = add_features(graph, transformer, features)
     match model:
         case XGBModel():
-            answer = add_xgboost(graph, matrix, model)
+            prediction = add_xgboost(graph, matrix, model)
         case RandomForestClassifier() | RandomForestRegressor():
-            answer = add_forest(graph, matrix, model)
+            prediction = add_forest(graph, matrix, model)
         case _:
-            answer = add_network(graph, matrix, model)
+            prediction = add_network(graph, matrix, model)
     if labels is None:
-        graph.cast(answer, "DOUBLE", into="prediction")
-        return graph.model(ends, [value_info("prediction", "DOUBLE", [None, 1])])
-    return _classified(graph, ends, answer, labels)
+        graph.cast(prediction, "DOUBLE", into="prediction")
+        return graph.model(graph_inputs, [value_info("prediction", "DOUBLE", [None, 1])])
+    return _classifier(graph, graph_inputs, prediction, labels)
 
 
-def _classified(graph: Graph, ends: list[Any], probabilities: str, labels: list[Any]) -> "ModelProto":
-    kinds = {type(label) for label in labels}
-    types = {str: ("STRING", object), int: ("INT64", np.int64), bool: ("BOOL", np.bool_)}
-    if len(kinds) != 1 or not kinds <= set(types):
+def _classifier(graph: Graph, graph_inputs: list[Any], probabilities: str, labels: list[Any]) -> "ModelProto":
+    label_types = {type(label) for label in labels}
+    onnx_types = {str: ("STRING", object), int: ("INT64", np.int64), bool: ("BOOL", np.bool_)}
+    if len(label_types) != 1 or not label_types <= set(onnx_types):
         raise NotConvertible(
-            f"the labels {labels} are of several types, or of one that is neither text, whole number nor boolean",
-            "write the target in one type",
+            f"the classes {labels} must all be text, all whole numbers or all booleans to be converted to ONNX",
+            "use one of these types for the target column",
         )
-    name, dtype = types[kinds.pop()]
+    name, dtype = onnx_types[label_types.pop()]
     best = graph.node("ArgMax", probabilities, axis=1, keepdims=0)
     graph.node("Gather", graph.constant(np.array(labels, dtype=dtype)), best, into="prediction")
     graph.cast(probabilities, "DOUBLE", into="probabilities")
     outputs = [value_info("prediction", name, [None]), value_info("probabilities", "DOUBLE", [None, len(labels)])]
-    return graph.model(ends, outputs)
+    return graph.model(graph_inputs, outputs)

@@ -1,1 +1,1 @@
-"""Care of the MLflow store: making it, its places, its state, pruning, backup and restore."""
+"""Open, inspect and maintain the MLflow store."""

@@ -1,100 +1,101 @@
-"""A new store's database appears whole or not at all; one of another MLflow is left alone."""
+"""Create a store's database atomically, and refuse one with another MLflow version's schema."""
 
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
 from pipeline.errors import StoreError
-from pipeline.store.database import JOURNALS, SQLITE, LocalStore, reading, tables_of
-from pipeline.support.files import beside, sweep_files, to_disk
+from pipeline.store.database import JOURNAL_SUFFIXES, SQLITE, LocalStore, reading, table_names
+from pipeline.support.files import sweep_files, sync_to_disk, temporary_path
 
 BEFORE_RESTORE = ".before-restore-"  # in the name of a store that a restore replaced
 
 
 def ensure_database(store: LocalStore) -> None:
-    """Create the database of a store that has none.
+    """Create the store's database if there is none.
 
-    It is migrated in a folder beside and renamed, under a lock: two processes that create one database would leave
-    it broken for good, and so would a process that is killed on the way. The experiment Default gets its place
-    beside the final database.
+    It is created and migrated in a temporary folder and then renamed, under a lock: two processes creating the same
+    database, or a process killed while creating it, would leave it broken for good. The artifact location of the
+    experiment Default is beside the final database.
 
     Raises
     ------
     StoreError
-        When a restore was stopped while it put the store into its place.
+        If there is no store because a restore was interrupted.
     """
     from filelock import FileLock
 
     if store.exists:
         return
-    _check_no_stopped_restore(store.home)
+    _check_no_interrupted_restore(store.home)
     store.home.mkdir(parents=True, exist_ok=True)
     with FileLock(store.home / "mlflow.lock"):
-        if store.exists:  # another process was first
+        if store.exists:  # another process has created it
             return
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-        sweep(store)
-        folder = beside(store.database)
+        remove_leftovers(store)
+        folder = temporary_path(store.database)
         folder.mkdir()
         try:
-            made = folder / store.database.name
-            engine = SqlAlchemyStore(f"{SQLITE}{made}", store.home.as_uri()).engine  # type: ignore[no-untyped-call]
+            database = folder / store.database.name
+            engine = SqlAlchemyStore(f"{SQLITE}{database}", store.home.as_uri()).engine  # type: ignore[no-untyped-call]
             engine.dispose()
-            for suffix in JOURNALS:  # of a database that was removed: it would be played into the new one
+            for suffix in JOURNAL_SUFFIXES:  # SQLite would apply the journals of a removed database to the new one
                 Path(f"{store.database}{suffix}").unlink(missing_ok=True)
-            made.replace(store.database)
-            to_disk(store.home)
+            database.replace(store.database)
+            sync_to_disk(store.home)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_schema(store: LocalStore) -> None:
-    """Refuse a database of another MLflow, which MLflow would upgrade in place, without a copy.
+    """Refuse a database of another MLflow version, which MLflow would upgrade in place without a backup.
 
     Raises
     ------
     StoreError
-        Naming the command that upgrades.
+        With the command that upgrades the database.
     """
     import mlflow
     from alembic.script import ScriptDirectory
     from alembic.util import CommandError
 
     with reading(store.database) as connection:
-        known = "alembic_version" in tables_of(connection)
-        found = connection.execute("select version_num from alembic_version").fetchone() if known else None
-    if found is None:
+        has_schema = "alembic_version" in table_names(connection)
+        row = connection.execute("select version_num from alembic_version").fetchone() if has_schema else None
+    if row is None:
         raise StoreError(
-            f"{store.database} is no finished MLflow database",
-            f"move it away, and a new one is made: mv {store.database} {store.database}.broken",
+            f"{store.database} is not a complete MLflow database",
+            f"move it away, and a new one is created: mv {store.database} {store.database}.broken",
         )
+    schema = row[0]
     script = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
-    if found[0] == script.get_current_head():
+    if schema == script.get_current_head():
         return
     try:
-        script.get_revision(found[0])
+        script.get_revision(schema)
     except CommandError:
         raise StoreError(
-            f"{store.database} is of a newer MLflow than {mlflow.__version__} (schema {found[0]})",
-            "install the MLflow that wrote it, or restore a backup made by this one",
+            f"{store.database} was written by a newer MLflow than {mlflow.__version__} (schema {schema})",
+            "install the MLflow version that wrote it, or restore a backup made with this version",
         ) from None
     raise StoreError(
-        f"{store.database} is of an older MLflow than {mlflow.__version__} (schema {found[0]})",
+        f"{store.database} was written by an older MLflow than {mlflow.__version__} (schema {schema})",
         f"back it up and upgrade it: python src/store.py backup && mlflow db upgrade {SQLITE}{store.database}",
     )
 
 
-def sweep(store: LocalStore) -> None:
-    """Remove what killed processes left unfinished in the store's folder and beside it."""
-    with suppress(OSError):  # of a store that may only be read
+def remove_leftovers(store: LocalStore) -> None:
+    """Remove the unfinished files that killed processes left in and beside the store's folder."""
+    with suppress(OSError):  # the store may be read-only
         sweep_files(store.home, store.home.parent)
 
 
-def _check_no_stopped_restore(home: Path) -> None:
+def _check_no_interrupted_restore(home: Path) -> None:
     replaced = sorted(home.parent.glob(f"{home.name}{BEFORE_RESTORE}*"))
     if replaced and not home.exists():
         raise StoreError(
-            f"there is no store {home}, but one that a restore put aside: {replaced[-1]}",
-            f"run the restore again, or take that one back: mv {replaced[-1]} {home}",
+            f"there is no store {home}, but a restore renamed the former one to {replaced[-1]}",
+            f"run the restore again, or bring the former store back: mv {replaced[-1]} {home}",
         )

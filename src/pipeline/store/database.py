@@ -1,4 +1,4 @@
-"""The store's SQLite database, read and written beside MLflow."""
+"""Read and write the store's SQLite database directly, without MLflow."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -10,72 +10,72 @@ from urllib.parse import unquote, urlsplit
 from pipeline.errors import StoreError
 
 SQLITE = "sqlite:///"
-PATIENCE = 5  # seconds to wait for others, of whom a person is told afterwards
-TOUCH = "select count(*) from sqlite_master"
-JOURNALS = ("-journal", "-wal", "-shm")
+PATIENCE = 5  # seconds to wait for a lock before raising an error
+PROBE = "select count(*) from sqlite_master"  # reads the file, which merely connecting does not
+JOURNAL_SUFFIXES = ("-journal", "-wal", "-shm")
 
 
 @dataclass(frozen=True)
 class LocalStore:
-    """A store that is a SQLite database with artifacts beside it.
+    """A store on this machine: a SQLite database, with artifacts in the same folder.
 
     Attributes
     ----------
     database : Path
-        Absolute.
+        Absolute path of the database.
     """
 
     database: Path
 
     @property
     def home(self) -> Path:
-        """The folder of database and artifacts."""
+        """The folder of the database and the artifacts."""
         return self.database.parent
 
     @property
     def exists(self) -> bool:
-        """Whether there is a database: an empty file is none."""
+        """Whether the database exists and is not an empty file."""
         return self.database.exists() and self.database.stat().st_size > 0
 
 
 def local_store(uri: str) -> LocalStore | None:
-    """Return the local store that a tracking URI names; None of servers and other databases."""
+    """Return the local store at a tracking URI; None for a server or another kind of database."""
     return LocalStore(Path(uri.removeprefix(SQLITE)).absolute()) if uri.startswith(SQLITE) else None
 
 
 def connect(database: Path) -> closing[sqlite3.Connection]:
-    """Return a connection that only reads, and leaves no trace; to be used in a `with`.
+    """Return a read-only connection as a context manager.
 
-    What a killed process left half-written is rolled back first, which a connection that only reads may not do.
+    A transaction that a killed process left unfinished is rolled back first, over a writable connection.
     """
-    connection = _read_only(database)
+    connection = _connect_read_only(database)
     try:
-        connection.execute(TOUCH)
+        connection.execute(PROBE)
     except sqlite3.OperationalError as error:
         connection.close()
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_READONLY:  # the low byte is what an extended code is of
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_READONLY:  # the low byte holds the primary result code
             raise
-        with closing(sqlite3.connect(database, timeout=20)) as recovering:
-            recovering.execute(TOUCH)
-        connection = _read_only(database)
+        with closing(sqlite3.connect(database, timeout=20)) as writable:
+            writable.execute(PROBE)
+        connection = _connect_read_only(database)
     except sqlite3.DatabaseError:
         connection.close()
         raise
     return closing(connection)
 
 
-def _read_only(database: Path) -> sqlite3.Connection:
+def _connect_read_only(database: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=20)
 
 
 @contextmanager
 def reading(database: Path) -> Iterator[sqlite3.Connection]:
-    """Open a database to read.
+    """Open a database for reading.
 
     Raises
     ------
     StoreError
-        When it is missing or no database.
+        If the file does not exist or is not a database.
     """
     try:
         with connect(database) as connection:
@@ -83,18 +83,18 @@ def reading(database: Path) -> Iterator[sqlite3.Connection]:
     except sqlite3.DatabaseError as error:
         raise StoreError(
             f"the MLflow store {SQLITE}{database} cannot be used: {error}",
-            f"restore a backup (python src/store.py restore FILE), or move a broken {database.name} away",
+            f"restore a backup (python src/store.py restore FILE), or move the broken {database.name} away",
         ) from None
 
 
 @contextmanager
 def writing(database: Path) -> Iterator[sqlite3.Connection]:
-    """Open a database for one transaction, which ends with the block: all of it, or when the block raises nothing.
+    """Open a database for one transaction: committed when the block ends, rolled back if it raises.
 
     Raises
     ------
     StoreError
-        When another process keeps writing to it, the disk is full, or it may not be written.
+        If the database stays locked by another process, the disk is full, or the file is not writable.
     """
     try:
         with closing(sqlite3.connect(database, timeout=PATIENCE, isolation_level=None)) as connection:
@@ -108,19 +108,19 @@ def writing(database: Path) -> Iterator[sqlite3.Connection]:
                 raise
             connection.execute("commit")
     except sqlite3.OperationalError as error:
-        remedy = "free disk space and see that you may write there, then run the command again"
+        remedy = "free disk space and make the file and its folder writable, then run the command again"
         if "locked" in str(error):
             remedy = "another process is writing to it: wait until it is done, then run the command again"
-        raise StoreError(f"{database} cannot be written: {error}; it is as it was", remedy) from None
+        raise StoreError(f"{database} cannot be written: {error}; nothing was changed", remedy) from None
 
 
-def tables_of(connection: sqlite3.Connection) -> set[str]:
-    """Return the names of all tables: older MLflow has fewer."""
+def table_names(connection: sqlite3.Connection) -> set[str]:
+    """Return the names of all tables; databases of older MLflow versions lack some."""
     return {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
 
 
 def path_of(location: str | None) -> Path | None:
-    """Return the path of an artifact location, ``file:`` URI or plain path; None of ``s3:`` and the like."""
+    """Return the local path of an artifact location (``file:`` URI or plain path); None for ``s3:`` and the like."""
     if location and location.startswith("/"):
         return Path(location)
     parts = urlsplit(location or "")

@@ -1,4 +1,4 @@
-"""Where a store records its files, and whether they are still there: MLflow writes places down as absolute paths."""
+"""Check the artifact locations that a store records; MLflow records absolute paths."""
 
 import sqlite3
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.errors import StoreError
 from pipeline.store.database import LocalStore, path_of, reading
 
-# Table, column, and which rows: all places of MLflow's schema that hold the location of files.
+# Table, column and condition on the rows: all of MLflow's schema that holds the locations of files.
 LOCATIONS = (
     ("experiments", "artifact_location", "true"),
     ("runs", "artifact_uri", "true"),
@@ -21,52 +21,52 @@ DEFAULT_EXPERIMENT = 0
 
 
 def check_not_moved(store: LocalStore) -> None:
-    """Refuse a store that was moved or copied: it would find no files, and write new ones to the old place.
+    """Refuse a store that was moved or copied: MLflow would find no files, and write new ones to the old location.
 
     Raises
     ------
     StoreError
-        Naming the command that mends it.
+        With the command that updates the recorded locations.
     """
     with reading(store.database) as connection:
         former = former_homes(connection, store)
     if former:
         raise StoreError(
-            f"the MLflow store in {store.home} was moved: it records its files in {', '.join(map(str, former))}",
-            "let it record where they are now: python src/store.py relocate (or move it back)",
+            f"the MLflow store in {store.home} was moved: it still records its files in {', '.join(map(str, former))}",
+            "update the recorded locations: python src/store.py relocate (or move the store back)",
         )
 
 
 def former_homes(connection: sqlite3.Connection, store: LocalStore) -> list[Path]:
-    """Return the folders in which a store was, by the places it records, and no longer is.
+    """Return the folders that the store was moved from, inferred from the locations it records.
 
-    A place elsewhere is no sign of a move: someone may have chosen it. Signs are files of the experiment that lie
-    beside the database, under the same name, or that experiment Default records the same folder, for that is where
-    the store was made.
+    An experiment located outside the store's folder is not evidence of a move, as its location may have been chosen.
+    The store was moved if the experiment's files are in the store's folder under the same relative path, or if the
+    experiment Default, which is always created in the store's folder, is recorded in the same outside folder.
     """
     rows = connection.execute("select experiment_id, artifact_location from experiments").fetchall()
-    places = {number: place for number, location in rows if (place := path_of(location))}
-    outside = {number: place for number, place in places.items() if not is_inside(place, store.home)}
+    paths = {experiment_id: path for experiment_id, location in rows if (path := path_of(location))}
+    outside = {experiment_id: path for experiment_id, path in paths.items() if not is_inside(path, store.home)}
     default = outside.get(DEFAULT_EXPERIMENT)
     former = set()
-    for number, place in outside.items():
-        if number != DEFAULT_EXPERIMENT and default and place.parent == default.parent:
-            former.add(place.parent)
-        elif home := _home_by_files(connection, number, place, store.home):
+    for experiment_id, path in outside.items():
+        if experiment_id != DEFAULT_EXPERIMENT and default and path.parent == default.parent:
+            former.add(path.parent)
+        elif home := _home_by_files(connection, experiment_id, path, store.home):
             former.add(home)
     return sorted(former)
 
 
-def _home_by_files(connection: sqlite3.Connection, experiment_id: int, place: Path, home: Path) -> Path | None:
-    """Return the folder that `home` was when an experiment's files, now in `home`, lay at `place`."""
-    for depth in range(1, len(place.parts)):
-        files = home.joinpath(*place.parts[-depth:])
-        if files.is_dir() and _holds_files_of(connection, experiment_id, files):
-            return Path(*place.parts[:-depth])
+def _home_by_files(connection: sqlite3.Connection, experiment_id: int, recorded: Path, home: Path) -> Path | None:
+    """Return the former path of `home`, if an experiment recorded at `recorded` has its files in `home` now."""
+    for depth in range(1, len(recorded.parts)):
+        folder = home.joinpath(*recorded.parts[-depth:])
+        if folder.is_dir() and _contains_files_of(connection, experiment_id, folder):
+            return Path(*recorded.parts[:-depth])
     return None
 
 
-def _holds_files_of(connection: sqlite3.Connection, experiment_id: int, folder: Path) -> bool:
+def _contains_files_of(connection: sqlite3.Connection, experiment_id: int, folder: Path) -> bool:
     queries = {
         folder: "select 1 from runs where experiment_id = ? and run_uuid = ?",
         folder / "models": "select 1 from logged_models where experiment_id = ? and model_id = ?",
@@ -79,20 +79,21 @@ def _holds_files_of(connection: sqlite3.Connection, experiment_id: int, folder: 
     )
 
 
-def check_there(place: Path, store: LocalStore) -> None:
-    """Refuse an experiment's folder that is neither in the store's folder nor there at all.
+def check_exists(path: Path, store: LocalStore) -> None:
+    """Refuse an experiment's folder that is outside the store's folder and does not exist.
 
     Raises
     ------
     StoreError
     """
-    if not is_inside(place, store.home) and not place.exists() and not place.parent.exists():
+    if not is_inside(path, store.home) and not path.exists() and not path.parent.exists():
         raise StoreError(
-            f"the MLflow store in {store.home} was moved, or its disk is missing: it records files in {place}",
-            f"bring {place.parent} back; or if the store was there: python src/store.py relocate --from {place.parent}",
+            f"the MLflow store in {store.home} was moved, or its disk is missing: it records files in {path}",
+            f"make {path.parent} available again; or if the store was there: "
+            f"python src/store.py relocate --from {path.parent}",
         )
 
 
-def is_inside(place: Path, home: Path) -> bool:
-    """Return whether a place lies in the store's folder, by whatever name."""
-    return place.is_relative_to(home) or place.resolve().is_relative_to(home.resolve())
+def is_inside(path: Path, home: Path) -> bool:
+    """Return whether a path is in the store's folder, directly or through symbolic links."""
+    return path.is_relative_to(home) or path.resolve().is_relative_to(home.resolve())

@@ -1,4 +1,4 @@
-"""Looking up what the registry and the store hold, where it may be gone."""
+"""Look up runs, registered models and versions, any of which may have been deleted."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -8,11 +8,11 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
-HISTORY = "transition."  # how the tags of a registered model begin that keep its history
+HISTORY = "transition."  # prefix of a registered model's tags that record its history
 
 
 def find_version(client: "MlflowClient", name: str, number: int) -> "ModelVersion | None":
-    """Return a version of a registered model; None when there is none of that number (any more)."""
+    """Return a version of a registered model; None if it does not exist."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -24,7 +24,7 @@ def find_version(client: "MlflowClient", name: str, number: int) -> "ModelVersio
 
 
 def find_run(client: "MlflowClient", run_id: str) -> "Run | None":
-    """Return a run, deleted or not; None when the store does not have it (any more)."""
+    """Return a run, including one marked as deleted; None if the store does not have it."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -36,7 +36,10 @@ def find_run(client: "MlflowClient", run_id: str) -> "Run | None":
 
 
 def empty_models(client: "MlflowClient", query: str | None = None) -> list["RegisteredModel"]:
-    """Return the registered models, all or those that a query on names finds, with neither versions nor a history."""
+    """Return the registered models that have neither versions nor a recorded history.
+
+    `query` is an MLflow filter on the model's name; by default, all registered models are searched.
+    """
     used = {version.name for version in pages(client.search_model_versions, query)}
     return [
         model
@@ -46,12 +49,12 @@ def empty_models(client: "MlflowClient", query: str | None = None) -> list["Regi
 
 
 def pages(search: Callable[..., Any], *arguments: Any, **options: Any) -> list[Any]:
-    """Return all that a search of MLflow, which answers in pages, finds."""
-    found: list[Any] = []
+    """Return the results of all pages of an MLflow search, given the search function and its arguments."""
+    results: list[Any] = []
     token = None
     while True:
         page = search(*arguments, **options, page_token=token)
-        found += page
+        results += page
         token = page.token
         if not token:
-            return found
+            return results

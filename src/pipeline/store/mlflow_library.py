@@ -1,4 +1,4 @@
-"""MLflow as a library: imported quietly and once, a client of a store, and its connections to databases."""
+"""Import MLflow without its irrelevant output, get a client of a store, and close MLflow's database connections."""
 
 import logging
 import os
@@ -14,28 +14,28 @@ QUIET_ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines for each run, with the password where the URI has one
-    # Of a server that serves artifacts: clients would otherwise ask its S3 themselves, which they need not reach.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines per run, which would show a password in the URI
+    # With a server that proxies artifacts, clients would otherwise access its S3 directly, which they may not reach.
     "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
     "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
 }
-# MLflow's own loggers whose INFO lines or deprecation notes concern this code and not its user.
+# MLflow's loggers whose messages concern this code, not its user.
 QUIET_LOGGERS = {
-    "mlflow.store.db.utils": logging.CRITICAL,  # its errors are raised as well
+    "mlflow.store.db.utils": logging.CRITICAL,  # its errors are also raised
     "mlflow.models.model": logging.ERROR,
     "mlflow.tracking._model_registry.client": logging.WARNING,
     "mlflow.store.model_registry.abstract_store": logging.WARNING,
     "mlflow.utils.uv_utils": logging.WARNING,
     "mlflow.utils.environment": logging.WARNING,
-    "mlflow.sklearn": logging.ERROR,  # that a pickled model is code: it is loaded from the project's own store
+    "mlflow.sklearn": logging.ERROR,  # warns that pickles execute code; these come from the project's own store
     "alembic": logging.WARNING,
 }
-# Two threads that import MLflow for the first time at once find it half imported, and it stays broken.
-_importing = threading.Lock()
+# Two threads that first import MLflow at the same time leave it partially imported, and it stays broken.
+_import_lock = threading.Lock()
 
 
 def client_of(uri: str) -> "MlflowClient":
-    """Return a client of a store that is there, as it is: nothing is checked, and no other becomes MLflow's default."""
+    """Return a client of an existing store, without checking the store or changing MLflow's default tracking URI."""
     import_mlflow()
     from mlflow import MlflowClient
 
@@ -43,28 +43,28 @@ def client_of(uri: str) -> "MlflowClient":
 
 
 def import_mlflow() -> None:
-    """Import MLflow, and keep it from printing what does not concern a user."""
+    """Import MLflow and silence output that does not concern a user."""
     for name, value in QUIET_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    with _importing:
-        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 (which MLflow imports later, by itself)
+    with _import_lock:
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 (MLflow would import it later, outside the lock)
         from mlflow.utils import requirements_utils
-    # Whenever it logs or loads a model, MLflow compares each of its locked packages with the installed one: a second
-    # for no more than a warning. Here predictions are compared. Read in MLflow 3.17.2, which has no setting for it.
+    # When it logs or loads a model, MLflow compares each of the model's requirements with the installed package, which
+    # takes a second and at most warns. This project compares predictions instead. MLflow 3.17.2 has no setting for it.
     vars(requirements_utils)["_check_requirement_satisfied"] = lambda _: None
     for name, level in QUIET_LOGGERS.items():
         logging.getLogger(name).setLevel(level)
 
 
 def close_connections(uri: str) -> None:
-    """Close MLflow's connections to a database: they would go on with one that was moved or deleted.
+    """Close MLflow's connections to a database, which would otherwise keep using a file that was moved or deleted.
 
-    Where they are kept was read in MLflow 3.17.2, which offers no other way to close them.
+    MLflow 3.17.2 has no public API for this; its private attribute `_engine_map` holds the connections.
 
     Raises
     ------
     StoreError
-        When this MLflow keeps them elsewhere.
+        If the installed MLflow has no such attribute.
     """
     from mlflow.store.model_registry import sqlalchemy_store as registry
     from mlflow.store.tracking import sqlalchemy_store as tracking
@@ -73,8 +73,8 @@ def close_connections(uri: str) -> None:
         engines = getattr(module.SqlAlchemyStore, "_engine_map", None)
         if engines is None:
             raise StoreError(
-                f"the database of the MLflow store {uri} was replaced, and MLflow goes on with the former one",
-                "start this program again",
+                f"the database of the MLflow store {uri} was replaced, but MLflow still uses the former one",
+                "restart this program",
             )
         if engine := engines.get(uri):
             engine.dispose()

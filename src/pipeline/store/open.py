@@ -1,38 +1,41 @@
-"""The MLflow store: where it is, opening it, and the experiment of a pipeline."""
+"""Locate and open the MLflow store, and get the experiment of a pipeline."""
 
 import os
 import re
 from typing import TYPE_CHECKING
 
 from pipeline.errors import StoreError
-from pipeline.store.create import check_schema, ensure_database, sweep
+from pipeline.store.create import check_schema, ensure_database, remove_leftovers
 from pipeline.store.database import SQLITE, LocalStore, local_store, path_of
-from pipeline.store.locations import check_not_moved, check_there
+from pipeline.store.locations import check_exists, check_not_moved
 from pipeline.store.mlflow_library import close_connections, import_mlflow
-from pipeline.store.server import check_answers, is_server
+from pipeline.store.server import check_reachable, is_server
 from pipeline.support.paths import PROJECT, checkout_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-_opened: dict[str, tuple[int, int]] = {}  # by URI: which file a database was when it was opened
-PASSWORDS = (  # of a URI: what is before, the password, what is behind
+_opened: dict[str, tuple[int, int]] = {}  # device and inode of each opened database, by URI
+PASSWORDS = (  # groups: prefix, password, suffix
     re.compile(r"//[^:/@\s]*(:)([^@\s]+)(@)"),
     re.compile(r"([?&]\w*(?:password|secret|token)=)([^&#\s]+)()", re.IGNORECASE),
 )
 
 
 def store_uri() -> str:
-    """Return the tracking URI: MLFLOW_TRACKING_URI, or the database in this repository's ``mlruns/``."""
+    """Return the tracking URI: MLFLOW_TRACKING_URI if set, otherwise the database in this repository's ``mlruns/``.
+
+    The path of a local store is made absolute.
+    """
     repository = checkout_of(PROJECT)
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{repository / 'mlruns' / 'mlflow.db'}"
     store = local_store(uri)
-    return uri if store is None else f"{SQLITE}{store.database}"  # whatever the current folder will be
+    return uri if store is None else f"{SQLITE}{store.database}"
 
 
 def with_store(command: str) -> str:
-    """Return an mlflow command that uses the store of `store_uri`, for messages."""
+    """Return an mlflow command for a message, with the environment variable that selects the current store."""
     uri = store_uri()
     return f"MLFLOW_TRACKING_URI={without_password(uri)} {command}"
 
@@ -40,15 +43,16 @@ def with_store(command: str) -> str:
 def open_store() -> "MlflowClient":
     """Open the MLflow store of `store_uri`, creating it on first use.
 
+    The store also becomes the default of ``mlflow.start_run`` and the rest of MLflow's fluent API.
+
     Returns
     -------
     MlflowClient
-        A client of the store, which is also what ``mlflow.start_run`` and the like use from here on.
 
     Raises
     ------
     StoreError
-        When the store cannot be reached, read or written, was moved, or is another MLflow's.
+        If the store cannot be reached, read or written, was moved, or has another MLflow version's schema.
     """
     import_mlflow()
     import mlflow
@@ -63,18 +67,16 @@ def open_store() -> "MlflowClient":
             ensure_database(store)
             check_schema(store)
             check_not_moved(store)
-            sweep(store)
+            remove_leftovers(store)
         elif is_server(uri):
-            check_answers(uri, without_password(uri))
+            check_reachable(uri, without_password(uri))
         client = mlflow.MlflowClient()
         client.search_experiments(max_results=1)
         if store:
-            _opened[uri] = _file(store)
+            _opened[uri] = _file_id(store)
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         detail = without_password(str(error).strip().split("\n")[0])
-        remedy = (
-            "check MLFLOW_TRACKING_URI, and MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD if one signs in there"
-        )
+        remedy = "check MLFLOW_TRACKING_URI and, for a login, MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
         if store:
             remedy = f"make {store.home} writable, free disk space, or move a broken {store.database.name} away"
         raise StoreError(f"the MLflow store {without_password(uri)} cannot be used: {detail}", remedy) from None
@@ -82,43 +84,43 @@ def open_store() -> "MlflowClient":
 
 
 def still_open(client: "MlflowClient") -> "MlflowClient":
-    """Return a client of the store as it is now, for those who keep one for long.
+    """Return `client`, or a new one if the store's database was replaced; for long-running programs.
 
     Raises
     ------
     StoreError
-        When the server does not answer, for which MLflow would wait for minutes; when the database is gone, or the one
-        in its place cannot be used.
+        If the server does not respond (MLflow itself would wait for minutes), if the database no longer exists, or if
+        the database that replaced it cannot be used.
     """
     uri = store_uri()
     store = local_store(uri)
     if is_server(uri):
-        check_answers(uri, without_password(uri))
+        check_reachable(uri, without_password(uri))
     elif store:
         if not store.database.exists():
             raise StoreError(
-                f"the MLflow store {uri} cannot be used: its database is gone",
-                "bring it back: python src/store.py restore FILE",
+                f"the MLflow store {uri} cannot be used: its database no longer exists",
+                "restore a backup: python src/store.py restore FILE",
             )
-        if _opened.get(uri) != _file(store):
+        if _opened.get(uri) != _file_id(store):
             close_connections(uri)
             return open_store()
     return client
 
 
-def _file(store: LocalStore) -> tuple[int, int]:
-    """Return which file the database is, whatever it is called."""
+def _file_id(store: LocalStore) -> tuple[int, int]:
+    """Return the device and inode of the database, which identify the file regardless of its name."""
     status = store.database.stat()
     return status.st_dev, status.st_ino
 
 
 def open_experiment(client: "MlflowClient", name: str) -> str:
-    """Return the id of the experiment `name`, creating it on first use.
+    """Return the ID of the experiment `name`, creating it on first use.
 
     Raises
     ------
     StoreError
-        When the experiment was deleted, or the folder of its files is gone.
+        If the experiment was deleted, or the folder of its files no longer exists.
     """
     from mlflow.exceptions import MlflowException
 
@@ -128,7 +130,7 @@ def open_experiment(client: "MlflowClient", name: str) -> str:
         location = None if store is None else (store.home / name).as_uri()
         try:
             return str(client.create_experiment(name, artifact_location=location))
-        except MlflowException:  # another process was first
+        except MlflowException:  # another process may have created it
             experiment = client.get_experiment_by_name(name)
             if experiment is None:
                 raise
@@ -136,38 +138,40 @@ def open_experiment(client: "MlflowClient", name: str) -> str:
         raise StoreError(
             f"the MLflow experiment {name!r} has been deleted",
             f"restore it: {with_store('mlflow experiments restore')} --experiment-id {experiment.experiment_id}; "
-            "or name another: train.experiment_name in params.yaml, of the service MLFLOW_EXPERIMENT_NAME",
+            "or choose another name: train.experiment_name in params.yaml, or for the service MLFLOW_EXPERIMENT_NAME",
         )
-    place = path_of(experiment.artifact_location)
-    if store and place:
-        check_there(place, store)
+    path = path_of(experiment.artifact_location)
+    if store and path:
+        check_exists(path, store)
     return str(experiment.experiment_id)
 
 
 def logged_model_of(run: "Run") -> str:
-    """Return the id of the model that autologging logged in `run`.
+    """Return the ID of the model that autologging logged in `run`.
 
     Raises
     ------
     StoreError
-        When the run logged no model.
+        If the run has no logged model.
     """
     outputs = run.outputs.model_outputs if run.outputs else []
     if not outputs:
-        raise StoreError(f"MLflow run {run.info.run_id} has no logged model", "train anew: dvc repro -f -s model_train")
+        raise StoreError(
+            f"MLflow run {run.info.run_id} has no logged model", "train again: dvc repro -f -s model_train"
+        )
     return str(outputs[0].model_id)
 
 
 def check_run_not_moved(run: "Run") -> None:
-    """Raise a `StoreError` when the folder with the files of `run` and its experiment is gone."""
-    store, place = local_store(store_uri()), path_of(run.info.artifact_uri)
-    if store and place:
-        check_there(place.parents[1], store)
+    """Raise a `StoreError` if the folder with the files of the run's experiment no longer exists."""
+    store, path = local_store(store_uri()), path_of(run.info.artifact_uri)
+    if store and path:
+        check_exists(path.parents[1], store)
 
 
 def without_password(text: str) -> str:
-    """Return `text` without the passwords of `store_uri`, for messages."""
+    """Return `text` with the passwords of `store_uri` masked, for messages."""
     for pattern in PASSWORDS:
-        for before, secret, after in pattern.findall(store_uri()):
-            text = text.replace(f"{before}{secret}{after}", f"{before}***{after}")
+        for prefix, secret, suffix in pattern.findall(store_uri()):
+            text = text.replace(f"{prefix}{secret}{suffix}", f"{prefix}***{suffix}")
     return text

@@ -1,4 +1,4 @@
-"""Runs that are RUNNING though their process is gone: killed, or ended with its machine."""
+"""Find and end stale runs: runs in status RUNNING whose process was killed or ended with its machine."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def stale_runs(client: "MlflowClient") -> list["Run"]:
-    """Return the RUNNING runs of processes of this host that have ended; others' are nobody's business here."""
-    experiments = [str(one.experiment_id) for one in pages(client.search_experiments)]
+    """Return the RUNNING runs whose process has ended; only processes of this host can be checked."""
+    experiments = [str(experiment.experiment_id) for experiment in pages(client.search_experiments)]
     running = pages(client.search_runs, experiments, "attributes.status = 'RUNNING'") if experiments else []
     return [run for run in running if _is_stale(run)]
 
 
 def sweep_runs(client: "MlflowClient") -> None:
-    """End the stale runs as FAILED, and their unfinished models with them; those another user must end are left."""
+    """End stale runs and their unfinished models as FAILED, skipping those that this user may not change."""
     for run in stale_runs(client):
         with another_users_left_alone():
             _end(client, run)
@@ -29,7 +29,7 @@ def sweep_runs(client: "MlflowClient") -> None:
 
 @contextmanager
 def another_users_left_alone() -> Iterator[None]:
-    """Let pass what the server forbids this user."""
+    """Ignore the server's PERMISSION_DENIED errors."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -40,7 +40,7 @@ def another_users_left_alone() -> Iterator[None]:
 
 
 def end_models(client: "MlflowClient", experiment_id: str, run_id: str) -> None:
-    """End the unfinished models of a run that is over as FAILED."""
+    """Set the unfinished logged models of a run that has ended to FAILED."""
     for model in client.search_logged_models([experiment_id], filter_string=f"source_run_id = '{run_id}'"):
         if model.status == "PENDING":
             client.finalize_logged_model(model.model_id, "FAILED")
@@ -51,7 +51,7 @@ def _end(client: "MlflowClient", run: "Run") -> None:
     end_models(client, run.info.experiment_id, run.info.run_id)
     client.set_tag(run.info.run_id, "error", f"killed: process {tags['pid']} of {tags['host']} is gone")
     client.set_terminated(run.info.run_id, "FAILED")
-    progress(f"swept: run {run.info.run_name} ({run.info.run_id}), whose process is gone, is FAILED now")
+    progress(f"cleaned up: run {run.info.run_name} ({run.info.run_id}) set to FAILED, because its process has ended")
 
 
 def _is_stale(run: "Run") -> bool:

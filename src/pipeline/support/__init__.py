@@ -1,1 +1,1 @@
-"""Files, processes, git and text: what knows nothing of the subject."""
+"""General helpers for files, processes, git and text; independent of machine learning."""

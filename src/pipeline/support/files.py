@@ -1,4 +1,4 @@
-"""Hashes, and files and folders that appear whole or not at all, whatever kills the process that writes them."""
+"""File hashes, and atomic writes of files, folders and links that survive a kill at any moment."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.errors import PipelineError
 from pipeline.support.processes import is_owner_gone, owner
 
-BESIDE = ".tmp"  # how names end of what is not finished; before it stands whose it is
+TEMPORARY_SUFFIX = ".tmp"  # of unfinished files, after the process that writes them
 
 
 def sha256(path: Path) -> str:
@@ -21,113 +21,122 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def beside(path: Path) -> Path:
-    """Return the place beside `path` where this process writes it before it is renamed."""
-    return path.with_name(f".{path.name}.{owner()}{BESIDE}")
+def temporary_path(path: Path) -> Path:
+    """Return the path in the same folder where this process writes `path` before renaming it."""
+    return path.with_name(f".{path.name}.{owner()}{TEMPORARY_SUFFIX}")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a path beside `path` to write a file to; on success it is on the disk, and takes the place of `path`.
+    """Write a file atomically: yield a temporary path in the same folder, and rename it to `path` on success.
 
-    When the block raises, the file beside is removed and `path` is as it was. What a killed process leaves there,
-    `sweep_files` removes.
+    The content is on disk before the rename. If the block raises, the temporary file is removed and `path` is
+    unchanged. `sweep_files` removes what a killed process leaves behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    written = beside(path)
+    temporary = temporary_path(path)
     try:
-        yield written
-        written.chmod(0o644)
-        to_disk(written)
-        written.replace(path)
-        to_disk(path.parent)
+        yield temporary
+        temporary.chmod(0o644)
+        sync_to_disk(temporary)
+        temporary.replace(path)
+        sync_to_disk(path.parent)
     finally:
-        written.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Give an empty folder beside `path` to fill; on success it is on the disk, and takes the place of `path`.
+    """Write a folder: yield an empty temporary folder beside `path`, and rename it to `path` on success.
 
-    A folder cannot replace another in one step: one that is there is moved aside first, for an instant.
+    The content is on disk before the rename. A folder cannot replace another in one step: an existing `path` is
+    renamed first, so for an instant there is none.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    written, replaced = beside(path), beside(path.with_name(f"{path.name}.replaced"))
-    written.mkdir()
+    temporary, previous = temporary_path(path), temporary_path(path.with_name(f"{path.name}.replaced"))
+    temporary.mkdir()
     try:
-        yield written
-        for folder, _, files in os.walk(written):
+        yield temporary
+        for folder, _, files in os.walk(temporary):
             for name in files:
-                to_disk(Path(folder) / name)
-            to_disk(Path(folder))
+                sync_to_disk(Path(folder) / name)
+            sync_to_disk(Path(folder))
         if path.exists():
-            path.rename(replaced)
-        written.rename(path)
-        to_disk(path.parent)
+            path.rename(previous)
+        temporary.rename(path)
+        sync_to_disk(path.parent)
     finally:
-        shutil.rmtree(written, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(previous, ignore_errors=True)
 
 
 def replace_link(link: Path, target: str) -> None:
-    """Make `link` a symbolic link to `target`, in one step."""
-    made = beside(link)
-    made.unlink(missing_ok=True)
-    made.symlink_to(target)
-    made.replace(link)
-    to_disk(link.parent)
+    """Point the symbolic link `link` to `target`, atomically."""
+    temporary = temporary_path(link)
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    temporary.replace(link)
+    sync_to_disk(link.parent)
 
 
 def sweep_files(*folders: Path) -> list[Path]:
-    """Remove the unfinished files and folders in `folders` whose process is gone, and return them."""
-    swept = []
+    """Remove the unfinished files and folders in `folders` whose process has ended, and return their paths."""
+    removed = []
     for folder in folders:
-        for path in folder.glob(f".*{BESIDE}"):
+        for path in folder.glob(f".*{TEMPORARY_SUFFIX}"):
             if "~" in path.name and is_owner_gone(_owner_of(path)):
                 if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path, ignore_errors=True)
                 else:
                     path.unlink(missing_ok=True)
-                swept.append(path)
-    return swept
+                removed.append(path)
+    return removed
 
 
 def _owner_of(path: Path) -> str:
-    """Return the owner in the name of an unfinished file, ``.NAME.HOST~PID~STARTED.tmp``; a host may have dots."""
-    before, pid, started = path.name.removesuffix(BESIDE).rsplit("~", 2)
-    host = owner().split("~")[0]
-    return f"{host}~{pid}~{started}" if before.endswith(f".{host}") else ""
+    """Return the owner from an unfinished file's name ``.NAME.HOST~PID~STARTED.tmp``; "" if it is another host's."""
+    prefix, pid, started = path.name.removesuffix(TEMPORARY_SUFFIX).rsplit("~", 2)
+    host = owner().split("~")[0]  # host names contain dots, so the name cannot be split at them
+    return f"{host}~{pid}~{started}" if prefix.endswith(f".{host}") else ""
 
 
-def to_disk(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
-    handle = os.open(path, os.O_RDONLY)
+def sync_to_disk(path: Path) -> None:
+    """Flush a file's content, or a folder's entries, to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        os.fsync(descriptor)
     finally:
-        os.close(handle)
+        os.close(descriptor)
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write `value` as indented JSON, whole or not at all."""
-    with replacing(path) as written:
-        written.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Write `value` as indented JSON, atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path, written_by: str, *keys: str) -> dict[str, Any]:
-    """Read a JSON object that a stage wrote.
+def read_json(path: Path, command: str, *keys: str) -> dict[str, Any]:
+    """Return the JSON object in a file that a stage wrote.
+
+    Parameters
+    ----------
+    path : Path
+    command : str
+        The command that writes the file, for the error message.
+    *keys : str
+        The keys that the object must have.
 
     Raises
     ------
     PipelineError
-        When the file is missing, broken or lacks one of `keys`; `written_by` is the command that writes it.
+        If the file is missing, is not valid JSON or lacks one of `keys`.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise PipelineError(f"{path} does not exist", f"write it with: {written_by}") from None
+        raise PipelineError(f"{path} does not exist", f"create it with: {command}") from None
     except ValueError as error:
-        raise PipelineError(f"{path} is not valid JSON ({error})", f"write it anew with: {written_by}") from None
+        raise PipelineError(f"{path} is not valid JSON ({error})", f"recreate it with: {command}") from None
     if not isinstance(value, dict) or not value.keys() >= set(keys):
-        raise PipelineError(f"{path} does not hold {', '.join(keys)}", f"write it anew with: {written_by}")
+        raise PipelineError(f"{path} lacks one of the keys {', '.join(keys)}", f"recreate it with: {command}")
     return value

@@ -1,12 +1,12 @@
-"""Memory that nothing uses any more goes back to the system."""
+"""Return unused memory to the operating system."""
 
 import ctypes
 
 
 def release_memory() -> None:
-    """Give back to the system what was freed; Arrow and the C library would keep it for later.
+    """Return freed memory to the operating system, which Arrow and the C library would otherwise cache.
 
-    On tables of millions of rows that is hundreds of megabytes.
+    On tables of millions of rows, this is hundreds of megabytes.
     """
     import pyarrow
 

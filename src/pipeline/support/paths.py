@@ -1,4 +1,4 @@
-"""Where things are, below a pipeline folder (any folder with a dvc.yaml and a params.yaml)."""
+"""Paths of the input and output files, relative to a pipeline folder (one with a dvc.yaml and a params.yaml)."""
 
 from pathlib import Path
 
@@ -23,15 +23,15 @@ OUTPUTS = (TRAIN_TABLE, SCALER, EXPORTS / "latest", DATA_PROFILE, BEST_METRICS, 
 
 
 def sweep_outputs(folder: Path) -> None:
-    """Remove what killed stages left unfinished in a pipeline folder."""
+    """Remove the unfinished files that killed stages left in a pipeline folder."""
     sweep_files(*(folder / output.parent for output in OUTPUTS), checkout_of(folder) / EXPORTS)
 
 
 def checkout_of(path: Path) -> Path:
-    """Return `path`, or its place in the main checkout when it lies in a temporary one of ``dvc exp run``.
+    """Return the absolute `path`, mapped to the main checkout if it is in a temporary clone of ``dvc exp run``.
 
     ``dvc exp run --temp`` and ``--queue`` work in clones below ``.dvc/tmp/exps/``, which DVC deletes afterwards:
-    what must outlive the experiment belongs to the checkout it was started from.
+    files that must outlive the experiment belong in the main checkout.
     """
     path = path.resolve()
     for clone in [path, *path.parents]:

@@ -1,4 +1,4 @@
-"""Processes: whose a file or a run is and whether that process is gone; running another program."""
+"""Identify the process that owns a file or run, check whether it has ended, and run other programs."""
 
 import os
 import signal
@@ -14,76 +14,77 @@ import psutil
 from pipeline.support.progress import progress
 
 LAST_LINES = 12
-PATIENCE = 30  # seconds that a stopped program has to end its MLflow runs
-CLOCK_SHIFT = 10  # seconds by which a start time may be read differently once the machine's clock was set
+TERMINATION_TIMEOUT = 30  # seconds between SIGTERM and SIGKILL, for the program to end its MLflow runs
+CLOCK_TOLERANCE = 10  # seconds; a process's start time shifts when the system clock is adjusted
 
 
 def owner() -> str:
-    """Return this process as ``HOST~PID~STARTED``, a text that may stand in a file's name."""
+    """Return the ID of this process, ``HOST~PID~STARTED``; it is valid in a file name."""
     return "~".join(owner_tags().values())
 
 
 def owner_tags() -> dict[str, str]:
-    """Return this process as tags of a run: host, pid, and process_started in seconds since the epoch."""
+    """Return run tags that identify this process: host, pid, and process_started in seconds since the epoch."""
     started = psutil.Process().create_time()
     return {"host": socket.gethostname(), "pid": str(os.getpid()), "process_started": str(int(started))}
 
 
 def is_gone(host: str, pid: str, started: str) -> bool:
-    """Return whether a process, as `owner_tags` describes it, has ended.
+    """Return whether the process with these `owner_tags` has ended.
 
-    False as well of a process of another host, of which this one knows nothing, and of what describes no process.
+    False also for a process of another host, which cannot be checked from here, and for invalid values.
     """
     if host != socket.gethostname() or not (pid.isdigit() and started.isdigit()):
         return False
     try:
         process = psutil.Process(int(pid))
-        other = abs(process.create_time() - int(started)) > CLOCK_SHIFT
-        return bool(other or process.status() == psutil.STATUS_ZOMBIE)
+        is_other = abs(process.create_time() - int(started)) > CLOCK_TOLERANCE
+        return bool(is_other or process.status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
     except psutil.AccessDenied:
         return False
 
 
-def is_owner_gone(text: str) -> bool:
-    """Return whether the process that `owner` named has ended."""
-    parts = text.split("~")
+def is_owner_gone(owner_id: str) -> bool:
+    """Return whether the process with this `owner` ID has ended."""
+    parts = owner_id.split("~")
     return len(parts) == 3 and is_gone(*parts)
 
 
 def run_shown(
     command: Sequence[str], folder: Path, environment: Mapping[str, str], keep_open: Sequence[int] = ()
 ) -> tuple[int, str]:
-    """Run a program and pass on what it prints; it ends, with all it started, when this is left early.
+    """Run a program and report its output as progress lines.
+
+    If this raises, the program and all processes that it started are terminated.
 
     Parameters
     ----------
     command : sequence of str
     folder : Path
-        Its current folder.
+        The program's working directory.
     environment : mapping of str to str
     keep_open : sequence of int
-        Descriptors that it gets, such as of locks.
+        File descriptors that the program inherits, such as those of locks.
 
     Returns
     -------
-    code : int
-        Its exit code.
-    last : str
-        The last lines that it printed.
+    exit_code : int
+    last_lines : str
+        The last lines of its output.
     """
-    last: deque[str] = deque(maxlen=LAST_LINES)
-    with _started(command, folder, environment, keep_open) as process:
+    last_lines: deque[str] = deque(maxlen=LAST_LINES)
+    with _managed_process(command, folder, environment, keep_open) as process:
         assert process.stdout is not None
         for line in process.stdout:
             progress("  | " + line.removesuffix("\n"))
-            last.append(line)
-        return process.wait(), "".join(last).rstrip()
+            last_lines.append(line)
+        return process.wait(), "".join(last_lines).rstrip()
 
 
 @contextmanager
-def _started(
+def _managed_process(
     command: Sequence[str], folder: Path, environment: Mapping[str, str], keep_open: Sequence[int]
 ) -> Iterator["subprocess.Popen[str]"]:
     process = subprocess.Popen(
@@ -102,7 +103,7 @@ def _started(
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
             try:
-                process.wait(PATIENCE)
+                process.wait(TERMINATION_TIMEOUT)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()

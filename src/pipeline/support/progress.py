@@ -1,23 +1,23 @@
-"""Progress of long work, a line at a time: library code reports it, whoever runs that code shows it."""
+"""Progress messages: library code reports lines, and its caller decides how to show them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-_show: Callable[[str], None] | None = None
+_handler: Callable[[str], None] | None = None
 
 
 def progress(line: str) -> None:
-    """Report a line of progress; it is shown only within `shown_by`."""
-    if _show:
-        _show(line)
+    """Report a line of progress; outside `shown_by` it is discarded."""
+    if _handler:
+        _handler(line)
 
 
 @contextmanager
-def shown_by(show: Callable[[str], None]) -> Iterator[None]:
-    """Let `show` have the lines that are reported within the block, also from other threads."""
-    global _show
-    before, _show = _show, show
+def shown_by(handler: Callable[[str], None]) -> Iterator[None]:
+    """Pass each line reported within the block, from any thread, to `handler`."""
+    global _handler
+    previous, _handler = _handler, handler
     try:
         yield
     finally:
-        _show = before
+        _handler = previous

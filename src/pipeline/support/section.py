@@ -1,4 +1,4 @@
-"""What every section of params.yaml is, and how a value of it is shown in a message."""
+"""The base class of every section of params.yaml, and a short representation of values for messages."""
 
 import reprlib
 
@@ -8,13 +8,13 @@ LONGEST_SHOWN = 80  # characters
 
 
 class Section(BaseModel):
-    """Base of every section: unknown keys are errors, numbers are not made from text."""
+    """A section of params.yaml: immutable, with unknown keys rejected and no conversion of text to numbers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class _Short(reprlib.Repr):
-    """`repr` that ends, also of a number with millions of digits, which Python refuses to write out."""
+    """A length-limited `repr` that also handles integers with too many digits for Python to format."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,6 +27,6 @@ class _Short(reprlib.Repr):
 
 
 def shown(value: object) -> str:
-    """Return a value as a message shows it: as Python writes it, and short."""
+    """Return the `repr` of a value for a message, shortened."""
     text = _Short().repr(value)
     return text if len(text) <= 2 * LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"

@@ -1,29 +1,29 @@
-"""Rows of texts as aligned columns, for people who read a terminal."""
+"""Format rows of text as aligned columns for a terminal."""
 
 from collections.abc import Collection, Sequence
 
 
 def aligned(rows: Sequence[Sequence[str]], to_right: Collection[int] = ()) -> str:
-    """Return a line for each row, its columns two spaces apart.
+    """Return one line per row, with columns aligned and two spaces apart.
 
     Parameters
     ----------
-    rows : sequence of sequences of str
-        Each of the same length; at least one.
+    rows : sequence of sequences of str, shape (n_rows, n_columns)
+        At least one row.
     to_right : collection of int
-        The places of the columns that are aligned to the right, as numbers are.
+        Indices of the right-aligned columns, such as those of numbers.
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(
-            text.rjust(width) if place in to_right else text.ljust(width)
-            for place, (text, width) in enumerate(zip(row, widths, strict=True))
+            text.rjust(width) if index in to_right else text.ljust(width)
+            for index, (text, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
     )
 
 
 def ruled(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return rows below a header and a rule, all columns but the first aligned to the right."""
+    """Return a table with a header, a rule and rows; all columns but the first are right-aligned."""
     rule = ["-" * max(map(len, column)) for column in zip(header, *rows, strict=True)]
     return aligned([header, rule, *rows], to_right=range(1, len(header)))

@@ -1,4 +1,4 @@
-"""The graphs of the common converters, made by other code from the same models, answer alike on the whole."""
+"""The common ONNX converters, an independent implementation, give nearly the same predictions."""
 
 import numpy as np
 import onnxruntime
@@ -14,22 +14,22 @@ from xgboost import XGBClassifier
 from pipeline.features.transformer import FeatureTransformer
 from pipeline.onnx.model import to_onnx
 
-NAMES = [f"f{place}" for place in range(64)]
+NAMES = [f"f{index}" for index in range(64)]
 
 
-def rows() -> tuple[pd.DataFrame, np.ndarray]:
+def digits() -> tuple[pd.DataFrame, np.ndarray]:
     X, y = load_digits(return_X_y=True)
     return pd.DataFrame(X, columns=NAMES), y
 
 
-def probabilities(graph: ModelProto, fed: dict[str, np.ndarray]) -> np.ndarray:
+def probabilities(graph: ModelProto, feed: dict[str, np.ndarray]) -> np.ndarray:
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    found: np.ndarray = session.run(None, fed)[1]
-    return found
+    output: np.ndarray = session.run(None, feed)[1]
+    return output
 
 
-def test_the_converters_agree_on_the_whole() -> None:
-    table, y = rows()
+def test_common_converters_mostly_agree() -> None:
+    table, y = digits()
     transformer = FeatureTransformer.fit(table, {})
     X = transformer.transform(table)
     matrix = X.to_numpy(np.float32)
@@ -42,9 +42,9 @@ def test_the_converters_agree_on_the_whole() -> None:
     }
     for name, model in {"forest": forest, "boosted": boosted}.items():
         expected = model.predict_proba(X)
-        ours = probabilities(to_onnx(transformer, NAMES, model, list(range(10))), raw)
-        (fed,) = [entry.name for entry in converted[name].graph.input]
-        theirs = probabilities(converted[name], {fed: matrix})
-        np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-6)
-        assert (theirs.argmax(axis=1) == ours.argmax(axis=1)).mean() > 0.99
-        assert np.abs(theirs - expected).mean() < 0.01
+        actual = probabilities(to_onnx(transformer, NAMES, model, list(range(10))), raw)
+        (input_name,) = [entry.name for entry in converted[name].graph.input]
+        reference = probabilities(converted[name], {input_name: matrix})
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
+        assert (reference.argmax(axis=1) == actual.argmax(axis=1)).mean() > 0.99
+        assert np.abs(reference - expected).mean() < 0.01

@@ -1,4 +1,4 @@
-"""Every kind of model as an ONNX graph, against the model itself, on rows it was not fitted on."""
+"""The ONNX graph of every model family gives the model's predictions, on rows outside the training set."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +21,7 @@ from pipeline.errors import NotConvertible
 from pipeline.features.kinds import neighbors
 from pipeline.features.kinds.interface import Target
 from pipeline.features.transformer import FeatureTransformer
-from pipeline.onnx.check import Answers, GraphDiffers, check
+from pipeline.onnx.check import GraphDiffers, OutputArrays, check
 from pipeline.onnx.features import add_features, feeds, inputs
 from pipeline.onnx.graph import Graph, value_info
 from pipeline.onnx.model import to_onnx
@@ -43,7 +43,7 @@ def raw_rows(n: int, seed: int, extremes: bool = False) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     rows = pd.DataFrame(
         {
-            "size <m2>": rng.normal(size=n).round(1),  # neighbours at equal distances
+            "size <m2>": rng.normal(size=n).round(1),  # rounded: neighbors at equal distances
             "b": rng.normal(3, 2, n),
             "prediction": rng.integers(0, 5, n).astype(float),
             "abs_b": np.exp(rng.normal(size=n) * 3),
@@ -55,8 +55,8 @@ def raw_rows(n: int, seed: int, extremes: bool = False) -> pd.DataFrame:
     )
     numbers = ["size <m2>", "b", "prediction", "abs_b"]
     if extremes:
-        unlike = rng.choice(EXTREMES, (n, len(numbers)))
-        rows[numbers] = rows[numbers].mask(rng.random((n, len(numbers))) < 0.05, unlike)
+        extreme_values = rng.choice(EXTREMES, (n, len(numbers)))
+        rows[numbers] = rows[numbers].mask(rng.random((n, len(numbers))) < 0.05, extreme_values)
         rows['größe "x"'] = rng.choice(["1.0", "2", "2.0.0", "1", "x", "X", "new", ".0"], n)
     rows[numbers] = rows[numbers].mask(rng.random((n, len(numbers))) < 0.1)
     rows.loc[rng.random(n) < 0.2, 'größe "x"'] = None
@@ -76,15 +76,15 @@ def perceptron(mlp: Any, X: pd.DataFrame) -> Pipeline:
 
 
 def forest(kind: Any) -> Callable[[pd.DataFrame], Any]:
-    more = {"class_weight": "balanced"} if kind is RandomForestClassifier else {}
-    return lambda X: kind(n_estimators=25, max_depth=20, random_state=0, **more)
+    options = {"class_weight": "balanced"} if kind is RandomForestClassifier else {}
+    return lambda X: kind(n_estimators=25, max_depth=20, random_state=0, **options)
 
 
 MLP = {"hidden_layer_sizes": (16, 8), "learning_rate_init": 0.02, "max_iter": 400, "tol": 1e-2, "random_state": 0}
 REGRESSORS: dict[str, Callable[[pd.DataFrame], Any]] = {
     "xgboost": lambda X: XGBRegressor(n_jobs=1, n_estimators=40, max_depth=5),
-    "xgboost of leaves": lambda X: XGBRegressor(n_jobs=1, n_estimators=3, gamma=1e9),
-    "xgboost of medians": lambda X: XGBRegressor(n_jobs=1, n_estimators=5, objective="reg:absoluteerror"),
+    "xgboost with single leaves": lambda X: XGBRegressor(n_jobs=1, n_estimators=3, gamma=1e9),
+    "xgboost with absolute error": lambda X: XGBRegressor(n_jobs=1, n_estimators=5, objective="reg:absoluteerror"),
     "forest": forest(RandomForestRegressor),
     "perceptron": lambda X: TransformedTargetRegressor(
         perceptron(MLPRegressor(**MLP), X), transformer=StandardScaler()
@@ -94,15 +94,15 @@ CLASSIFIERS: dict[str, Callable[[pd.DataFrame], Any]] = {
     "xgboost": lambda X: XGBClassifier(n_jobs=1, n_estimators=20, max_depth=4),
     "forest": forest(RandomForestClassifier),
     "perceptron": lambda X: perceptron(MLPClassifier(**MLP), X),
-    "perceptron of tanh": lambda X: perceptron(MLPClassifier(activation="tanh", **MLP), X),
-    "perceptron of logistic": lambda X: perceptron(MLPClassifier(activation="logistic", **MLP), X),
+    "perceptron with tanh": lambda X: perceptron(MLPClassifier(activation="tanh", **MLP), X),
+    "perceptron with logistic": lambda X: perceptron(MLPClassifier(activation="logistic", **MLP), X),
 }
 
 
 def predictor(
     transformer: FeatureTransformer, features: list[str], model: Any, labels: Any
-) -> Callable[[pd.DataFrame], Answers]:
-    def predict(rows: pd.DataFrame) -> Answers:
+) -> Callable[[pd.DataFrame], OutputArrays]:
+    def predict(rows: pd.DataFrame) -> OutputArrays:
         X = transformer.transform(rows, only=features)
         if labels is None:
             return {"prediction": model.predict(X)}
@@ -121,44 +121,44 @@ def table() -> tuple[pd.DataFrame, np.ndarray, FeatureTransformer, pd.DataFrame]
     return rows, y, transformer, transformer.transform(rows)
 
 
-def test_features_are_those_of_the_transformer(table: Any) -> None:
+def test_features_match_the_transformer(table: Any) -> None:
     _, _, transformer, _ = table
     rows = raw_rows(5000, 2, extremes=True)
     for features in (transformer.feature_names, transformer.feature_names[::-3], ["neighbors_y", "yes"]):
-        ends = inputs(transformer)
-        graph = Graph([end.name for end in ends])
+        graph_inputs = inputs(transformer)
+        graph = Graph([graph_input.name for graph_input in graph_inputs])
         graph.node("Identity", add_features(graph, transformer, features), into="features")
         session = open_session(
-            graph.model(ends, [value_info("features", "FLOAT", [None, len(features)])]).SerializeToString()
+            graph.model(graph_inputs, [value_info("features", "FLOAT", [None, len(features)])]).SerializeToString()
         )
-        found = run(session, feeds(rows, transformer))["features"]
+        actual = run(session, feeds(rows, transformer))["features"]
         expected = transformer.transform(rows, only=features)
-        np.testing.assert_allclose(found, expected, rtol=2e-7, atol=0)
-        assert ((found == expected) | expected.isna()).to_numpy().mean() > 0.9999
+        np.testing.assert_allclose(actual, expected, rtol=2e-7, atol=0)
+        assert ((actual == expected) | expected.isna()).to_numpy().mean() > 0.9999
         assert not expected.isna().all().any()
-    assert [end.name for end in ends][2] == "prediction_"
+    assert graph_inputs[2].name == "prediction_"
 
 
 @pytest.mark.parametrize("name", REGRESSORS)
-def test_regressions_are_those_of_the_model(name: str, table: Any) -> None:
+def test_regression_matches_the_model(name: str, table: Any) -> None:
     _, y, transformer, X = table
     model = REGRESSORS[name](X)
     model.fit(X, y)
-    _same(transformer, transformer.feature_names, model, None)
+    check_same(transformer, transformer.feature_names, model, None)
 
 
 @pytest.mark.parametrize("labels", [["no", "yes"], [False, True], ["a", "b", "ü"], [3, 5, 10]], ids=str)
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_classifications_are_those_of_the_model(name: str, labels: list[Any], table: Any) -> None:
+def test_classification_matches_the_model(name: str, labels: list[Any], table: Any) -> None:
     _, y, transformer, X = table
     classes = np.digitize(y, np.quantile(y, np.arange(1, len(labels)) / (len(labels) + 1)))
     features = transformer.feature_names[::-1][:-2]
     model = CLASSIFIERS[name](X[features])
     model.fit(X[features], classes)
-    _same(transformer, features, model, labels)
+    check_same(transformer, features, model, labels)
 
 
-def _same(transformer: FeatureTransformer, features: list[str], model: Any, labels: Any) -> None:
+def check_same(transformer: FeatureTransformer, features: list[str], model: Any, labels: Any) -> None:
     graph = to_onnx(transformer, features, model, labels)
     assert graph.SerializeToString() == to_onnx(transformer, features, model, labels).SerializeToString()
     predict = predictor(transformer, features, model, labels)
@@ -181,47 +181,47 @@ def _same(transformer: FeatureTransformer, features: list[str], model: Any, labe
         assert set(predict(rows)["prediction"]) == set(labels)
 
 
-def test_a_damaged_graph_is_refused_with_the_first_row_that_differs(table: Any) -> None:
+def test_check_reports_the_first_row_that_differs(table: Any) -> None:
     _, y, transformer, X = table
     features = ["b"]
     model = XGBRegressor(n_jobs=1, n_estimators=1, max_depth=1).fit(X[features], y)
     graph = to_onnx(transformer, features, model, None)
     trees = next(node for node in graph.graph.node if node.op_type == "TreeEnsemble")
     splits = next(attribute.t for attribute in trees.attribute if attribute.name == "nodes_splits")
-    moved = onnx.numpy_helper.to_array(splits).copy()
-    moved[-1] += 0.5
+    changed = onnx.numpy_helper.to_array(splits).copy()
+    changed[-1] += 0.5
     rows = raw_rows(50, 4)
     predict = predictor(transformer, features, model, None)
     check(graph, transformer, rows, predict)
-    splits.CopyFrom(onnx.numpy_helper.from_array(moved))
-    first = int(np.argmax((rows["b"] >= moved[-1] - 0.5) & (rows["b"] < moved[-1])))
+    splits.CopyFrom(onnx.numpy_helper.from_array(changed))
+    first = int(np.argmax((rows["b"] >= changed[-1] - 0.5) & (rows["b"] < changed[-1])))
     value = predict(rows)["prediction"][first]
-    with pytest.raises(GraphDiffers, match=rf"row {first + 1} with prediction .* the model with {value}"):
+    with pytest.raises(GraphDiffers, match=rf"row {first + 1}: prediction .* from the graph, {value} from the model"):
         check(graph, transformer, rows, predict)
 
     classifier = XGBClassifier(n_jobs=1, n_estimators=1).fit(X[features], (y > 0).astype(int))
     graph = to_onnx(transformer, features, classifier, ["no", "yes"])
     swapped = predictor(transformer, features, classifier, ["yes", "no"])
-    with pytest.raises(GraphDiffers, match=r"row 1 with prediction '(no|yes)', the model with"):
+    with pytest.raises(GraphDiffers, match=r"row 1: prediction '(no|yes)' from the graph, '(no|yes)' from the model"):
         check(graph, transformer, rows, swapped)
 
 
-def test_neighbours_without_a_known_place_are_missing() -> None:
+def test_neighbors_without_any_location_are_missing() -> None:
     rows = pd.DataFrame({"a": [np.nan, np.nan, 1.0], "b": [1.0, 2.0, 3.0]})
     transformer = FeatureTransformer.fit(rows, {})
     settings = {"neighbors": {"k": 2, "by": ["a"], "means": []}}
     model = XGBRegressor(n_jobs=1, n_estimators=1).fit(rows, [1.0, 2.0, 3.0])
     for known in ([0, 1], [0, 1, 2]):
         source, target = transformer.source(rows.iloc[known]), Target(["y"], np.array([1.0, 2, 3])[known])
-        near = transformer.with_target(source, target, settings)
-        model.fit(near.transform(rows), [1.0, 2.0, 3.0])
-        graph = to_onnx(near, near.feature_names, model, None)
-        check(graph, near, rows, predictor(near, near.feature_names, model, None))
+        with_neighbors = transformer.with_target(source, target, settings)
+        model.fit(with_neighbors.transform(rows), [1.0, 2.0, 3.0])
+        graph = to_onnx(with_neighbors, with_neighbors.feature_names, model, None)
+        check(graph, with_neighbors, rows, predictor(with_neighbors, with_neighbors.feature_names, model, None))
 
 
 @pytest.mark.filterwarnings("ignore:Skipping features without any observed values")
 @pytest.mark.parametrize("keep", [False, True])
-def test_a_feature_that_was_always_missing_is_left_out_or_filled_as_the_imputer_does(keep: bool, table: Any) -> None:
+def test_a_feature_always_missing_in_training_is_handled_like_the_imputer(keep: bool, table: Any) -> None:
     rows, y, _, _ = table
     rows = rows[["b", "c"]].assign(b=np.nan)
     transformer = FeatureTransformer.fit(rows, {})
@@ -237,31 +237,37 @@ def test_a_feature_that_was_always_missing_is_left_out_or_filled_as_the_imputer_
     )
 
 
-def test_what_cannot_be_expressed_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch, table: Any) -> None:
+def test_unsupported_models_are_rejected_with_the_reason(monkeypatch: pytest.MonkeyPatch, table: Any) -> None:
     rows, y, transformer, X = table
     names = transformer.feature_names
 
-    def refused(
+    def check_rejected(
         reason: str, model: Any, labels: Any = None, transformer: Any = transformer, names: Any = names
     ) -> None:
         with pytest.raises(NotConvertible, match=reason):
             to_onnx(transformer, names, model, labels)
 
-    refused("LinearRegression has no counterpart", LinearRegression())
-    refused("reg:gamma", XGBRegressor(n_jobs=1, n_estimators=1, objective="reg:gamma").fit(X, np.abs(y)))
-    refused("'dart'", XGBRegressor(n_jobs=1, n_estimators=1, booster="dart").fit(X, y))
-    refused("are of several types", XGBClassifier(n_jobs=1, n_estimators=1).fit(X, y > 0), ["a", 1])
-    own = X[["b"]].assign(c=pd.Categorical(rows["Add_3"]))
-    refused("categories of its own", XGBRegressor(n_jobs=1, n_estimators=1, enable_categorical=True).fit(own, y))
+    check_rejected("LinearRegression has no counterpart", LinearRegression())
+    check_rejected("reg:gamma", XGBRegressor(n_jobs=1, n_estimators=1, objective="reg:gamma").fit(X, np.abs(y)))
+    check_rejected("'dart'", XGBRegressor(n_jobs=1, n_estimators=1, booster="dart").fit(X, y))
+    check_rejected(
+        "must all be text, all whole numbers or all booleans",
+        XGBClassifier(n_jobs=1, n_estimators=1).fit(X, y > 0),
+        ["a", 1],
+    )
+    with_categories = X[["b"]].assign(c=pd.Categorical(rows["Add_3"]))
+    check_rejected(
+        "categorical splits", XGBRegressor(n_jobs=1, n_estimators=1, enable_categorical=True).fit(with_categories, y)
+    )
 
     empty = FeatureTransformer.fit(pd.DataFrame({"t": ["", "x"]}), {})
-    refused("the empty text is a category of column 't'", None, transformer=empty, names=empty.feature_names)
+    check_rejected("the empty text is a category of column 't'", None, transformer=empty, names=empty.feature_names)
     curves = FeatureTransformer.fit(
         pd.DataFrame(np.zeros((2, 9)), columns=[f"FLUX.{i}" for i in range(9)]), {"flux": True}
     )
-    refused("features of light curves", None, transformer=curves, names=curves.feature_names)
+    check_rejected("features of light curves", None, transformer=curves, names=curves.feature_names)
     monkeypatch.setattr(neighbors, "MOST_PLACES", 10)
-    refused("which is too slow beyond 10", None)
-    monkeypatch.setattr("pipeline.onnx.graph.LARGEST_BYTES", 1000)
+    check_rejected("which is too slow beyond 10", None)
+    monkeypatch.setattr("pipeline.onnx.graph.MAX_BYTES", 1000)
     model = RandomForestRegressor(n_estimators=3).fit(X, y)
-    refused("as ONNX, which ends at", model, names=["b"])
+    check_rejected("as ONNX, whose limit is", model, names=["b"])

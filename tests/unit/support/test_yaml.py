@@ -1,4 +1,4 @@
-"""YAML means the same to the pipeline and to DVC, and what is written is read back, by either."""
+"""YAML round trips: the pipeline and DVC read the same values, including everything that the pipeline writes."""
 
 import math
 from collections.abc import Callable
@@ -10,43 +10,47 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.scaffold.params_yaml import as_yaml
-from pipeline.support.yaml import MOST_LEVELS, quoted, read_yaml, write_yaml
+from pipeline.support.yaml import MAX_DEPTH, quoted, read_yaml, write_yaml
 
 BOUNDED = settings(derandomize=True, database=None, deadline=None, max_examples=300)
 READERS = pytest.mark.parametrize("read", [read_yaml, loads_yaml])
-# What YAML 1.1 or 1.2 may read as another thing than text, and signs that mean something.
-ODD = [
+# Texts that YAML 1.1 or 1.2 reads as another type when unquoted, and texts with special characters.
+AMBIGUOUS_TEXTS = [
     "yes", "no", "on", "off", "y", "true", "False", "NULL", "null", "~", "", "1e-3", "1.5E+3", "1_000", "0o17", "017",
     "0x1F", "0b11", "1:30", "190:20:30", ".inf", "-.Inf", ".NaN", "2026-01-31", "2026-01-31T10:00:00Z", "<<", "=", "-",
     "? a", ": b", "a: b", "a #b", "# a", "&a", "*a", "!a", "|", ">", "%a", "@a", "`a`", "'a'", '"a"', "[a]", "{a}",
     "---", "...", " a", "a ", "a\nb", "\n", "\t", "a\tb", "a\x85b", "a\u2028b", "\ufeffa", "\x00", "\x7f", "\ud800",
     "😀", "é" * 300, "a, b", "a\\b",
 ]  # fmt: skip
-texts = st.sampled_from(ODD) | st.text(max_size=30) | st.text(st.sampled_from("01234567890._eExob+-:~"), max_size=8)
+texts = (
+    st.sampled_from(AMBIGUOUS_TEXTS)
+    | st.text(max_size=30)
+    | st.text(st.sampled_from("01234567890._eExob+-:~"), max_size=8)
+)
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | texts
 values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4), max_leaves=12
 )
 
 
-def is_same(found: Any, expected: Any) -> bool:
-    """Return whether two nested values are equal, with equal types and an equal order of keys."""
-    if type(found) is not type(expected):
+def is_same(actual: Any, expected: Any) -> bool:
+    """Return whether two nested values are equal in value, type and order of keys; NaN equals NaN."""
+    if type(actual) is not type(expected):
         return False
-    if isinstance(found, dict):
-        return is_same(list(found.items()), list(expected.items()))
-    if isinstance(found, list | tuple):
-        return len(found) == len(expected) and all(map(is_same, found, expected))
-    return bool(found == expected) or (isinstance(found, float) and math.isnan(found) and math.isnan(expected))
+    if isinstance(actual, dict):
+        return is_same(list(actual.items()), list(expected.items()))
+    if isinstance(actual, list | tuple):
+        return len(actual) == len(expected) and all(map(is_same, actual, expected))
+    return bool(actual == expected) or (isinstance(actual, float) and math.isnan(actual) and math.isnan(expected))
 
 
 @READERS
 @BOUNDED
 @given(value=values)
-@example(value=ODD)
-@example(value={text: 0 for text in ODD})
+@example(value=AMBIGUOUS_TEXTS)
+@example(value={text: 0 for text in AMBIGUOUS_TEXTS})
 @example(value=[1e-05, 1e22, 1e300, -0.0, 0.1, 10**30, -1])
-def test_what_is_written_is_read_back(read: Callable[[str], Any], value: Any) -> None:
+def test_written_values_are_read_back_unchanged(read: Callable[[str], Any], value: Any) -> None:
     assert is_same(read(write_yaml({"value": value})), {"value": value})
 
 
@@ -54,7 +58,7 @@ def test_what_is_written_is_read_back(read: Callable[[str], Any], value: Any) ->
 @BOUNDED
 @given(text=texts)
 @pytest.mark.parametrize("write", [quoted, as_yaml])
-def test_a_text_is_written_on_one_line_and_read_back(
+def test_text_is_written_on_one_line_and_read_back(
     read: Callable[[str], Any], write: Callable[[str], str], text: str
 ) -> None:
     assert "\n" not in write(text)
@@ -70,26 +74,26 @@ def test_a_text_is_written_on_one_line_and_read_back(
         ("{a: &x [1], b: *x}", {"a": [1], "b": [1]}),
     ],
 )  # fmt: skip
-def test_a_value_is_plain_python_and_what_dvc_reads(text: str, expected: object) -> None:
+def test_values_are_plain_python_and_match_dvc(text: str, expected: object) -> None:
     assert is_same(read_yaml(f"value: {text}"), {"value": expected})
     assert is_same(loads_yaml(f"value: {text}"), {"value": expected})
 
 
 @BOUNDED
 @given(st.text(st.sampled_from("ab:-{}[]&*!|>'\"%@`, \n#?0123.eE~<=\\_xo"), max_size=40))
-def test_any_text_is_read_as_dvc_reads_it_or_refused(text: str) -> None:
+def test_any_document_is_read_like_dvc_or_rejected(text: str) -> None:
     try:
-        found = read_yaml(text)
+        value = read_yaml(text)
     except ValueError:
         return
-    assert repr(found) == repr(loads_yaml(text))
+    assert repr(value) == repr(loads_yaml(text))
 
 
-def test_an_anchor_may_be_given_twice() -> None:
+def test_an_anchor_can_be_redefined() -> None:
     assert read_yaml("a: &x 1\nb: &x 2\nc: *x") == {"a": 1, "b": 2, "c": 2}
 
 
-def test_nesting_is_bounded() -> None:
-    assert read_yaml("[" * MOST_LEVELS + "]" * MOST_LEVELS)
+def test_nesting_depth_is_limited() -> None:
+    assert read_yaml("[" * MAX_DEPTH + "]" * MAX_DEPTH)
     with pytest.raises(ValueError, match="nested too deeply"):
-        read_yaml("[" * (MOST_LEVELS + 1) + "]" * (MOST_LEVELS + 1))
+        read_yaml("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1))

@@ -1,1 +1,1 @@
-"""Status, moving, pruning, backup and restore of the store."""
+"""Maintain the MLflow store: status, relocate, prune, backup and restore."""

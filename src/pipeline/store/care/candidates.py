@@ -1,4 +1,4 @@
-"""Which runs of a store may be pruned: failed ones, and finished experiments of which no version was made."""
+"""Find the runs that can be pruned: failed ones, and finished experiments that were never registered."""
 
 import json
 from dataclasses import dataclass
@@ -13,21 +13,23 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-SKIPPED = {".git", ".dvc", ".venv", "mlruns", "node_modules"}
+SKIPPED_FOLDERS = {".git", ".dvc", ".venv", "mlruns", "node_modules"}
 PARENT = "mlflow.parentRunId"
 
 
 @dataclass(frozen=True)
 class RunTree:
-    """A run that may go, with the runs nested in it, and the logged models of all.
+    """A run that can be pruned, with its nested runs and their logged models.
 
     Attributes
     ----------
     root : Run
     run_ids : list of str
-        Nested ones first.
+        All runs of the tree, nested ones first.
     model_ids : list of str
+        The logged models of all these runs.
     experiment : str
+        The experiment's name.
     """
 
     root: "Run"
@@ -38,44 +40,44 @@ class RunTree:
 
 @dataclass(frozen=True)
 class Kept:
-    """Runs and logged models that must stay: what versions name, and the winners that pipelines wrote down."""
+    """The IDs of runs and logged models that must be kept: those of registered versions and of pipelines' best runs."""
 
     run_ids: set[str]
     model_ids: set[str]
 
 
-def trees_to_prune(client: "MlflowClient", ended_before: int, deleted_too: bool) -> list[RunTree]:
-    """Return what may go.
+def trees_to_prune(client: "MlflowClient", ended_before: int, include_deleted: bool) -> list[RunTree]:
+    """Return the runs that can be pruned, as trees.
 
     Parameters
     ----------
     client : MlflowClient
     ended_before : int
-        Milliseconds since the epoch.
-    deleted_too : bool
-        Whether runs that are marked as deleted count as well.
+        Milliseconds since the epoch; only trees whose runs all ended before are returned.
+    include_deleted : bool
+        Whether to include runs that are marked as deleted.
     """
     from mlflow.entities import ViewType
 
-    view = ViewType.ALL if deleted_too else ViewType.ACTIVE_ONLY
-    kept, found = kept_of(client), []
+    view = ViewType.ALL if include_deleted else ViewType.ACTIVE_ONLY
+    kept, found = find_kept(client), []
     for experiment in pages(client.search_experiments, view_type=view):
-        number = str(experiment.experiment_id)
-        runs = {run.info.run_id: run for run in pages(client.search_runs, [number], "", view, 1000)}
+        experiment_id = str(experiment.experiment_id)
+        runs = {run.info.run_id: run for run in pages(client.search_runs, [experiment_id], "", view, 1000)}
         models: dict[str, list[str]] = {}
-        for model in pages(client.search_logged_models, [number]):
+        for model in pages(client.search_logged_models, [experiment_id]):
             models.setdefault(model.source_run_id or "", []).append(model.model_id)
         nested: dict[str, list[str]] = {}
         for run_id, run in runs.items():
             if run.data.tags.get(PARENT) in runs:
                 nested.setdefault(run.data.tags[PARENT], []).append(run_id)
-        of_parents = {child for children in nested.values() for child in children}
-        for root in sorted(runs.keys() - of_parents, key=lambda one: (runs[one].info.start_time or 0, one)):
-            run_ids = _below(root, nested)
+        children = {child for siblings in nested.values() for child in siblings}
+        for root in sorted(runs.keys() - children, key=lambda run_id: (runs[run_id].info.start_time or 0, run_id)):
+            run_ids = _post_order(root, nested)
             model_ids = [model for run_id in run_ids for model in models.get(run_id, [])]
             tree = RunTree(runs[root], run_ids, model_ids, experiment.name)
             if (
-                _is_done_for(tree.root)
+                _is_prunable(tree.root)
                 and all(_is_old(runs[run_id], ended_before) for run_id in run_ids)
                 and kept.run_ids.isdisjoint(run_ids)
                 and kept.model_ids.isdisjoint(model_ids)
@@ -84,9 +86,9 @@ def trees_to_prune(client: "MlflowClient", ended_before: int, deleted_too: bool)
     return found
 
 
-def kept_of(client: "MlflowClient") -> Kept:
-    """Return what every version of every registered model names, and every pipeline folder's winner."""
-    kept = Kept(_winners(), set())
+def find_kept(client: "MlflowClient") -> Kept:
+    """Return the runs and models of all registered versions, and the best run of every pipeline folder."""
+    kept = Kept(_best_run_ids(), set())
     for version in pages(client.search_model_versions):
         kept.run_ids.add(version.run_id or "")
         for uri in (version.source, client.get_model_version_download_uri(version.name, version.version)):
@@ -95,33 +97,35 @@ def kept_of(client: "MlflowClient") -> Kept:
     return kept
 
 
-def _winners() -> set[str]:
-    """Return the runs that the pipeline folders of this checkout, and the current one, name as best."""
-    places = [Path(BEST_MODEL_INFO)]
+def _best_run_ids() -> set[str]:
+    """Return the best runs recorded in the working directory and in all pipeline folders of this checkout."""
+    paths = [Path(BEST_MODEL_INFO)]
     folders = [checkout_of(PROJECT)]
     while folders:
         folder = folders.pop()
-        places.append(folder / BEST_MODEL_INFO)
+        paths.append(folder / BEST_MODEL_INFO)
         folders += [
-            one for one in folder.iterdir() if one.is_dir() and one.name not in SKIPPED and not one.is_symlink()
+            child
+            for child in folder.iterdir()
+            if child.is_dir() and child.name not in SKIPPED_FOLDERS and not child.is_symlink()
         ]
-    found = set()
-    for place in places:
-        if place.is_file():
+    run_ids = set()
+    for path in paths:
+        if path.is_file():
             try:
-                found.add(str(json.loads(place.read_text(encoding="utf-8"))["mlflow_run_id"]))
-            except (ValueError, KeyError, TypeError):  # names no run
+                run_ids.add(str(json.loads(path.read_text(encoding="utf-8"))["mlflow_run_id"]))
+            except (ValueError, KeyError, TypeError):  # the file names no run
                 continue
-    return found
+    return run_ids
 
 
-def _below(root: str, nested: dict[str, list[str]]) -> list[str]:
-    """Return a run after all that are nested in it."""
-    return [one for child in nested.get(root, []) for one in _below(child, nested)] + [root]
+def _post_order(root: str, nested: dict[str, list[str]]) -> list[str]:
+    """Return a run and the runs nested in it, nested ones first."""
+    return [run_id for child in nested.get(root, []) for run_id in _post_order(child, nested)] + [root]
 
 
-def _is_done_for(run: "Run") -> bool:
-    """Return whether a run failed, or was an experiment, or belongs to a run that is gone."""
+def _is_prunable(run: "Run") -> bool:
+    """Return whether a run failed, is an experiment, or is nested in a run that no longer exists."""
     tags = run.data.tags
     return run.info.status in ("FAILED", "KILLED") or tags.get("stage") in EXPERIMENT_STAGES or PARENT in tags
 

@@ -1,4 +1,4 @@
-"""What src/store.py does, for the store that MLFLOW_TRACKING_URI or the repository names: each command's last words."""
+"""The subcommands of src/store.py; each works on the current store and returns its output as text."""
 
 from pathlib import Path
 
@@ -7,65 +7,65 @@ from pipeline.store.care.backup import backup
 from pipeline.store.care.prune import prune
 from pipeline.store.care.relocate import relocate
 from pipeline.store.care.restore import restore
-from pipeline.store.care.sizes import in_words
+from pipeline.store.care.sizes import format_size
 from pipeline.store.care.status import status_of_local, status_of_server
 from pipeline.store.database import LocalStore, local_store
 from pipeline.store.open import open_store, store_uri, without_password
 
 
 def status() -> str:
-    """Return what the store holds and what needs care."""
+    """Return the store's contents and problems."""
     store = local_store(store_uri())
     return status_of_local(store) if store else status_of_server(open_store(), without_password(store_uri()))
 
 
 def relocate_store(origin: Path | None) -> str:
-    """Let a moved store record where its files are now."""
-    store = _local("A server's store is where the server says: nothing to relocate")
-    done = relocate(store, origin and origin.absolute())
-    if not done.n_places:
+    """Update the locations that a moved store records."""
+    store = _require_local("a server's store records its own locations, so there is nothing to relocate")
+    result = relocate(store, origin and origin.absolute())
+    if not result.n_places:
         return f"nothing to relocate: the store in {store.home} records its files there"
-    return f"relocated: {done.n_places} places, from {', '.join(map(str, done.origins))} to {store.home}"
+    return f"relocated: {result.n_places} locations, from {', '.join(map(str, result.origins))} to {store.home}"
 
 
 def prune_store(older_than: str, dry_run: bool) -> str:
-    """Remove failed runs and unregistered candidates, or show which."""
+    """Remove failed runs and unregistered candidates, or list them in a dry run."""
     return prune(open_store(), local_store(store_uri()), older_than, dry_run)
 
 
 def back_up_store(to: Path | None) -> str:
-    """Write a backup."""
-    made = backup(_local("the store is a server's"), to)
+    """Write a backup of the store."""
+    written = backup(_require_local("a server's store cannot be backed up from here"), to)
     return "\n".join(
         [
-            f"backup: {in_words(made.size)} in {made.path} ({made.n_files:,} files and the database)",
-            *(f"backup: note: in the store itself, {line}" for line in made.damaged),
-            *(f"backup: note: not in the backup, because it lies elsewhere: {line}" for line in made.elsewhere),
+            f"backup: {format_size(written.size)} in {written.path} ({written.n_files:,} files and the database)",
+            *(f"backup: note: problem in the store itself: {line}" for line in written.damaged),
+            *(f"backup: note: not included, because it is outside the store: {line}" for line in written.elsewhere),
         ]
     )
 
 
 def restore_store(archive: Path) -> str:
-    """Put a backup into the store's place."""
-    store = _local("the store is a server's")
-    done = restore(store, archive)
-    kept = [f"kept, until you remove it, is the store that was there: {done.former}"] if done.former else []
+    """Replace the store with a backup."""
+    store = _require_local("a server's store cannot be restored from here")
+    result = restore(store, archive)
+    kept = [f"kept: the replaced store, in {result.former}; remove it when you no longer need it"]
     return "\n".join(
         [
-            f"restored: the store of {done.manifest.made} is in {store.home}",
-            *(f"restored: note: when it was backed up, {line}" for line in done.manifest.damaged),
-            *kept,
-            "look whether it has the last training's winner: python src/model_register.py",
+            f"restored: the store of {result.manifest.made} is in {store.home}",
+            *(f"restored: note: problem at the time of the backup: {line}" for line in result.manifest.damaged),
+            *(kept if result.former else []),
+            "check that the store has the latest training's best run: python src/model_register.py",
         ]
     )
 
 
-def _local(problem: str) -> LocalStore:
-    """Return the local store, or raise with what to do about a server's."""
+def _require_local(problem: str) -> LocalStore:
+    """Return the local store, or raise a `StoreError` with `problem` if the store is a server."""
     store = local_store(store_uri())
     if store is None:
         raise StoreError(
             f"{problem} ({without_password(store_uri())})",
-            "use the tools of its database and of its artifacts: pg_dump and pg_restore, and a copy of the S3 bucket",
+            "use the tools of its database and artifact store, such as pg_dump, pg_restore and a copy of the S3 bucket",
         )
     return store

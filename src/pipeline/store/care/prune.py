@@ -1,4 +1,4 @@
-"""Remove runs that nobody will ask for, with their files, for good."""
+"""Permanently remove failed runs and unregistered candidates, with their files."""
 
 import re
 import shutil
@@ -8,20 +8,26 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from pipeline.errors import PipelineError
-from pipeline.store.care.candidates import RunTree, kept_of
-from pipeline.store.care.leftovers import leftovers_of_local, leftovers_of_server, models_of, places_of, table
-from pipeline.store.care.sizes import in_words, size_of
-from pipeline.store.database import LocalStore, path_of, reading, tables_of, writing
-from pipeline.store.locks import CARE, REGISTRY, held
+from pipeline.store.care.candidates import RunTree, find_kept
+from pipeline.store.care.leftovers import (
+    format_table,
+    leftovers_of_local,
+    leftovers_of_server,
+    locations_of,
+    model_ids_of,
+)
+from pipeline.store.care.sizes import format_size, size_of
+from pipeline.store.database import LocalStore, path_of, reading, table_names, writing
+from pipeline.store.locks import MAINTENANCE, REGISTRY, hold_locks
 from pipeline.store.stale_runs import sweep_runs
 from pipeline.support.progress import progress
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-NOTHING = "nothing to remove is as old as --older-than says"
+NOTHING = "nothing to remove (only items older than --older-than are removed)"
 SECONDS = {"h": 3600, "d": 86_400, "w": 604_800}
-CHUNK = 500  # ids in one statement
+BATCH_SIZE = 500  # IDs per SQL statement
 
 
 def seconds_of(age: str) -> int:
@@ -30,118 +36,121 @@ def seconds_of(age: str) -> int:
     Raises
     ------
     PipelineError
-        When it is none.
+        If the age is not of that form.
     """
     if not re.fullmatch("[0-9]{1,6}[hdw]", age):
-        raise PipelineError(f"--older-than is {age!r}", "give hours, days or weeks: 12h, 30d, 4w")
+        raise PipelineError(
+            f"--older-than is {age!r}, which is not an age", "give it in hours, days or weeks: 12h, 30d, 4w"
+        )
     return int(age[:-1]) * SECONDS[age[-1]]
 
 
 def prune(client: "MlflowClient", store: LocalStore | None, older_than: str, dry_run: bool) -> str:
-    """Remove failed runs and unregistered candidates that ended before a given age, or say which would go.
+    """Remove failed runs and unregistered candidates of a given age, or list them in a dry run.
 
-    Of a server's store they are marked as deleted, which the server's own ``mlflow gc`` makes final. Never goes
-    what a version of a registered model names, the winner that a pipeline folder wrote down, and what is running.
+    Never removes a run or model of a registered version, the best run of a pipeline folder, or a running run. On a
+    server, runs and models are only marked as deleted; ``mlflow gc`` on the server removes them permanently.
 
     Parameters
     ----------
     client : MlflowClient
     store : LocalStore or None
-        None of a server's.
+        None for a server's store.
     older_than : str
-        As `seconds_of` takes it.
+        Minimum age, in the form of `seconds_of`.
     dry_run : bool
         Remove nothing.
 
     Returns
     -------
     str
-        What was done, for people; of a dry run the table of what would go, which else is reported before it goes.
+        A summary for the user. For a dry run, this includes the table of what would be removed; otherwise the table
+        is reported as progress before anything is removed.
     """
     before_ms = int((time.time() - seconds_of(older_than)) * 1000)
     if store is None:
         return _prune_server(client, before_ms, dry_run)
     if dry_run:
-        found = leftovers_of_local(client, store, before_ms)
-        again = f"nothing was removed; to do it: python src/store.py prune --older-than {older_than} --no-dry-run"
-        return f"{table(found)}\n{again}" if found else NOTHING
-    with held(store.home, CARE, REGISTRY):
+        leftovers = leftovers_of_local(client, store, before_ms)
+        hint = f"nothing was removed; to remove these: python src/store.py prune --older-than {older_than} --no-dry-run"
+        return f"{format_table(leftovers)}\n{hint}" if leftovers else NOTHING
+    with hold_locks(store.home, MAINTENANCE, REGISTRY):
         sweep_runs(client)
-        found, free = leftovers_of_local(client, store, before_ms), size_of(store.database)
-        if not found:
+        leftovers, size_before = leftovers_of_local(client, store, before_ms), size_of(store.database)
+        if not leftovers:
             return NOTHING
-        progress(table(found))
-        for tree in found.trees:
+        progress(format_table(leftovers))
+        for tree in leftovers.trees:
             _remove_tree(store, tree)
-        for folder in found.folders:
+        for folder in leftovers.folders:
             shutil.rmtree(folder)
-        for name in found.models:
+        for name in leftovers.models:
             client.delete_registered_model(name)
         _vacuum(store)
-        return f"removed; {in_words(max(0, found.size + free - size_of(store.database)))} are free"
+        return f"removed; {format_size(max(0, leftovers.size + size_before - size_of(store.database)))} freed"
 
 
 def _prune_server(client: "MlflowClient", before_ms: int, dry_run: bool) -> str:
     if not dry_run:
         sweep_runs(client)
-    found = leftovers_of_server(client, before_ms)
-    if not found:
+    leftovers = leftovers_of_server(client, before_ms)
+    if not leftovers:
         return NOTHING
     if dry_run:
-        return f"{table(found)}\nnothing was removed; to do it, add --no-dry-run"
-    progress(table(found))
-    for name in found.models:
+        return f"{format_table(leftovers)}\nnothing was removed; to remove these, add --no-dry-run"
+    progress(format_table(leftovers))
+    for name in leftovers.models:
         client.delete_registered_model(name)
-    kept = kept_of(client)  # once more: a registration may have come between
-    for tree in found.trees:
+    kept = find_kept(client)  # again, as a run may have been registered since the search
+    for tree in leftovers.trees:
         if kept.run_ids.isdisjoint(tree.run_ids) and kept.model_ids.isdisjoint(tree.model_ids):
             for model_id in tree.model_ids:
                 client.delete_logged_model(model_id)
             for run_id in tree.run_ids:
                 client.delete_run(run_id)
-    return "marked as deleted; on the server, `mlflow gc` removes for good all that is so marked, and frees the space"
+    return "marked as deleted; `mlflow gc` on the server removes everything marked and frees the space"
 
 
 def _remove_tree(store: LocalStore, tree: RunTree) -> None:
-    """Remove the files of a tree and then its rows: what is killed in between is found again by its rows."""
+    """Remove the files of a tree and then its rows: if killed in between, the next prune finds the rows again."""
     with reading(store.database) as connection:
-        models, places = models_of(connection, tree), places_of(connection, tree)
-    for name, location in places.items():
+        model_ids, locations = model_ids_of(connection, tree), locations_of(connection, tree)
+    for name, location in locations.items():
         _remove_files(name, location)
     with writing(store.database) as connection:
-        delete_rows(connection, "logged_models", "model_id", models)
+        delete_rows(connection, "logged_models", "model_id", model_ids)
         delete_rows(connection, "runs", "run_uuid", tree.run_ids)
 
 
 def _remove_files(name: str, location: str) -> None:
-    """Remove the folder of a run or model; MLflow puts its files into `artifacts` below a folder of its name."""
-    place = path_of(location)
-    if place is None:
+    """Remove the files of a run or logged model; local ones are in a folder `artifacts` below a folder named by ID."""
+    path = path_of(location)
+    if path is None:
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
         get_artifact_repository(location).delete_artifacts()  # type: ignore[no-untyped-call]
-    elif place.parent.name == name and place.parent.is_dir():
-        shutil.rmtree(place.parent)
+    elif path.parent.name == name and path.parent.is_dir():
+        shutil.rmtree(path.parent)
 
 
 def delete_rows(connection: sqlite3.Connection, table: str, key: str, ids: list[str]) -> None:
-    """Delete rows and all that refers to them, by the foreign keys that the schema declares, and by the links."""
-    for start in range(0, len(ids), CHUNK):
-        some = ids[start : start + CHUNK]
-        marks = ", ".join("?" * len(some))
-        for child in tables_of(connection):
+    """Delete rows and all rows that refer to them, by declared foreign keys and by MLflow's table `inputs`."""
+    for start in range(0, len(ids), BATCH_SIZE):
+        batch = ids[start : start + BATCH_SIZE]
+        marks = ", ".join("?" * len(batch))
+        for child in table_names(connection):
             for _, _, parent, column, _, _, on_delete, _ in connection.execute(f'pragma foreign_key_list("{child}")'):
                 if parent == table and on_delete == "NO ACTION":
-                    connection.execute(f'delete from "{child}" where "{column}" in ({marks})', some)  # noqa: S608
+                    connection.execute(f'delete from "{child}" where "{column}" in ({marks})', batch)  # noqa: S608
         for end in ("source_id", "destination_id"):
-            connection.execute(f"delete from inputs where {end} in ({marks})", some)  # noqa: S608
-        connection.execute(f'delete from "{table}" where "{key}" in ({marks})', some)  # noqa: S608
+            connection.execute(f"delete from inputs where {end} in ({marks})", batch)  # noqa: S608
+        connection.execute(f'delete from "{table}" where "{key}" in ({marks})', batch)  # noqa: S608
 
 
 def _vacuum(store: LocalStore) -> None:
-    """Give the database's free pages back; it needs room for a copy, and nobody else writing."""
+    """Shrink the database, which needs disk space for a copy and no other writer; report if it cannot be done."""
     try:
         with closing(sqlite3.connect(store.database, timeout=1, isolation_level=None)) as connection:
             connection.execute("vacuum")
     except sqlite3.OperationalError as error:
-        progress(f"the database keeps its size for now ({error}); new runs fill it first")
+        progress(f"the database file was not shrunk ({error}); new runs will reuse its free space")

@@ -1,4 +1,4 @@
-"""A moved store learns where its files are now."""
+"""Update the locations that a store records after it was moved."""
 
 import sqlite3
 from contextlib import closing
@@ -7,30 +7,32 @@ from datetime import datetime
 from pathlib import Path
 
 from pipeline.errors import StoreError
-from pipeline.store.create import sweep
-from pipeline.store.database import LocalStore, connect, path_of, reading, tables_of, writing
+from pipeline.store.create import remove_leftovers
+from pipeline.store.database import LocalStore, connect, path_of, reading, table_names, writing
 from pipeline.store.locations import LOCATIONS, former_homes
-from pipeline.store.locks import CARE, CREATION, REGISTRY, held
+from pipeline.store.locks import CREATION, MAINTENANCE, REGISTRY, hold_locks
 from pipeline.support.files import replacing
 from pipeline.support.progress import progress
 
 
 @dataclass(frozen=True)
 class Relocation:
-    """How many recorded places were rewritten, and the folders in which the store was."""
+    """The number of locations that were updated, and the store's former folders."""
 
     n_places: int
     origins: list[Path]
 
 
 def relocate(store: LocalStore, origin: Path | None = None) -> Relocation:
-    """Rewrite the places a store records from where it was to where it is, in one transaction.
+    """Update the recorded locations from the store's former folder to its current one, in one transaction.
+
+    The database is first copied beside itself.
 
     Parameters
     ----------
     store : LocalStore
     origin : Path, optional
-        The folder where the database was. Found out when absent.
+        The store's former folder; detected by default.
 
     Returns
     -------
@@ -39,71 +41,77 @@ def relocate(store: LocalStore, origin: Path | None = None) -> Relocation:
     Raises
     ------
     StoreError
-        When there is no store, or another process writes to it.
+        If there is no store, or another process is writing to it.
     """
     if not store.exists:
-        raise StoreError(f"there is no store {store.database}", "name it with MLFLOW_TRACKING_URI")
-    with held(store.home, CARE, REGISTRY, CREATION):
-        sweep(store)
+        raise StoreError(f"there is no store {store.database}", "set MLFLOW_TRACKING_URI to a store")
+    with hold_locks(store.home, MAINTENANCE, REGISTRY, CREATION):
+        remove_leftovers(store)
         with reading(store.database) as connection:
             homes = [origin] if origin else former_homes(connection, store)
-            outdated = count_places(connection, homes, store.home)
-        if not outdated:
+            n_outdated = count_outdated(connection, homes, store.home)
+        if not n_outdated:
             return Relocation(0, [])
-        progress(f"the database as it was is now also in {copy_beside(store, 'before-relocate')}")
+        progress(f"copied the unchanged database to {copy_beside(store, 'before-relocate')}")
         with writing(store.database) as connection:
             return Relocation(sum(rewrite(connection, home, store.home) for home in homes), homes)
 
 
 def rewrite(connection: sqlite3.Connection, origin: Path, home: Path) -> int:
-    """Rewrite all recorded places below `origin` to the same ones below `home`, and return how many they are."""
-    changed = 0
-    for table, column, rowid, location in _places(connection):
-        place = path_of(location)
-        if place is None or not place.is_relative_to(origin) or place.is_relative_to(home):
+    """Update all recorded locations below `origin` to the same path below `home`, and return their number."""
+    n_changed = 0
+    for table, column, rowid, location in _recorded_locations(connection):
+        path = path_of(location)
+        if path is None or not path.is_relative_to(origin) or path.is_relative_to(home):
             continue
-        now = home / place.relative_to(origin)
-        value = str(now) if location.startswith("/") else now.as_uri()
+        new_path = home / path.relative_to(origin)
+        value = str(new_path) if location.startswith("/") else new_path.as_uri()
         connection.execute(f'update "{table}" set "{column}" = ? where rowid = ?', (value, rowid))  # noqa: S608
-        changed += 1
-    return changed
+        n_changed += 1
+    return n_changed
 
 
-def count_places(connection: sqlite3.Connection, origins: list[Path], home: Path) -> int:
-    """Return how many recorded places lie below one of `origins` and not below `home`."""
-    places = [path_of(location) for *_, location in _places(connection)]
+def count_outdated(connection: sqlite3.Connection, origins: list[Path], home: Path) -> int:
+    """Return the number of recorded locations below one of `origins` and not below `home`."""
+    paths = [path_of(location) for *_, location in _recorded_locations(connection)]
     return sum(
-        any(place.is_relative_to(origin) for origin in origins) and not place.is_relative_to(home)
-        for place in places
-        if place
+        any(path.is_relative_to(origin) for origin in origins) and not path.is_relative_to(home)
+        for path in paths
+        if path
     )
 
 
-def copy_beside(store: LocalStore, why: str) -> Path:
-    """Write a consistent copy of the database, whoever writes to it meanwhile, and return its place."""
-    copy = store.database.with_name(f"{store.database.name}.{why}-{datetime.now():%Y%m%d-%H%M%S}")
-    with replacing(copy) as written:
-        copy_database(store.database, written)
+def copy_beside(store: LocalStore, reason: str) -> Path:
+    """Write a consistent copy of the database to the store's folder, even while it is in use, and return its path."""
+    copy = store.database.with_name(f"{store.database.name}.{reason}-{datetime.now():%Y%m%d-%H%M%S}")
+    with replacing(copy) as temporary:
+        copy_database(store.database, temporary)
     return copy
 
 
 def copy_database(database: Path, target: Path) -> None:
-    """Write a consistent copy of a database."""
+    """Write a consistent copy of a database, even while it is in use.
+
+    Raises
+    ------
+    StoreError
+        If the database is broken, or the copy cannot be written.
+    """
     try:
         with connect(database) as source, closing(sqlite3.connect(target)) as copy:
             source.backup(copy)
     except sqlite3.DatabaseError as error:
         raise StoreError(
             f"{database} cannot be copied to {target.parent}: {error}",
-            "free disk space there; a broken database is replaced by: python src/store.py restore FILE",
+            "free disk space there, or if the database is broken, restore a backup: python src/store.py restore FILE",
         ) from None
 
 
-def _places(connection: sqlite3.Connection) -> list[tuple[str, str, int, str]]:
-    """Return table, column, row and value of every recorded place."""
-    known, found = tables_of(connection), []
-    for table, column, which in LOCATIONS:
-        if table in known:
-            query = f'select rowid, "{column}" from "{table}" where "{column}" is not null and {which}'  # noqa: S608
+def _recorded_locations(connection: sqlite3.Connection) -> list[tuple[str, str, int, str]]:
+    """Return the table, column, row ID and value of every recorded location."""
+    tables, found = table_names(connection), []
+    for table, column, condition in LOCATIONS:
+        if table in tables:
+            query = f'select rowid, "{column}" from "{table}" where "{column}" is not null and {condition}'  # noqa: S608
             found += [(table, column, rowid, value) for rowid, value in connection.execute(query)]
     return found

@@ -1,4 +1,4 @@
-"""A backup takes the store's place: all of it is checked first, and the store that was there is kept."""
+"""Replace a store with a backup, after verifying the backup; the replaced store is kept."""
 
 import os
 import shutil
@@ -12,110 +12,113 @@ from pipeline.errors import StoreError
 from pipeline.store.care.archive import DATABASE, Manifest, unpack
 from pipeline.store.care.backup import check_integrity
 from pipeline.store.care.relocate import rewrite
-from pipeline.store.care.versions import damages
-from pipeline.store.create import BEFORE_RESTORE, sweep
+from pipeline.store.care.versions import version_problems
+from pipeline.store.create import BEFORE_RESTORE, remove_leftovers
 from pipeline.store.database import LocalStore, connect, writing
-from pipeline.store.locks import CARE, CREATION, REGISTRY, held
-from pipeline.support.files import beside, to_disk
+from pipeline.store.locks import CREATION, MAINTENANCE, REGISTRY, hold_locks
+from pipeline.support.files import sync_to_disk, temporary_path
 from pipeline.support.processes import is_gone
 
-NOT_A_STORE = (".git", ".dvc", "dvc.yaml", "params.yaml", "src")
+PROJECT_FILES = (".git", ".dvc", "dvc.yaml", "params.yaml", "src")  # a folder with any of these is not only a store
 
 
 @dataclass(frozen=True)
-class Restored:
-    """What a restore did.
+class Restoration:
+    """The result of a restore.
 
     Attributes
     ----------
     manifest : Manifest
-        Of the backup.
+        The backup's manifest.
     former : Path, optional
-        Where the store is now that was there.
+        Where the replaced store is kept; None if there was no store.
     """
 
     manifest: Manifest
     former: Path | None
 
 
-def restore(store: LocalStore, archive: Path) -> Restored:
-    """Put a backup into the store's place.
+def restore(store: LocalStore, archive: Path) -> Restoration:
+    """Replace a store with a backup.
 
-    It is extracted beside, checked and told its new place there. Only two renames are then left: the store that is
-    there becomes ``….before-restore-…``, and the new one takes its name. A process that is killed between them leaves
-    the former under that name, and the next command says so.
+    The backup is extracted beside the store, verified, and its recorded locations are updated. Then two renames
+    follow: the current store becomes ``….before-restore-…``, and the new one takes its name. If the process is killed
+    between them, there is no store, and the next command raises an error that names the renamed one.
 
     Returns
     -------
-    Restored
+    Restoration
 
     Raises
     ------
     StoreError
-        When the backup is not whole, or the store is in use; nothing is changed then.
+        If the backup is incomplete or damaged, or the store is in use; nothing is changed then.
     """
     home = store.home
     _check_own_folder(home)
     home.parent.mkdir(parents=True, exist_ok=True)
-    sweep(store)
-    made = beside(home)
-    made.mkdir()
+    remove_leftovers(store)
+    folder = temporary_path(home)
+    folder.mkdir()
     try:
-        manifest = unpack(archive, made)
-        with closing(sqlite3.connect(made / DATABASE)) as connection:
+        manifest = unpack(archive, folder)
+        with closing(sqlite3.connect(folder / DATABASE)) as connection:
             check_integrity(connection, archive)
-            wrong = set(damages(connection, Path(manifest.home), made)) - set(manifest.damaged)
-        if wrong:
-            raise StoreError(f"{archive} is damaged: {sorted(wrong)[0]}", "take another one; the store is as it was")
-        with writing(made / DATABASE) as connection:
+            problems = set(version_problems(connection, Path(manifest.home), folder)) - set(manifest.damaged)
+        if problems:
+            raise StoreError(
+                f"{archive} is damaged: {sorted(problems)[0]}", "use another backup; the current store was not changed"
+            )
+        with writing(folder / DATABASE) as connection:
             rewrite(connection, Path(manifest.home), home)
-        (made / DATABASE).rename(made / store.database.name)
-        os.sync()  # all of it is on the disk before anything is replaced
-        former = _swap(store, made)
+        (folder / DATABASE).rename(folder / store.database.name)
+        os.sync()  # the whole backup must be on disk before the store is replaced
+        former = _swap(store, folder)
     finally:
-        shutil.rmtree(made, ignore_errors=True)
-    return Restored(manifest, former)
+        shutil.rmtree(folder, ignore_errors=True)
+    return Restoration(manifest, former)
 
 
-def _swap(store: LocalStore, made: Path) -> Path | None:
+def _swap(store: LocalStore, folder: Path) -> Path | None:
+    """Replace the store with `folder`, and return the path to which the replaced store was renamed, if any."""
     home, former = store.home, None
     with ExitStack() as stack:
         if home.exists():
-            stack.enter_context(held(home, CARE, REGISTRY, CREATION))
+            stack.enter_context(hold_locks(home, MAINTENANCE, REGISTRY, CREATION))
             _check_unused(store)
             former = home.with_name(f"{home.name}{BEFORE_RESTORE}{datetime.now():%Y%m%d-%H%M%S-%f}")
             home.rename(former)
         try:
-            made.rename(home)
+            folder.rename(home)
         except BaseException:
             if former:
                 former.rename(home)
             raise
-        to_disk(home.parent)
+        sync_to_disk(home.parent)
     return former
 
 
 def _check_unused(store: LocalStore) -> None:
-    """Refuse while a run goes on: what it still writes would be lost with the former store."""
+    """Refuse to replace a store while a run is active: the run would keep writing to the replaced store."""
     if not store.exists:
         return
     try:
         with connect(store.database) as connection:
-            active = [(run_id, owner) for run_id, owner in _running(connection).items() if not is_gone(*owner)]
-    except sqlite3.DatabaseError:  # broken, which is why another one takes its place
+            active = [(run_id, owner) for run_id, owner in _running_runs(connection).items() if not is_gone(*owner)]
+    except sqlite3.DatabaseError:  # restoring is how a broken database is repaired
         return
     for run_id, (host, pid, _) in active:
-        whose = f"process {pid} of {host}" if pid else "a process that did not say which"
+        process = f"process {pid} of {host}" if pid else "an unknown process"
         raise StoreError(
-            f"run {run_id} in {store.home} is RUNNING, by {whose}",
-            f"wait until it ends; if that process is gone: mv {store.home} {store.home}.old, and restore again",
+            f"run {run_id} in {store.home} is RUNNING, by {process}",
+            f"wait until it ends; if the process has ended: mv {store.home} {store.home}.old, then restore again",
         )
 
 
-def _running(connection: sqlite3.Connection) -> dict[str, tuple[str, str, str]]:
-    """Return the RUNNING runs with host, process id and start time, as far as they are known.
+def _running_runs(connection: sqlite3.Connection) -> dict[str, tuple[str, str, str]]:
+    """Return the host, process ID and start time of each RUNNING run; empty strings where unknown.
 
-    Not by MLflow, which would upgrade a store of an older one, and cannot open a broken one.
+    MLflow is not used here: it would upgrade the database of an older version, and cannot open a broken one.
     """
     query = """select run_uuid,
         max(case key when 'host' then value else '' end), max(case key when 'pid' then value else '' end),
@@ -126,12 +129,13 @@ def _running(connection: sqlite3.Connection) -> dict[str, tuple[str, str, str]]:
 
 
 def _check_own_folder(home: Path) -> None:
-    """Refuse a store that shares its folder with other things, which would be renamed with it."""
-    others = [name for name in NOT_A_STORE if (home / name).exists()]
+    """Refuse a store whose folder contains other files, which would be renamed with it, or cannot be renamed."""
+    others = [name for name in PROJECT_FILES if (home / name).exists()]
     if others or home == Path.home() or home.parent == home:
+        contents = f"contains {', '.join(others)}" if others else "is a home or root folder"
         raise StoreError(
-            f"the store's folder {home} holds other things ({', '.join(others) or 'a home or the root'})",
-            "restore to a folder of its own: MLFLOW_TRACKING_URI=sqlite:////PATH/mlruns/mlflow.db",
+            f"the store's folder {home} is not only a store (it {contents})",
+            "restore to a separate folder: MLFLOW_TRACKING_URI=sqlite:////PATH/mlruns/mlflow.db",
         )
     if home.is_mount() or home.is_symlink():
         raise StoreError(

@@ -1,21 +1,21 @@
-"""Sizes of files, and as text."""
+"""Compute and format the sizes of files and folders."""
 
 import os
 from pathlib import Path
 
 
-def size_of(place: Path) -> int:
-    """Return the bytes in a file or folder; 0 when it is not there."""
-    return sum(size for size, _ in _files(place))
+def size_of(path: Path) -> int:
+    """Return the size of a file or folder in bytes; 0 if it does not exist."""
+    return sum(_file_sizes(path))
 
 
-def count_files(place: Path) -> int:
-    """Return how many files there are in a folder."""
-    return len(_files(place))
+def count_files(path: Path) -> int:
+    """Return the number of files in a folder."""
+    return len(_file_sizes(path))
 
 
-def in_words(size: float) -> str:
-    """Return a number of bytes as a person reads it: 1.5 MB."""
+def format_size(size: float) -> str:
+    """Return a number of bytes in readable units, such as 1.5 MB."""
     for unit in ("bytes", "kB", "MB"):
         if size < 1000:
             return f"{size:.3g} {unit}" if unit != "bytes" else f"{size:.0f} {unit}"
@@ -23,14 +23,14 @@ def in_words(size: float) -> str:
     return f"{size:.3g} GB" if size < 1000 else f"{size:,.0f} GB"
 
 
-def _files(place: Path) -> list[tuple[int, str]]:
-    if place.is_file():
-        return [(place.stat().st_size, place.name)]
-    found = []
-    for folder, _, names in os.walk(place):
+def _file_sizes(path: Path) -> list[int]:
+    if path.is_file():
+        return [path.stat().st_size]
+    sizes = []
+    for folder, _, names in os.walk(path):
         for name in names:
             try:
-                found.append((os.lstat(f"{folder}/{name}").st_size, name))
-            except FileNotFoundError:  # removed meanwhile
+                sizes.append(os.lstat(f"{folder}/{name}").st_size)
+            except FileNotFoundError:  # removed since the folder was listed
                 continue
-    return found
+    return sizes

@@ -1,4 +1,4 @@
-"""What a store holds, and what in it needs care."""
+"""Report the contents of a store and its problems."""
 
 import sqlite3
 from collections import Counter
@@ -13,9 +13,9 @@ from pipeline.store.care.orphans import (
     models_and_runs,
     unfinished_files,
 )
-from pipeline.store.care.sizes import count_files, in_words, size_of
+from pipeline.store.care.sizes import count_files, format_size, size_of
 from pipeline.store.create import check_schema
-from pipeline.store.database import SQLITE, LocalStore, reading, tables_of
+from pipeline.store.database import SQLITE, LocalStore, reading, table_names
 from pipeline.store.locations import former_homes
 from pipeline.store.lookup import pages
 from pipeline.store.mlflow_library import client_of
@@ -23,22 +23,23 @@ from pipeline.store.mlflow_library import client_of
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-SHOWN = 5  # names of one kind
+MAX_NAMES = 5  # listed for each kind of orphan
 
 
 @dataclass
 class Holdings:
-    """What a store holds.
+    """The counts of a store's contents.
 
     Attributes
     ----------
     experiments : Counter
-        Runs of each experiment.
+        Number of runs by experiment.
     runs : Counter
-        Runs of each status.
+        Number of runs by status.
     logged_models : int
+        Number of logged models.
     versions : dict of str to Counter
-        Versions in each stage, for each registered model.
+        For each registered model, the number of versions by stage.
     """
 
     experiments: Counter[str] = field(default_factory=Counter)
@@ -48,56 +49,62 @@ class Holdings:
 
 
 def status_of_local(store: LocalStore) -> str:
-    """Return the state of a local store, moved or of an older MLflow though it be, as text.
+    """Return the contents and problems of a local store as text, even if it was moved or has an older schema.
 
     Raises
     ------
     StoreError
-        When there is none, or it is broken.
+        If the database is broken or not an MLflow database.
     """
     if not store.exists:
-        return f"store        {store.database}: not made yet; the first `dvc repro` makes it"
+        return f"store        {store.database}: not created yet; the first `dvc repro` creates it"
     with reading(store.database) as connection:
-        if "experiments" not in tables_of(connection):
-            raise StoreError(f"{store.database} is no MLflow store", "name one with MLFLOW_TRACKING_URI")
+        if "experiments" not in table_names(connection):
+            raise StoreError(f"{store.database} is not an MLflow store", "set MLFLOW_TRACKING_URI to a store")
         holdings, folders = holdings_of_local(connection), experiment_folders(connection, store)
         moved = [str(home) for home in former_homes(connection, store)]
         orphans = files_and_rows(connection, store)
-    if moved:  # nothing else can be told before that is mended
+    if moved:  # the other checks are meaningless until the store is relocated
         orphans = [Orphans("the store was moved; it records its files in", moved, "python src/store.py relocate")]
     else:
         orphans += [*_models_and_runs(store), unfinished_files(store)]
-    held = f"{in_words(sum(map(size_of, folders)))} in {sum(map(count_files, folders))} files"
+    artifacts = f"{format_size(sum(map(size_of, folders)))} in {sum(map(count_files, folders))} files"
     sizes = [
         f"store        {store.database}",
-        f"database     {in_words(size_of(store.database))}",
-        f"artifacts    {'not counted, as the store was moved' if moved else held}",
+        f"database     {format_size(size_of(store.database))}",
+        f"artifacts    {'not counted, because the store was moved' if moved else artifacts}",
     ]
-    return "\n".join([*sizes, *_lines(holdings), *_care(orphans)])
+    return "\n".join([*sizes, *_holdings_lines(holdings), *_orphans_lines(orphans)])
 
 
 def status_of_server(client: "MlflowClient", uri: str) -> str:
-    """Return what the client of a server, or of a database of another kind, can tell of a store, as text."""
-    note = "sizes        only the server knows them"
-    return "\n".join(
-        [f"store        {uri}", note, *_lines(holdings_of_server(client)), *_care(models_and_runs(client))]
-    )
+    """Return the contents and problems of a store as text, as far as its client can query them.
+
+    For a tracking server, or a database other than SQLite.
+    """
+    lines = [
+        f"store        {uri}",
+        "sizes        known only to the server",
+        *_holdings_lines(holdings_of_server(client)),
+        *_orphans_lines(models_and_runs(client)),
+    ]
+    return "\n".join(lines)
 
 
 def _models_and_runs(store: LocalStore) -> list[Orphans]:
-    """Return what MLflow is asked for; of a database of another MLflow, which it would upgrade, that it is one."""
+    """Return `models_and_runs`, or that the schema is another version's: MLflow would upgrade it without asking."""
     try:
         check_schema(store)
     except StoreError as error:
-        return [Orphans("the database is of another MLflow", [error.problem], error.remedy)]
+        return [Orphans("the database has the schema of another MLflow version", [error.problem], error.remedy)]
     return models_and_runs(client_of(f"{SQLITE}{store.database}"))
 
 
 def holdings_of_local(connection: sqlite3.Connection) -> Holdings:
-    """Count what a database holds."""
+    """Count the contents of a store in its database."""
     active = "lifecycle_stage = 'active'"
-    found = Holdings()
-    found.experiments = Counter(
+    holdings = Holdings()
+    holdings.experiments = Counter(
         dict(
             connection.execute(
                 f"""select e.name, count(run_uuid) from experiments e left join runs r
@@ -106,34 +113,34 @@ def holdings_of_local(connection: sqlite3.Connection) -> Holdings:
             ).fetchall()
         )
     )
-    found.runs = Counter(
+    holdings.runs = Counter(
         dict(connection.execute(f"select status, count(*) from runs where {active} group by status"))  # noqa: S608
     )
-    if "logged_models" in tables_of(connection):
+    if "logged_models" in table_names(connection):
         query = f"select count(*) from logged_models where {active}"  # noqa: S608
-        found.logged_models = connection.execute(query).fetchone()[0]
-    found.versions = {name: Counter() for (name,) in connection.execute("select name from registered_models")}
+        holdings.logged_models = connection.execute(query).fetchone()[0]
+    holdings.versions = {name: Counter() for (name,) in connection.execute("select name from registered_models")}
     for name, stage in connection.execute("select name, current_stage from model_versions"):
-        found.versions[name][stage] += 1
-    return found
+        holdings.versions[name][stage] += 1
+    return holdings
 
 
 def holdings_of_server(client: "MlflowClient") -> Holdings:
-    """Count what a store holds, through its client."""
-    found = Holdings()
+    """Count the contents of a store through its client."""
+    holdings = Holdings()
     for experiment in pages(client.search_experiments):
-        found.experiments[experiment.name] = 0
+        holdings.experiments[experiment.name] = 0
         for run in pages(client.search_runs, [experiment.experiment_id], max_results=1000):
-            found.experiments[experiment.name] += 1
-            found.runs[run.info.status] += 1
-        found.logged_models += len(pages(client.search_logged_models, [experiment.experiment_id]))
-    found.versions = {model.name: Counter() for model in pages(client.search_registered_models)}
+            holdings.experiments[experiment.name] += 1
+            holdings.runs[run.info.status] += 1
+        holdings.logged_models += len(pages(client.search_logged_models, [experiment.experiment_id]))
+    holdings.versions = {model.name: Counter() for model in pages(client.search_registered_models)}
     for version in pages(client.search_model_versions):
-        found.versions.setdefault(version.name, Counter())[version.current_stage] += 1
-    return found
+        holdings.versions.setdefault(version.name, Counter())[version.current_stage] += 1
+    return holdings
 
 
-def _lines(holdings: Holdings) -> list[str]:
+def _holdings_lines(holdings: Holdings) -> list[str]:
     lines = [
         f"experiments  {len(holdings.experiments)}{_counts(holdings.experiments)}",
         f"runs         {sum(holdings.runs.values()):,}{_counts(holdings.runs)}",
@@ -149,14 +156,14 @@ def _counts(counter: Counter[str]) -> str:
     return f" ({', '.join(texts)})" if texts else ""
 
 
-def _care(orphans: list[Orphans]) -> list[str]:
+def _orphans_lines(orphans: list[Orphans]) -> list[str]:
     lines = []
     for kind in orphans:
         if not kind.names:
             continue
-        lines.append(f"\n{kind.what} ({len(kind.names)}):")
-        lines += [f"    {name}" for name in kind.names[:SHOWN]]
-        if len(kind.names) > SHOWN:
-            lines.append(f"    … and {len(kind.names) - SHOWN} more")
+        lines.append(f"\n{kind.title} ({len(kind.names)}):")
+        lines += [f"    {name}" for name in kind.names[:MAX_NAMES]]
+        if len(kind.names) > MAX_NAMES:
+            lines.append(f"    … and {len(kind.names) - MAX_NAMES} more")
         lines.append(f"  -> {kind.remedy}")
     return lines or ["in order     nothing is orphaned or missing"]

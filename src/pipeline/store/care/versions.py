@@ -1,4 +1,4 @@
-"""Whether the registered versions of a store have their models, byte for byte."""
+"""Verify that the model files of registered versions are present and unchanged."""
 
 import sqlite3
 from pathlib import Path
@@ -10,30 +10,35 @@ VERSIONS = "select name, version, storage_location from model_versions order by 
 TAGS = "select key, value from model_version_tags where name = ? and version = ?"
 
 
-def damages(connection: sqlite3.Connection, home: Path, folder: Path) -> list[str]:
-    """Return what is wrong with registered versions.
+def version_problems(connection: sqlite3.Connection, home: Path, folder: Path) -> list[str]:
+    """Return the problems of the model files of registered versions, such as missing or changed files.
 
     Parameters
     ----------
     connection : sqlite3.Connection
     home : Path
-        The store's folder as the database has it.
+        The store's folder, as recorded in the database.
     folder : Path
-        Where its files are.
+        The folder that holds the store's files now.
+
+    Returns
+    -------
+    list of str
+        One message per problem; empty if all files are as they were logged.
     """
     found = []
     for name, version, location in connection.execute(VERSIONS).fetchall():
-        place = path_of(location)
-        if place is None or not place.is_relative_to(home):
-            continue  # not of this store's files
+        path = path_of(location)
+        if path is None or not path.is_relative_to(home):
+            continue  # its files are outside the store
         tags = dict(connection.execute(TAGS, (name, version)))
-        problems = _problems(folder / place.relative_to(home), tags)
+        problems = _problems(folder / path.relative_to(home), tags)
         found += [f"{name} version {version}: {problem}" for problem in problems]
     return found
 
 
 def _problems(model: Path, tags: dict[str, str]) -> list[str]:
     if not (model / "MLmodel").is_file():
-        return ["the files of its model are missing"]
-    # What another program registered has no such tag.
+        return ["its model files are missing"]
+    # Versions registered by other programs have no SHA-256 tag.
     return file_problems(model, "version", tags) if MODEL_SHA256 in tags else []
