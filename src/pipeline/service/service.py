@@ -72,11 +72,11 @@ class Service:
 
     def count(self, path: str, status: int | None, elapsed_ms: float) -> None:
         """Count a request; `status` is None if it got no response."""
-        self.prometheus.requested(path, status)
+        self.prometheus.count_request(path, status)
         if path == "/health":
-            self.statistics["production"].health_checked(elapsed_ms)
+            self.statistics["production"].count_health_check(elapsed_ms)
         elif path in ("/predict", "/explain"):
-            self.statistics["production"].requested(status)
+            self.statistics["production"].count_request(status)
 
     def health(self) -> dict[str, Any]:
         """Return the response of GET /health."""

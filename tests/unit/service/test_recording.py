@@ -342,9 +342,9 @@ def test_merged_parts_stay_for_the_grace_period(
     merging = threading.Thread(target=log.merge, args=(threading.Event(),))
     merging.start()
     wait_until(lambda: len(parts_in(tmp_path / NAME)) == 4)
-    assert without_covered(parts_in(tmp_path / NAME)) == [small[0].to(small[2])]
+    assert without_covered(parts_in(tmp_path / NAME)) == [small[0].merged_with(small[2])]
     merging.join()
-    assert parts_in(tmp_path / NAME) == [small[0].to(small[2])]
+    assert parts_in(tmp_path / NAME) == [small[0].merged_with(small[2])]
 
 
 @pytest.mark.parametrize("failure", ["replaced by a file", "disk full", "removed"])

@@ -75,9 +75,9 @@ def test_requests_and_health_checks_are_counted_and_idle_periods_give_no_point()
     assert statistics.point(False) == {}
     assert statistics.point(True) == {"drift_detected": 1, "prediction_count": 0}
     for status in (200, 200, 200, 401, 422, 500, 503, None):
-        statistics.requested(status)
-    statistics.health_checked(1)
-    statistics.health_checked(2)
+        statistics.count_request(status)
+    statistics.count_health_check(1)
+    statistics.count_health_check(2)
     point = statistics.point(True)
     assert point["error_rate"] == 3 / 8
     assert point["client_error_rate"] == 2 / 8
@@ -108,9 +108,9 @@ def samples(text: bytes) -> dict[tuple[str, tuple[str, ...]], float]:
 def test_prometheus_exports_all_metrics() -> None:
     prometheus, iris = Prometheus(), model(LABELS, 7)
     for status in (200, 200, 422, None):
-        prometheus.requested("/predict", status)
+        prometheus.count_request("/predict", status)
     for number in range(500):
-        prometheus.requested(f"/{number}", 404)
+        prometheus.count_request(f"/{number}", 404)
     prometheus.observe([request(iris, [[0.7, 0.2, 0.1]], 0.3), request(iris, [[0.7, 0.2, 0.1]] * 9, 12_000)])
     prometheus.observe([request(iris, [[0.7, 0.2, 0.1]], 0.1, "challenger")])
     report = {"detected": True, "columns": [{"column": f"flux {n}", "psi": n / 1000} for n in range(3000)]}

@@ -174,7 +174,7 @@ class _StoppedError(Exception):
 
 def _merged(parts: Sequence[Part], stopping: threading.Event) -> Part | None:
     """Merge consecutive `parts` into one file and return it; None if that fails, and the parts stay."""
-    merged = parts[0].to(parts[-1])
+    merged = parts[0].merged_with(parts[-1])
     try:
         with replacing(merged.path) as written:
             schema = pq.read_schema(parts[0].path)

@@ -33,7 +33,7 @@ class Part:
     last: int
 
     @classmethod
-    def of(cls, path: Path) -> Self | None:
+    def parse(cls, path: Path) -> Self | None:
         """Parse a file name; return None if the file is not a part."""
         match = NAME.fullmatch(path.name)
         if match is None:
@@ -51,14 +51,14 @@ class Part:
         """Whether the process that wrote it has ended."""
         return is_owner_gone(self.session.rpartition("~")[0])
 
-    def to(self, other: "Part") -> "Part":
+    def merged_with(self, other: "Part") -> "Part":
         """Return the file into which this part and all following ones up to `other` are merged."""
         return replace(self, last=other.last)
 
 
 def parts_in(folder: Path) -> list[Part]:
     """Return the parts in a folder, sorted; an empty list if the folder does not exist."""
-    parts = [part for path in folder.glob("v*.parquet") if (part := Part.of(path)) is not None]
+    parts = [part for path in folder.glob("v*.parquet") if (part := Part.parse(path)) is not None]
     return sorted(parts, key=lambda part: (part.version, part.session, part.first, -part.last))
 
 

@@ -42,7 +42,7 @@ class Prometheus:
         )
         self._counted: dict[tuple[str, int | None], Counter] = {}  # looking up a counter by its labels is slow
 
-    def requested(self, endpoint: str, status: int | None) -> None:
+    def count_request(self, endpoint: str, status: int | None) -> None:
         """Count a request. This is on the request path, and takes microseconds.
 
         Parameters

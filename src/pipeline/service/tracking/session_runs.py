@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Served = Mapping[Arm, Mapping[int, str]]  # model version -> time since when it is served; the current one is last
+Served = Mapping[Arm, Mapping[int, str]]  # model version -> time from which it is served; the current one is last
 BATCH = 900  # metrics in one call; MLflow accepts 1,000 metrics, params and tags together
 
 

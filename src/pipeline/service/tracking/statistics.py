@@ -31,7 +31,7 @@ class _Moments:
     high: float = -np.inf
 
     @classmethod
-    def of(cls, values: NDArray[np.float64]) -> Self:
+    def from_values(cls, values: NDArray[np.float64]) -> Self:
         if not len(values):
             return cls()
         mean = float(values.mean())
@@ -114,7 +114,7 @@ class Statistics:
         for model, group in groupby(records, key=lambda record: record.model):
             self._add(model, list(group))
 
-    def requested(self, status: int | None) -> None:
+    def count_request(self, status: int | None) -> None:
         """Count a request for predictions or explanations.
 
         Parameters
@@ -127,7 +127,7 @@ class Statistics:
             self._requests.server_errors += status is None or status >= 500
             self._requests.client_errors += status is not None and 400 <= status < 500
 
-    def health_checked(self, elapsed_ms: float) -> None:
+    def count_health_check(self, elapsed_ms: float) -> None:
         """Count a health check."""
         with self._request_lock:
             self._requests.health_checks += 1
@@ -168,17 +168,19 @@ class Statistics:
 
     def _add(self, model: ModelIdentity, records: list[Answered]) -> None:
         predictions = list(chain.from_iterable(record.outputs.predictions for record in records))
-        period = _Period(_Moments.of(np.array([record.elapsed_ms for record in records])), rows=len(predictions))
+        period = _Period(
+            _Moments.from_values(np.array([record.elapsed_ms for record in records])), rows=len(predictions)
+        )
         confidences, values = np.empty(0), np.empty(0)
         if model.labels is None:
             values = np.array(predictions, dtype=np.float64)
-            period.value = _Moments.of(values)
+            period.value = _Moments.from_values(values)
         else:
             classes = [str(label) for label in model.labels]
             rows = chain.from_iterable(record.outputs.probabilities or [] for record in records)
             probabilities = np.array(list(rows), dtype=np.float64).reshape(-1, len(classes))
             confidences = 100 * probabilities.max(axis=1)
-            period.confidence = _Moments.of(confidences)
+            period.confidence = _Moments.from_values(confidences)
             period.probabilities = Counter(dict(zip(classes, probabilities.sum(axis=0).tolist(), strict=True)))
             period.classes = Counter(dict.fromkeys(classes, 0))
             period.classes.update({str(label): count for label, count in Counter(predictions).items()})

@@ -45,8 +45,8 @@ class TrackingRun:
     """The MLflow run of a session, with a nested run for a challenger.
 
     One thread takes a point of the metrics every `seconds`. Another writes the points to the store, and retries with
-    exponential backoff while the store is not available. Both are daemon threads: MLflow's client may wait minutes for
-    a server that does not respond, and `stop` does not wait for it.
+    exponential backoff while the store is not available. Both are daemon threads, as MLflow's client may wait minutes
+    for a server that does not respond; `stop` waits no longer than its timeout.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ class TrackingRun:
         """Take a last point, write all waiting points, and end the run with status FINISHED.
 
         Points that cannot be written within `timeout` seconds are dropped, and their number is logged. The run then
-        stays RUNNING until the next start of the service on this machine marks it as FAILED.
+        stays RUNNING until the next service or pipeline run on this machine marks it as FAILED.
         """
         if self._state == "off":
             return
