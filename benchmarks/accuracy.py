@@ -1,4 +1,4 @@
-"""Held-out RMSE of XGBoost tuned on the raw columns, and of this project with its default features."""
+"""Compare the test RMSE of XGBoost tuned on raw columns with that of this project and its default features."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,38 +30,38 @@ UNIT = 100_000  # dollars
 
 
 def main() -> None:
-    """Compare and print."""
+    """Run the comparison and print the results."""
     options = arguments(__doc__, repeats=5, data=True).parse_args()
     sides = {
         "XGBoost, raw columns, 50 trials": lambda number: in_child(tuned_on_raw_columns, options.data, number),
         "this project, 50 trials": lambda number: in_child(project, options.data, number, EQUAL_SEARCH, True),
-        "this project, 50 trials, no neighbours": lambda number: in_child(
+        "this project, 50 trials, no neighbors": lambda number: in_child(
             project, options.data, number, EQUAL_SEARCH, False
         ),
-        "this project, params.yaml as it is": lambda number: in_child(project, options.data, number, {}, True),
+        "this project, default params.yaml": lambda number: in_child(project, options.data, number, {}, True),
     }
     results = alternate(sides, options.repeats)
     means = {name: mean(runs, "test_rmse") for name, runs in results.items()}
-    raw, ours, no_neighbors, as_it_is = means.values()
+    raw, project_rmse, no_neighbors, default_params = means.values()
     show(
         f"test RMSE in {UNIT:,} dollars, means of {options.repeats} seeds of a 64/16/20 split",
-        ["model", "mean", "least - most", "ratio"],
+        ["model", "mean", "min - max", "ratio"],
         [[name, means[name], spread(runs, "test_rmse"), means[name] / raw] for name, runs in results.items()],
     )
     numbers = {
         "raw_test_rmse": raw,
-        "project_test_rmse": ours,
+        "project_test_rmse": project_rmse,
         "no_neighbors_test_rmse": no_neighbors,
-        "as_it_is_test_rmse": as_it_is,
-        "rmse_ratio": ours / raw,
+        "as_it_is_test_rmse": default_params,
+        "rmse_ratio": project_rmse / raw,
         "no_neighbors_ratio": no_neighbors / raw,
-        "as_it_is_ratio": as_it_is / raw,
+        "as_it_is_ratio": default_params / raw,
     }
     write(options.json, numbers)
 
 
-def three_parts(path: Path, seed: int) -> "tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]":
-    """Return 64 % of the rows to train on, 16 % to choose by, 20 % to test on."""
+def split_table(path: Path, seed: int) -> "tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]":
+    """Split the table into 64 % training, 16 % validation and 20 % test rows."""
     import pandas as pd
     from sklearn.model_selection import train_test_split
 
@@ -78,14 +78,14 @@ def rmse(y_true: "pd.Series", y_pred: object) -> float:
 
 
 def tuned_on_raw_columns(path: Path, seed: int) -> Numbers:
-    """Tune XGBoost with Optuna, early stopping on the 16 %, as tabular benchmarks do."""
+    """Tune XGBoost with Optuna and early stopping on the validation rows, as common in tabular benchmarks."""
     import optuna
     import xgboost as xgb
 
     from pipeline.features.transformer import FeatureTransformer
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    parts = three_parts(path, seed)
+    parts = split_table(path, seed)
     inputs = [part.drop(columns="median_house_value") for part in parts]
     transformer = FeatureTransformer.fit(inputs[0], {})
     train, valid, test = (
@@ -122,7 +122,7 @@ def tuned_on_raw_columns(path: Path, seed: int) -> Numbers:
 
 
 def project(path: Path, seed: int, search: dict[str, int], neighbors: bool) -> Numbers:
-    """Search and fit with the project's own features, learnt from the 64 %, and parameters chosen by the 16 %."""
+    """Fit features and model on the training rows, with parameters chosen on the validation rows."""
     from pipeline.features.kinds.interface import Target
     from pipeline.features.out_of_fold import out_of_fold
     from pipeline.features.transformer import FeatureTransformer
@@ -136,16 +136,16 @@ def project(path: Path, seed: int, search: dict[str, int], neighbors: bool) -> N
         content["features"] = {}
     params = check_params(content, "params.yaml")
     target = params.dataset.target
-    parts = three_parts(path, seed)
+    parts = split_table(path, seed)
     train_rows = parts[0].reset_index(drop=True)
     y = train_rows[target].to_numpy()
     transformer = FeatureTransformer.fit(train_rows.drop(columns=target), params.feature_settings)
     X = transformer.transform(train_rows)
     if neighbors:
-        source, learnt_from, settings = transformer.source(train_rows), Target([target], y), params.feature_settings
-        transformer = transformer.with_target(source, learnt_from, settings)
-        others = folds_of(train_rows, params).table
-        X[transformer.target_names] = out_of_fold(transformer, source, learnt_from, settings, others)
+        source, training_target, settings = transformer.source(train_rows), Target([target], y), params.feature_settings
+        transformer = transformer.with_target(source, training_target, settings)
+        folds = folds_of(train_rows, params).table
+        X[transformer.target_names] = out_of_fold(transformer, source, training_target, settings, folds)
     X_valid, X_test = (transformer.transform(part) for part in parts[1:])
     folds = [(X, y, X_valid, parts[1][target].to_numpy())]
     learner = learner_of(params.train.search, params.train.space_of("xgboost"), seed, N_JOBS, folds)

@@ -1,4 +1,4 @@
-"""An ASGI application that reads a request and answers nothing: the most that its server can do on this machine."""
+"""A minimal ASGI application, which shows the maximum throughput of its server on this machine."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -12,7 +12,7 @@ async def app(
     receive: Callable[[], Awaitable[dict[str, Any]]],
     send: Callable[[dict[str, Any]], Awaitable[None]],
 ) -> None:
-    """Answer ``{}`` to whatever is asked."""
+    """Read the request and respond with ``{}``."""
     while (await receive()).get("more_body"):
         pass
     await send(HEAD)

@@ -1,4 +1,4 @@
-"""Every model family on real tables: what the search gains over the plain estimator, and what the ONNX graph does."""
+"""Compare each model family with its plain estimator on real tables, and its ONNX graph with the model."""
 
 import tempfile
 import time
@@ -11,41 +11,49 @@ import numpy as np
 import pandas as pd
 from harness import Numbers, alternate, arguments, in_child, median, show, spread, write
 
-# scikit-learn's own: binary, ten classes, regression.
+# From scikit-learn: binary, ten classes, regression.
 TABLES = {"breast_cancer": "classification", "digits": "classification", "diabetes": "regression"}
 FAMILIES = ("xgboost", "random_forest", "nn")
 
 
 def main() -> None:
-    """Compare and print."""
+    """Run the comparison and print the results."""
     parser = arguments(__doc__, repeats=5)
-    parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES), help="scikit-learn's tables")
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES), help="tables of scikit-learn")
     options = parser.parse_args()
-    rows, packaged, numbers = [], [], {}
+    rows, onnx_rows, numbers = [], [], {}
     for table in options.tables:
         sides: dict[str, Callable[[int], Numbers]] = {}
         for family in FAMILIES:
-            sides[f"{table}, {family}"] = partial(in_child, ours, table, family)
-            sides[f"{table}, {family} as it comes"] = partial(in_child, theirs, table, family)
+            sides[f"{table}, {family}"] = partial(in_child, run_search, table, family)
+            sides[f"{table}, {family} defaults"] = partial(in_child, run_defaults, table, family)
         results = alternate(sides, options.repeats)
         for family in FAMILIES:
-            mine, plain = results[f"{table}, {family}"], results[f"{table}, {family} as it comes"]
-            ratio = median(mine, "loss") / median(plain, "loss")
+            searched, plain = results[f"{table}, {family}"], results[f"{table}, {family} defaults"]
+            ratio = median(searched, "loss") / median(plain, "loss")
             numbers[f"{table}_{family}_loss_ratio"] = ratio
-            seconds = [median(mine, "seconds"), median(plain, "seconds")]
-            rows.append([f"{table}, {family}", median(mine, "loss"), median(plain, "loss"), ratio, *seconds])
-            one, many = median(mine, "onnx_row_ratio"), median(mine, "onnx_rows_ratio")
-            numbers |= {f"{table}_{family}_onnx_row_ratio": one, f"{table}_{family}_onnx_rows_ratio": many}
-            packaged.append([f"{table}, {family}", one, spread(mine, "onnx_row_ratio"), many, median(mine, "onnx_ms")])
-    header = ["table, family", "ours", "as it comes", "ratio", "seconds", "as it comes"]
-    show(f"log loss or RMSE on test rows, medians of {options.repeats} splits", header, rows)
-    header = ["table, family", "one row, over the model's time", "least - most", "all test rows", "ms for one row"]
-    show("ONNX graph", header, packaged)
+            seconds = [median(searched, "seconds"), median(plain, "seconds")]
+            rows.append([f"{table}, {family}", median(searched, "loss"), median(plain, "loss"), ratio, *seconds])
+            row_ratio, rows_ratio = median(searched, "onnx_row_ratio"), median(searched, "onnx_rows_ratio")
+            numbers |= {f"{table}_{family}_onnx_row_ratio": row_ratio, f"{table}_{family}_onnx_rows_ratio": rows_ratio}
+            onnx_rows.append(
+                [
+                    f"{table}, {family}",
+                    row_ratio,
+                    spread(searched, "onnx_row_ratio"),
+                    rows_ratio,
+                    median(searched, "onnx_ms"),
+                ]
+            )
+    header = ["table, family", "this project", "defaults", "ratio", "seconds", "defaults: seconds"]
+    show(f"log loss or RMSE on the test set, medians of {options.repeats} splits", header, rows)
+    header = ["table, family", "one row: time ratio", "min - max", "all test rows: time ratio", "one row: ms"]
+    show("ONNX graph compared with the model", header, onnx_rows)
     write(options.json, numbers)
 
 
-def ours(name: str, family_name: str, seed: int) -> Numbers:
-    """Search, fit and test a family as exp1 does, without MLflow, and package it."""
+def run_search(name: str, family_name: str, seed: int) -> Numbers:
+    """Search, fit and test a family like exp1, without MLflow, and time its ONNX graph."""
     from pipeline.learn.progress import best_of
     from pipeline.learn.search import search
     from pipeline.onnx.check import check
@@ -56,8 +64,8 @@ def ours(name: str, family_name: str, seed: int) -> Numbers:
     from pipeline.train.tables import load_tables
 
     table = load(name)
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory() as path:
+        folder = Path(path)
         table.to_parquet(folder / "table.parquet")
         split = SplitParams(strategy="stratified" if TABLES[name] == "classification" else "random", seed=seed)
         params = Params(
@@ -98,8 +106,8 @@ def ours(name: str, family_name: str, seed: int) -> Numbers:
     }
 
 
-def theirs(name: str, family_name: str, seed: int) -> Numbers:
-    """Fit and test the family's estimator with its own defaults, scaled inputs for the net."""
+def run_defaults(name: str, family_name: str, seed: int) -> Numbers:
+    """Fit and test the plain estimator of a family with default parameters; scale the inputs of the neural network."""
     import warnings
 
     from sklearn.compose import TransformedTargetRegressor
@@ -141,7 +149,7 @@ def theirs(name: str, family_name: str, seed: int) -> Numbers:
 
 
 def load(name: str) -> pd.DataFrame:
-    """Return one of scikit-learn's tables, with a column `target`."""
+    """Return a table of scikit-learn with a column `target`."""
     from sklearn import datasets
 
     table: pd.DataFrame = getattr(datasets, f"load_{name}")(as_frame=True).frame

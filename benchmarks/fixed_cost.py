@@ -1,4 +1,4 @@
-"""What has to be paid whatever the data: a `dvc repro` with nothing to do, a tiny table, the help of every script."""
+"""Measure fixed costs: an up-to-date `dvc repro`, a pipeline run on a tiny table, and `--help` of every script."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ import yaml
 from harness import PROJECT, SOURCES, Numbers, alternate, arguments, median, show, spread, write
 
 ROWS, CANDIDATES = 150, 3
-# By stage: prepare reads and checks tables, model_train needs nearly all, model_register the store and the model.
+# The imports of prepare, model_train and model_register.
 IMPORTS = (
     "pandas, pyarrow, pandera.pandas, sklearn.preprocessing, sklearn.model_selection",
     "pandas, pyarrow, sklearn.model_selection, xgboost, optuna, mlflow.xgboost, shap, matplotlib.figure",
@@ -23,7 +23,7 @@ SCRIPTS = sorted(path.name for path in SOURCES.glob("*.py"))
 
 
 def main() -> None:
-    """Compare and print."""
+    """Run the benchmark and print the results."""
     options = arguments(__doc__, repeats=5).parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = small_repository(Path(name) / "repository")
@@ -47,27 +47,27 @@ def main() -> None:
     rows = [
         [name, median(runs, "seconds"), spread(runs, "seconds"), median(runs, "cpu")] for name, runs in results.items()
     ]
-    show(f"medians of {options.repeats}", ["what", "seconds", "least - most", "CPU seconds"], rows)
-    bare, nothing, imports, tiny = (median(runs, "seconds") for runs in list(results.values())[:4])
+    show(f"medians of {options.repeats}", ["command", "seconds", "min - max", "CPU seconds"], rows)
+    dvc_imports, up_to_date, stage_imports, tiny = (median(runs, "seconds") for runs in list(results.values())[:4])
     numbers = {
-        "nothing_changed_seconds": nothing,
-        "nothing_changed_ratio": nothing / bare,
+        "nothing_changed_seconds": up_to_date,
+        "nothing_changed_ratio": up_to_date / dvc_imports,
         "tiny_seconds": tiny,
-        "tiny_ratio": tiny / (imports + nothing),
+        "tiny_ratio": tiny / (stage_imports + up_to_date),
         "help_cpu_most": max(median(results[f"{script} --help"], "cpu") for script in SCRIPTS),
     }
     ratios = [
-        ["nothing changed, over the imports of dvc", numbers["nothing_changed_ratio"]],
-        ["tiny table, over the imports of its stages and a dvc repro with nothing to do", numbers["tiny_ratio"]],
+        ["nothing changed, relative to the imports of dvc", numbers["nothing_changed_ratio"]],
+        ["tiny table, relative to the imports of its stages plus an up-to-date dvc repro", numbers["tiny_ratio"]],
     ]
-    show("ratios", ["what", "ratio"], ratios)
+    show("ratios", ["comparison", "ratio"], ratios)
     write(options.json, numbers)
 
 
 def small_repository(folder: Path) -> Path:
-    """Make a git and DVC repository with the project's code and a table of few rows, and run it once."""
-    listed = subprocess.run(["git", "ls-files"], cwd=PROJECT, check=True, capture_output=True, text=True).stdout
-    for name in listed.splitlines():
+    """Create a git and DVC repository with the project's code and a tiny table, and run its pipeline once."""
+    tracked = subprocess.run(["git", "ls-files"], cwd=PROJECT, check=True, capture_output=True, text=True).stdout
+    for name in tracked.splitlines():
         if name.startswith(
             ("src/", ".dvc", "dvc.yaml", "params.yaml", "pyproject.toml", "uv.lock", "requirements.txt", ".gitignore")
         ):
@@ -86,7 +86,7 @@ def small_repository(folder: Path) -> Path:
 
 
 def timed(folder: Path, *command: str) -> Numbers:
-    """Run a command and return its wall time, and its CPU time with that of its children."""
+    """Run a command and return its wall time and CPU time, including its children."""
     started = time.perf_counter()
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, env=environment())
     _, status, usage = os.wait4(process.pid, 0)
@@ -96,12 +96,12 @@ def timed(folder: Path, *command: str) -> Numbers:
 
 
 def total(runs: list[Numbers]) -> Numbers:
-    """Return the sums of numbers measured one after the other."""
+    """Return the sum of each metric over the runs."""
     return {key: sum(run[key] for run in runs) for key in runs[0]}
 
 
 def environment() -> dict[str, str]:
-    """Return this process's environment without what would lead to another store."""
+    """Return the environment without variables that would select another store."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DVC_"))}
 
 

@@ -1,4 +1,4 @@
-"""What the benchmarks share: their arguments, alternating repetitions in child processes, medians and ratios."""
+"""Shared parts of the benchmarks: arguments, alternating runs in child processes, statistics and output."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ from typing import Any
 
 PROJECT = Path(__file__).parents[1]
 SOURCES = PROJECT / "src"
-sys.path.insert(0, str(SOURCES))  # of the script, and of the children that import it
+sys.path.insert(0, str(SOURCES))  # for this process and for the children, which import this module
 PACKAGES = ("xgboost", "scikit-learn", "optuna", "mlflow", "dvc", "pandas", "numpy")
 Numbers = dict[str, float]
 
@@ -23,54 +23,54 @@ Numbers = dict[str, float]
 def arguments(description: str, repeats: int, data: bool = False) -> argparse.ArgumentParser:
     """Return the parser of a benchmark's command line."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=repeats, metavar="N", help="repetitions of each side")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there too")
+    parser.add_argument("--repeats", type=int, default=repeats, metavar="N", help="number of runs of each side")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results to this file")
     if data:
         parser.add_argument(
             "--data",
             type=Path,
             default=PROJECT / "data/raw/california.csv",
             metavar="CSV",
-            help="the California housing table; src/fetch_dataset.py california downloads it",
+            help="California housing table; download it with src/fetch_dataset.py california",
         )
     return parser
 
 
 def in_child(function: Callable[..., Numbers], *args: Any) -> Numbers:
-    """Call a function of a module in a new process, so that no side inherits the other's caches and threads."""
+    """Call a module-level function in a new process, so that no side inherits the caches and threads of another."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(function, *args).result()
 
 
 def alternate(sides: Mapping[str, Callable[[int], Numbers]], repeats: int) -> dict[str, list[Numbers]]:
-    """Run all sides once, then all again, `repeats` times; each is given the number of the repetition, from 0."""
+    """Run all sides in turn, `repeats` times; each is called with the number of the repetition, from 0."""
     results: dict[str, list[Numbers]] = {name: [] for name in sides}
     for number in range(repeats):
         for name, side in sides.items():
             results[name].append(side(number))
-            shown = ", ".join(f"{key} {value:.5g}" for key, value in results[name][-1].items())
-            print(f"  {number + 1}/{repeats} {name}: {shown}", file=sys.stderr, flush=True)
+            values = ", ".join(f"{key} {value:.5g}" for key, value in results[name][-1].items())
+            print(f"  {number + 1}/{repeats} {name}: {values}", file=sys.stderr, flush=True)
     return results
 
 
 def median(runs: Iterable[Numbers], key: str) -> float:
-    """Return the median of one number over repetitions."""
+    """Return the median of one metric over the runs."""
     return statistics.median(run[key] for run in runs)
 
 
 def mean(runs: Iterable[Numbers], key: str) -> float:
-    """Return the mean of one number over repetitions."""
+    """Return the mean of one metric over the runs."""
     return statistics.fmean(run[key] for run in runs)
 
 
 def spread(runs: Iterable[Numbers], key: str) -> str:
-    """Return the least and greatest of one number over repetitions."""
+    """Return the minimum and maximum of one metric over the runs, as a string."""
     values = [run[key] for run in runs]
     return f"{min(values):.4g} - {max(values):.4g}"
 
 
 def learner_of(params: Any, space: dict[str, Any], seed: int, n_jobs: int, folds: Iterable[Any]) -> Any:
-    """Return XGBoost at work on the folds of a regression, as an experiment has it."""
+    """Return the XGBoost learner that an experiment would use on these folds of a regression."""
     from sklearn.preprocessing import StandardScaler
 
     from pipeline.learn.boosting import Boosting
@@ -81,11 +81,11 @@ def learner_of(params: Any, space: dict[str, Any], seed: int, n_jobs: int, folds
 
 
 def tuned(learner: Any, seed: int) -> tuple[dict[str, Any], Any]:
-    """Search as an experiment does, without recording it: the parameters found, and their scores at the best round."""
+    """Search as an experiment does, without tracking; return the best parameters and their cross-validation scores."""
     from pipeline.learn.search import search
 
     candidates = list(search(learner.problem.search, learner, seed, lambda _: None))
-    winner = min((one for one in candidates if not one.dropped), key=lambda one: one.mean)
+    winner = min((each for each in candidates if not each.dropped), key=lambda candidate: candidate.mean)
     sampled, rounds = learner.final(winner)
     return sampled, learner.cross_validate(sampled, rounds, choose_round=True)
 
@@ -99,7 +99,7 @@ def show(title: str, header: list[str], rows: list[list[Any]]) -> None:
 
 
 def write(path: Path | None, numbers: Numbers) -> None:
-    """Write flat numbers as JSON, with the machine and the versions they were measured with."""
+    """Print the machine and package versions, and write them with the results to `path` as flat JSON."""
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     print(f"\n{machine}; {versions}")

@@ -1,4 +1,4 @@
-"""Wall time and peak memory of each stage on 20 thousand, 200 thousand and 2 million simulated rows."""
+"""Measure wall time and peak memory of each stage on 20 thousand, 200 thousand and 2 million simulated rows."""
 
 import json
 import math
@@ -13,11 +13,11 @@ import yaml
 from harness import PROJECT, SOURCES, Numbers, arguments, in_child, median, show, spread, write
 
 STAGES = ("prepare", "model_train")
-BASE_ROWS = 1000  # whose memory is that of the imports
+BASE_ROWS = 1000  # baseline: its peak memory is that of the imports
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the results."""
     parser = arguments(__doc__, repeats=1)
     parser.add_argument("--rows", type=int, nargs="+", default=[20_000, 200_000, 2_000_000], help="table sizes")
     options = parser.parse_args()
@@ -26,21 +26,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folders = {size: Path(name) / str(size) for size in sizes}
         for size, folder in folders.items():
-            in_child(pipeline_folder, folder, size)  # this process stays small: children start with its memory
+            in_child(pipeline_folder, folder, size)  # keep this process small, as children start with its memory
         for number in range(options.repeats):
             for size, folder in folders.items():
                 runs[size].append({key: value for stage in STAGES for key, value in run(folder, stage).items()})
-                shown = ", ".join(f"{key} {value:.4g}" for key, value in runs[size][-1].items())
-                print(f"  {number + 1}/{options.repeats} {size:,} rows: {shown}", file=sys.stderr, flush=True)
+                values = ", ".join(f"{key} {value:.4g}" for key, value in runs[size][-1].items())
+                print(f"  {number + 1}/{options.repeats} {size:,} rows: {values}", file=sys.stderr, flush=True)
         matrix = {size: matrix_megabytes(folder) for size, folder in folders.items()}
     numbers: Numbers = {}
     rows = []
     for stage in STAGES:
         base = median(runs[BASE_ROWS], f"{stage}_mb")
-        before: tuple[int, float] | None = None
+        previous: tuple[int, float] | None = None
         for size in options.rows:
             seconds, peak = median(runs[size], f"{stage}_seconds"), median(runs[size], f"{stage}_mb")
-            exponent = math.log(seconds / before[1]) / math.log(size / before[0]) if before else math.nan
+            exponent = math.log(seconds / previous[1]) / math.log(size / previous[0]) if previous else math.nan
             share = (peak - base) / matrix[size]
             rows.append([stage, f"{size:,}", seconds, spread(runs[size], f"{stage}_seconds"), exponent, peak, share])
             numbers |= {
@@ -48,19 +48,19 @@ def main() -> None:
                 f"{stage}_{size}_mb": peak,
                 f"{stage}_{size}_matrices": share,
             }
-            if before:
+            if previous:
                 numbers[f"{stage}_{size}_exponent"] = exponent
-            before = size, seconds
+            previous = size, seconds
     show(
-        f"stages by rows; memory also in float32 training matrices, above that of {BASE_ROWS:,} rows",
-        ["stage", "rows", "seconds", "least - most", "growth exponent", "peak MB", "matrices"],
+        f"stages by number of rows; matrices: peak memory above that of {BASE_ROWS:,} rows, in training matrices",
+        ["stage", "rows", "seconds", "min - max", "growth exponent", "peak MB", "matrices"],
         rows,
     )
     write(options.json, numbers)
 
 
 def pipeline_folder(folder: Path, n_rows: int) -> Numbers:
-    """Make a pipeline folder with a Parquet table of simulated rows, and the project's own parameters."""
+    """Create a pipeline folder with a Parquet table of simulated rows and the project's params.yaml."""
     from pipeline.datasets.simulated_housing import simulate
 
     folder.mkdir()
@@ -72,7 +72,7 @@ def pipeline_folder(folder: Path, n_rows: int) -> Numbers:
 
 
 def run(folder: Path, stage: str) -> Numbers:
-    """Run a stage as a process, and return its wall time and the most memory it held."""
+    """Run a stage as a process, and return its wall time and peak memory."""
     started = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, str(SOURCES / f"{stage}.py")],
@@ -87,7 +87,7 @@ def run(folder: Path, stage: str) -> Numbers:
 
 
 def matrix_megabytes(folder: Path) -> float:
-    """Return the size of the training features in 32-bit floats."""
+    """Return the size of the training features as float32, in MiB."""
     summary = json.loads((folder / "mlartifacts/training/experiments_summary.json").read_text())
     profile = json.loads((folder / "mlartifacts/prepare/data_profile.json").read_text())
     n_features = max(experiment["n_features"] for experiment in summary["experiments"])

@@ -1,4 +1,4 @@
-"""Time of the search to a given cross-validated RMSE, and held-out RMSE at equal time, against common alternatives."""
+"""Compare the search with common alternatives: time to a given cross-validated RMSE, and test RMSE in equal time."""
 
 import statistics
 import time
@@ -27,6 +27,7 @@ CANDIDATES = 20
 MAX_ROUNDS = 800
 TARGET = "median_house_value"
 UNIT = 100_000  # dollars
+DEFAULTS = "RandomizedSearchCV, default n_jobs"
 SPACE = {
     "learning_rate": (0.01, 0.3, "log"),
     "max_depth": (3, 9, "whole"),
@@ -38,23 +39,23 @@ SPACE = {
 
 
 def main() -> None:
-    """Compare and print."""
+    """Run the comparison and print the results."""
     options = arguments(__doc__, repeats=5, data=True).parse_args()
     times: dict[int, Numbers] = {}
 
-    def theirs(number: int) -> Numbers:
+    def run_randomized_search(number: int) -> Numbers:
         times[number] = in_child(randomized_search, options.data, number, N_JOBS)
         return times[number]
 
-    def ours(number: int) -> Numbers:
-        result = in_child(our_search, options.data, number, times[number]["cv_rmse"])
+    def run_our_search(number: int) -> Numbers:
+        result = in_child(project_search, options.data, number, times[number]["cv_rmse"])
         times[number]["budget"] = result["seconds"]
         return result
 
     sides = {
-        "RandomizedSearchCV": theirs,
-        "ours": ours,
-        "RandomizedSearchCV, as it comes": lambda number: in_child(randomized_search, options.data, number, None),
+        "RandomizedSearchCV": run_randomized_search,
+        "ours": run_our_search,
+        DEFAULTS: lambda number: in_child(randomized_search, options.data, number, None),
         "FLAML": lambda number: in_child(flaml_search, options.data, number, times[number]["budget"]),
         "HistGradientBoosting": lambda number: in_child(hgb_search, options.data, number, times[number]["budget"]),
     }
@@ -70,7 +71,7 @@ def main() -> None:
                 spread(runs, "test_rmse"),
             ]
         )
-        key = name.lower().replace(",", "").replace(" ", "_")
+        key = "randomizedsearchcv_as_it_comes" if name == DEFAULTS else name.lower()
         numbers |= {
             f"{key}_seconds": median(runs, "seconds"),
             f"{key}_cv_rmse": mean(runs, "cv_rmse"),
@@ -78,27 +79,27 @@ def main() -> None:
         }
     show(
         f"{CANDIDATES} x {FOLDS} on {options.data.name}, medians of {options.repeats} (RMSE: means)",
-        ["search", "seconds", "least - most", "cv RMSE", "test RMSE", "least - most"],
+        ["search", "seconds", "min - max", "CV RMSE", "test RMSE", "min - max"],
         rows,
     )
     for key, name in (
         ("time_ratio", "RandomizedSearchCV"),
-        ("time_ratio_as_it_comes", "RandomizedSearchCV, as it comes"),
+        ("time_ratio_as_it_comes", DEFAULTS),
     ):
         pairs = zip(results["ours"], results[name], strict=True)
-        numbers[key] = statistics.median(our["seconds"] / their["seconds"] for our, their in pairs)
+        numbers[key] = statistics.median(ours["seconds"] / other["seconds"] for ours, other in pairs)
     for name in ("RandomizedSearchCV", "FLAML", "HistGradientBoosting"):
         numbers[f"test_rmse_ratio_{name.lower()}"] = numbers["ours_test_rmse"] / numbers[f"{name.lower()}_test_rmse"]
     show(
-        "ratios, ours over theirs",
-        ["what", "ratio"],
+        "ratios, ours over the other",
+        ["metric", "ratio"],
         [[name, value] for name, value in numbers.items() if "ratio" in name],
     )
     write(options.json, numbers)
 
 
 def load(path: Path, seed: int) -> tuple[Any, Any, Any, Any, Any]:
-    """Return X_train, X_test, y_train, y_test and five folds, of raw columns with categories as 0 and 1."""
+    """Return X_train, X_test, y_train, y_test and five folds; categories are one-hot encoded."""
     import pandas as pd
     from sklearn.model_selection import KFold, train_test_split
 
@@ -117,7 +118,7 @@ def rmse(y_true: Any, y_pred: Any) -> float:
 
 
 def scipy_space(names: list[str]) -> dict[str, Any]:
-    """Return part of the space as distributions of SciPy."""
+    """Return the search space of some parameters as SciPy distributions."""
     from scipy.stats import loguniform, randint, uniform
 
     kinds = {
@@ -129,10 +130,10 @@ def scipy_space(names: list[str]) -> dict[str, Any]:
 
 
 def randomized_search(path: Path, seed: int, n_jobs: int | None) -> Numbers:
-    """Time scikit-learn's search.
+    """Time RandomizedSearchCV of scikit-learn.
 
-    With `n_jobs` processes and one thread a fit, its fastest way here; or, with None, as it comes: one fit after the
-    other, each with all threads.
+    With `n_jobs`, it runs that many processes with one thread each, which is fastest here. With None, the default, it
+    runs one fit at a time with all threads.
     """
     from joblib.externals.loky import get_reusable_executor
     from scipy.stats import randint
@@ -152,15 +153,15 @@ def randomized_search(path: Path, seed: int, n_jobs: int | None) -> Numbers:
         refit=False,
     ).fit(X_train, y_train)
     seconds = time.perf_counter() - started
-    get_reusable_executor().shutdown()  # or this process waits for its idle workers, minutes
+    get_reusable_executor().shutdown()  # otherwise this process waits minutes for idle workers
     model = XGBRegressor(n_jobs=N_JOBS, random_state=seed, **search.best_params_).fit(X_train, y_train)
     return {"seconds": seconds, "cv_rmse": float(-search.best_score_), "test_rmse": rmse(y_test, model.predict(X_test))}
 
 
-def our_search(path: Path, seed: int, wanted: float) -> Numbers:
-    """Time this project's search until its cross-validated RMSE is at most `wanted`.
+def project_search(path: Path, seed: int, max_rmse: float) -> Numbers:
+    """Time this project's search until its cross-validated RMSE is at most `max_rmse`.
 
-    If it is not, it searches again with another seed and as many rounds as the other side may use.
+    While it is higher, search again with another seed and as many rounds as RandomizedSearchCV may use.
     """
     import xgboost
 
@@ -170,7 +171,7 @@ def our_search(path: Path, seed: int, wanted: float) -> Numbers:
     space = {name: {"low": low, "high": high, "log": kind == "log"} for name, (low, high, kind) in SPACE.items()}
     best, best_rmse, searches = None, float("inf"), 0
     started = time.perf_counter()
-    while best_rmse > wanted and searches < 10:
+    while best_rmse > max_rmse and searches < 10:
         rounds = MAX_ROUNDS if searches else SearchParams().max_rounds
         params = SearchParams.model_validate({"max_rounds": rounds, "space": {"xgboost": space}})
         folds = ((X_train.iloc[train], y_train[train], X_train.iloc[valid], y_train[valid]) for train, valid in rows)
@@ -193,7 +194,7 @@ def our_search(path: Path, seed: int, wanted: float) -> Numbers:
 
 
 def flaml_search(path: Path, seed: int, budget: float) -> Numbers:
-    """Let FLAML search XGBoost's parameters for as long as ours took."""
+    """Let FLAML search the parameters of XGBoost for as long as this project's search took."""
     import logging
 
     from flaml import AutoML
@@ -219,7 +220,7 @@ def flaml_search(path: Path, seed: int, budget: float) -> Numbers:
 
 
 def hgb_search(path: Path, seed: int, budget: float) -> Numbers:
-    """Search scikit-learn's HistGradientBoostingRegressor at random for as long as ours took."""
+    """Run a random search of HistGradientBoostingRegressor for as long as this project's search took."""
     from scipy.stats import loguniform, randint, uniform
     from sklearn.ensemble import HistGradientBoostingRegressor
     from sklearn.model_selection import ParameterSampler, cross_val_score
@@ -235,12 +236,12 @@ def hgb_search(path: Path, seed: int, budget: float) -> Numbers:
     make = partial(HistGradientBoostingRegressor, max_iter=MAX_ROUNDS, early_stopping=True, random_state=seed)
     best, best_rmse = None, float("inf")
     started = time.perf_counter()
-    for drawn in ParameterSampler(space, 1000, random_state=seed):
+    for sampled in ParameterSampler(space, 1000, random_state=seed):
         scores = cross_val_score(
-            make(**drawn), X_train, y_train, cv=folds, scoring="neg_root_mean_squared_error", n_jobs=1
+            make(**sampled), X_train, y_train, cv=folds, scoring="neg_root_mean_squared_error", n_jobs=1
         )
         if -scores.mean() < best_rmse:
-            best, best_rmse = drawn, float(-scores.mean())
+            best, best_rmse = sampled, float(-scores.mean())
         if time.perf_counter() - started > budget:
             break
     seconds = time.perf_counter() - started

@@ -1,4 +1,4 @@
-"""A registered model and the servers that answer with it, for benchmarks: copied, started, measured, stopped."""
+"""Copy a registered model for the serving benchmarks, and start, measure and stop the servers for it."""
 
 import io
 import json
@@ -25,18 +25,18 @@ LONGEST_START, LONGEST_STOP = 120, 60  # seconds
 
 @dataclass(frozen=True)
 class Subject:
-    """A pipeline folder of its own, whose registered model has a version in Production.
+    """A copied pipeline folder with a model version in Production.
 
     Attributes
     ----------
     folder : Path
     model_name : str
     model : Path
-        The folder of the logged model.
+        Folder of the logged model.
     environment : dict of str to str
-        For servers and scripts.
+        Environment variables for servers and scripts.
     rows : list of dict
-        Raw test rows; None is a missing value.
+        Raw test rows; missing values are None.
     """
 
     folder: Path
@@ -46,8 +46,11 @@ class Subject:
     rows: list[dict[str, Any]]
 
 
-def copied(repository: Path, folder: Path) -> Subject:
-    """Copy what serving needs of a repository after `make repro`, so that it stays as it is."""
+def copy_subject(repository: Path, folder: Path) -> Subject:
+    """Copy the parts of a repository that serving needs, so that the benchmark does not change it.
+
+    `make repro` and `model_register.py` must have been run in the repository.
+    """
     import pandas as pd
 
     from pipeline.params.load import load_params
@@ -58,8 +61,8 @@ def copied(repository: Path, folder: Path) -> Subject:
 
     if not (repository / EXPORTS / "latest").exists():
         raise SystemExit(
-            f"{repository} has no model in Production: there, `make repro && python src/model_register.py --stage "
-            "Production`; or name another repository"
+            f"{repository} has no model in Production: run `make repro && python src/model_register.py --stage "
+            "Production` there, or use another repository"
         )
     store = LocalStore(folder / "mlruns/mlflow.db")
     shutil.copytree(repository / "mlruns", store.home)
@@ -72,8 +75,8 @@ def copied(repository: Path, folder: Path) -> Subject:
     params = load_params(folder / "params.yaml")
     table = pd.read_parquet(repository / TEST_TABLE).drop(columns=params.dataset.target)
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
-    of_others = ("MLFLOW_", "DVC_", *PREFIXES, "ENABLE_")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(of_others)} | {
+    excluded = ("MLFLOW_", "DVC_", *PREFIXES, "ENABLE_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(excluded)} | {
         "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}",
         "MLFLOW_TRACKING_URI": f"sqlite:///{store.database}",
         "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -83,7 +86,7 @@ def copied(repository: Path, folder: Path) -> Subject:
 
 @dataclass(frozen=True)
 class Server:
-    """A server that answers.
+    """A running server.
 
     Attributes
     ----------
@@ -91,7 +94,7 @@ class Server:
     process : Popen
     log : Path
     ready_seconds : float
-        From its start to its first answer of a prediction.
+        Time from its start to its first prediction.
     """
 
     port: int
@@ -108,61 +111,63 @@ class Server:
         return total / 2**20
 
     def load(self, requests: Path, *options: object) -> dict[str, Any]:
-        """Ask it, from a process of its own, and return what load.py prints."""
-        answers: dict[str, Any] = json.loads(finished(self.start_load(requests, *options)))
-        return answers
+        """Run a load test in a separate process, and return the results of load.py."""
+        results: dict[str, Any] = json.loads(output_of(self.start_load(requests, *options)))
+        return results
 
     def start_load(self, requests: Path, *options: object) -> "subprocess.Popen[str]":
-        """Begin to ask it."""
+        """Start a load test in a separate process."""
         command = [sys.executable, str(LOAD), str(self.port), str(requests), *map(str, options)]
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def finished(process: "subprocess.Popen[str]") -> str:
-    """Wait for a process and return what it printed."""
-    printed, _ = process.communicate()
+def output_of(process: "subprocess.Popen[str]") -> str:
+    """Wait for a process and return its output."""
+    output, _ = process.communicate()
     if process.returncode:
         raise SystemExit(f"failed: {process.args}")
-    return printed
+    return output
 
 
 @contextmanager
-def ours(subject: Subject, request: dict[str, str], **settings: object) -> Iterator[Server]:
-    """Serve by this project's service until the block ends, with its settings as they come, tracking among them."""
+def prediction_service(subject: Subject, request: dict[str, str], **settings: object) -> Iterator[Server]:
+    """Run this project's service with its default settings, including tracking, until the block ends."""
     port = free_port()
     environment = subject.environment | {"SERVICE_PORT": str(port)} | {k: str(v) for k, v in settings.items()}
-    with started([sys.executable, str(SOURCES / "serve.py")], port, subject.folder, environment, request) as server:
+    with running_server(
+        [sys.executable, str(SOURCES / "serve.py")], port, subject.folder, environment, request
+    ) as server:
         yield server
 
 
 @contextmanager
-def mlflow(subject: Subject, request: dict[str, str]) -> Iterator[Server]:
-    """Serve by `mlflow models serve` until the block ends."""
+def mlflow_server(subject: Subject, request: dict[str, str]) -> Iterator[Server]:
+    """Run `mlflow models serve` until the block ends."""
     port = free_port()
     command = [str(PROGRAMS / "mlflow"), "models", "serve", "-m", f"models:/{subject.model_name}/Production"]
     command += ["--port", str(port), "--env-manager", "local"]
-    with started(command, port, subject.folder, subject.environment, request) as server:
+    with running_server(command, port, subject.folder, subject.environment, request) as server:
         yield server
 
 
 @contextmanager
-def empty(subject: Subject, request: dict[str, str]) -> Iterator[Server]:
-    """Let uvicorn, set as in our service, answer nothing."""
+def empty_server(subject: Subject, request: dict[str, str]) -> Iterator[Server]:
+    """Run uvicorn with the options of the service and a minimal application until the block ends."""
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "--app-dir", str(Path(__file__).parent), "empty_app:app"]
     command += ["--port", str(port), "--loop", "uvloop", "--http", "httptools", "--ws", "none", "--lifespan", "off"]
     command += ["--no-access-log", "--no-server-header"]
-    with started(command, port, subject.folder, subject.environment, request) as server:
+    with running_server(command, port, subject.folder, subject.environment, request) as server:
         yield server
 
 
 @contextmanager
-def started(
+def running_server(
     command: list[str], port: int, folder: Path, environment: dict[str, str], request: dict[str, str]
 ) -> Iterator[Server]:
-    """Run a server until the block ends, from when it answers `request`; `folder` gets its log.
+    """Start a server, enter the block once it responds to `request`, and stop it after the block.
 
-    It must end by itself when it is told to.
+    Its log is written to `folder`. The server must stop on SIGTERM.
     """
     log = folder / f"server-{port}.log"
     began = time.perf_counter()
@@ -171,9 +176,9 @@ def started(
             command, cwd=folder, env=environment, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
         )
     try:
-        while not _answers(port, request):
+        while not _responds(port, request):
             if process.poll() is not None or time.perf_counter() - began > LONGEST_START:
-                raise SystemExit(f"no answer from: {' '.join(command)}\n{log.read_text()}")
+                raise SystemExit(f"no response from: {' '.join(command)}\n{log.read_text()}")
             time.sleep(0.02)
         yield Server(port, process, log, time.perf_counter() - began)
         os.killpg(process.pid, signal.SIGTERM)
@@ -184,31 +189,31 @@ def started(
             process.wait()
 
 
-def _answers(port: int, request: dict[str, str]) -> bool:
-    asked = urllib.request.Request(
+def _responds(port: int, request: dict[str, str]) -> bool:
+    http_request = urllib.request.Request(
         f"http://127.0.0.1:{port}{request['path']}", request["body"].encode(), {"Content-Type": "application/json"}
     )
     try:
-        with urllib.request.urlopen(asked, timeout=10) as answer:  # noqa: S310
-            return bool(answer.status == 200)
+        with urllib.request.urlopen(http_request, timeout=10) as response:  # noqa: S310
+            return bool(response.status == 200)
     except OSError:
         return False
 
 
 def free_port() -> int:
-    """Return a port of loopback on which nothing listens."""
+    """Return a free port of the loopback interface."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 
 
 def requests_file(path: Path, requests: list[dict[str, str]]) -> Path:
-    """Write requests as load.py reads them."""
+    """Write requests in the format of load.py."""
     path.write_text("".join(f"{json.dumps(request)}\n" for request in requests))
     return path
 
 
-def bare(model: Path, body: Path, seconds: float) -> Numbers:
-    """Time the bare model on a batch in this process: JSON parsed, the table made, predicted, written as JSON."""
+def time_bare_model(model: Path, body: Path, seconds: float) -> Numbers:
+    """Time the bare model on a batch in this process, from parsing JSON to writing the predictions as JSON."""
     import pandas as pd
 
     from pipeline.features.raw_rows_model import RawRowsModel
@@ -217,7 +222,7 @@ def bare(model: Path, body: Path, seconds: float) -> Numbers:
     began = time.perf_counter()
     while time.perf_counter() - began < seconds or len(times) < 5:
         start = time.perf_counter()
-        answered = loaded.predict(pd.DataFrame(json.loads(text)))
-        json.dumps(answered.tolist() if hasattr(answered, "tolist") else answered.to_dict("records"))
+        predictions = loaded.predict(pd.DataFrame(json.loads(text)))
+        json.dumps(predictions.tolist() if hasattr(predictions, "tolist") else predictions.to_dict("records"))
         times.append(time.perf_counter() - start)
     return {"p50_ms": sorted(times)[len(times) // 2] * 1000}

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Run every benchmark once and small, on the California housing table: that they run, not what they measure.
+# Check that the benchmarks run: run each one once, at a small size, on the California housing table.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 project=$PWD

@@ -1,4 +1,4 @@
-"""model_train with all tracking on, against the same searches, fits, explanations and pictures with tracking off."""
+"""Compare the time of model_train with MLflow tracking and without."""
 
 import io
 import os
@@ -25,20 +25,23 @@ MLFLOW_WRITES = (
 
 
 def main() -> None:
-    """Compare and print."""
+    """Run the comparison and print the results."""
     options = arguments(__doc__, repeats=5).parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlruns/mlflow.db"  # of the children too
-        in_child(prepared, folder)
+        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlruns/mlflow.db"  # inherited by the children
+        in_child(prepare_folder, folder)
         sides = {
-            "tracking off": lambda _: in_child(untracked, folder),
-            "tracking on": lambda _: in_child(tracked, folder),
+            "tracking off": lambda _: in_child(time_untracked, folder),
+            "tracking on": lambda _: in_child(time_tracked, folder),
         }
         results = alternate(sides, options.repeats)
     off, on = results["tracking off"], results["tracking on"]
-    without = [{"seconds": run["seconds"] - run["models"]} for run in on]
-    ratios = [{"ratio": one["seconds"] / other["seconds"]} for one, other in zip(without, off, strict=True)]
+    without_models = [{"seconds": run["seconds"] - run["models"]} for run in on]
+    ratios = [
+        {"ratio": tracked["seconds"] / untracked["seconds"]}
+        for tracked, untracked in zip(without_models, off, strict=True)
+    ]
     numbers = {
         "off_seconds": median(off, "seconds"),
         "on_seconds": median(on, "seconds"),
@@ -47,19 +50,19 @@ def main() -> None:
     }
     rows = [
         [name, median(runs, "seconds"), spread(runs, "seconds")]
-        for name, runs in (*results.items(), ("tracking on, without logging the three models", without))
+        for name, runs in (*results.items(), ("tracking on, without logging the three models", without_models))
     ]
-    show(f"model_train on the default table, medians of {options.repeats}", ["side", "seconds", "least - most"], rows)
+    show(f"model_train on the default table, medians of {options.repeats}", ["side", "seconds", "min - max"], rows)
     show(
         "ratios",
-        ["what", "ratio"],
-        [["tracking on without the three models, over off", numbers["ratio_without_models"]]],
+        ["comparison", "ratio"],
+        [["tracking on without logging the three models, relative to off", numbers["ratio_without_models"]]],
     )
     write(options.json, numbers)
 
 
-def prepared(folder: Path) -> Numbers:
-    """Prepare the default table below `folder`, and create the store, which is done once in a repository's life."""
+def prepare_folder(folder: Path) -> Numbers:
+    """Prepare the default table below `folder`, and create the store, which happens only once in a repository."""
     from pipeline.params.load import load_params
     from pipeline.prepare.stage import prepare
     from pipeline.store.open import open_store
@@ -72,8 +75,8 @@ def prepared(folder: Path) -> Numbers:
     return {}
 
 
-def tracked(folder: Path) -> Numbers:
-    """Time the stage as it is, and what MLflow takes to log its three models."""
+def time_tracked(folder: Path) -> Numbers:
+    """Return the time of the stage, and how much of it MLflow takes to log the three models."""
     import mlflow.xgboost
 
     from pipeline.store.open import open_store
@@ -94,8 +97,8 @@ def tracked(folder: Path) -> Numbers:
     return {"seconds": seconds, "models": sum(spent)}
 
 
-def untracked(folder: Path) -> Numbers:
-    """Time the stage with every call that writes to MLflow replaced by one that does nothing."""
+def time_untracked(folder: Path) -> Numbers:
+    """Return the time of the stage with all writes to MLflow replaced by mocks."""
     import mlflow.xgboost
 
     def draw(figure: Any, _: str, save_kwargs: dict[str, Any]) -> None:
@@ -118,7 +121,7 @@ def untracked(folder: Path) -> Numbers:
 
 
 def timed_training(folder: Path) -> float:
-    """Return the wall time of stage model_train, without imports."""
+    """Return the wall time of the model_train stage, without imports."""
     import matplotlib.figure  # noqa: F401
     import optuna  # noqa: F401
     import shap  # noqa: F401

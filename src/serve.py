@@ -1,4 +1,4 @@
-"""Serve the registered model over HTTP, at port 8080; settings come from the environment and .env (README)."""
+"""Serve the registered model over HTTP, on port 8080 by default; configure it by environment variables or .env."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""Create the buckets that are named, as far as they are not there yet."""
+"""Create the named S3 buckets that do not exist yet."""
 
 import os
 import sys
@@ -6,8 +6,8 @@ import sys
 import boto3
 
 client = boto3.client("s3", endpoint_url=os.environ["MLFLOW_S3_ENDPOINT_URL"])
-there = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
+existing = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
 for name in sys.argv[1:]:
-    if name not in there:
+    if name not in existing:
         client.create_bucket(Bucket=name)
-    print(f"bucket {name}: {'was there' if name in there else 'created'}")
+    print(f"bucket {name}: {'exists' if name in existing else 'created'}")

@@ -136,7 +136,7 @@ def test_drift_and_labels_lead_to_a_new_model_that_the_gate_judges(
     assert call("retrain", "--if-drifted") == 3
     printed = capsys.readouterr()
     assert f"retrain: drift in the newest {N_ROWS} predictions of small-model version 1\n" in printed.out
-    assert "retrain:   size <m2>: not as in training (PSI " in printed.out
+    assert "retrain:   size <m2>: distribution differs from training (PSI " in printed.out
     assert "retrain: 300 predictions recorded, 200 with a label, 100 without" in printed.out
     assert "retrain: data+recorded.parquet: 150 rows of the table and 200 labelled predictions, 0 of them new" in (
         printed.out

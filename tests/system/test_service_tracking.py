@@ -89,7 +89,9 @@ def test_points_wait_for_a_server_that_is_away_or_silent(
         assert sum(value for _, value in points) == added
         steps = [step for step, _ in points]
         assert steps == sorted(set(steps))  # each once
-        assert [one.message for one in caplog.records if "tried again" in one.message or "answers again" in one.message]
+        assert [
+            one.message for one in caplog.records if "is retried" in one.message or "available again" in one.message
+        ]
     predictions_for(40)
     state = tracking.state()
     assert state["queued_points"] == 30  # the newest

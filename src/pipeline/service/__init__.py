@@ -1,1 +1,1 @@
-"""The prediction service: it serves what the pipeline registered, records every answer, and watches for drift."""
+"""The prediction service: serve registered models over HTTP, record every prediction and monitor drift."""

@@ -1,17 +1,17 @@
-"""What passes from a request to those who record it, as plain values: which model, raw values in, answers out."""
+"""Plain values that request handling passes on to recording, tracking and drift monitoring."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipeline.features.columns import Kind
 
-Columns = dict[str, list[Any]]  # raw column -> a value a row: float, bool, str, or None where it is missing
+Columns = dict[str, list[Any]]  # raw column -> one value per row: float, bool, str, or None if it is missing
 Arm = Literal["production", "challenger"]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ModelIdentity:
-    """Which model answers, and in what form; each loaded model has one of its own.
+    """The identity and schema of a loaded model; two loads of the same version are two identities.
 
     Attributes
     ----------
@@ -20,7 +20,7 @@ class ModelIdentity:
     kinds : dict of str to {"number", "boolean", "text"}
         The raw input columns, in order.
     labels : list of str, int or bool, optional
-        In the order of the probabilities; None for a regression.
+        The classes, in the order of the probabilities; None for a regression.
     """
 
     name: str
@@ -32,14 +32,14 @@ class ModelIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What a model answers.
+    """The predictions of a model for the rows of one request.
 
     Attributes
     ----------
     predictions : list of float, or of str, int or bool; length n_rows
-        In a regression the target, in its unit; in a classification the most probable label.
-    probabilities : list of list of float, shape (n_rows, n_labels), optional
-        In the order of the model's labels; None of a regression.
+        Regression: values in the unit of the target. Classification: the most probable class of each row.
+    probabilities : list of list of float, shape (n_rows, n_classes), optional
+        In the order of the model's classes; None for a regression.
     """
 
     predictions: list[Any]
@@ -47,27 +47,27 @@ class Outputs:
 
     @property
     def confidences(self) -> list[float] | None:
-        """The probability of each predicted label in percent, 0 to 100; None of a regression."""
+        """The probability of each predicted class in percent, 0 to 100; None for a regression."""
         return None if self.probabilities is None else [round(100 * max(row), 10) for row in self.probabilities]
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """One answered request of at least one row.
+    """The inputs and predictions of one request, with at least one row.
 
     Attributes
     ----------
     time : float
         Seconds since the epoch.
     ids : list of str, length n_rows
-        Prediction ids, each once ever.
+        Prediction ids, globally unique.
     arm : {"production", "challenger"}
     model : ModelIdentity
     columns : dict of str to list
         The raw input columns, in the order of ``model.kinds``.
     outputs : Outputs
     elapsed_ms : float
-        From the whole request read to the answer written, for all its rows together.
+        Time from having read the request body to having the response ready, for all rows together.
     """
 
     time: float

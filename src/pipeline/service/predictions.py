@@ -1,4 +1,4 @@
-"""From a request's bytes to an answer's: parsed, assigned to an arm, predicted, recorded."""
+"""Turn a request body into a response body: parse it, choose an arm, predict and record."""
 
 import secrets
 import time
@@ -18,13 +18,13 @@ from pipeline.service.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request that can be answered.
+class PredictionRequest:
+    """A parsed request and the model that predicts its rows.
 
     Attributes
     ----------
     accept : str
-        The media types that the client takes.
+        The request's Accept header.
     """
 
     arm: Arm
@@ -34,12 +34,12 @@ class Asked:
 
     @property
     def is_quick(self) -> bool:
-        """Whether the answer takes well below a millisecond, or a few at most."""
+        """Whether predicting takes a few milliseconds at most."""
         return self.model.engine.is_quick(self.parsed.n_rows)
 
 
 class Predictions:
-    """Answers requests with the models that are served, and gives away what it answered to be recorded.
+    """Predicts requests with the served models, and hands every result over for recording.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Predictions:
         Returns the served models by arm.
     settings : Settings
     put : callable
-        Takes each `Answered`, and must not wait.
+        Called with each `Answered`; must return without waiting.
     """
 
     def __init__(
@@ -60,56 +60,75 @@ class Predictions:
         self._session, self._counter = secrets.token_hex(5), count(1)
 
     def models(self) -> Mapping[Arm, ServedModel]:
-        """Return what is served, by arm.
+        """Return the served models by arm.
 
         Raises
         ------
         BadRequest
-            503 when nothing is.
+            503 when no production model is served.
         """
         models = self._models()
         if "production" not in models:
             raise BadRequest(503, [{"loc": [], "msg": "no model is served: GET /health says why", "type": "no_model"}])
         return models
 
-    def read(self, body: bytes, content_type: str, accept: str, key: bytes, max_rows: int | None = None) -> Asked:
-        """Parse a body by the columns of the model that is to answer it; `key` is empty where the client sends none.
+    def read(
+        self, body: bytes, content_type: str, accept: str, key: bytes, max_rows: int | None = None
+    ) -> PredictionRequest:
+        """Choose the arm of a request and parse its body against that model's columns.
+
+        Parameters
+        ----------
+        body : bytes
+        content_type, accept : str
+            The request's headers.
+        key : bytes
+            The X-Request-Key header, which decides the arm; the body decides if it is empty.
+        max_rows : int, optional
+            SERVICE_MAX_ROWS by default.
 
         Raises
         ------
         BadRequest
-            When it is not what the model takes.
+            When the body does not match the model's columns.
         """
         models = self.models()
         arm: Arm = arm_of(key or body, self._settings.challenger_share) if "challenger" in models else "production"
         model = models[arm]
-        return Asked(
+        return PredictionRequest(
             arm,
             model,
             parse(model.schema, body, content_type, max_rows or self._settings.service_max_rows),
             accept,
         )
 
-    def answer(self, asked: Asked, started: float) -> tuple[bytes, str]:
-        """Answer a request whose body was there when `time.perf_counter` was `started`; return body and media type."""
-        model, parsed = asked.model, asked.parsed
+    def answer(self, request: PredictionRequest, started: float) -> tuple[bytes, str]:
+        """Predict and record a request, and return the response body and its media type.
+
+        Parameters
+        ----------
+        request : PredictionRequest
+        started : float
+            ``time.perf_counter()`` when the request body was complete.
+        """
+        model, parsed = request.model, request.parsed
         outputs = model.predict(parsed.columns, parsed.n_rows)
         ids = [f"{self._session}-{next(self._counter)}" for _ in range(parsed.n_rows)]
-        answer = render(asked.accept, model.identity, outputs, ids, parsed.single)
+        response = render(request.accept, model.identity, outputs, ids, parsed.single)
         elapsed_ms = (time.perf_counter() - started) * 1000
-        self._put(Answered(time.time(), ids, asked.arm, model.identity, parsed.columns, outputs, elapsed_ms))
-        return answer
+        self._put(Answered(time.time(), ids, request.arm, model.identity, parsed.columns, outputs, elapsed_ms))
+        return response
 
     def explain(self, body: bytes, content_type: str, key: bytes) -> Any:
-        """Explain the predictions of a body's rows; one row gives one explanation, a list a list.
+        """Return an explanation for a body of one row, or a list of explanations for a list of rows.
 
         Raises
         ------
         BadRequest
-            When it is not what the model takes.
+            When the body does not match the model's columns.
         """
         from pipeline.service.models.explain import explain
 
-        asked = self.read(body, content_type, "", key, self._settings.service_max_explained_rows)
-        answers = explain(asked.model, asked.parsed.columns, asked.parsed.n_rows)
-        return answers[0] if asked.parsed.single else answers
+        request = self.read(body, content_type, "", key, self._settings.service_max_explained_rows)
+        explanations = explain(request.model, request.parsed.columns, request.parsed.n_rows)
+        return explanations[0] if request.parsed.single else explanations

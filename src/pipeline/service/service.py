@@ -1,4 +1,4 @@
-"""The parts of the service, and how they are joined: who answers, who records, who watches."""
+"""Assemble the prediction service from models, predictions, recording, tracking and drift monitoring."""
 
 import gc
 import threading
@@ -19,18 +19,18 @@ from pipeline.service.tracking.prometheus import Prometheus
 from pipeline.service.tracking.statistics import Statistics
 from pipeline.service.tracking.tracking_run import Tracked, TrackingRun
 
-CHECK_SECONDS = 2  # between looks for drift
-STOP_SECONDS = 10  # that the store may take to end the session's run
+CHECK_SECONDS = 2  # between drift checks
+STOP_SECONDS = 10  # time limit for writing queued predictions, and again for ending the MLflow run
 
 
 class Service:
-    """A session of the service.
+    """A session of the prediction service, from start to stop.
 
     Parameters
     ----------
     settings : Settings
     params : MonitorParams
-        The section ``monitor`` of params.yaml.
+        The ``monitor`` section of params.yaml.
     folder : Path
         The pipeline folder.
     """
@@ -38,7 +38,7 @@ class Service:
     def __init__(self, settings: Settings, params: MonitorParams, folder: Path) -> None:
         self.settings = settings
         arms: list[Arm] = ["production", "challenger"] if settings.challenger_version else ["production"]
-        self.watcher = Watcher(settings, folder, self._loaded)
+        self.watcher = Watcher(settings, folder, self._warm_up)
         self.prometheus = Prometheus()
         url = settings.service_webhook_url
         webhook = Webhook(url.get_secret_value()) if url else None
@@ -51,7 +51,7 @@ class Service:
         self.tracking = TrackingRun(
             settings.experiment_name,
             settings.mlflow_model_name,
-            {arm: self._tracked(arm) for arm in arms},
+            {arm: self._tracked_arm(arm) for arm in arms},
             settings.shown(),
             settings.service_tracking_seconds,
         )
@@ -59,27 +59,27 @@ class Service:
         self._stopped = threading.Event()
 
     def start(self) -> None:
-        """Begin to record, to load and to watch; none of it is waited for."""
+        """Start recording, and load the model in the background; return at once."""
         self.recorder.start()
-        threading.Thread(target=self._begin, name="begin", daemon=True).start()
+        threading.Thread(target=self._load_and_watch, name="begin", daemon=True).start()
 
     def stop(self) -> None:
-        """Write all that was answered, and end the session's run."""
+        """Write all queued predictions and end the MLflow run."""
         self._stopped.set()
         self.watcher.stop()
         self.recorder.stop(STOP_SECONDS)
         self.tracking.stop(STOP_SECONDS)
 
     def count(self, path: str, status: int | None, elapsed_ms: float) -> None:
-        """Count a request; `status` is None where there is no answer."""
-        self.prometheus.requested(path, status)
+        """Count a request; `status` is None if it got no response."""
+        self.prometheus.count_request(path, status)
         if path == "/health":
-            self.statistics["production"].health_checked(elapsed_ms)
+            self.statistics["production"].count_health_check(elapsed_ms)
         elif path in ("/predict", "/explain"):
-            self.statistics["production"].requested(status)
+            self.statistics["production"].count_request(status)
 
     def health(self) -> dict[str, Any]:
-        """Return what GET /health answers."""
+        """Return the response of GET /health."""
         models = self.watcher.models
         model, challenger = models.get("production"), models.get("challenger")
         return {
@@ -97,50 +97,50 @@ class Service:
         }
 
     def drift(self) -> dict[str, Any]:
-        """Return what GET /drift answers."""
+        """Return the response of GET /drift."""
         challenger = self.monitors.get("challenger")
         return {**self.monitors["production"].report(), "challenger": challenger.report() if challenger else None}
 
     def metrics(self) -> bytes:
-        """Return what GET /metrics answers."""
+        """Return the response of GET /metrics."""
         reports = {arm: monitor.report() for arm, monitor in self.monitors.items()}
         return self.prometheus.exposition(self.recorder.state(), self.tracking.state(), self.watcher.models, reports)
 
-    def _begin(self) -> None:
-        """Load the model, and only then start what watches it: packages that two threads import at once may break."""
+    def _load_and_watch(self) -> None:
+        """Load the model, then start the other threads: packages may break when two threads import them at once."""
         self.watcher.look()
         import scipy.stats  # noqa: F401
 
         gc.collect()
-        gc.freeze()  # or each full collection looks through all that was imported: 0.2 s in which no one is answered
+        gc.freeze()  # otherwise each full collection scans every imported object and stalls requests for 0.2 s
         if self._stopped.is_set():
             return
         if self.settings.enable_mlflow_tracking:
             self.tracking.start()
         self.watcher.start()
-        threading.Thread(target=self._check, name="monitor", daemon=True).start()
+        threading.Thread(target=self._check_drift, name="monitor", daemon=True).start()
 
-    def _loaded(self, model: ServedModel) -> None:
-        """Explain a row of a model that has begun to answer: the first explanation takes seconds."""
+    def _warm_up(self, model: ServedModel) -> None:
+        """Explain one row of a newly loaded model, as the first explanation takes seconds."""
         from pipeline.service.models.explain import warm
 
         warm(model)
 
-    def _observe(self, answered: list[Answered]) -> None:
-        """Give answers, in the recorder's thread, to what watches their arm."""
+    def _observe(self, records: list[Answered]) -> None:
+        """Pass records on to the statistics and monitor of their arm; called in the recorder's thread."""
         for arm, statistics in self.statistics.items():
-            if some := [one for one in answered if one.arm == arm]:
-                statistics.add(some)
-                self.monitors[arm].add(some)
+            if arm_records := [record for record in records if record.arm == arm]:
+                statistics.add(arm_records)
+                self.monitors[arm].add(arm_records)
 
-    def _tracked(self, arm: Arm) -> Tracked:
+    def _tracked_arm(self, arm: Arm) -> Tracked:
         def version() -> int | None:
             model = self.watcher.models.get(arm)
             return model.version if model else None
 
         return Tracked(self.statistics[arm], lambda: self.monitors[arm].detected, version)
 
-    def _check(self) -> None:
+    def _check_drift(self) -> None:
         while not self._stopped.wait(CHECK_SECONDS):
             for arm, monitor in self.monitors.items():
                 if model := self.watcher.models.get(arm):

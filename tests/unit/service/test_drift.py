@@ -1,4 +1,4 @@
-"""The watch over a served model: quiet on rows like those it was trained on, loud on others, and never in the way."""
+"""Drift monitoring is silent on rows like the training data, raises alarms on others, and never delays requests."""
 
 import json
 import logging
@@ -48,7 +48,7 @@ from pipeline.train.tables import load_tables
 from support.effort import times
 from support.repositories import REAL_TABLE
 
-pytestmark = pytest.mark.xdist_group("drift")  # they share what a fixture makes
+pytestmark = pytest.mark.xdist_group("drift")  # the tests share module-scoped fixtures
 
 ROWS = 6000
 ALPHA = MonitorParams().alpha
@@ -56,7 +56,7 @@ ALPHA = MonitorParams().alpha
 
 @dataclass(frozen=True)
 class Case:
-    """A fitted model, and rows that it was not fitted on."""
+    """A fitted model and its test rows."""
 
     model: ServedModel
     test: pd.DataFrame
@@ -64,24 +64,24 @@ class Case:
     def sample(self, n_rows: int, seed: int) -> pd.DataFrame:
         return self.test.sample(n_rows, random_state=seed)
 
-    def answers(self, rows: pd.DataFrame) -> Answered:
-        """Return what the model answers to rows, in one request."""
+    def predict(self, rows: pd.DataFrame) -> Answered:
+        """Return the record of one request with these rows."""
         columns = columns_of(rows[list(self.model.kinds)])
-        return answered(self.model, columns, self.model.predict(columns, len(rows)))
+        return record(self.model, columns, self.model.predict(columns, len(rows)))
 
 
-def answered(model: ServedModel, columns: Columns, outputs: Outputs, elapsed_ms: float = 1.0) -> Answered:
-    started, count = answered.count, len(outputs.predictions)  # type: ignore[attr-defined]
-    answered.count += count  # type: ignore[attr-defined]
-    ids = [f"id-{number}" for number in range(started, started + count)]
+def record(model: ServedModel, columns: Columns, outputs: Outputs, elapsed_ms: float = 1.0) -> Answered:
+    start, count = record.count, len(outputs.predictions)  # type: ignore[attr-defined]
+    record.count += count  # type: ignore[attr-defined]
+    ids = [f"id-{number}" for number in range(start, start + count)]
     return Answered(time.time(), ids, "production", model.identity, columns, outputs, elapsed_ms)
 
 
-answered.count = 0  # type: ignore[attr-defined]
+record.count = 0  # type: ignore[attr-defined]
 
 
 def columns_of(rows: pd.DataFrame) -> Columns:
-    """Return rows as a request is read: None where a value is missing."""
+    """Return rows as a parsed request; missing values are None."""
     return {
         str(name): [None if missing else value for value, missing in zip(values, values.isna(), strict=True)]
         for name, values in rows.astype(object).items()
@@ -89,7 +89,7 @@ def columns_of(rows: pd.DataFrame) -> Columns:
 
 
 def train(folder: Path, table: pd.DataFrame, target: str, flux: bool = False, **dataset: Any) -> Case:
-    """Fit a small model on most rows of a table, and load it with its reference profile as the service does."""
+    """Fit a small model on the training rows of a table, and load it with its reference profile like the service."""
     folder.mkdir(parents=True)
     table.to_parquet(folder / "data.parquet")
     task = "regression" if pd.api.types.is_float_dtype(table[target]) else "classification"
@@ -115,11 +115,11 @@ def train(folder: Path, table: pd.DataFrame, target: str, flux: bool = False, **
     return Case(model, pd.read_parquet(folder / "data/processed/test.parquet"))
 
 
-def priced(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table whose target is one of three labels, with a column of truth values."""
+def with_price_classes(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the housing table with a target of three classes and a boolean column."""
     price = table.pop("median_house_value")
-    labels = np.array(["cheap", "fair", "dear"])[np.searchsorted(price.quantile([0.4, 0.8]), price)]
-    return table.assign(large=table["households"] > 300, price=labels)
+    classes = np.array(["cheap", "fair", "dear"])[np.searchsorted(price.quantile([0.4, 0.8]), price)]
+    return table.assign(large=table["households"] > 300, price=classes)
 
 
 @pytest.fixture(scope="module")
@@ -129,161 +129,166 @@ def regression(tmp_path_factory: pytest.TempPathFactory) -> Case:
 
 @pytest.fixture(scope="module")
 def classification(tmp_path_factory: pytest.TempPathFactory) -> Case:
-    return train(tmp_path_factory.mktemp("classification") / "folder", priced(simulate(ROWS).table), "price")
+    return train(
+        tmp_path_factory.mktemp("classification") / "folder", with_price_classes(simulate(ROWS).table), "price"
+    )
 
 
 @pytest.fixture(scope="module")
 def california(tmp_path_factory: pytest.TempPathFactory) -> Case:
     if not REAL_TABLE.exists():
-        pytest.skip(f"{REAL_TABLE} is not there")
+        pytest.skip(f"{REAL_TABLE} does not exist")
     return train(tmp_path_factory.mktemp("california") / "folder", pd.read_csv(REAL_TABLE), "median_house_value")
 
 
 @pytest.fixture(params=["regression", "classification", "california"])
 def case(request: pytest.FixtureRequest) -> Case:
-    found: Case = request.getfixturevalue(request.param)
-    return found
+    case: Case = request.getfixturevalue(request.param)
+    return case
 
 
-def look(case: Case, rows: pd.DataFrame, **params: Any) -> dict[str, Any]:
-    """Return the report of a window of rows."""
+def check(case: Case, rows: pd.DataFrame, **params: Any) -> dict[str, Any]:
+    """Return the drift report for a window of rows."""
     monitor = Monitor(MonitorParams(**params), None)
-    monitor.add([case.answers(rows)])
+    monitor.add([case.predict(rows)])
     monitor.check(case.model)
     return monitor.report()
 
 
-def alarmed(report: dict[str, Any]) -> set[str]:
+def alarm_columns(report: dict[str, Any]) -> set[str]:
+    """Return the columns that have an alarm."""
     assert report["columns"], report["note"]
-    return {one["column"] for one in report["columns"] if one["alarm"]}
+    return {column["column"] for column in report["columns"] if column["alarm"]}
 
 
 @pytest.mark.parametrize("n_rows", [200, 1000])
-def test_rows_like_those_of_training_are_no_drift(case: Case, n_rows: int) -> None:
+def test_rows_like_the_training_data_raise_no_alarm(case: Case, n_rows: int) -> None:
     for seed in range(times(20, 6)):
-        report = look(case, case.sample(n_rows, seed))
+        report = check(case, case.sample(n_rows, seed))
         assert not report["detected"], report["alarms"]
         assert report["window"] == {"rows": n_rows, "size": 1000, "min_rows": 200}
         assert len(report["columns"]) == len(case.model.kinds)
 
 
-def test_false_alarms_are_as_rare_as_stated_without_the_psi_too(classification: Case) -> None:
+def test_false_alarm_rate_is_at_most_alpha_even_without_a_psi_limit(classification: Case) -> None:
     windows = 60
-    alarms = sum(look(classification, classification.sample(300, seed), psi=0.0)["detected"] for seed in range(windows))
+    alarms = sum(
+        check(classification, classification.sample(300, seed), psi=0.0)["detected"] for seed in range(windows)
+    )
     assert alarms <= 3 * ALPHA * windows, f"{alarms} of {windows} windows"
 
 
-def _swapped(rows: pd.DataFrame) -> pd.DataFrame:
+def _swap_categories(rows: pd.DataFrame) -> pd.DataFrame:
     first, second = rows["ocean_proximity"].value_counts().index[:2]
     return rows.assign(ocean_proximity=rows["ocean_proximity"].replace({first: second, second: "NEAR BAY"}))
 
 
-def _missing(rows: pd.DataFrame, name: str, share: float = 0.3) -> pd.DataFrame:
-    gone = np.random.default_rng(0).random(len(rows)) < share
-    return rows.assign(**{name: rows[name].mask(gone)})
+def _remove_values(rows: pd.DataFrame, name: str, share: float = 0.3) -> pd.DataFrame:
+    removed = np.random.default_rng(0).random(len(rows)) < share
+    return rows.assign(**{name: rows[name].mask(removed)})
 
 
 CHANGES: dict[str, tuple[str, Callable[[pd.DataFrame], pd.DataFrame]]] = {
     "shifted": ("median_income", lambda rows: rows.assign(median_income=rows["median_income"] + 1.5)),
     "scaled": ("population", lambda rows: rows.assign(population=rows["population"] * 3)),
-    "of another unit": ("total_rooms", lambda rows: rows.assign(total_rooms=rows["total_rooms"] / 1000)),
+    "other unit": ("total_rooms", lambda rows: rows.assign(total_rooms=rows["total_rooms"] / 1000)),
     "constant": ("households", lambda rows: rows.assign(households=400.0)),
-    "of swapped categories": ("ocean_proximity", _swapped),
-    "of a new category": ("ocean_proximity", lambda rows: rows.assign(ocean_proximity="LAKE")),
-    "of missing numbers": ("housing_median_age", lambda rows: _missing(rows, "housing_median_age")),
-    "of missing categories": ("ocean_proximity", lambda rows: _missing(rows, "ocean_proximity")),
-    "wholly missing": ("population", lambda rows: rows.assign(population=np.nan)),
+    "swapped categories": ("ocean_proximity", _swap_categories),
+    "new category": ("ocean_proximity", lambda rows: rows.assign(ocean_proximity="LAKE")),
+    "missing numbers": ("housing_median_age", lambda rows: _remove_values(rows, "housing_median_age")),
+    "missing categories": ("ocean_proximity", lambda rows: _remove_values(rows, "ocean_proximity")),
+    "all missing": ("population", lambda rows: rows.assign(population=np.nan)),
     "beyond 32 bits": ("population", lambda rows: rows.assign(population=1e300)),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("n_rows", [200, 1000])
-def test_other_rows_are_drift_of_the_column_that_changed(case: Case, change: str, n_rows: int) -> None:
+def test_changed_rows_raise_an_alarm_for_the_changed_column(case: Case, change: str, n_rows: int) -> None:
     column, changed = CHANGES[change]
-    report = look(case, changed(case.sample(n_rows, 1)))
+    report = check(case, changed(case.sample(n_rows, 1)))
     assert report["detected"]
-    assert alarmed(report) == {column}
+    assert alarm_columns(report) == {column}
     assert any(text.startswith(f"{column}: ") for text in report["alarms"])
 
 
-def test_truth_values_and_their_gaps_are_compared(classification: Case) -> None:
+def test_boolean_columns_and_their_missing_values_are_compared(classification: Case) -> None:
     rows = classification.sample(500, 2)
-    report = look(classification, rows.assign(large=True))
-    (told,) = (one for one in report["columns"] if one["column"] == "large")
-    assert told["alarm"]
-    assert told["kind"] == "boolean"
-    assert told["test"] == "chi2_contingency"
-    report = look(classification, _missing(rows.astype({"large": object}), "large", 0.1))
-    (told,) = (one for one in report["columns"] if one["column"] == "large")
-    assert told["missing_share"] == pytest.approx(0.1, abs=0.05)
-    assert told["missing_psi"] > told["psi"]
-    assert alarmed(report) == {"large"}
+    report = check(classification, rows.assign(large=True))
+    (large,) = (column for column in report["columns"] if column["column"] == "large")
+    assert large["alarm"]
+    assert large["kind"] == "boolean"
+    assert large["test"] == "chi2_contingency"
+    report = check(classification, _remove_values(rows.astype({"large": object}), "large", 0.1))
+    (large,) = (column for column in report["columns"] if column["column"] == "large")
+    assert large["missing_share"] == pytest.approx(0.1, abs=0.05)
+    assert large["missing_psi"] > large["psi"]
+    assert alarm_columns(report) == {"large"}
 
 
-def test_other_answers_are_drift_of_the_prediction(regression: Case, classification: Case) -> None:
+def test_changed_predictions_raise_an_alarm_for_the_prediction(regression: Case, classification: Case) -> None:
     rows = regression.sample(400, 3)
-    dear = look(regression, rows[rows["median_income"] > rows["median_income"].median()], psi=0.15, min_rows=50)
-    assert dear["prediction"]["alarm"]
-    assert dear["prediction"]["test"] == "ks_2samp"
-    assert dear["confidence"] is None
-    assert "prediction: not as in training" in "; ".join(dear["alarms"])
+    expensive = check(regression, rows[rows["median_income"] > rows["median_income"].median()], psi=0.15, min_rows=50)
+    assert expensive["prediction"]["alarm"]
+    assert expensive["prediction"]["test"] == "ks_2samp"
+    assert expensive["confidence"] is None
+    assert "prediction: distribution differs from training" in "; ".join(expensive["alarms"])
 
     rows = classification.sample(400, 3)
-    same = look(classification, rows)
-    assert not same["prediction"]["alarm"]
-    assert not same["confidence"]["alarm"]
-    one = look(classification, rows[rows["price"] == "cheap"], min_rows=50, max_class_share=None)
-    assert one["prediction"]["alarm"]
-    assert one["prediction"]["test"] == "chi2_contingency"
-    assert one["confidence"]["test"] == "ks_2samp"
+    unchanged = check(classification, rows)
+    assert not unchanged["prediction"]["alarm"]
+    assert not unchanged["confidence"]["alarm"]
+    one_class = check(classification, rows[rows["price"] == "cheap"], min_rows=50, max_class_share=None)
+    assert one_class["prediction"]["alarm"]
+    assert one_class["prediction"]["test"] == "chi2_contingency"
+    assert one_class["confidence"]["test"] == "ks_2samp"
 
 
 def rule(report: dict[str, Any], name: str) -> dict[str, Any]:
-    (found,) = (one for one in report["rules"] if one["name"] == name)
-    return {key: found[key] for key in ("value", "limit", "alarm")}
+    (entry,) = (rule for rule in report["rules"] if rule["name"] == name)
+    return {key: entry[key] for key in ("value", "limit", "alarm")}
 
 
-def test_rules_judge_answers_and_their_time(classification: Case) -> None:
+def test_rules_check_confidence_class_share_and_latency(classification: Case) -> None:
     model = replace(classification.model, profile=None)
     columns = {name: [None] * 100 for name in model.kinds}
 
     def report_of(labels: list[str], confidence: float, elapsed_ms: float, **params: Any) -> dict[str, Any]:
         monitor = Monitor(MonitorParams(**params), None)
         rest = (1 - confidence) / 2
-        for some in (labels[:100], labels[100:]):
-            outputs = Outputs(some, [[confidence, rest, rest] for _ in some])
-            monitor.add([answered(model, columns, outputs, elapsed_ms)])
+        for half in (labels[:100], labels[100:]):
+            outputs = Outputs(half, [[confidence, rest, rest] for _ in half])
+            monitor.add([record(model, columns, outputs, elapsed_ms)])
         monitor.check(model)
         return monitor.report()
 
-    sure = report_of(["cheap", "fair"] * 100, 0.9, 12.0)
-    assert not sure["detected"]
-    assert "train it again" in sure["note"]
-    assert sure["columns"] == []
-    assert sure["prediction"] is None
-    assert sure["recent"]["classes"] == {"cheap": 0.5, "fair": 0.5}
-    assert sure["recent"]["inference_ms"] == {"mean": 12.0, "p50": 12.0, "p99": 12.0}
-    assert [one["name"] for one in sure["rules"]] == [
+    confident = report_of(["cheap", "fair"] * 100, 0.9, 12.0)
+    assert not confident["detected"]
+    assert "retrain it" in confident["note"]
+    assert confident["columns"] == []
+    assert confident["prediction"] is None
+    assert confident["recent"]["classes"] == {"cheap": 0.5, "fair": 0.5}
+    assert confident["recent"]["inference_ms"] == {"mean": 12.0, "p50": 12.0, "p99": 12.0}
+    assert [rule["name"] for rule in confident["rules"]] == [
         "mean_confidence", "low_confidence_ratio", "mean_inference_ms", "largest_class_share",
     ]  # fmt: skip
 
-    unsure = report_of(["cheap"] * 170 + ["fair"] * 30, 0.5, 6000.0)
-    assert rule(unsure, "mean_confidence") == {"value": pytest.approx(50), "limit": 60, "alarm": True}
-    assert rule(unsure, "low_confidence_ratio") == {"value": 1.0, "limit": 0.3, "alarm": True}
-    assert rule(unsure, "mean_inference_ms") == {"value": 6000.0, "limit": 5000, "alarm": True}
-    assert rule(unsure, "largest_class_share") == {"value": 0.85, "limit": 0.8, "alarm": True}
-    assert "mean confidence is 50, below 60" in unsure["alarms"]
-    assert len(unsure["alarms"]) == 4
+    unconfident = report_of(["cheap"] * 170 + ["fair"] * 30, 0.5, 6000.0)
+    assert rule(unconfident, "mean_confidence") == {"value": pytest.approx(50), "limit": 60, "alarm": True}
+    assert rule(unconfident, "low_confidence_ratio") == {"value": 1.0, "limit": 0.3, "alarm": True}
+    assert rule(unconfident, "mean_inference_ms") == {"value": 6000.0, "limit": 5000, "alarm": True}
+    assert rule(unconfident, "largest_class_share") == {"value": 0.85, "limit": 0.8, "alarm": True}
+    assert "mean confidence is 50, below 60" in unconfident["alarms"]
+    assert len(unconfident["alarms"]) == 4
 
     off = dict.fromkeys(["min_confidence", "max_low_confidence", "max_inference_ms", "max_class_share", "psi"])
-    silent = report_of(["cheap"] * 200, 0.5, 6000.0, **off)
-    assert not silent["detected"]
-    assert silent["rules"] == []
-    assert silent["psi_limit"] is None
+    disabled = report_of(["cheap"] * 200, 0.5, 6000.0, **off)
+    assert not disabled["detected"]
+    assert disabled["rules"] == []
+    assert disabled["psi_limit"] is None
 
 
-def test_the_newest_rows_are_judged_and_alarms_begin_and_end_once(
+def test_newest_rows_are_checked_and_alarms_begin_and_end_once(
     regression: Case, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING, "pipeline.service.drift.monitor")
@@ -293,15 +298,15 @@ def test_the_newest_rows_are_judged_and_alarms_begin_and_end_once(
     assert not monitor.detected
 
     def add(rows: pd.DataFrame) -> dict[str, Any]:
-        answers = regression.answers(rows)
+        batch = regression.predict(rows)
         singles = [
             replace(
-                answers,
-                ids=[name],
-                columns={column: [values[place]] for column, values in answers.columns.items()},
-                outputs=Outputs([answers.outputs.predictions[place]]),
+                batch,
+                ids=[id_],
+                columns={column: [values[index]] for column, values in batch.columns.items()},
+                outputs=Outputs([batch.outputs.predictions[index]]),
             )
-            for place, name in enumerate(answers.ids)
+            for index, id_ in enumerate(batch.ids)
         ]
         monitor.add(singles)
         monitor.check(regression.model)
@@ -312,49 +317,49 @@ def test_the_newest_rows_are_judged_and_alarms_begin_and_end_once(
     assert few["window"]["rows"] == 90
     assert few["rules"] == few["columns"] == []
     monitor.check(regression.model)
-    assert monitor.report() is few, "nothing was new"
+    assert monitor.report() is few, "there are no new rows"
     assert not add(test[90:300])["detected"]
     assert add(test[300:600].assign(population=0.0))["window"]["rows"] == 300
     assert monitor.detected
-    assert alarmed(monitor.report()) == {"population"}
-    assert alarmed(add(test[600:800])) == {"population"}, "100 of 300 rows are still of that kind"
-    assert alarmed(add(test[800:890])) == set()
-    assert monitor.detected, "for fewer than 100 rows without it"
+    assert alarm_columns(monitor.report()) == {"population"}
+    assert alarm_columns(add(test[600:800])) == {"population"}, "100 of 300 rows are still changed"
+    assert alarm_columns(add(test[800:890])) == set()
+    assert monitor.detected, "fewer than 100 rows came without it"
     assert not add(test[890:990])["detected"]
-    told = [record.message for record in caplog.records if "population: " in record.message]
-    assert [text.split(": ")[0] for text in told] == [
-        "alarm of houses version 1",
-        "no alarm any more of houses version 1",
+    messages = [record.message for record in caplog.records if "population: " in record.message]
+    assert [text.split(": ")[0] for text in messages] == [
+        "alarm for houses version 1",
+        "alarm ended for houses version 1",
     ]
 
 
-def test_a_batch_beyond_the_window_counts_by_its_last_rows(regression: Case) -> None:
+def test_only_the_last_rows_of_a_large_batch_count(regression: Case) -> None:
     old, new = regression.test[:500].assign(population=0.0), regression.test[500:1000]
-    report = look(regression, pd.concat([old, new]), window=400)
+    report = check(regression, pd.concat([old, new]), window=400)
     assert report["window"]["rows"] == 400
     assert not report["detected"]
 
 
-def test_a_new_model_begins_with_an_empty_window(regression: Case, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_new_model_starts_with_an_empty_window(regression: Case, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "pipeline.service.drift.monitor")
     monitor = Monitor(MonitorParams(), None)
-    monitor.add([regression.answers(regression.test[:300].assign(population=0.0))])
+    monitor.add([regression.predict(regression.test[:300].assign(population=0.0))])
     monitor.check(regression.model)
     assert monitor.detected
     newer = replace(regression, model=replace(regression.model, version=2))
-    monitor.check(newer.model)  # before it has answered anything
+    monitor.check(newer.model)  # before its first prediction
     assert not monitor.detected
     assert monitor.report()["model_version"] == 2
     assert monitor.report()["window"]["rows"] == 0
-    monitor.add([newer.answers(regression.test[:50])])
+    monitor.add([newer.predict(regression.test[:50])])
     monitor.check(newer.model)
     assert monitor.report()["window"]["rows"] == 50
-    assert "version 2 is watched anew; until now there was an alarm: population" in caplog.records[-1].message
+    assert "monitoring restarts with houses version 2; alarms until now: population" in caplog.records[-1].message
 
 
 @pytest.mark.parametrize("seed", [3, 5])
-def test_the_last_digits_of_the_graph_are_no_drift(tmp_path: Path, seed: int) -> None:
-    """Where rows have few different confidences, one digit more would move all rows of one into the next bin."""
+def test_rounding_in_the_onnx_graph_is_not_drift(tmp_path: Path, seed: int) -> None:
+    """With few distinct confidences, one more digit would move all rows with the same one to the next bin."""
     rng = np.random.default_rng(seed)
     table = pd.DataFrame({"plan": rng.choice(["a", "b", "c"], 6000, p=[0.5, 0.3, 0.2])})
     likely = {"a": rng.uniform(0.6, 0.95), "b": rng.uniform(0.6, 0.95), "c": rng.uniform(0.05, 0.4)}
@@ -362,15 +367,15 @@ def test_the_last_digits_of_the_graph_are_no_drift(tmp_path: Path, seed: int) ->
     case = train(tmp_path / "folder", table, "stays", drop_duplicates=False)
     raw = case.model.raw
     graph = to_onnx(raw.transformer, raw.feature_names, raw.model, raw.labels).SerializeToString()
-    made = engine(raw, graph, case.test.drop(columns="stays").head(5))
-    by_graph = Case(replace(case.model, engine=made), case.test)
+    onnx_engine = engine(raw, graph, case.test.drop(columns="stays").head(5))
+    by_graph = Case(replace(case.model, engine=onnx_engine), case.test)
     rows = by_graph.sample(1000, 1)
     monitor = Monitor(MonitorParams(max_class_share=None), None)
     for start in range(0, 1000, 20):
-        monitor.add([by_graph.answers(rows[start : start + 20])])
+        monitor.add([by_graph.predict(rows[start : start + 20])])
     monitor.check(by_graph.model)
     assert monitor.report()["confidence"]["psi"] < 0.01
-    assert alarmed(monitor.report()) == set()
+    assert alarm_columns(monitor.report()) == set()
 
 
 def test_light_curves_are_compared_by_their_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -380,43 +385,42 @@ def test_light_curves_are_compared_by_their_features(tmp_path: Path, monkeypatch
     assert len((case.model.profile or {})["flux"]) == 40
     rows = pd.concat([case.test] * 3)[:210]
     params = {"max_class_share": None, "min_rows": 50}
-    assert alarmed(look(case, rows[:80], **params)) == set()
+    assert alarm_columns(check(case, rows[:80], **params)) == set()
     flux = [name for name in rows if name.startswith("FLUX")]
     noisy = rows.assign(**{name: np.random.default_rng(0).normal(0, 1e6, len(rows)) for name in flux})
     computed: list[int] = []
 
-    def counting(curves: np.ndarray) -> np.ndarray:
+    def counted_features(curves: np.ndarray) -> np.ndarray:
         computed.append(len(curves))
         return flux_features(curves)
 
-    monkeypatch.setattr(flux_kind, "flux_features", counting)
+    monkeypatch.setattr(flux_kind, "flux_features", counted_features)
     monitor = Monitor(MonitorParams(**params), None)
-    monitor.add([case.answers(noisy)])
+    monitor.add([case.predict(noisy)])
     computed.clear()
     monitor.check(case.model)
-    found = alarmed(monitor.report())
-    assert "flux_log_scatter" in found
-    assert {one["kind"] for one in monitor.report()["columns"]} == {"light_curve"}
-    more = case.answers(noisy[:1])
-    monitor.add([more])
+    noisy_columns = alarm_columns(monitor.report())
+    assert "flux_log_scatter" in noisy_columns
+    assert {column["kind"] for column in monitor.report()["columns"]} == {"light_curve"}
+    monitor.add([case.predict(noisy[:1])])
     monitor.check(case.model)
-    assert alarmed(monitor.report()) == found
-    # At the first look; the new one, to be answered; that one, at the second look.
+    assert alarm_columns(monitor.report()) == noisy_columns
+    # All at the first check; the new curve for its prediction; and the new curve at the second check.
     assert computed == [FEATURE_ROWS, 1, 1]
 
 
-def test_a_profile_says_what_the_training_rows_are(classification: Case, tmp_path: Path) -> None:
+def test_a_profile_describes_the_training_rows(classification: Case, tmp_path: Path) -> None:
     profile = classification.model.profile or {}
     assert list(profile["columns"]) == list(classification.model.kinds)
-    bedrooms, place = profile["columns"]["total_bedrooms"], profile["columns"]["ocean_proximity"]
-    assert bedrooms["n"] == place["n"] == ROWS * 0.8
+    bedrooms, proximity = profile["columns"]["total_bedrooms"], profile["columns"]["ocean_proximity"]
+    assert bedrooms["n"] == proximity["n"] == ROWS * 0.8
     assert 0 < bedrooms["missing_share"] < 0.03
     assert len(bedrooms["sample"]) == SAMPLE
     assert bedrooms["sample"] == sorted(bedrooms["sample"])
     assert sum(bedrooms["shares"]) == pytest.approx(1)
     assert max(bedrooms["shares"]) < 0.12
-    assert list(place["shares"].values()) == sorted(place["shares"].values(), reverse=True)
-    assert sum(place["shares"].values()) == pytest.approx(1)
+    assert list(proximity["shares"].values()) == sorted(proximity["shares"].values(), reverse=True)
+    assert sum(proximity["shares"].values()) == pytest.approx(1)
     assert set(profile["columns"]["large"]["shares"]) == {"true", "false"}
     assert set(profile["prediction"]["shares"]) == {"cheap", "fair", "dear"}
     assert 33 < profile["confidence"]["sample"][0] < profile["confidence"]["sample"][-1] <= 100
@@ -424,7 +428,7 @@ def test_a_profile_says_what_the_training_rows_are(classification: Case, tmp_pat
     assert background.shape == (BACKGROUND_ROWS, len(classification.model.kinds))
     assert len(classification.model.predict(columns_of(background), BACKGROUND_ROWS).predictions) == BACKGROUND_ROWS
 
-    again = train(tmp_path / "again", priced(simulate(ROWS).table), "price")
+    again = train(tmp_path / "again", with_price_classes(simulate(ROWS).table), "price")
     assert json.dumps(again.model.profile) == json.dumps(profile)
     assert (tmp_path / "again" / "model" / PROFILE_FILE).stat().st_size < 60_000
 
@@ -439,34 +443,34 @@ def test_a_profile_says_what_the_training_rows_are(classification: Case, tmp_pat
         np.random.default_rng(0).normal(size=2000),
     ],
 )
-def test_a_profile_of_any_numbers_has_bins_that_hold_them(values: np.ndarray) -> None:
+def test_profile_bins_contain_all_numbers(values: np.ndarray) -> None:
     profile = profile_of_numbers(values)
     present = values[~np.isnan(values)]
     assert sum(profile["shares"]) == pytest.approx(1 if len(present) else 0)
     assert len(profile["shares"]) == len(profile["edges"]) + 1
     assert profile["edges"] == sorted(set(profile["edges"]))
     assert json.loads(json.dumps(profile, allow_nan=False)) == profile
-    if len(present) and (present == present[0]).all():  # what is below and above it is told apart
+    if len(present) and (present == present[0]).all():  # a constant has a bin of its own
         bins = bins_of(np.array([6.9, 7.0, 7.1]), np.array(profile["edges"]))
         assert bins.tolist() == [0, 1, 2]
 
 
 class Hook(BaseHTTPRequestHandler):
-    """Takes JSON, after it has refused as often as its server is told to."""
+    """Accepts JSON after refusing the first `refusals` requests with status `refusal`."""
 
     refusals: ClassVar[int]
     refusal: ClassVar[int]
-    taken: ClassVar[list[dict[str, Any]]]
-    tries: ClassVar[int]
+    received: ClassVar[list[dict[str, Any]]]
+    attempts: ClassVar[int]
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        type(self).tries += 1
-        refuses = self.tries <= self.refusals
-        if not refuses:
+        type(self).attempts += 1
+        is_refused = self.attempts <= self.refusals
+        if not is_refused:
             assert self.headers["Content-Type"] == "application/json"
-            self.taken.append(body)
-        self.send_response(self.refusal if refuses else 204)
+            self.received.append(body)
+        self.send_response(self.refusal if is_refused else 204)
         assert self.headers["Authorization"] is None
         self.send_header("Location", "/elsewhere?SECRET")
         self.send_header("Retry-After", "abc")
@@ -478,7 +482,7 @@ class Hook(BaseHTTPRequestHandler):
 
 @contextmanager
 def hook(refusals: int = 0, refusal: int = 500) -> Iterator[tuple[str, type[Hook]]]:
-    handler = type("OneHook", (Hook,), {"refusals": refusals, "refusal": refusal, "taken": [], "tries": 0})
+    handler = type("TestHook", (Hook,), {"refusals": refusals, "refusal": refusal, "received": [], "attempts": 0})
     with HTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -487,29 +491,29 @@ def hook(refusals: int = 0, refusal: int = 500) -> Iterator[tuple[str, type[Hook
         thread.join()
 
 
-def until(condition: Callable[[], object], seconds: float = 60) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "it did not happen"
+        assert time.monotonic() < end, "timed out"
         time.sleep(0.01)
 
 
 @pytest.fixture
-def _quick_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_retry_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhook_module, "WAIT", 0.05)
 
 
-def test_a_webhook_is_told_when_alarms_begin_and_end(regression: Case) -> None:
+def test_a_webhook_is_notified_when_alarms_begin_and_end(regression: Case) -> None:
     with hook() as (url, handler):
         monitor = Monitor(MonitorParams(window=200, min_rows=100), Webhook(url))
-        monitor.add([regression.answers(regression.test[:200].assign(population=0.0))])
+        monitor.add([regression.predict(regression.test[:200].assign(population=0.0))])
         monitor.check(regression.model)
-        until(lambda: handler.taken)
+        wait_until(lambda: handler.received)
         monitor.check(regression.model)
-        monitor.add([regression.answers(regression.test[:200])])
+        monitor.add([regression.predict(regression.test[:200])])
         monitor.check(regression.model)
-        until(lambda: len(handler.taken) == 2)
-        began, ended = handler.taken
+        wait_until(lambda: len(handler.received) == 2)
+        began, ended = handler.received
     assert began["model_name"] == "houses"
     assert began["model_version"] == 1
     assert began["detected"]
@@ -523,8 +527,8 @@ def test_a_webhook_is_told_when_alarms_begin_and_end(regression: Case) -> None:
     assert set(ended) == {"text", "model_name", "model_version", "detected", "began", "ended", "alarms", "time"}
 
 
-@pytest.mark.usefixtures("_quick_tries")
-def test_a_webhook_is_tried_three_times_and_its_secret_is_not_logged(
+@pytest.mark.usefixtures("_short_retry_wait")
+def test_a_webhook_is_tried_three_times_without_logging_its_secret(
     caplog: pytest.LogCaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / ".netrc").write_text("default login me password SECRET")
@@ -532,39 +536,39 @@ def test_a_webhook_is_tried_three_times_and_its_secret_is_not_logged(
     caplog.set_level(logging.INFO, "pipeline.service.drift.webhook")
     with hook(refusals=2) as (url, handler):
         Webhook(url).send({"text": "é"})
-        until(lambda: caplog.records)
-        assert handler.taken == [{"text": "é"}]
-        assert handler.tries == 3
-        assert caplog.records[-1].message == "webhook: 127.0.0.1 answered 204"
+        wait_until(lambda: caplog.records)
+        assert handler.received == [{"text": "é"}]
+        assert handler.attempts == 3
+        assert caplog.records[-1].message == "webhook: 127.0.0.1 responded with status 204"
     with hook(refusals=9) as (url, handler):
         Webhook(url).send({})
-        until(lambda: len(caplog.records) == 2)
-        assert handler.tries == 3
-        assert handler.taken == []
-    Webhook(url).send({})  # nobody listens there any more
-    until(lambda: len(caplog.records) == 3)
+        wait_until(lambda: len(caplog.records) == 2)
+        assert handler.attempts == 3
+        assert handler.received == []
+    Webhook(url).send({})  # the server has been stopped
+    wait_until(lambda: len(caplog.records) == 3)
     with hook(refusals=9, refusal=302) as (url, handler):
         Webhook(url).send({})
-        until(lambda: len(caplog.records) == 4)
-        assert handler.tries == 3
+        wait_until(lambda: len(caplog.records) == 4)
+        assert handler.attempts == 3
     Webhook("http://user:SECRET@host:SECRET/").send({})
-    until(lambda: len(caplog.records) == 5)
+    wait_until(lambda: len(caplog.records) == 5)
     assert [record.levelname for record in caplog.records] == ["INFO", *["WARNING"] * 4]
-    assert "127.0.0.1 was not reached in 3 tries: it answered 500" in caplog.records[1].message
+    assert "127.0.0.1 failed after 3 attempts: it responded with status 500" in caplog.records[1].message
     assert "Connection refused" in caplog.records[2].message
-    assert "127.0.0.1 was not reached in 3 tries: it answered 302" in caplog.records[3].message
+    assert "127.0.0.1 failed after 3 attempts: it responded with status 302" in caplog.records[3].message
     assert "SECRET" not in caplog.text
 
 
-def test_requests_are_added_while_the_window_is_judged(regression: Case) -> None:
-    monitor, answers = Monitor(MonitorParams(), None), regression.answers(regression.test[:20])
+def test_requests_are_added_during_a_check(regression: Case) -> None:
+    monitor, batch = Monitor(MonitorParams(), None), regression.predict(regression.test[:20])
     stopped = threading.Event()
     longest = [0.0]
 
     def add() -> None:
         while not stopped.is_set():
             started = time.perf_counter()
-            monitor.add([answers])
+            monitor.add([batch])
             longest[0] = max(longest[0], time.perf_counter() - started)
             time.sleep(0.0005)
 
@@ -576,4 +580,4 @@ def test_requests_are_added_while_the_window_is_judged(regression: Case) -> None
     stopped.set()
     thread.join()
     assert monitor.report()["window"]["rows"] == 1000
-    assert longest[0] < 0.25, "it waited for a whole look"
+    assert longest[0] < 0.25, "adding waited for a complete check"

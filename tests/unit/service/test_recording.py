@@ -1,4 +1,4 @@
-"""Predictions are recorded once each, whatever is killed, full or away, and are readable at any moment."""
+"""Every prediction is recorded exactly once, despite kills and full or missing folders, and is always readable."""
 
 import logging
 import os
@@ -29,7 +29,7 @@ from pipeline.service.recording.table import table_of
 from support.processes import NO_PROCESS
 from support.recording import NAME, answer, ids_in, served, wait_until
 
-STRANGE = ["size <m2>", "a.b/c", "", "prediction", "Größe ✓", "label"]
+ODD_NAMES = ["size <m2>", "a.b/c", "", "prediction", "Größe ✓", "label"]
 
 
 @pytest.fixture
@@ -38,44 +38,44 @@ def model() -> ModelIdentity:
 
 
 @pytest.fixture
-def begun(tmp_path: Path) -> Iterator[Callable[..., Recorder]]:
-    """Start recorders that write into the test's folder, and stop them."""
-    all_begun = []
+def start_recorder(tmp_path: Path) -> Iterator[Callable[..., Recorder]]:
+    """Return a function that starts a recorder in the test's folder; stop all recorders afterwards."""
+    started = []
 
-    def begin(max_rows: int = 10_000, *observers: recorder.Observer) -> Recorder:
-        all_begun.append(Recorder(tmp_path, max_rows, observers))
-        all_begun[-1].start()
-        return all_begun[-1]
+    def start(max_rows: int = 10_000, *observers: recorder.Observer) -> Recorder:
+        started.append(Recorder(tmp_path, max_rows, observers))
+        started[-1].start()
+        return started[-1]
 
-    yield begin
-    for one in all_begun:
-        one.stop(10)
+    yield start
+    for each in started:
+        each.stop(10)
 
 
-def test_regression_comes_back_as_it_was_given(tmp_path: Path, begun: Callable[..., Recorder]) -> None:
-    table = {name: [1.0, 2.0] for name in STRANGE} | {"garden": [True, False], "code": ["501", "7"]}
+def test_regression_predictions_are_read_as_recorded(tmp_path: Path, start_recorder: Callable[..., Recorder]) -> None:
+    table = {name: [1.0, 2.0] for name in ODD_NAMES} | {"garden": [True, False], "code": ["501", "7"]}
     model = served(table)
-    given: Columns = {name: [float(place), None] for place, name in enumerate(STRANGE)}
+    given: Columns = {name: [float(index), None] for index, name in enumerate(ODD_NAMES)}
     given |= {"garden": [None, True], "code": ["501", "NEAR [BAY]"]}
-    one = {name: [None] for name in given}
-    recording = begun()
+    all_missing = {name: [None] for name in given}
+    recording = start_recorder()
     moment = 1_700_000_000.123456
-    two = Outputs([1.25, -3.5])
-    recording.put(answer(model, ["a", "b"], given, time=moment, outputs=two, elapsed_ms=0.75, arm="challenger"))
-    recording.put(answer(model, ["c"], one, time=moment + 1))
+    outputs = Outputs([1.25, -3.5])
+    recording.put(answer(model, ["a", "b"], given, time=moment, outputs=outputs, elapsed_ms=0.75, arm="challenger"))
+    recording.put(answer(model, ["c"], all_missing, time=moment + 1))
     recording.stop(10)
 
     read = read_predictions(tmp_path, NAME)
-    own = ["prediction_id", "time", "model_name", "model_version", "arm", "elapsed_ms"]
-    assert read.column_names == [*own, *(f"input.{name}" for name in given), "prediction"]
+    metadata_columns = ["prediction_id", "time", "model_name", "model_version", "arm", "elapsed_ms"]
+    assert read.column_names == [*metadata_columns, *(f"input.{name}" for name in given), "prediction"]
     (part,) = parts_in(tmp_path / NAME)
     metadata = pq.read_schema(part.path).metadata
     assert metadata == {b"model_name": NAME.encode(), b"model_version": b"1", b"run_id": b"run1"}
     assert read.schema.field("time").type == pa.timestamp("us", tz="UTC")
-    assert {read.schema.field(f"input.{name}").type for name in STRANGE} == {pa.float64()}
+    assert {read.schema.field(f"input.{name}").type for name in ODD_NAMES} == {pa.float64()}
     first, second, third = read.to_pylist()
-    when = datetime.fromtimestamp(moment, UTC)
-    assert list(first.values())[:6] == ["a", when, NAME, 1, "challenger", 0.75]
+    recorded_at = datetime.fromtimestamp(moment, UTC)
+    assert list(first.values())[:6] == ["a", recorded_at, NAME, 1, "challenger", 0.75]
     assert [first[f"input.{name}"] for name in given] == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, None, "501"]
     assert [second[f"input.{name}"] for name in given] == [None] * 6 + [True, "NEAR [BAY]"]
     assert all(third[f"input.{name}"] is None for name in given)
@@ -89,11 +89,11 @@ def test_regression_comes_back_as_it_was_given(tmp_path: Path, begun: Callable[.
 @pytest.mark.parametrize(
     ("labels", "kind"), [(["no", "<b>"], pa.string()), ([2, 10, 30], pa.int64()), ([False, True], pa.bool_())]
 )
-def test_classification_has_labels_in_their_type_and_every_probability(
-    labels: list[Any], kind: pa.DataType, tmp_path: Path, begun: Callable[..., Recorder]
+def test_classes_keep_their_type_and_have_a_probability_each(
+    labels: list[Any], kind: pa.DataType, tmp_path: Path, start_recorder: Callable[..., Recorder]
 ) -> None:
     model = served({"x": [1.0, 2.0]}, labels)
-    recording = begun()
+    recording = start_recorder()
     rest = [0.0] * (len(labels) - 2)
     outputs = Outputs([labels[1], labels[0]], [[0.25, 0.75, *rest], [0.625, 0.375, *rest]])
     recording.put(answer(model, ["a", "b"], {"x": [0.0, None]}, outputs=outputs))
@@ -108,18 +108,18 @@ def test_classification_has_labels_in_their_type_and_every_probability(
     assert second == [None, labels[0], texts[0], 62.5, 0.625, 0.375, *rest]
 
 
-def test_a_record_that_fits_no_table_takes_no_other_with_it(model: ModelIdentity) -> None:
-    records = [answer(model, [str(place)]) for place in range(3000)]
+def test_an_invalid_record_does_not_cost_the_others(model: ModelIdentity) -> None:
+    records = [answer(model, [str(number)]) for number in range(3000)]
     records[1234] = answer(model, ["wrong"], {"x": ["text"]})
     table, problem = table_of(model, records)
-    assert table.column("prediction_id").to_pylist() == [str(place) for place in range(3000) if place != 1234]
+    assert table.column("prediction_id").to_pylist() == [str(number) for number in range(3000) if number != 1234]
     assert problem is not None
     assert "text" in problem
 
 
-def test_what_the_queue_cannot_hold_is_dropped_and_counted(tmp_path: Path, model: ModelIdentity) -> None:
+def test_rows_beyond_the_queue_are_dropped_and_counted(tmp_path: Path, model: ModelIdentity) -> None:
     recording = Recorder(tmp_path, 10)
-    assert [recording.put(answer(model, [f"{place}a", f"{place}b", f"{place}c"])) for place in range(5)] == [
+    assert [recording.put(answer(model, [f"{n}a", f"{n}b", f"{n}c"])) for n in range(5)] == [
         True, True, True, False, False,
     ]  # fmt: skip
     assert recording.put(answer(model, ["x"]))
@@ -132,22 +132,22 @@ def test_what_the_queue_cannot_hold_is_dropped_and_counted(tmp_path: Path, model
     assert recording.state()["dropped_rows"] == 7
 
 
-def test_nothing_is_lost_on_stop_and_observers_see_all(
-    tmp_path: Path, model: ModelIdentity, begun: Callable[..., Recorder], caplog: pytest.LogCaptureFixture
+def test_stopping_loses_nothing_and_observers_get_every_record(
+    tmp_path: Path, model: ModelIdentity, start_recorder: Callable[..., Recorder], caplog: pytest.LogCaptureFixture
 ) -> None:
     seen: list[str] = []
 
-    def broken(answered: list[Answered]) -> None:
+    def failing_observer(records: list[Answered]) -> None:
         raise ZeroDivisionError
 
-    def observe(answered: list[Answered]) -> None:
-        seen.extend(one for record in answered for one in record.ids)
+    def observe(records: list[Answered]) -> None:
+        seen.extend(id_ for record in records for id_ in record.ids)
 
-    recording = begun(100_000, broken, observe)
+    recording = start_recorder(100_000, failing_observer, observe)
 
     def put(thread: int) -> None:
-        for place in range(500):
-            assert recording.put(answer(model, [f"{thread}.{place}.{row}" for row in range(1 + place % 7)]))
+        for number in range(500):
+            assert recording.put(answer(model, [f"{thread}.{number}.{row}" for row in range(1 + number % 7)]))
             time.sleep(0.002)
 
     threads = [threading.Thread(target=put, args=(number,)) for number in range(3)]
@@ -157,7 +157,7 @@ def test_nothing_is_lost_on_stop_and_observers_see_all(
         thread.join()
     recording.stop(10)
     expected = {
-        f"{thread}.{place}.{row}" for thread in range(3) for place in range(500) for row in range(1 + place % 7)
+        f"{thread}.{number}.{row}" for thread in range(3) for number in range(500) for row in range(1 + number % 7)
     }
     written = ids_in(tmp_path)
     assert len(written) == len(expected) == recording.state()["written_rows"]
@@ -168,11 +168,11 @@ def test_nothing_is_lost_on_stop_and_observers_see_all(
 
 
 def test_two_versions_with_different_columns_are_read_as_one_table(
-    tmp_path: Path, begun: Callable[..., Recorder]
+    tmp_path: Path, start_recorder: Callable[..., Recorder]
 ) -> None:
     old = served({"x": [1.0, 2.0], "code": [1.0, 2.0], "flag": [True, False]}, [1, 2], version=1)
     new = served({"x": [1.0, 2.0], "code": ["1", "B"], "flag": [0.5, 2.0], "y": [True, False]}, ["1", "B"], version=12)
-    recording = begun()
+    recording = start_recorder()
     old_columns: Columns = {"x": [0.5], "code": [7.0], "flag": [True]}
     new_columns: Columns = {"x": [1.5], "code": ["7a"], "flag": [None], "y": [False]}
     for moment, (model, columns, label) in enumerate([(old, old_columns, 2), (new, new_columns, "B")] * 2):
@@ -192,8 +192,8 @@ def test_two_versions_with_different_columns_are_read_as_one_table(
     assert columns["probability.B"] == [None, 0.75] * 2
 
 
-def test_one_version_number_of_two_stores_is_no_trouble(tmp_path: Path, begun: Callable[..., Recorder]) -> None:
-    recording = begun()
+def test_a_version_number_may_have_different_columns(tmp_path: Path, start_recorder: Callable[..., Recorder]) -> None:
+    recording = start_recorder()
     recording.put(answer(served({"x": [1.0, 2.0]}), ["a"], time=0.0))
     recording.put(answer(served({"y": [1.0, 2.0]}), ["b"], time=1.0))
     recording.stop(10)
@@ -203,11 +203,11 @@ def test_one_version_number_of_two_stores_is_no_trouble(tmp_path: Path, begun: C
     ]
 
 
-def append(log: ParquetLog, model: ModelIdentity, ids: list[str]) -> None:
+def append_part(log: ParquetLog, model: ModelIdentity, ids: list[str]) -> None:
     log.append(NAME, model.version, table_of(model, [answer(model, ids)])[0])
 
 
-def test_merging_keeps_every_row_and_ends_at_a_size(
+def test_merging_keeps_every_row_and_limits_file_size(
     tmp_path: Path, model: ModelIdentity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parquet_log, "TOGETHER", 4)
@@ -218,8 +218,8 @@ def test_merging_keeps_every_row_and_ends_at_a_size(
     other = served({"y": ["a", "b"]}, version=2)
     given = [[f"{part}.{row}" for row in range(part % 9)] for part in range(101)] + [["large"] * 250, ["last"]]
     for ids in given:
-        append(log, model, ids)
-        append(log, other, ids[:1])
+        append_part(log, model, ids)
+        append_part(log, other, ids[:1])
         log.merge(threading.Event())
     parts = parts_in(tmp_path / NAME)
     rows = [pq.read_metadata(part.path).num_rows for part in parts if part.version == 1]
@@ -228,34 +228,34 @@ def test_merging_keeps_every_row_and_ends_at_a_size(
     assert parts == without_covered(parts)
     read = read_predictions(tmp_path, NAME)
     first = read.filter(pa.compute.equal(read["model_version"], 1)).column("prediction_id").to_pylist()
-    assert first == [one for ids in given for one in ids]
+    assert first == [id_ for ids in given for id_ in ids]
     assert read.num_rows == len(first) + sum(bool(ids) for ids in given)
 
 
 @pytest.mark.parametrize("sizes", [[1, 1, 1, 1, 95, 95, 1, 30, 30, 60, 1], [1] * 40])
-def test_a_merged_file_covers_nothing_that_it_does_not_hold(
+def test_a_merged_file_names_only_the_parts_that_it_contains(
     tmp_path: Path, model: ModelIdentity, monkeypatch: pytest.MonkeyPatch, sizes: list[int]
 ) -> None:
-    """By sizes a part may stay alone, and by a full disk several: what is merged across them would hide their rows."""
+    """A part may stay unmerged because of its size or a full disk; merging across it would hide its rows."""
     monkeypatch.setattr(parquet_log, "TOGETHER", 4)
     monkeypatch.setattr(parquet_log, "GRACE", 0)
     monkeypatch.setattr(parquet_log, "MAX_ROWS", 100)
-    merged, calls = parquet_log._merged, count()
-    failing = [1, 4] if max(sizes) == 1 else []
-    monkeypatch.setattr(parquet_log, "_merged", lambda *given: None if next(calls) in failing else merged(*given))
+    original, calls = parquet_log._merged, count()
+    failing_calls = [1, 4] if max(sizes) == 1 else []
+    monkeypatch.setattr(parquet_log, "_merged", lambda *args: None if next(calls) in failing_calls else original(*args))
     log = ParquetLog(tmp_path)
     given = [[f"{part}.{row}" for row in range(size)] for part, size in enumerate(sizes)]
     for ids in given:
-        append(log, model, ids)
+        append_part(log, model, ids)
         log.merge(threading.Event())
-    expected = sorted(one for ids in given for one in ids)
+    expected = sorted(id_ for ids in given for id_ in ids)
     assert sorted(ids_in(tmp_path)) == expected
-    monkeypatch.setattr(Part, "is_left", True)
+    monkeypatch.setattr(Part, "is_orphaned", True)
     merge_left(tmp_path, threading.Event())
     assert sorted(ids_in(tmp_path)) == expected
 
 
-def test_a_kill_between_merging_and_cleaning_doubles_nothing(
+def test_a_kill_between_merging_and_removal_duplicates_nothing(
     tmp_path: Path, model: ModelIdentity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parquet_log, "TOGETHER", 4)
@@ -263,52 +263,51 @@ def test_a_kill_between_merging_and_cleaning_doubles_nothing(
     log = ParquetLog(tmp_path)
     folder = tmp_path / NAME
     given = [str(row) for row in range(9)]
-    for one in given:
-        append(log, model, [one])
+    for id_ in given:
+        append_part(log, model, [id_])
     small = {part.path: part.path.read_bytes() for part in parts_in(folder)}
     log.merge(threading.Event())
-    left = [part.path for part in parts_in(folder)]
-    for path in list(small)[1:7]:  # a part of each merged file was removed before the kill
+    merged = [part.path for part in parts_in(folder)]
+    for path in list(small)[1:7]:  # the kill came when some parts of each merged file were removed
         path.write_bytes(small[path])
     log = ParquetLog(tmp_path)
-    append(log, model, ["of another session"])
-    now = parts_in(folder)
-    assert len(now) == len(left) + 6 + 1
-    assert sorted(ids_in(tmp_path)) == sorted([*given, "of another session"])
+    append_part(log, model, ["other session"])
+    parts = parts_in(folder)
+    assert len(parts) == len(merged) + 6 + 1
+    assert sorted(ids_in(tmp_path)) == sorted([*given, "other session"])
 
-    merge_left(tmp_path, threading.Event())  # its process lives
-    assert parts_in(folder) == now
-    gone = NO_PROCESS
-    for part in now:
-        part.path.rename(part.path.with_name(part.path.name.replace(f"~{os.getpid()}~", f"~{gone}~")))
-    unfinished = folder / f".x.{now[0].session.rpartition('~')[0].replace(f'~{os.getpid()}~', f'~{gone}~')}.tmp"
+    merge_left(tmp_path, threading.Event())  # their process is alive
+    assert parts_in(folder) == parts
+    for part in parts:
+        part.path.rename(part.path.with_name(part.path.name.replace(f"~{os.getpid()}~", f"~{NO_PROCESS}~")))
+    unfinished = folder / f".x.{parts[0].session.rpartition('~')[0].replace(f'~{os.getpid()}~', f'~{NO_PROCESS}~')}.tmp"
     unfinished.write_bytes(b"PAR1")
     merge_left(tmp_path, threading.Event())
     assert len(parts_in(folder)) == 2
     assert not unfinished.exists()
-    assert sorted(ids_in(tmp_path)) == sorted([*given, "of another session"])
+    assert sorted(ids_in(tmp_path)) == sorted([*given, "other session"])
 
 
-def test_reading_while_parts_are_written_and_merged_misses_and_doubles_nothing(
+def test_reading_during_writes_and_merges_returns_each_row_once(
     tmp_path: Path, model: ModelIdentity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parquet_log, "TOGETHER", 2)
     monkeypatch.setattr(parquet_log, "GRACE", 0.1)
     folder = tmp_path / NAME
-    append(ParquetLog(tmp_path), served({"x": [1.0, 2.0]}, version=0), ["other"])
+    append_part(ParquetLog(tmp_path), served({"x": [1.0, 2.0]}, version=0), ["other"])
     (other,) = parts_in(folder)
-    for number in range(1, 200):  # they are read first, and meanwhile what was listed is merged and removed
+    for number in range(1, 200):  # these are read first, while other listed parts are merged and removed
         shutil.copy(other.path, replace(other, first=number, last=number).path)
     log = ParquetLog(tmp_path)
-    append(log, model, ["0"])
-    done = 0
+    append_part(log, model, ["0"])
+    written = 0
     stopping = threading.Event()
 
     def write() -> None:
-        nonlocal done
+        nonlocal written
         while not stopping.is_set():
-            append(log, model, [str(done + 1)])
-            done += 1
+            append_part(log, model, [str(written + 1)])
+            written += 1
 
     def merge() -> None:
         while not stopping.is_set():
@@ -319,11 +318,11 @@ def test_reading_while_parts_are_written_and_merged_misses_and_doubles_nothing(
         thread.start()
     try:
         for _ in range(6):
-            before = done
+            written_before = written
             read = ids_in(tmp_path)
             assert read[:200] == ["other"] * 200
             numbers = sorted(map(int, read[200:]))
-            assert numbers[: before + 1] == list(range(before + 1))  # of later ones some may be missing
+            assert numbers[: written_before + 1] == list(range(written_before + 1))  # later ones may be missing
             assert len(numbers) == len(set(numbers))
     finally:
         stopping.set()
@@ -332,51 +331,51 @@ def test_reading_while_parts_are_written_and_merged_misses_and_doubles_nothing(
     assert any(part.first < part.last for part in parts_in(folder))
 
 
-def test_merged_files_stay_for_whoever_has_just_listed_them(
+def test_merged_parts_stay_for_the_grace_period(
     tmp_path: Path, model: ModelIdentity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parquet_log, "TOGETHER", 3)
     log = ParquetLog(tmp_path)
     for number in range(3):
-        append(log, model, [str(number)])
+        append_part(log, model, [str(number)])
     small = parts_in(tmp_path / NAME)
     merging = threading.Thread(target=log.merge, args=(threading.Event(),))
     merging.start()
     wait_until(lambda: len(parts_in(tmp_path / NAME)) == 4)
-    assert without_covered(parts_in(tmp_path / NAME)) == [small[0].to(small[2])]
+    assert without_covered(parts_in(tmp_path / NAME)) == [small[0].merged_with(small[2])]
     merging.join()
-    assert parts_in(tmp_path / NAME) == [small[0].to(small[2])]
+    assert parts_in(tmp_path / NAME) == [small[0].merged_with(small[2])]
 
 
-@pytest.mark.parametrize("trouble", ["a file in its place", "no more space", "it vanishes"])
-def test_a_folder_that_is_away_for_a_while_costs_only_what_does_not_fit(
-    trouble: str,
+@pytest.mark.parametrize("failure", ["replaced by a file", "disk full", "removed"])
+def test_a_temporary_folder_failure_loses_only_rows_beyond_the_limit(
+    failure: str,
     tmp_path: Path,
     model: ModelIdentity,
-    begun: Callable[..., Recorder],
+    start_recorder: Callable[..., Recorder],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(recorder, "PERIOD", 0.02)
     monkeypatch.setattr(recorder, "RETRY", 0.1)
     seen: list[str] = []
-    recording = begun(100, lambda answered: seen.extend(one for record in answered for one in record.ids))
+    recording = start_recorder(100, lambda records: seen.extend(id_ for record in records for id_ in record.ids))
     recording.put(answer(model, ["first"]))
     wait_until(lambda: recording.state()["written_rows"] == 1)
     folder = tmp_path / NAME
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     kept = tmp_path / "kept"
     folder.rename(kept)
-    if trouble == "a file in its place":
+    if failure == "replaced by a file":
         folder.write_text("in the way")
-    elif trouble == "no more space":
+    elif failure == "disk full":
         resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))
     try:
         given = [str(row) for row in range(70)]
-        for one in given:
-            assert recording.put(answer(model, [one]))
+        for id_ in given:
+            assert recording.put(answer(model, [id_]))
         wait_until(lambda: len(seen) == 71)
-        if trouble != "it vanishes":
+        if failure != "removed":
             wait_until(lambda: recording.state()["last_error"] is not None)
             recording.put(answer(model, [f"more {row}" for row in range(50)]))
             wait_until(lambda: len(seen) == 121)
@@ -386,7 +385,7 @@ def test_a_folder_that_is_away_for_a_while_costs_only_what_does_not_fit(
             assert not list(folder.parent.rglob("*.tmp"))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    if trouble == "a file in its place":
+    if failure == "replaced by a file":
         folder.unlink()
     wait_until(lambda: recording.state()["queued_rows"] == 0)
     recording.put(answer(model, ["last"]))
@@ -394,15 +393,15 @@ def test_a_folder_that_is_away_for_a_while_costs_only_what_does_not_fit(
     assert recording.state()["last_error"] is None
     assert recording.state()["written_rows"] == len(given) + 2
     assert ids_in(tmp_path) == [*given, "last"]
-    said = [record.levelno for record in caplog.records]
-    assert said == ([] if trouble == "it vanishes" else [logging.WARNING] * 2)
+    levels = [record.levelno for record in caplog.records]
+    assert levels == ([] if failure == "removed" else [logging.WARNING] * 2)
 
 
-def test_stop_ends_in_time_and_says_what_is_lost(
-    tmp_path: Path, model: ModelIdentity, begun: Callable[..., Recorder], caplog: pytest.LogCaptureFixture
+def test_stop_respects_its_timeout_and_logs_the_number_of_lost_rows(
+    tmp_path: Path, model: ModelIdentity, start_recorder: Callable[..., Recorder], caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / NAME).write_text("in the way")
-    recording = begun()
+    recording = start_recorder()
     recording.put(answer(model, ["a", "b"]))
     before = time.monotonic()
     recording.stop(1.2)
@@ -411,12 +410,12 @@ def test_stop_ends_in_time_and_says_what_is_lost(
     assert "2 predictions are lost" in caplog.text
 
 
-def test_what_cannot_be_read_is_told(tmp_path: Path, model: ModelIdentity) -> None:
+def test_missing_and_damaged_files_are_reported(tmp_path: Path, model: ModelIdentity) -> None:
     with pytest.raises(PipelineError, match="holds no recorded predictions"):
         read_predictions(tmp_path, NAME)
-    append(ParquetLog(tmp_path), model, ["a"])
+    append_part(ParquetLog(tmp_path), model, ["a"])
     (part,) = parts_in(tmp_path / NAME)
-    (tmp_path / NAME / "notes.parquet").write_text("of somebody else")
+    (tmp_path / NAME / "notes.parquet").write_text("not a part")
     assert ids_in(tmp_path) == ["a"]
     part.path.write_bytes(part.path.read_bytes()[:-20])
     with pytest.raises(PipelineError, match=part.path.name):

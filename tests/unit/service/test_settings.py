@@ -1,4 +1,4 @@
-"""Settings of the service: where they come from, and which are refused."""
+"""Settings of the service: sources, precedence and validation; and the challenger's share of the requests."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,16 +10,16 @@ from pipeline.service.models.ab import arm_of
 from pipeline.service.settings import load_settings, unknown_settings
 
 
-def test_the_share_of_a_challenger_is_stable_and_about_right() -> None:
+def test_challenger_share_is_stable_and_accurate() -> None:
     keys = [str(number).encode() for number in range(20_000)]
     small, large = ({key for key in keys if arm_of(key, share) == "challenger"} for share in (0.1, 0.5))
-    assert small < large  # who was asked to try it stays with it when the share grows
+    assert small < large  # keys of the challenger stay with it when the share grows
     assert abs(len(small) / len(keys) - 0.1) < 0.01
     assert arm_of(b"a customer", 0.644) != arm_of(b"a customer", 0.645)  # in this and every other process
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "variable"),
     [
         ("SERVICE_PORT", "eighty", "SERVICE_PORT"),
         ("CHALLENGER_SHARE", "1.5", "CHALLENGER_SHARE"),
@@ -32,35 +32,35 @@ def test_the_share_of_a_challenger_is_stable_and_about_right() -> None:
         ("SERVICE_API_KEY", "schlüssel-9", "SERVICE_API_KEY"),
     ],
 )
-def test_a_wrong_setting_is_named_and_no_secret_told(
-    name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, call: Callable[..., int],
+def test_an_invalid_setting_is_named_without_its_secret(
+    name: str, value: str, variable: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, call: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(name, value)
     assert call("serve") == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"error: settings: {said}: ")
-    assert "mend it in the environment or in .env" in error
+    assert error.startswith(f"error: settings: {variable}: ")
+    assert "fix it in the environment or in .env" in error
     assert ("KEY" not in name) or value not in error
 
 
-def test_settings_come_from_env_below_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_takes_precedence_over_the_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("MODEL_STAGE", "SERVICE_PORT", "MLFLOW_TRACKING_URI"):
-        monkeypatch.setenv(name, "")  # so that what .env sets is taken back
+        monkeypatch.setenv(name, "")  # so that monkeypatch undoes what .env sets
         monkeypatch.delenv(name)
     monkeypatch.setenv("SERVICE_PORT", "9001")
     (tmp_path / ".env").write_text("MODEL_STAGE=Staging\nSERVICE_PORT=9000\nCHALLENGER_VERSION=\n")
-    found = load_settings("of-params")
-    assert (found.model_stage, found.service_port, found.challenger_version) == ("Staging", 9001, None)
-    assert (found.mlflow_model_name, found.experiment_name) == ("of-params", "of-params-serving")
+    settings = load_settings("from-params")
+    assert (settings.model_stage, settings.service_port, settings.challenger_version) == ("Staging", 9001, None)
+    assert (settings.mlflow_model_name, settings.experiment_name) == ("from-params", "from-params-serving")
 
 
-def test_a_name_that_is_no_setting_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_settings_are_reported_with_the_closest_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SERVICE_API_KYE", "x")
-    assert unknown_settings() == ["SERVICE_API_KYE (is SERVICE_API_KEY meant?)"]
+    assert unknown_settings() == ["SERVICE_API_KYE (did you mean SERVICE_API_KEY?)"]
     (tmp_path / ".env").write_bytes(b"SERVICE_PORT=80\xff")
     with pytest.raises(PipelineError, match=r"\.env cannot be read"):
         load_settings(None)

@@ -1,4 +1,4 @@
-"""What is counted of a session, for its run and for Prometheus."""
+"""Metrics of a session, for MLflow and for Prometheus."""
 
 import statistics as exact
 from types import SimpleNamespace
@@ -14,7 +14,7 @@ from pipeline.service.tracking.tracking_run import TrackingRun
 from support.tracking import LABELS, model, request
 
 
-def test_points_of_a_classification() -> None:
+def test_metrics_of_a_classification() -> None:
     iris, statistics = model(LABELS), Statistics(4, 60)
     first = [request(iris, [[0.7, 0.2, 0.1]], 2), request(iris, [[0.1, 0.5, 0.4], [0.0, 0.1, 0.9]], 4)]
     statistics.add(first)
@@ -43,22 +43,24 @@ def test_points_of_a_classification() -> None:
     assert (point["prediction_count"], point["session_total_predictions"]) == (2, 5)
     assert point["prediction_confidence"] == pytest.approx(40)
     assert point["session_avg_confidence"] == pytest.approx((210 + 80) / 5)
-    assert point["session_avg_inference_time_ms"] == pytest.approx(5)  # a request each, however many rows
+    assert point["session_avg_inference_time_ms"] == pytest.approx(
+        5
+    )  # a mean over requests, however many rows they have
     assert point["class_dist_setosa"] == pytest.approx(3 / 5)
-    assert point["recent_avg_confidence"] == pytest.approx((50 + 90 + 40 + 40) / 4)  # of the newest four
+    assert point["recent_avg_confidence"] == pytest.approx((50 + 90 + 40 + 40) / 4)  # the newest four
     assert point["recent_low_confidence_ratio"] == pytest.approx(3 / 4)
 
 
-def test_points_of_a_regression() -> None:
+def test_metrics_of_a_regression() -> None:
     houses, statistics = model(None), Statistics(10, None)
-    values = (1e9 + np.random.default_rng(0).normal(0, 1, 300)).tolist()  # a spread far below the mean
+    values = (1e9 + np.random.default_rng(0).normal(0, 1, 300)).tolist()  # a deviation far below the mean
     for start in range(0, 200, 7):
         statistics.add([request(houses, values[start : min(start + 7, 200)])])
     point = statistics.point(False)
-    of_window = values[:200]
-    assert point["prediction_value_mean"] == pytest.approx(exact.fmean(of_window), rel=1e-15)
-    assert point["prediction_value_std"] == pytest.approx(exact.pstdev(of_window), rel=1e-6)
-    assert (point["prediction_value_min"], point["prediction_value_max"]) == (min(of_window), max(of_window))
+    first = values[:200]
+    assert point["prediction_value_mean"] == pytest.approx(exact.fmean(first), rel=1e-15)
+    assert point["prediction_value_std"] == pytest.approx(exact.pstdev(first), rel=1e-6)
+    assert (point["prediction_value_min"], point["prediction_value_max"]) == (min(first), max(first))
     statistics.add([request(houses, values[200:])])
     point = statistics.point(False)
     assert point["prediction_value_mean"] == pytest.approx(exact.fmean(values[200:]), rel=1e-15)
@@ -67,15 +69,15 @@ def test_points_of_a_regression() -> None:
     assert not [name for name in point if "conf" in name or name.startswith(("prob_", "class_"))]
 
 
-def test_requests_and_health_checks_are_counted_and_nothing_is_no_point() -> None:
+def test_requests_and_health_checks_are_counted_and_idle_periods_give_no_point() -> None:
     statistics = Statistics(10, 60)
     assert statistics.point(False) == {"drift_detected": 0, "prediction_count": 0}
     assert statistics.point(False) == {}
     assert statistics.point(True) == {"drift_detected": 1, "prediction_count": 0}
     for status in (200, 200, 200, 401, 422, 500, 503, None):
-        statistics.requested(status)
-    statistics.health_checked(1)
-    statistics.health_checked(2)
+        statistics.count_request(status)
+    statistics.count_health_check(1)
+    statistics.count_health_check(2)
     point = statistics.point(True)
     assert point["error_rate"] == 3 / 8
     assert point["client_error_rate"] == 2 / 8
@@ -83,7 +85,7 @@ def test_requests_and_health_checks_are_counted_and_nothing_is_no_point() -> Non
     assert statistics.point(True) == {}
 
 
-def test_a_new_version_starts_the_recent_predictions_anew() -> None:
+def test_a_new_version_resets_the_recent_metrics() -> None:
     statistics = Statistics(100, 60)
     old, new = model(LABELS, 1), model([*LABELS, "sibirica"], 2)
     statistics.add([request(old, [[0.5, 0.3, 0.2]] * 50), request(new, [[0.0, 0.0, 0.1, 0.9]] * 50)])
@@ -95,7 +97,7 @@ def test_a_new_version_starts_the_recent_predictions_anew() -> None:
 
 
 def samples(text: bytes) -> dict[tuple[str, tuple[str, ...]], float]:
-    """Return what Prometheus reads, by name and label values, in the order of the labels' names."""
+    """Return the samples that Prometheus reads, by name and label values, in the order of the label names."""
     return {
         (sample.name, tuple(sample.labels.values())): sample.value
         for family in text_string_to_metric_families(text.decode())
@@ -103,12 +105,12 @@ def samples(text: bytes) -> dict[tuple[str, tuple[str, ...]], float]:
     }
 
 
-def test_prometheus_reads_what_was_counted() -> None:
+def test_prometheus_exports_all_metrics() -> None:
     prometheus, iris = Prometheus(), model(LABELS, 7)
     for status in (200, 200, 422, None):
-        prometheus.requested("/predict", status)
+        prometheus.count_request("/predict", status)
     for number in range(500):
-        prometheus.requested(f"/{number}", 404)
+        prometheus.count_request(f"/{number}", 404)
     prometheus.observe([request(iris, [[0.7, 0.2, 0.1]], 0.3), request(iris, [[0.7, 0.2, 0.1]] * 9, 12_000)])
     prometheus.observe([request(iris, [[0.7, 0.2, 0.1]], 0.1, "challenger")])
     report = {"detected": True, "columns": [{"column": f"flux {n}", "psi": n / 1000} for n in range(3000)]}

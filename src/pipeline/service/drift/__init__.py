@@ -1,1 +1,1 @@
-"""Whether what is asked and answered is still like the training data."""
+"""Monitor whether requests and predictions still resemble the training data."""

@@ -1,9 +1,9 @@
-"""Whether recent rows, and the answers to them, are distributed as the reference profile of their model says.
+"""Compare the distributions of recent rows and predictions with the reference profile of their model.
 
-Numbers are compared by the two-sample Kolmogorov-Smirnov test, categories and labels by the chi-squared test of
-homogeneity, missing shares by Fisher's exact test, as few values are missing mostly. In a large window what does not
-matter is significant, and a small one seems to differ by chance, so an alarm needs both: a p-value that is small, and a
-population stability index (PSI) that is large.
+Numbers are compared by the two-sample Kolmogorov-Smirnov test, categories and classes by the chi-squared test of
+homogeneity, and shares of missing values by Fisher's exact test, as these are often small. In a large window even an
+irrelevant difference is significant, and in a small one a large difference can be chance. So an alarm requires both a
+small p-value and a large population stability index (PSI).
 """
 
 import time
@@ -20,32 +20,32 @@ from pipeline.service.drift.window import Rows
 from pipeline.service.models.served import ServedModel
 from pipeline.train.reference_profile import bins_of, in_few_digits
 
-FLOOR = 1e-4  # of shares in the PSI, which of a share of 0 would be infinite
-FEWEST_EXPECTED = 5  # in the window, of a category that is counted apart, for the chi-squared distribution to hold
-FEATURE_ROWS = 200  # newest rows of which watched features are judged: those of light curves take milliseconds each
-PAUSE = 0.001  # seconds between two columns, in which requests are answered
+FLOOR = 1e-4  # minimum share in the PSI, which would be infinite for a share of 0
+FEWEST_EXPECTED = 5  # rows of a category in the window, for the chi-squared approximation; rarer ones are pooled
+FEATURE_ROWS = 200  # newest rows to compute monitored features of; those of a light curve take milliseconds
+PAUSE = 0.001  # seconds between two columns, to let requests through
 
 Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How values compare with a reference.
+    """The comparison of recent values with their reference distribution.
 
     Attributes
     ----------
     column : str
     kind : str
-        number, text or boolean; of a watched feature what its kind is called, such as light_curve.
+        number, text or boolean; for a monitored feature the name of its kind, such as light_curve.
     test : str
-        ks_2samp or chi2_contingency, of the values that are present.
+        The test of the values that are not missing: ks_2samp or chi2_contingency.
     statistic, p_value : float, optional
-        None where either side has no value.
+        None if either side has no values.
     psi : float
-        Of the bins or categories; 0 where either side has no value.
+        Over bins or categories; 0 if either side has no values.
     missing_share, reference_missing_share : float
     missing_p_value, missing_psi : float, optional
-        None where values are never missing.
+        None if values are never missing.
     """
 
     column: str
@@ -61,41 +61,43 @@ class Comparison:
 
     @property
     def n_tests(self) -> int:
-        """How many tests it makes, with a result or without."""
+        """The number of tests, including those without a result."""
         return 1 if self.missing_p_value is None else 2
 
     def alarms(self, alpha: float, psi_limit: float) -> list[str]:
-        """Return in words what is beyond the limits.
+        """Return the texts of the alarms.
 
         Parameters
         ----------
         alpha : float
-            That a p-value must be below.
+            An alarm requires a p-value below it.
         psi_limit : float
-            That the PSI must be above.
+            An alarm requires a PSI above it.
         """
-        found = []
+        alarms = []
         if self.p_value is not None and self.p_value < alpha and self.psi > psi_limit:
-            found.append(f"{self.column}: not as in training (PSI {self.psi:.3g}, p {self.p_value:.2g})")
-        share, psi = self.missing_p_value, self.missing_psi
-        if share is not None and psi is not None and share < alpha and psi > psi_limit:
-            found.append(
-                f"{self.column}: missing in {self.missing_share:.1%}, in training {self.reference_missing_share:.1%}"
+            alarms.append(
+                f"{self.column}: distribution differs from training (PSI {self.psi:.3g}, p {self.p_value:.2g})"
             )
-        return found
+        p_value, psi = self.missing_p_value, self.missing_psi
+        if p_value is not None and psi is not None and p_value < alpha and psi > psi_limit:
+            alarms.append(
+                f"{self.column}: {self.missing_share:.1%} missing, {self.reference_missing_share:.1%} in training"
+            )
+        return alarms
 
-    def told(self, alarm: bool) -> dict[str, Any]:
-        """Return it as values for JSON."""
+    def to_json(self, alarm: bool) -> dict[str, Any]:
+        """Return the comparison as JSON values."""
         return asdict(self) | {"alarm": alarm}
 
 
 class Comparer:
-    """Compares rows of a model with its reference profile; it remembers the watched features of the newest rows."""
+    """Compares rows of a model with its reference profile, and caches the monitored features of the newest rows."""
 
     def __init__(self, model: ServedModel, profile: Mapping[str, Any]) -> None:
         self._profile = profile
         self._transformer = model.raw.transformer
-        self._watched = {
+        self._monitored = {
             name: (str(part.drift_name), profile[part.key][name])
             for part, names in self._transformer.watched()
             for name in names
@@ -103,123 +105,124 @@ class Comparer:
         self._computed: dict[str, Values] = {}
 
     def columns(self, rows: Rows) -> list[Comparison]:
-        """Compare the raw columns, in the profile's order, and the features that are watched in place of some."""
-        found = []
+        """Compare the raw columns in the order of the profile, then the features monitored in place of raw columns."""
+        comparisons = []
         for name, reference in self._profile["columns"].items():
             values = rows.column(name)
-            found.append(
-                of_numbers(name, _numbers(values), reference)
+            comparisons.append(
+                compare_numbers(name, _as_float(values), reference)
                 if reference["kind"] == "number"
-                else of_categories(name, values, reference)
+                else compare_categories(name, values, reference)
             )
             time.sleep(PAUSE)
-        if self._watched:
-            features = dict(zip(self._watched, self._features(rows.newest(FEATURE_ROWS)).T, strict=True))
-            for name, (kind, reference) in self._watched.items():
-                found.append(of_numbers(name, features[name], reference, kind))
+        if self._monitored:
+            features = dict(zip(self._monitored, self._features(rows.newest(FEATURE_ROWS)).T, strict=True))
+            for name, (kind, reference) in self._monitored.items():
+                comparisons.append(compare_numbers(name, features[name], reference, kind))
                 time.sleep(PAUSE)
-        return found
+        return comparisons
 
     def prediction(self, rows: Rows) -> Comparison:
-        """Compare the predicted numbers, or labels."""
+        """Compare the predicted numbers or classes."""
         reference = self._profile["prediction"]
         if reference["kind"] == "number":
-            return of_numbers("prediction", _answered(rows.predictions), reference, is_output=True)
-        return of_categories("prediction", rows.predictions, reference, is_output=True)
+            return compare_numbers("prediction", _as_in_profile(rows.predictions), reference, is_output=True)
+        return compare_categories("prediction", rows.predictions, reference, is_output=True)
 
     def confidence(self, rows: Rows) -> Comparison | None:
-        """Compare the confidences; None of a regression."""
+        """Compare the confidences; return None for a regression."""
         reference, values = self._profile["confidence"], rows.confidences
-        return None if values is None else of_numbers("confidence", _answered(values), reference, is_output=True)
+        if values is None:
+            return None
+        return compare_numbers("confidence", _as_in_profile(values), reference, is_output=True)
 
     def _features(self, rows: Rows) -> Values:
-        new = [place for place, name in enumerate(rows.ids) if name not in self._computed]
+        new = [index for index, id_ in enumerate(rows.ids) if id_ not in self._computed]
         if new:
             values = {name: rows.column(name) for name in self._transformer.kinds}
-            columns = {name: [column[place] for place in new] for name, column in values.items()}
-            features = self._transformer.of_values(columns, list(self._watched))
-            self._computed |= {rows.ids[place]: row for place, row in zip(new, features, strict=True)}
-        self._computed = {name: self._computed[name] for name in rows.ids}
+            columns = {name: [column[index] for index in new] for name, column in values.items()}
+            features = self._transformer.of_values(columns, list(self._monitored))
+            self._computed |= {rows.ids[index]: row for index, row in zip(new, features, strict=True)}
+        self._computed = {id_: self._computed[id_] for id_ in rows.ids}
         return np.array(list(self._computed.values()), dtype=np.float64)
 
 
-def of_numbers(
+def compare_numbers(
     column: str, values: Values, reference: Mapping[str, Any], kind: str = "number", is_output: bool = False
 ) -> Comparison:
-    """Compare numbers, NaN where one is missing, with a profile of `profile_of_numbers`."""
+    """Compare numbers, with NaN for missing values, with a profile by `profile_of_numbers`."""
     from scipy.stats import ks_2samp
 
     present, sample = values[~np.isnan(values)], np.array(reference["sample"], dtype=np.float64)
-    statistic, p_value, found = None, None, 0.0
+    statistic, p_value, psi_value = None, None, 0.0
     if len(present) and len(sample):
-        # As if the training rows were only as many as the sample: so it is on the safe side. The exact distribution
-        # would take seconds.
+        # Conservative: the sample is smaller than the training set. The exact distribution would take seconds.
         result = ks_2samp(sample, present, method="asymp")
         statistic, p_value = float(result.statistic), float(result.pvalue)
         bins = bins_of(present, np.array(reference["edges"]))
-        found = psi(reference["shares"], np.bincount(bins, minlength=len(reference["shares"])) / len(present))
-    never_missing = is_output or kind != "number"  # watched features never miss
+        psi_value = psi(reference["shares"], np.bincount(bins, minlength=len(reference["shares"])) / len(present))
+    never_missing = is_output or kind != "number"  # monitored features are never missing
     missing = _missing(len(values) - len(present), len(values), reference, never_missing)
-    return Comparison(column, kind, "ks_2samp", statistic, p_value, found, *missing)
+    return Comparison(column, kind, "ks_2samp", statistic, p_value, psi_value, *missing)
 
 
-def of_categories(
+def compare_categories(
     column: str, values: Sequence[Any], reference: Mapping[str, Any], is_output: bool = False
 ) -> Comparison:
-    """Compare texts, truth values or labels, None where one is missing, with a profile of `profile_of_categories`.
+    """Compare text, booleans or classes, with None for missing values, with a profile by `profile_of_categories`.
 
-    Categories that a window of this size would hold fewer than `FEWEST_EXPECTED` times, and unseen ones, count as one.
+    Unseen categories and those expected fewer than `FEWEST_EXPECTED` times in a window of this size are pooled.
     """
-    counts, texts, known, kind = Counter(values), Counter[str](), reference["shares"], reference["kind"]
+    counts, texts, shares, kind = Counter(values), Counter[str](), reference["shares"], reference["kind"]
     n_missing = counts.pop(None, 0)
     for value, count in counts.items():
         text = str(value).lower() if kind == "boolean" else str(value)
-        texts[text if text in known else text.removesuffix(SUFFIX)] += count  # as the feature transformer reads it
+        texts[text if text in shares else text.removesuffix(SUFFIX)] += count  # as the feature transformer does
     n_present, n_reference = texts.total(), round(reference["n"] * (1 - reference["missing_share"]))
-    statistic, p_value, found = None, None, 0.0
+    statistic, p_value, psi_value = None, None, 0.0
     if n_present and n_reference:
-        apart = {name: share for name, share in known.items() if share * n_present >= FEWEST_EXPECTED}
-        expected = [*apart.values(), max(1 - sum(apart.values()), 0.0)]
-        seen = [texts[name] for name in apart]
-        seen.append(n_present - sum(seen))
-        statistic, p_value = _chi2(np.array([np.multiply(expected, n_reference).round(), seen]))
-        found = psi(expected, np.divide(seen, n_present))
+        frequent = {name: share for name, share in shares.items() if share * n_present >= FEWEST_EXPECTED}
+        expected = [*frequent.values(), max(1 - sum(frequent.values()), 0.0)]
+        observed = [texts[name] for name in frequent]
+        observed.append(n_present - sum(observed))
+        statistic, p_value = _chi2(np.array([np.multiply(expected, n_reference).round(), observed]))
+        psi_value = psi(expected, np.divide(observed, n_present))
     missing = _missing(n_missing, len(values), reference, is_output)
-    return Comparison(column, kind, "chi2_contingency", statistic, p_value, found, *missing)
+    return Comparison(column, kind, "chi2_contingency", statistic, p_value, psi_value, *missing)
 
 
-def psi(expected: Sequence[float] | Values, found: Sequence[float] | Values) -> float:
-    """Return the population stability index: the sum of (q - p) * ln(q / p), the relative entropy both ways.
+def psi(expected: Sequence[float] | Values, observed: Sequence[float] | Values) -> float:
+    """Return the population stability index, the symmetric relative entropy: the sum of (q - p) * ln(q / p).
 
     Parameters
     ----------
-    expected, found : arrays of float, shape (n_bins,)
+    expected, observed : arrays of float, shape (n_bins,)
         Shares; those below `FLOOR` are raised to it.
     """
     from scipy.stats import entropy
 
-    p, q = np.maximum(expected, FLOOR), np.maximum(found, FLOOR)
+    p, q = np.maximum(expected, FLOOR), np.maximum(observed, FLOOR)
     return float(entropy(p, q) + entropy(q, p))
 
 
 def _missing(
-    n_missing: int, n_rows: int, reference: Mapping[str, Any], never: bool
+    n_missing: int, n_rows: int, reference: Mapping[str, Any], never_missing: bool
 ) -> tuple[float, float, float | None, float | None]:
-    """Return the missing share, the reference's, and p-value and PSI of the two; None where values never miss."""
-    share, of_reference = n_missing / n_rows, reference["missing_share"]
-    if never:
-        return share, of_reference, None, None
-    n_reference, missing = reference["n"], round(of_reference * reference["n"])
+    """Return the missing share, that of the reference, and p-value and PSI, which are None if `never_missing`."""
+    share, reference_share = n_missing / n_rows, reference["missing_share"]
+    if never_missing:
+        return share, reference_share, None, None
+    n_reference, missing = reference["n"], round(reference_share * reference["n"])
     if n_missing == missing == 0:
-        return share, of_reference, 1.0, 0.0
+        return share, reference_share, 1.0, 0.0
     from scipy.stats import fisher_exact
 
     result = fisher_exact([[missing, n_reference - missing], [n_missing, n_rows - n_missing]])
-    return share, of_reference, float(result.pvalue), psi([of_reference, 1 - of_reference], [share, 1 - share])
+    return share, reference_share, float(result.pvalue), psi([reference_share, 1 - reference_share], [share, 1 - share])
 
 
 def _chi2(counts: NDArray[Any]) -> tuple[float, float]:
-    """Return statistic and p-value of whether two rows of counts have equal shares."""
+    """Return statistic and p-value of the test that two rows of counts have equal shares."""
     from scipy.stats import chi2_contingency
 
     counts = counts[:, counts.sum(axis=0) > 0]
@@ -229,11 +232,11 @@ def _chi2(counts: NDArray[Any]) -> tuple[float, float]:
     return float(result.statistic), float(result.pvalue)
 
 
-def _numbers(values: Sequence[Any]) -> Values:
-    """Return numbers as the model sees them: NaN where one is missing or too large for it."""
+def _as_float(values: Sequence[Any]) -> Values:
+    """Return numbers as the model sees them, with NaN for missing and too large values."""
     return without_too_large(np.array(values, dtype=np.float64))
 
 
-def _answered(values: Sequence[float]) -> Values:
-    """Return numbers that a model answered as the reference profile has them."""
+def _as_in_profile(values: Sequence[float]) -> Values:
+    """Return predicted numbers rounded as in the reference profile."""
     return in_few_digits(np.array(values, dtype=np.float64))

@@ -1,4 +1,4 @@
-"""The newest predictions of one model, which are judged together."""
+"""Keep the newest predictions of a model, which drift checks look at."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ from pipeline.service.answered import Answered, Columns, ModelIdentity, Outputs
 
 @dataclass(frozen=True)
 class Rows:
-    """Answered rows in the order in which they were answered.
+    """The rows of one or more requests, in chronological order.
 
     Attributes
     ----------
     requests : sequence of Answered
-        Those that the rows came with; not empty.
+        The requests that the rows belong to; not empty.
     """
 
     requests: Sequence[Answered]
@@ -25,42 +25,44 @@ class Rows:
     @cached_property
     def ids(self) -> list[str]:
         """Prediction ids."""
-        return list(chain.from_iterable(one.ids for one in self.requests))
+        return list(chain.from_iterable(request.ids for request in self.requests))
 
     @cached_property
     def predictions(self) -> list[Any]:
-        """Numbers, or labels in their own type."""
-        return list(chain.from_iterable(one.outputs.predictions for one in self.requests))
+        """Predicted numbers, or classes in their own type."""
+        return list(chain.from_iterable(request.outputs.predictions for request in self.requests))
 
     @cached_property
     def confidences(self) -> list[float] | None:
-        """Probabilities of the predicted labels in percent; None of a regression."""
-        known = [one.outputs.confidences for one in self.requests]
-        return None if known[0] is None else list(chain.from_iterable(some for some in known if some is not None))
+        """Probabilities of the predicted classes in percent; None for a regression."""
+        by_request = [request.outputs.confidences for request in self.requests]
+        if by_request[0] is None:
+            return None
+        return list(chain.from_iterable(confidences for confidences in by_request if confidences is not None))
 
     def column(self, name: str) -> list[Any]:
-        """Return the values of a raw column, None where one is missing."""
-        return list(chain.from_iterable(one.columns[name] for one in self.requests))
+        """Return the values of a raw column; missing values are None."""
+        return list(chain.from_iterable(request.columns[name] for request in self.requests))
 
     def newest(self, n_rows: int) -> "Rows":
-        """Return the last rows, at most so many."""
+        """Return the newest rows, at most `n_rows`."""
         kept: list[Answered] = []
-        for one in reversed(self.requests):
+        for request in reversed(self.requests):
             if n_rows <= 0:
                 break
-            kept.append(_newest(one, n_rows))
-            n_rows -= len(one.ids)
+            kept.append(_newest(request, n_rows))
+            n_rows -= len(request.ids)
         return Rows(kept[::-1])
 
 
 class Window:
-    """The newest answered rows of a model.
+    """A sliding window over the newest rows of a model.
 
     Attributes
     ----------
     model : ModelIdentity
     total : int
-        How many rows have come so far.
+        Number of rows added so far.
     """
 
     def __init__(self, model: ModelIdentity, size: int) -> None:
@@ -70,30 +72,30 @@ class Window:
         self._requests: deque[Answered] = deque()
         self._n_rows = 0
 
-    def add(self, answered: Answered) -> None:
-        """Take the rows of a request, and leave those go that are too old."""
-        self.total += len(answered.ids)
-        answered = _newest(answered, self._size)
-        self._requests.append(answered)
-        self._n_rows += len(answered.ids)
+    def add(self, request: Answered) -> None:
+        """Add the rows of a request, and remove requests that have left the window."""
+        self.total += len(request.ids)
+        request = _newest(request, self._size)
+        self._requests.append(request)
+        self._n_rows += len(request.ids)
         while self._n_rows - len(self._requests[0].ids) >= self._size:
             self._n_rows -= len(self._requests.popleft().ids)
 
     def rows(self) -> Rows:
-        """Return what the window holds now: at most its size, unless the oldest request reaches beyond it."""
+        """Return the rows in the window; they can be more than its size, as the oldest request is kept complete."""
         return Rows(list(self._requests))
 
 
-def _newest(answered: Answered, n_rows: int) -> Answered:
-    """Return the last rows of a request, without keeping the others alive."""
-    if len(answered.ids) <= n_rows:
-        return answered
-    columns: Columns = {name: values[-n_rows:] for name, values in answered.columns.items()}
-    outputs = answered.outputs
+def _newest(request: Answered, n_rows: int) -> Answered:
+    """Return the last rows of a request as a copy that does not keep the others in memory."""
+    if len(request.ids) <= n_rows:
+        return request
+    columns: Columns = {name: values[-n_rows:] for name, values in request.columns.items()}
+    outputs = request.outputs
     probabilities = None if outputs.probabilities is None else outputs.probabilities[-n_rows:]
     return replace(
-        answered,
-        ids=answered.ids[-n_rows:],
+        request,
+        ids=request.ids[-n_rows:],
         columns=columns,
         outputs=Outputs(outputs.predictions[-n_rows:], probabilities),
     )

@@ -1,1 +1,1 @@
-"""Answers as Parquet files."""
+"""Record predictions in Parquet files, and read them back."""

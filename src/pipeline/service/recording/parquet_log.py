@@ -1,4 +1,4 @@
-"""Recorded predictions as files: small parts are written at once, and merged to larger ones beside."""
+"""Write recorded predictions to Parquet files: small parts at once, which are merged into larger files later."""
 
 import logging
 import secrets
@@ -17,20 +17,20 @@ from pipeline.support.files import replacing, sweep_files
 from pipeline.support.processes import owner
 
 logger = logging.getLogger(__name__)
-TOGETHER = 60  # so many files of one level become one of the next
-MAX_ROWS = 1_000_000  # of a merged file
-GRACE = 1.0  # seconds that merged files stay, so that whoever lists the folder meanwhile sees them or what they became
-GROUP_ROWS = 100_000  # rows of a merged file that are in memory at a time
+TOGETHER = 60  # number of files of one level that are merged into one file of the next
+MAX_ROWS = 1_000_000  # in a merged file
+GRACE = 1.0  # seconds before merged parts are removed, so that a reader that has just listed the folder finds them
+GROUP_ROWS = 100_000  # rows in memory at a time while merging
 LOCK = ".merging.lock"
 
 
 class ParquetLog:
-    """What one session of the service records.
+    """The Parquet files of one session of the service.
 
     Parameters
     ----------
     folder : Path
-        Below it each model has a folder of its name. Several processes may write into it at once.
+        Each model has a subfolder of its name. Several processes may write to it at the same time.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -41,21 +41,34 @@ class ParquetLog:
         self._levels: defaultdict[tuple[str, int], list[list[tuple[Part, int]]]] = defaultdict(list)
 
     def append(self, name: str, version: int, table: pa.Table) -> None:
-        """Write rows of one version of a model as a part that is on the disk when this returns.
+        """Write predictions of one model version as a new part, which is on the disk when this returns.
 
-        When this raises, call it again with these rows at the beginning of `table`: should they be on the disk all the
-        same, they are replaced.
+        If this raises, call it again with a table that begins with the same rows: the part has the same name, so rows
+        that did reach the disk are replaced, not duplicated.
+
+        Parameters
+        ----------
+        name : str
+            Name of the registered model.
+        version : int
+        table : Table, shape (n_rows, n_columns)
+            As `table_of` returns it.
+
+        Raises
+        ------
+        OSError, ArrowException
+            When the part cannot be written.
         """
         number = self._next[name, version]
         part = Part(self.folder / name, self._session, version, number, number)
         with replacing(part.path) as written:
-            pq.write_table(table, written, **_how(table.schema))
+            pq.write_table(table, written, **_write_options(table.schema))
         self._next[name, version] += 1
         with self._lock:
             self._add((name, version), 0, part, table.num_rows)
 
     def merge(self, stopping: threading.Event) -> None:
-        """Merge what has become many small files, until nothing is left to merge or `stopping` is set."""
+        """Merge small files until there are none left to merge or `stopping` is set."""
         with self._lock:
             due = [(key, level) for key, levels in self._levels.items() for level in range(len(levels))]
         covered: list[Part] = []
@@ -75,67 +88,75 @@ class ParquetLog:
         levels[level].append((part, rows))
 
     def _take(self, key: tuple[str, int], level: int) -> list[tuple[Part, int]]:
-        """Take the oldest files of a level out of it that are to be merged."""
+        """Remove the oldest files to merge from a level and return them; an empty list if there are too few."""
         with self._lock:
             files = self._levels[key][level]
             while files:
-                together = _first_group(files, TOGETHER)
-                if together == len(files) < TOGETHER:  # there is room for more
+                n_files = _first_group(files, TOGETHER)
+                if n_files == len(files) < TOGETHER:  # there is room for more
                     return []
-                taken, files[:] = files[:together], files[together:]
-                if together > 1:
+                taken, files[:] = files[:n_files], files[n_files:]
+                if n_files > 1:
                     return taken
         return []
 
 
-def _first_group(files: Sequence[tuple[Part, int]], most: int) -> int:
-    """Return how many of `files`, from the first on and `most` at most, become one file.
+def _first_group(files: Sequence[tuple[Part, int]], max_files: int) -> int:
+    """Return how many of `files`, counted from the first and at most `max_files`, to merge into one file.
 
-    They follow each other without a gap, as the name of what they become covers all parts from the first to the last.
+    Their part numbers are consecutive, as the name of a merged file claims all parts from its first to its last.
     """
     rows = 0
-    for place, (part, count) in enumerate(files[:most]):
-        if place and part.first != files[place - 1][0].last + 1:
-            return place
+    for index, (part, count) in enumerate(files[:max_files]):
+        if index and part.first != files[index - 1][0].last + 1:
+            return index
         rows += count
         if rows > MAX_ROWS:
-            return max(place, 1)
-    return min(len(files), most)
+            return max(index, 1)
+    return min(len(files), max_files)
 
 
 def merge_left(folder: Path, stopping: threading.Event) -> None:
-    """Finish what processes that are gone left below `folder`: unfinished, covered and small files."""
+    """Clean up after ended processes below `folder`: remove unfinished and duplicate files, merge small ones.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder of all models.
+    stopping : Event
+        Stops merging when it is set.
+    """
     from filelock import FileLock, Timeout
 
-    for below in sorted(path for path in folder.glob("*") if path.is_dir()):
-        sweep_files(below)
+    for subfolder in sorted(path for path in folder.glob("*") if path.is_dir()):
+        sweep_files(subfolder)
         try:
-            # Two at once would each see files that the other is merging.
-            with FileLock(below / LOCK, timeout=0):
-                _merge_left(below, stopping)
+            # Two processes at once would each see files that the other is merging.
+            with FileLock(subfolder / LOCK, timeout=0):
+                _merge_orphaned(subfolder, stopping)
         except Timeout:
             continue
 
 
-def _merge_left(folder: Path, stopping: threading.Event) -> None:
-    left = [part for part in parts_in(folder) if part.is_left]
-    kept = dict.fromkeys(without_covered(left))
-    covered = [part for part in left if part not in kept]
+def _merge_orphaned(folder: Path, stopping: threading.Event) -> None:
+    orphaned = [part for part in parts_in(folder) if part.is_orphaned]
+    kept = dict.fromkeys(without_covered(orphaned))
+    covered = [part for part in orphaned if part not in kept]
     for _, group in groupby(kept, key=lambda part: (part.version, part.session)):
         files = [(part, _rows(part)) for part in group]
         while files and not stopping.is_set():
-            together = _first_group(files, len(files))
-            parts, files = [part for part, _ in files[:together]], files[together:]
-            if together > 1 and _merged(parts, stopping):
+            n_files = _first_group(files, len(files))
+            parts, files = [part for part, _ in files[:n_files]], files[n_files:]
+            if n_files > 1 and _merged(parts, stopping):
                 covered += parts
     _remove(covered, stopping)
 
 
 def _remove(covered: Sequence[Part], stopping: threading.Event) -> None:
-    """Remove merged files after a while; if there is no time for that, the next start does it."""
+    """Remove merged parts after the grace period; if the service stops first, the next start removes them."""
     if covered and not stopping.wait(GRACE):
         for part in covered:
-            with suppress(OSError):  # then it stays, and is never read
+            with suppress(OSError):  # the file then stays, but is never read
                 part.path.unlink()
 
 
@@ -144,20 +165,20 @@ def _rows(part: Part) -> int:
         return int(pq.read_metadata(part.path).num_rows)
     except (OSError, pa.ArrowException) as error:
         logger.warning("%s cannot be read: %s", part.path, error)
-        return MAX_ROWS + 1  # so that it is merged with no other
+        return MAX_ROWS + 1  # so that it is not merged
 
 
 class _StoppedError(Exception):
-    """The service ends; merging goes on when it starts again."""
+    """The service is stopping; the next start continues merging."""
 
 
 def _merged(parts: Sequence[Part], stopping: threading.Event) -> Part | None:
-    """Make one file of `parts`, which follow each other; None when that fails: they stay as they are."""
-    merged = parts[0].to(parts[-1])
+    """Merge consecutive `parts` into one file and return it; None if that fails, and the parts stay."""
+    merged = parts[0].merged_with(parts[-1])
     try:
         with replacing(merged.path) as written:
             schema = pq.read_schema(parts[0].path)
-            with pq.ParquetWriter(written, schema, **_how(schema)) as writer:
+            with pq.ParquetWriter(written, schema, **_write_options(schema)) as writer:
                 for table in _groups(parts):
                     if stopping.is_set():
                         raise _StoppedError
@@ -165,18 +186,18 @@ def _merged(parts: Sequence[Part], stopping: threading.Event) -> Part | None:
     except _StoppedError:
         return None
     except (OSError, pa.ArrowException, ValueError) as error:
-        logger.warning("%d small files of recorded predictions stay, they cannot be merged: %s", len(parts), error)
+        logger.warning("%d small files of recorded predictions cannot be merged and are kept: %s", len(parts), error)
         return None
     return merged
 
 
 def _groups(parts: Sequence[Part]) -> Iterator[pa.Table]:
-    """Read the rows of `parts` in tables of about `GROUP_ROWS` rows."""
+    """Yield the rows of `parts` in tables of about `GROUP_ROWS` rows."""
     tables: list[pa.Table] = []
     for part in parts:
         with pq.ParquetFile(part.path) as file:
-            for place in range(file.num_row_groups):
-                tables.append(file.read_row_group(place, use_threads=False))
+            for index in range(file.num_row_groups):
+                tables.append(file.read_row_group(index, use_threads=False))
                 if sum(table.num_rows for table in tables) >= GROUP_ROWS:
                     yield pa.concat_tables(tables)
                     tables = []
@@ -184,7 +205,9 @@ def _groups(parts: Sequence[Part]) -> Iterator[pa.Table]:
         yield pa.concat_tables(tables)
 
 
-def _how(schema: pa.Schema) -> dict[str, object]:
-    """Return how columns are written: those that repeat as dictionaries, all compressed."""
-    repeating = [one.name for one in schema if not pa.types.is_floating(one.type) and one.name != "prediction_id"]
+def _write_options(schema: pa.Schema) -> dict[str, object]:
+    """Return Parquet options: compress all columns, and dictionary-encode those whose values repeat."""
+    repeating = [
+        field.name for field in schema if not pa.types.is_floating(field.type) and field.name != "prediction_id"
+    ]
     return {"compression": "zstd", "use_dictionary": repeating}

@@ -1,4 +1,4 @@
-"""The files of recorded predictions: whose each is, which version's rows it has, and which others it covers."""
+"""Name the files of recorded predictions by model version, part numbers and session."""
 
 import re
 from collections.abc import Iterable
@@ -13,17 +13,17 @@ NAME = re.compile(r"v(\d+)\.(\d+)-(\d+)\.(.+)\.parquet")
 
 @dataclass(frozen=True)
 class Part:
-    """One file, ``vVERSION.FIRST-LAST.SESSION.parquet``: a session's parts FIRST to LAST of what a version answered.
+    """A file ``vVERSION.FIRST-LAST.SESSION.parquet`` with the parts FIRST to LAST of a session and a model version.
 
     Attributes
     ----------
     folder : Path
     session : str
-        ``HOST~PID~STARTED~DRAWN``: the process, and a random text that tells apart several sessions of one process.
+        ``HOST~PID~STARTED~RANDOM``: the process, and a random suffix, as a process may have several sessions.
     version : int
-        Of the registered model.
+        The model version whose predictions it holds.
     first, last : int
-        Numbers of the session's parts of this version, from 0; they differ in a file into which several were merged.
+        Part numbers within the session and version, from 0. They differ if the file was merged from several parts.
     """
 
     folder: Path
@@ -33,48 +33,48 @@ class Part:
     last: int
 
     @classmethod
-    def of(cls, path: Path) -> Self | None:
-        """Read a file's name; None of a file that is no part."""
-        found = NAME.fullmatch(path.name)
-        if found is None:
+    def parse(cls, path: Path) -> Self | None:
+        """Parse a file name; return None if the file is not a part."""
+        match = NAME.fullmatch(path.name)
+        if match is None:
             return None
-        version, first, last, session = found.groups()
+        version, first, last, session = match.groups()
         return cls(path.parent, session, int(version), int(first), int(last))
 
     @property
     def path(self) -> Path:
-        """Where it lies."""
+        """The path of the file."""
         return self.folder / f"v{self.version:03}.{self.first:08}-{self.last:08}.{self.session}.parquet"
 
     @property
-    def is_left(self) -> bool:
+    def is_orphaned(self) -> bool:
         """Whether the process that wrote it has ended."""
         return is_owner_gone(self.session.rpartition("~")[0])
 
-    def to(self, other: "Part") -> "Part":
-        """Return what this and all following parts up to `other` are merged into."""
+    def merged_with(self, other: "Part") -> "Part":
+        """Return the file into which this part and all following ones up to `other` are merged."""
         return replace(self, last=other.last)
 
 
 def parts_in(folder: Path) -> list[Part]:
-    """Return the parts in a folder, sorted; none where there is no folder."""
-    found = [part for path in folder.glob("v*.parquet") if (part := Part.of(path)) is not None]
-    return sorted(found, key=lambda part: (part.version, part.session, part.first, -part.last))
+    """Return the parts in a folder, sorted; an empty list if the folder does not exist."""
+    parts = [part for path in folder.glob("v*.parquet") if (part := Part.parse(path)) is not None]
+    return sorted(parts, key=lambda part: (part.version, part.session, part.first, -part.last))
 
 
 def without_covered(parts: Iterable[Part]) -> list[Part]:
-    """Return those of sorted `parts` whose rows no other one has.
+    """Return the `parts`, which must be sorted, without those that a merged file contains.
 
-    Between the moment when a merged file appears and that when the files it was made of are gone, or for good where a
-    kill came between them, rows stand in two files.
+    Rows are in two files from the moment that a merged file appears until its source files are removed. If the process
+    is killed in between, they stay in both.
     """
     kept: list[Part] = []
     for part in parts:
-        before = kept[-1] if kept else None
+        previous = kept[-1] if kept else None
         if (
-            before is None
-            or (before.session, before.version) != (part.session, part.version)
-            or part.last > before.last
+            previous is None
+            or (previous.session, previous.version) != (part.session, part.version)
+            or part.last > previous.last
         ):
             kept.append(part)
     return kept

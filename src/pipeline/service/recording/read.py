@@ -1,4 +1,4 @@
-"""Recorded predictions as one table."""
+"""Read recorded predictions as one table."""
 
 from pathlib import Path
 
@@ -11,40 +11,41 @@ from pipeline.service.recording.parts import Part, parts_in, without_covered
 
 
 def read_predictions(folder: Path, model_name: str) -> pa.Table:
-    """Read all recorded predictions of a model, each once, while the service goes on to record.
+    """Return all recorded predictions of a model, each exactly once, even while the service is recording.
 
     Parameters
     ----------
     folder : Path
-        SERVICE_PREDICTIONS, ``data/predictions``.
+        The setting SERVICE_PREDICTIONS, ``data/predictions`` by default.
     model_name : str
-        Of the registered model.
+        Name of the registered model.
 
     Returns
     -------
     Table, shape (n_rows, n_columns)
-        Sorted by time. Versions may have different columns: where a version lacks one, it is null; where versions
-        disagree on a column's type, it is text, or of numbers and truth values a number.
+        Sorted by time. If versions have different columns, those that a version lacks are null in its rows. If they
+        have different types of a column, it is text, or a number if they are numeric and boolean.
 
     Raises
     ------
     PipelineError
-        When there are none, or a file cannot be read.
+        When there are no recorded predictions, or a file cannot be read.
     """
-    place = folder / model_name
+    model_folder = folder / model_name
     tables: dict[Part, pa.Table] = {}
     while True:
-        parts = without_covered(parts_in(place))
+        parts = without_covered(parts_in(model_folder))
         try:
             for part in parts:
                 if part not in tables:
                     tables[part] = _read(part)
             break
-        except FileNotFoundError:  # it was merged meanwhile
+        except FileNotFoundError:  # merged in the meantime
             continue
     if not parts:
         raise PipelineError(
-            f"{place} holds no recorded predictions", "start the service with: python src/serve.py, and let it predict"
+            f"{model_folder} holds no recorded predictions",
+            "start the service with: python src/serve.py, and send it requests",
         )
     return _unified([tables[part] for part in parts]).sort_by("time")
 
@@ -57,35 +58,35 @@ def _read(part: Part) -> pa.Table:
         if isinstance(error, FileNotFoundError):
             raise
         raise PipelineError(
-            f"{part.path} cannot be read: {error}", "fetch it from a copy, or move it to another folder"
+            f"{part.path} cannot be read: {error}", "restore the file from a backup, or move it to another folder"
         ) from error
 
 
 def _unified(tables: list[pa.Table]) -> pa.Table:
-    """Put tables below each other that may differ in columns and types."""
+    """Concatenate tables that may differ in columns and types."""
     types: dict[str, set[pa.DataType]] = {}
     for table in tables:
         for column in table.schema:
             types.setdefault(column.name, set()).add(column.type)
-    schema = pa.schema([(name, _common(found)) for name, found in types.items()])
-    return pa.concat_tables([_as(table, schema) for table in tables])
+    schema = pa.schema([(name, _common_type(column_types)) for name, column_types in types.items()])
+    return pa.concat_tables([_conformed(table, schema) for table in tables])
 
 
-def _common(types: set[pa.DataType]) -> pa.DataType:
+def _common_type(types: set[pa.DataType]) -> pa.DataType:
     if len(types) == 1:
         return next(iter(types))
     return pa.string() if pa.string() in types else pa.float64()
 
 
-def _as(table: pa.Table, schema: pa.Schema) -> pa.Table:
+def _conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
     columns = []
-    for wanted in schema:
-        if wanted.name not in table.schema.names:
-            columns.append(pa.nulls(table.num_rows, wanted.type))
+    for field in schema:
+        if field.name not in table.schema.names:
+            columns.append(pa.nulls(table.num_rows, field.type))
             continue
-        column = table.column(wanted.name)
-        if column.type != wanted.type:
-            texts = wanted.type == pa.string()
-            column = pa.array(as_text(column.to_pandas()), wanted.type) if texts else column.cast(wanted.type)
+        column = table.column(field.name)
+        if column.type != field.type:
+            is_text = field.type == pa.string()
+            column = pa.array(as_text(column.to_pandas()), field.type) if is_text else column.cast(field.type)
         columns.append(column)
     return pa.table(columns, schema=schema)

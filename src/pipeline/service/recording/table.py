@@ -1,4 +1,4 @@
-"""Answered requests as a table: a row a prediction, with what was asked, what was answered, when and by which model."""
+"""Convert records to a table with one row per prediction: inputs, prediction, time and model version."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -9,15 +9,15 @@ import pyarrow as pa
 from pipeline.features.columns import Kind
 from pipeline.service.answered import Answered, ModelIdentity
 
-INPUT, PROBABILITY = "input.", "probability."  # before a raw column, a label: so neither has the name of another column
-CHUNK_ROWS = 1000  # converted at once
-# Python's lock is given back for PAUSE seconds whenever it was held for WORK seconds, or requests would wait for it.
+INPUT, PROBABILITY = "input.", "probability."  # column prefixes, so that no raw column or class collides with another
+CHUNK_ROWS = 1000  # rows converted at a time
+# Release the GIL for PAUSE seconds after every WORK seconds, so that requests do not wait for it.
 WORK, PAUSE = 0.0005, 0.0002
 TYPES: dict[Kind, pa.DataType] = {"number": pa.float64(), "boolean": pa.bool_(), "text": pa.string()}
 
 
 def schema_of(model: ModelIdentity) -> pa.Schema:
-    """Return the columns in which predictions of `model` are recorded, in order; their types depend on it alone."""
+    """Return the columns in which predictions of `model` are recorded, in order; they depend on the model only."""
     fields = [
         ("prediction_id", pa.string()),
         ("time", pa.timestamp("us", tz="UTC")),
@@ -30,24 +30,30 @@ def schema_of(model: ModelIdentity) -> pa.Schema:
     if model.labels is None:
         fields.append(("prediction", pa.float64()))
     else:
-        answered = {bool: pa.bool_(), int: pa.int64(), str: pa.string()}[type(model.labels[0])]
-        fields += [("prediction", answered), ("label", pa.string()), ("confidence", pa.float64())]
+        class_type = {bool: pa.bool_(), int: pa.int64(), str: pa.string()}[type(model.labels[0])]
+        fields += [("prediction", class_type), ("label", pa.string()), ("confidence", pa.float64())]
         fields += [(f"{PROBABILITY}{label}", pa.float64()) for label in model.labels]
-    named = {"model_name": model.name, "model_version": str(model.version), "run_id": model.run_id}
-    return pa.schema(fields, metadata=named)
+    metadata = {"model_name": model.name, "model_version": str(model.version), "run_id": model.run_id}
+    return pa.schema(fields, metadata=metadata)
 
 
 def table_of(model: ModelIdentity, records: Sequence[Answered]) -> tuple[pa.Table, str | None]:
-    """Return what `model` answered as a table.
+    """Return the predictions of a model as a table.
 
-    Python's lock is held for a millisecond at a time at most, as requests are answered meanwhile.
+    This holds the GIL for a millisecond at a time at most, so that requests are served in the meantime.
+
+    Parameters
+    ----------
+    model : ModelIdentity
+    records : sequence of Answered
+        Of this model.
 
     Returns
     -------
     table : Table, shape (n_rows, n_columns)
         With the columns of `schema_of`; missing values are null.
     problem : str, optional
-        Why records are left out of it, if some are: their values are not of the columns' types.
+        Why some records are left out: a value does not have the type of its column. None if all are in the table.
     """
     schema = schema_of(model)
     batches: list[pa.RecordBatch] = []
@@ -58,7 +64,7 @@ def table_of(model: ModelIdentity, records: Sequence[Answered]) -> tuple[pa.Tabl
         try:
             arrays = _with_pauses(_arrays(model, chunk))
             batches.append(pa.RecordBatch.from_arrays(arrays, schema=schema))
-        except Exception as error:  # whatever stood in one record, it must not take the others with it
+        except Exception as error:  # one invalid record must not cost the others
             problem = f"{type(error).__name__}: {error}"
             middle = len(chunk) // 2
             waiting += [half for half in (chunk[middle:], chunk[:middle]) if middle]
@@ -79,11 +85,11 @@ def _chunks(records: Sequence[Answered]) -> Iterator[list[Answered]]:
 
 
 def _arrays(model: ModelIdentity, records: list[Answered]) -> Iterator[pa.Array]:
-    """Give the columns of `schema_of`, in order."""
+    """Yield the columns of `schema_of`, in order."""
     counts = [len(record.ids) for record in records]
     n_rows = sum(counts)
     microseconds = np.array([round(record.time * 1e6) for record in records], dtype=np.int64)
-    yield pa.array([one for record in records for one in record.ids], pa.string())
+    yield pa.array([id_ for record in records for id_ in record.ids], pa.string())
     yield pa.array(np.repeat(microseconds, counts)).cast(pa.timestamp("us", tz="UTC"))
     yield pa.repeat(pa.scalar(model.name, pa.string()), n_rows)
     yield pa.repeat(pa.scalar(model.version, pa.int64()), n_rows)

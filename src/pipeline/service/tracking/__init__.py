@@ -1,1 +1,1 @@
-"""The numbers of a session, for MLflow and Prometheus."""
+"""Report the metrics of a session to MLflow and Prometheus."""

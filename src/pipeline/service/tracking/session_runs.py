@@ -1,4 +1,4 @@
-"""The MLflow runs of a session: opening them, writing points of metrics to them, ending them."""
+"""Create, write and end the MLflow runs of a session of the service."""
 
 import logging
 import time
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Served = Mapping[Arm, Mapping[int, str]]  # versions, the newest last, and when each began to answer
-BATCH = 900  # metrics in one call: MLflow takes 1,000 metrics, params and tags together
+Served = Mapping[Arm, Mapping[int, str]]  # model version -> time from which it is served; the current one is last
+BATCH = 900  # metrics in one call; MLflow accepts 1,000 metrics, params and tags together
 
 
 @dataclass(frozen=True)
 class Point:
-    """Metrics of one moment.
+    """The metrics of all arms at one point in time.
 
     Attributes
     ----------
     step : int
-        Its number in the session.
+        Number of the point within the session.
     time_ms : int
-        Since the epoch.
+        Milliseconds since the epoch.
     metrics : mapping of str to mapping of str to float
-        By arm and name.
+        By arm and metric name.
     """
 
     step: int
@@ -41,25 +41,25 @@ class Point:
 
     @property
     def size(self) -> int:
-        """How many metrics it has."""
+        """The number of metrics."""
         return sum(len(metrics) for metrics in self.metrics.values())
 
 
 class SessionRuns:
-    """One run a session, with a run nested in it for every arm but production.
+    """The MLflow run of a session, with a nested run for each arm other than production.
 
-    Every method may be called again after it failed: nothing is created twice, and MLflow keeps a metric of equal
-    name, step, time and value once.
+    Every method can be retried after a failure: it creates nothing twice, and MLflow stores a metric with the same
+    name, step, time and value only once.
 
     Parameters
     ----------
     experiment : str
-        Created on first use.
+        Name of the experiment, which is created on first use.
     model_name : str
     arms : sequence of str
         Production first.
     params : mapping of str to str
-        Of the session's run.
+        Params to log to the session's run.
     """
 
     def __init__(self, experiment: str, model_name: str, arms: Sequence[Arm], params: Mapping[str, str]) -> None:
@@ -73,12 +73,14 @@ class SessionRuns:
         self._client: MlflowClient | None = None
 
     def open(self) -> "MlflowClient":
-        """Create the runs, or ask the server whether it is there: MLflow would ask a silent one for minutes.
+        """Return a client, after creating the runs or checking that the server responds.
+
+        Without that check, MLflow's client would wait minutes for a server that does not respond.
 
         Raises
         ------
         StoreError
-            When the store cannot be used.
+            When the store is not available.
         """
         if self._client is not None:
             self._client = still_open(self._client)
@@ -98,7 +100,7 @@ class SessionRuns:
         return client
 
     def write(self, points: Sequence[Point], served: Served) -> None:
-        """Write points, and as tags which versions answered."""
+        """Log points as metrics, and the served model versions as tags."""
         from mlflow.entities import Metric, RunTag
 
         client = self.open()
@@ -111,13 +113,13 @@ class SessionRuns:
             if not metrics:
                 continue
             tags = _version_tags(served[arm])
-            new = [RunTag(*tag) for tag in tags.items() if tag not in self._tagged.get(arm, {}).items()]
+            new_tags = [RunTag(*tag) for tag in tags.items() if tag not in self._tagged.get(arm, {}).items()]
             for start in range(0, len(metrics), BATCH):
-                client.log_batch(self.run_ids[arm], metrics[start : start + BATCH], tags=new if start == 0 else [])
+                client.log_batch(self.run_ids[arm], metrics[start : start + BATCH], tags=new_tags if start == 0 else [])
             self._tagged[arm] = tags
 
     def end(self) -> None:
-        """End the runs as FINISHED."""
+        """End the runs with status FINISHED."""
         client = self.open()
         for run_id in reversed(self.run_ids.values()):
             client.set_terminated(run_id, "FINISHED", int(time.time() * 1000))
@@ -138,8 +140,8 @@ def _version_tags(served: Mapping[int, str]) -> dict[str, str]:
 
 
 def _sweep(client: "MlflowClient") -> None:
-    """End the runs of killed sessions; that this fails must not keep this session from being tracked."""
+    """End the runs of killed sessions; a failure here must not stop the tracking of this session."""
     try:
         sweep_runs(client)
     except Exception as error:
-        log.warning("tracking: runs of killed processes were not ended: %s", without_password(str(error)))
+        log.warning("tracking: could not end the runs of killed processes: %s", without_password(str(error)))

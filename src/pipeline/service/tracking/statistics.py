@@ -1,4 +1,4 @@
-"""The numbers that are tracked of one arm: of the time since the last point, of the session, and of the newest rows."""
+"""Compute the tracked metrics of one arm: since the last point, of the whole session, and of the newest rows."""
 
 import re
 import threading
@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from pipeline.service.answered import Answered, ModelIdentity
 
-LONGEST_LABEL = 200  # signs of a label in a metric's name, of the 250 that MLflow takes
+LONGEST_LABEL = 200  # characters of a class in a metric name; MLflow accepts 250 for the whole name
 
 
 @dataclass
 class _Moments:
-    """Count, mean, spread and range of values of which none are kept.
+    """Running count, mean, standard deviation and range of values that are not stored.
 
     Two are merged by the pairwise update of Chan, Golub & LeVeque, *Updating formulae and a pairwise algorithm for
-    computing sample variances* (1979), which loses no digits where the spread is small beside the mean.
+    computing sample variances* (1979), which stays precise when the deviation is small compared to the mean.
     """
 
     count: int = 0
@@ -31,7 +31,7 @@ class _Moments:
     high: float = -np.inf
 
     @classmethod
-    def of(cls, values: NDArray[np.float64]) -> Self:
+    def from_values(cls, values: NDArray[np.float64]) -> Self:
         if not len(values):
             return cls()
         mean = float(values.mean())
@@ -41,9 +41,9 @@ class _Moments:
         count = self.count + other.count
         if not count:
             return
-        apart = other.mean - self.mean
-        self.squares += other.squares + apart**2 * self.count * other.count / count
-        self.mean += apart * other.count / count
+        difference = other.mean - self.mean
+        self.squares += other.squares + difference**2 * self.count * other.count / count
+        self.mean += difference * other.count / count
         self.count = count
         self.low, self.high = min(self.low, other.low), max(self.high, other.high)
 
@@ -54,13 +54,13 @@ class _Moments:
 
 @dataclass
 class _Period:
-    """What a stretch of time adds up to; probabilities and classes by the text of their label."""
+    """Totals over a period of time; probabilities and counts are keyed by class, as a string."""
 
     inference: _Moments = field(default_factory=_Moments)
     confidence: _Moments = field(default_factory=_Moments)
     value: _Moments = field(default_factory=_Moments)
     rows: int = 0
-    probabilities: Counter[str] = field(default_factory=Counter)  # sums
+    probabilities: Counter[str] = field(default_factory=Counter)  # summed
     classes: Counter[str] = field(default_factory=Counter)
 
     def merge(self, other: "_Period") -> None:
@@ -74,7 +74,7 @@ class _Period:
 
 @dataclass
 class _Requests:
-    """How requests ended, and how long health checks took."""
+    """Numbers of requests by outcome, and the total time of health checks."""
 
     count: int = 0
     server_errors: int = 0
@@ -84,71 +84,77 @@ class _Requests:
 
 
 class Statistics:
-    """What is tracked of one arm in one session.
+    """The tracked metrics of one arm in one session.
 
-    Answers are added by the recorder's thread, requests counted by the server's, points taken by the tracking thread.
+    It is shared by three threads: the recorder's adds predictions, the server's counts requests, and the tracking
+    thread takes points.
 
     Parameters
     ----------
     recent : int
-        How many of the newest predictions the ``recent_`` metrics look at; a new model version starts anew.
+        Number of newest predictions that the ``recent_`` metrics cover. A new model version resets them.
     min_confidence : float, optional
-        In percent; a prediction below it is one of low confidence. Without, their share is left out.
+        In percent; predictions below it count as low-confidence. If None, their share is not reported.
     """
 
     def __init__(self, recent: int, min_confidence: float | None) -> None:
         self.min_confidence = min_confidence
-        self._answers = threading.Lock()  # never taken on the request path
+        self._prediction_lock = threading.Lock()  # never acquired on the request path
         self._since, self._session = _Period(), _Period()
         self._confidences: deque[float] = deque(maxlen=recent)
         self._values: deque[float] = deque(maxlen=recent)
         self._version: int | None = None
-        self._names: dict[str, str] = {}  # text of a label -> what stands for it in metric names
-        self._asked = threading.Lock()  # held for no more than an addition
+        self._names: dict[str, str] = {}  # class -> its name in metric names
+        self._request_lock = threading.Lock()  # held for additions only
         self._requests = _Requests()
         self._drift_detected: bool | None = None
 
-    def add(self, answered: list[Answered]) -> None:
-        """Take in answered requests, in the order of their time."""
-        for model, some in groupby(answered, key=lambda one: one.model):
-            self._add(model, list(some))
+    def add(self, records: list[Answered]) -> None:
+        """Add predictions, in chronological order."""
+        for model, group in groupby(records, key=lambda record: record.model):
+            self._add(model, list(group))
 
-    def requested(self, status: int | None) -> None:
+    def count_request(self, status: int | None) -> None:
         """Count a request for predictions or explanations.
 
         Parameters
         ----------
         status : int or None
-            The HTTP status of the answer; None where there was none.
+            The HTTP status of the response; None if there was none.
         """
-        with self._asked:
+        with self._request_lock:
             self._requests.count += 1
             self._requests.server_errors += status is None or status >= 500
             self._requests.client_errors += status is not None and 400 <= status < 500
 
-    def health_checked(self, elapsed_ms: float) -> None:
-        """Count an answered health check."""
-        with self._asked:
+    def count_health_check(self, elapsed_ms: float) -> None:
+        """Count a health check."""
+        with self._request_lock:
             self._requests.health_checks += 1
             self._requests.health_ms += elapsed_ms
 
     def point(self, drift_detected: bool) -> dict[str, float]:
-        """Return the metrics since the last point, and begin the next.
+        """Return the metrics since the last point, and start the next period.
+
+        Parameters
+        ----------
+        drift_detected : bool
+            Whether there is a drift alarm now.
 
         Returns
         -------
         dict of str to float
-            By metric name. What is not known is left out: means of what did not happen, ``session_`` and ``recent_``
-            metrics when there was no new prediction. Empty when nothing happened at all.
+            By metric name. Metrics without data are left out: means over no values, and the ``session_`` and
+            ``recent_`` metrics if there was no new prediction. Empty if nothing happened.
         """
-        with self._answers:
+        with self._prediction_lock:
             since, self._since = self._since, _Period()
             self._session.merge(since)
             confidences, values = np.array(self._confidences), np.array(self._values)
-        with self._asked:
+        with self._request_lock:
             requests, self._requests = self._requests, _Requests()
-        turned, self._drift_detected = drift_detected != self._drift_detected, drift_detected
-        if not (since.rows or requests.count or requests.health_checks or turned):
+        drift_changed, self._drift_detected = drift_detected != self._drift_detected, drift_detected
+        if not (since.rows or requests.count or requests.health_checks or drift_changed):
             return {}
         metrics = {"drift_detected": float(drift_detected), "prediction_count": float(since.rows)}
         if requests.count:
@@ -157,26 +163,28 @@ class Statistics:
         if requests.health_checks:
             metrics["health_check_response_time_ms"] = requests.health_ms / requests.health_checks
         if since.rows:
-            metrics |= self._of_answers(since, confidences, values)
+            metrics |= self._prediction_metrics(since, confidences, values)
         return metrics
 
-    def _add(self, model: ModelIdentity, answered: list[Answered]) -> None:
-        predictions = list(chain.from_iterable(one.outputs.predictions for one in answered))
-        period = _Period(_Moments.of(np.array([one.elapsed_ms for one in answered])), rows=len(predictions))
+    def _add(self, model: ModelIdentity, records: list[Answered]) -> None:
+        predictions = list(chain.from_iterable(record.outputs.predictions for record in records))
+        period = _Period(
+            _Moments.from_values(np.array([record.elapsed_ms for record in records])), rows=len(predictions)
+        )
         confidences, values = np.empty(0), np.empty(0)
         if model.labels is None:
             values = np.array(predictions, dtype=np.float64)
-            period.value = _Moments.of(values)
+            period.value = _Moments.from_values(values)
         else:
-            texts = [str(label) for label in model.labels]
-            rows = chain.from_iterable(one.outputs.probabilities or [] for one in answered)
-            probabilities = np.array(list(rows), dtype=np.float64).reshape(-1, len(texts))
+            classes = [str(label) for label in model.labels]
+            rows = chain.from_iterable(record.outputs.probabilities or [] for record in records)
+            probabilities = np.array(list(rows), dtype=np.float64).reshape(-1, len(classes))
             confidences = 100 * probabilities.max(axis=1)
-            period.confidence = _Moments.of(confidences)
-            period.probabilities = Counter(dict(zip(texts, probabilities.sum(axis=0).tolist(), strict=True)))
-            period.classes = Counter(dict.fromkeys(texts, 0))
+            period.confidence = _Moments.from_values(confidences)
+            period.probabilities = Counter(dict(zip(classes, probabilities.sum(axis=0).tolist(), strict=True)))
+            period.classes = Counter(dict.fromkeys(classes, 0))
             period.classes.update({str(label): count for label, count in Counter(predictions).items()})
-        with self._answers:
+        with self._prediction_lock:
             if model.version != self._version:
                 self._version = model.version
                 self._confidences.clear()
@@ -185,7 +193,7 @@ class Statistics:
             self._confidences.extend(confidences[-(self._confidences.maxlen or 0) :].tolist())
             self._values.extend(values[-(self._values.maxlen or 0) :].tolist())
 
-    def _of_answers(
+    def _prediction_metrics(
         self, since: _Period, confidences: NDArray[np.float64], values: NDArray[np.float64]
     ) -> dict[str, float]:
         session = self._session
@@ -197,7 +205,7 @@ class Statistics:
         if since.confidence.count:
             metrics["prediction_confidence"] = since.confidence.mean
             metrics["session_avg_confidence"] = session.confidence.mean
-            names = self._label_names(list(session.classes))
+            names = self._metric_names(list(session.classes))
             for label, total in since.probabilities.items():
                 metrics[f"prob_{names[label]}"] = total / since.confidence.count
             for label, count in session.classes.items():
@@ -218,16 +226,16 @@ class Statistics:
             metrics["recent_avg_value"] = float(values.mean())
         return metrics
 
-    def _label_names(self, labels: Sequence[str]) -> dict[str, str]:
-        """Name labels as MLflow takes it; a label keeps its name as long as the session lasts."""
-        taken = {name.casefold() for name in self._names.values()}  # there are databases that fold case
+    def _metric_names(self, labels: Sequence[str]) -> dict[str, str]:
+        """Return classes as valid and unique MLflow metric names, which stay the same throughout the session."""
+        taken = {name.casefold() for name in self._names.values()}  # some databases ignore case
         for label in labels:
             if label not in self._names:
-                plain = name = re.sub(r"[^\w.-]+", "_", label)[:LONGEST_LABEL]
+                base = name = re.sub(r"[^\w.-]+", "_", label)[:LONGEST_LABEL]
                 number = 1
                 while name.casefold() in taken:
                     number += 1
-                    name = f"{plain}_{number}"
+                    name = f"{base}_{number}"
                 self._names[label] = name
                 taken.add(name.casefold())
         return self._names

@@ -1,4 +1,4 @@
-"""One MLflow run a session of the service, written beside the requests and never in their way."""
+"""Track a session of the service as an MLflow run, in background threads that never delay requests."""
 
 import logging
 import threading
@@ -17,23 +17,23 @@ from pipeline.store.open import without_password
 
 log = logging.getLogger(__name__)
 
-MAX_POINTS = 1000  # that wait for the store: eight hours of one each 30 seconds
-FIRST_PAUSE, LONGEST_PAUSE, LAST_PAUSE = 1.0, 60.0, 0.5  # seconds between attempts; the last while stopping
-LONGEST_CALL = 30  # seconds after which a call to the store counts as failing
-LONGEST_ERROR = 300
+MAX_POINTS = 1000  # waiting for the store: eight hours at one every 30 seconds
+FIRST_PAUSE, LONGEST_PAUSE, LAST_PAUSE = 1.0, 60.0, 0.5  # seconds between attempts; the last one applies while stopping
+LONGEST_CALL = 30  # seconds after which an unfinished call to the store is reported as failing
+LONGEST_ERROR = 300  # characters
 
 
 @dataclass(frozen=True)
 class Tracked:
-    """What is tracked of an arm.
+    """The sources of the metrics of an arm.
 
     Attributes
     ----------
     statistics : Statistics
     drift_detected : callable
-        Returns whether there is an alarm now.
+        Returns whether there is a drift alarm now.
     version : callable
-        Returns the version that answers now, None without a model.
+        Returns the model version served now; None without a model.
     """
 
     statistics: Statistics
@@ -44,22 +44,22 @@ class Tracked:
 class TrackingRun:
     """The MLflow run of a session, with a nested run for a challenger.
 
-    One thread takes a point of metrics each `seconds`, another writes what waits, and tries again, less and less
-    often, while the store is away. Both are daemons: a call to a server that hangs ends no sooner than MLflow gives
-    it up, which may take minutes, and `stop` then leaves it behind.
+    One thread takes a point of the metrics every `seconds`. Another writes the points to the store, and retries with
+    exponential backoff while the store is not available. Both are daemon threads, as MLflow's client may wait minutes
+    for a server that does not respond; `stop` waits no longer than its timeout.
 
     Parameters
     ----------
     experiment : str
-        Created on first use.
+        Name of the experiment, which is created on first use.
     model_name : str
     arms : mapping of str to Tracked
     params : mapping of str to str
-        Of the run: the settings, without secrets.
+        Params of the run: the settings, with secrets masked.
     seconds : float
-        Between points.
+        Time between points.
     max_points : int
-        That wait for the store; of more, the oldest are dropped and counted.
+        Maximum number of points waiting for the store. Beyond it, the oldest are dropped and counted.
     """
 
     def __init__(
@@ -82,35 +82,35 @@ class TrackingRun:
         self._served: dict[Arm, dict[int, str]] = {arm: {} for arm in arms}
         self._state = "off"
         self._error: str | None = None
-        self._called: float | None = None  # when the call that is under way began
+        self._called: float | None = None  # when the current call to the store started
         self._stopping = threading.Event()
-        self._complete = threading.Event()  # the last point was taken
-        self._arrived = threading.Event()  # something for the writer
+        self._complete = threading.Event()  # set after the last point was taken
+        self._work_available = threading.Event()  # wakes up the writer
         self._abandoned = threading.Event()
         self._clock = threading.Thread(target=self._take_points, name="tracking-clock", daemon=True)
         self._writer = threading.Thread(target=self._write, name="tracking-writer", daemon=True)
 
     def start(self) -> None:
-        """Begin the session; returns at once, whether or not the store answers."""
+        """Start tracking; return at once, whether or not the store is available."""
         self._state = "starting"
         self._clock.start()
         self._writer.start()
 
     def state(self) -> dict[str, Any]:
-        """Return what GET /health says of tracking.
+        """Return the state of tracking, as GET /health reports it.
 
         Returns
         -------
         dict
-            ``state``: "off" (never started), "starting", "ok", or "retrying" (the store is away, or has not answered
-            for half a minute); ``run_id`` once there is a run; ``error``: why it is retried; ``queued_points``;
-            ``dropped_points``.
+            ``state``: "off" (not started), "starting", "ok", or "retrying" (the store is not available, or has not
+            responded for half a minute); ``run_id``, None until the run is created; ``error``, the reason for
+            retrying; ``queued_points``; ``dropped_points``.
         """
         with self._lock:
             state, error = self._state, self._error
             silent = 0.0 if self._called is None else time.monotonic() - self._called
             if state != "retrying" and silent > LONGEST_CALL:
-                state, error = "retrying", f"the MLflow store has not answered for {silent:.0f} seconds"
+                state, error = "retrying", f"the MLflow store has not responded for {silent:.0f} seconds"
             return {
                 "state": state,
                 "run_id": self._runs.run_ids.get("production"),
@@ -120,10 +120,10 @@ class TrackingRun:
             }
 
     def stop(self, timeout: float) -> None:
-        """Take a last point, write what waits, and end the run as FINISHED.
+        """Take a last point, write all waiting points, and end the run with status FINISHED.
 
-        What is not written within `timeout` seconds is dropped, which a line of the log tells; the run then stays
-        RUNNING until the next start on this machine sweeps it as FAILED.
+        Points that cannot be written within `timeout` seconds are dropped, and their number is logged. The run then
+        stays RUNNING until the next service or pipeline run on this machine marks it as FAILED.
         """
         if self._state == "off":
             return
@@ -137,8 +137,8 @@ class TrackingRun:
             self._dropped += lost
             self._points.clear()
             self._being_sent = 0
-        why = self._error or "the MLflow store does not answer"
-        log.warning("tracking: the run was not ended, and %d points were not written: %s", lost, why)
+        reason = self._error or "the MLflow store does not respond"
+        log.warning("tracking: the run was not ended, and %d points were not written: %s", lost, reason)
 
     def _take_points(self) -> None:
         step = 0
@@ -148,14 +148,14 @@ class TrackingRun:
             step += 1
         self._take_point(step)
         self._complete.set()
-        self._arrived.set()
+        self._work_available.set()
 
     def _take_point(self, step: int) -> None:
         now = datetime.now(UTC)
         points: dict[Arm, dict[str, float]] = {}
         for arm, tracked in self.arms.items():
             metrics, version = tracked.statistics.point(tracked.drift_detected()), tracked.version()
-            changed = version is not None and self._begins(arm, version, now)
+            changed = version is not None and self._note_version(arm, version, now)
             if version is not None and (metrics or changed):
                 metrics["model_version"] = float(version)
             if metrics:
@@ -164,15 +164,15 @@ class TrackingRun:
             with self._lock:
                 self._points.append(Point(step, int(now.timestamp() * 1000), points))
                 self._drop_oldest()
-            self._arrived.set()
+            self._work_available.set()
 
-    def _begins(self, arm: Arm, version: int, now: datetime) -> bool:
-        """Note which version answers, and return whether that is another than before."""
+    def _note_version(self, arm: Arm, version: int, now: datetime) -> bool:
+        """Note which model version is served, and return whether it changed."""
         with self._lock:
             served = self._served[arm]
             if served and next(reversed(served)) == version:
                 return False
-            served.pop(version, None)  # of a version that is back
+            served.pop(version, None)  # a version that is served again moves to the end
             served[version] = f"{now:%Y-%m-%dT%H:%M:%SZ}"
             return True
 
@@ -184,43 +184,43 @@ class TrackingRun:
     def _write(self) -> None:
         pause = FIRST_PAUSE
         while not self._abandoned.is_set():
-            self._arrived.clear()
+            self._work_available.clear()
             complete = self._complete.is_set()
             try:
-                self._write_waiting()
+                self._write_points()
                 if complete:
                     self._runs.end()
-            except Exception as error:  # whatever the store's client raises: it is tried again
-                self._failed(error)
-                # While stopping, a server that is restarted at the same time is given what time there is.
+            except Exception as error:  # retry whatever error the client of the store raises
+                self._report_failure(error)
+                # While stopping, keep trying until the timeout: the server may be restarting too.
                 _ = self._abandoned.wait(LAST_PAUSE) if self._stopping.is_set() else self._stopping.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
                 continue
-            self._succeeded()
+            self._report_success()
             if complete:
                 return
             pause = FIRST_PAUSE
-            self._arrived.wait()
+            self._work_available.wait()
 
-    def _write_waiting(self) -> None:
-        self._call_begins()
+    def _write_points(self) -> None:
+        self._note_call()
         self._runs.open()
         while points := self._take():
-            self._call_begins()
+            self._note_call()
             try:
-                self._runs.write(points, self._served_now())
+                self._runs.write(points, self._served_versions())
             except BaseException:
                 self._put_back(points)
                 raise
             with self._lock:
                 self._being_sent = 0
 
-    def _call_begins(self) -> None:
+    def _note_call(self) -> None:
         with self._lock:
             self._called = time.monotonic()
 
     def _take(self) -> list[Point]:
-        """Take from what waits as much as one call writes, at least one point."""
+        """Remove and return as many waiting points as fit into one call, but at least one."""
         with self._lock:
             points: list[Point] = []
             size = 0
@@ -237,22 +237,22 @@ class TrackingRun:
                 self._points.extendleft(reversed(points))
                 self._drop_oldest()
 
-    def _served_now(self) -> dict[Arm, dict[int, str]]:
+    def _served_versions(self) -> dict[Arm, dict[int, str]]:
         with self._lock:
             return {arm: dict(served) for arm, served in self._served.items()}
 
-    def _failed(self, error: Exception) -> None:
+    def _report_failure(self, error: Exception) -> None:
         text = error.problem if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
         text = without_password(" ".join(text.split()))[:LONGEST_ERROR]
         with self._lock:
-            first = self._state != "retrying"
+            is_first = self._state != "retrying"
             self._state, self._error, self._called = "retrying", text, None
-        if first:
-            log.warning("tracking: %s; it is tried again, predictions go on", text)
+        if is_first:
+            log.warning("tracking: %s; writing is retried, predictions are not affected", text)
 
-    def _succeeded(self) -> None:
+    def _report_success(self) -> None:
         with self._lock:
-            again = self._state == "retrying"
+            has_recovered = self._state == "retrying"
             self._state, self._error, self._called = "ok", None, None
-        if again:
-            log.warning("tracking: the MLflow store answers again, all that waited is written")
+        if has_recovered:
+            log.warning("tracking: the MLflow store is available again, and all waiting points are written")
