@@ -20,8 +20,8 @@ import numpy as np
 from harness import PROJECT, SOURCES, show
 from numpy.typing import NDArray
 from served import Server, Subject, copy_subject, output_of, prediction_service, requests_file
+from serving import service_request
 
-from support.serving import service_request
 
 WINDOW_SECONDS = 15.0  # of continuous load; after it, memory is measured and all clients reconnect
 SWITCH_EVERY = 4  # windows between model changes
