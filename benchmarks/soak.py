@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from served import Server, Subject, copy_subject, output_of, prediction_service, requests_file
 from serving import service_request
 
-
 WINDOW_SECONDS = 15.0  # of continuous load; after it, memory is measured and all clients reconnect
 SWITCH_EVERY = 4  # windows between model changes
 MOST_GROWTH, MOST_SLOWING = 1.1, 2.0  # of memory and median latency, last quarter of the windows over the first
