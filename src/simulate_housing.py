@@ -6,12 +6,18 @@ from pathlib import Path
 from pipeline.cli import run_script
 
 
-def main() -> None:
-    """Parse the command line and write the table."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, help="how many block groups (default: the committed table's)")
     parser.add_argument("--seed", type=int, help="another seed, another table (default: the committed table's)")
     parser.add_argument("--output", type=Path, default=Path("data/raw/housing.csv"), help="the CSV to write")
+    return parser
+
+
+def main() -> None:
+    """Parse the command line and write the table."""
+    parser = build_parser()
     arguments = parser.parse_args()
     if arguments.rows is not None and arguments.rows < 1:
         parser.error("--rows must be 1 or more")

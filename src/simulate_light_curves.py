@@ -6,13 +6,19 @@ from pathlib import Path
 from pipeline.cli import run_script
 
 
-def main() -> None:
-    """Parse the command line and write the table."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stars", type=int, help="how many stars (default: 1000)")
     parser.add_argument("--points", type=int, help="how many points of time (default: 600)")
     parser.add_argument("--seed", type=int, help="another seed, another table")
     parser.add_argument("--output", type=Path, default=Path("data/raw/light_curves.csv"), help="the CSV to write")
+    return parser
+
+
+def main() -> None:
+    """Parse the command line and write the table."""
+    parser = build_parser()
     arguments = parser.parse_args()
     if arguments.stars is not None and arguments.stars < 1:
         parser.error("--stars must be 1 or more")

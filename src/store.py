@@ -6,8 +6,8 @@ from pathlib import Path
 from pipeline.cli import run_script
 
 
-def main() -> None:
-    """Parse the command line and do what it says with the store."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     subparsers.add_parser("status", help="what the store holds, and what needs care, with the command that mends it")
@@ -24,7 +24,12 @@ def main() -> None:
     backup.add_argument("--to", type=Path, metavar="FILE", help="mlruns.backup-TIME.tar beside mlruns/ when absent")
     restore = subparsers.add_parser("restore", help="put a backup into the store's place; what is there is kept")
     restore.add_argument("archive", type=Path, metavar="FILE")
-    arguments = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Parse the command line and do what it says with the store."""
+    arguments = build_parser().parse_args()
     from pipeline.store.care import commands
 
     match arguments.command:

@@ -19,51 +19,76 @@ Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
 class Settings(BaseSettings):
-    """What the service is told; each field is the environment variable of the same name in capitals.
-
-    Attributes
-    ----------
-    service_max_body_bytes, service_max_rows, service_max_explained_rows : int
-        Of one request.
-    service_read_timeout_seconds : float
-        How long a request may take to arrive.
-    service_poll_seconds : float
-        How often a new version or export is looked for.
-    service_tracking_seconds : float
-        How often metrics are logged.
-    service_predictions : Path
-        The folder of the recorded predictions.
-    service_queue_rows : int
-        Answered rows that may wait to be recorded; more are dropped, and counted.
-    challenger_share : float
-        The share of requests that the challenger answers.
-    """
+    """The settings of the service; each field is the environment variable of the same name in capitals."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
-    enable_model_registry: bool = True
-    mlflow_tracking_uri: str | None = None
-    mlflow_model_name: Name = "housing-price-production"
-    model_stage: Stage = "Production"
-    model_version: int | None = Field(default=None, ge=1)
-    challenger_version: int | None = Field(default=None, ge=1)
-    challenger_share: float = Field(default=0.1, gt=0, lt=1)
+    enable_model_registry: bool = Field(
+        default=True, description="Whether to load the model from the registry; false: from the local export."
+    )
+    mlflow_tracking_uri: str | None = Field(
+        default=None,
+        description="The MLflow store or server; empty: the repository's mlruns/. MLflow's own variables supply user "
+        "and password.",
+    )
+    mlflow_model_name: Name = Field(
+        default="housing-price-production",
+        description="The registered model; by default `register.model_name` of params.yaml.",
+    )
+    model_stage: Stage = Field(default="Production", description="The stage whose version is served.")
+    model_version: int | None = Field(
+        default=None, ge=1, description="The version to serve instead of the one in MODEL_STAGE."
+    )
+    challenger_version: int | None = Field(
+        default=None, ge=1, description="A second version, which answers a share of the requests."
+    )
+    challenger_share: float = Field(
+        default=0.1, gt=0, lt=1, description="The share of the requests that the challenger answers."
+    )
 
-    enable_mlflow_tracking: bool = True
-    mlflow_experiment_name: str | None = Field(default=None, min_length=1, max_length=250)
-    service_tracking_seconds: Seconds = 30
-    service_predictions: Path = Path("data/predictions")
-    service_queue_rows: int = Field(default=200_000, ge=1_000)
-    service_webhook_url: SecretStr | None = None
+    enable_mlflow_tracking: bool = Field(
+        default=True, description="Whether to record each session of the service as an MLflow run."
+    )
+    mlflow_experiment_name: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=250,
+        description="The MLflow experiment of these runs; empty: the model's name and `-serving`.",
+    )
+    service_tracking_seconds: Seconds = Field(
+        default=30, description="Seconds between two points of the metrics that are logged to MLflow."
+    )
+    service_predictions: Path = Field(
+        default=Path("data/predictions"), description="The folder of the recorded predictions."
+    )
+    service_queue_rows: int = Field(
+        default=200_000,
+        ge=1_000,
+        description="Maximum number of predicted rows that wait to be recorded; more are dropped and counted.",
+    )
+    service_webhook_url: SecretStr | None = Field(
+        default=None, description="An address to which alarms are posted; a secret."
+    )
 
-    service_host: str = "127.0.0.1"
-    service_port: int = Field(default=8080, ge=0, lt=2**16)
-    service_api_key: SecretStr | None = None
-    service_max_rows: int = Field(default=10_000, ge=1)
-    service_max_explained_rows: int = Field(default=100, ge=1)
-    service_max_body_bytes: int = Field(default=2**24, ge=1_000)
-    service_read_timeout_seconds: Seconds = 10
-    service_poll_seconds: Seconds = 5
+    service_host: str = Field(
+        default="127.0.0.1", description="The address to listen on; 0.0.0.0: all addresses of the machine."
+    )
+    service_port: int = Field(default=8080, ge=0, lt=2**16, description="The port to listen on; 0: any free port.")
+    service_api_key: SecretStr | None = Field(
+        default=None,
+        description="The key that requests must send in the header X-API-Key; empty: no key is required; a secret.",
+    )
+    service_max_rows: int = Field(default=10_000, ge=1, description="Maximum number of rows in a request.")
+    service_max_explained_rows: int = Field(
+        default=100, ge=1, description="Maximum number of rows in a request to /explain."
+    )
+    service_max_body_bytes: int = Field(default=2**24, ge=1_000, description="Maximum size of a request body in bytes.")
+    service_read_timeout_seconds: Seconds = Field(
+        default=10, description="Seconds in which a request must arrive, and in which its response must be read."
+    )
+    service_poll_seconds: Seconds = Field(
+        default=5, description="Seconds between two checks for another version or export."
+    )
 
     @field_validator("service_api_key")
     @classmethod
