@@ -7,16 +7,27 @@ from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import Files
 from mkdocs.structure.pages import Page
 
 sys.path.insert(0, str(Path(__file__).parent))  # MkDocs takes it away after it has loaded this file
 
+from navigation import with_folders
 from reference_pages import GENERATORS
 from reference_pages.paths import ROOT, make_importable
 from repository_links import replace_repository_links
 from self_contained import outside_references
 
 MARKER = re.compile(r"^<!-- generated: (?P<name>\S+) -->$", re.MULTILINE)
+
+
+def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:
+    """Put all pages of the folders that the navigation names into it."""
+    try:
+        config.nav = with_folders(config.nav or [], [page.src_uri for page in files.documentation_pages()])
+    except ValueError as error:
+        raise PluginError(f"{error}: correct the entry") from None
+    return files
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, **_: Any) -> str:

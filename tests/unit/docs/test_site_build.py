@@ -10,10 +10,11 @@ import pytest
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 
+from navigation import with_folders
 from reference_pages import GENERATORS
 from repository_links import replace_repository_links
 from self_contained import outside_references
-from site_build import MARKER, on_page_markdown, on_post_build
+from site_build import MARKER, on_files, on_page_markdown, on_post_build
 from support.repositories import ROOT
 
 DOCS = ROOT / "docs"
@@ -64,6 +65,20 @@ def test_a_link_to_no_file_fails_the_build(target: str) -> None:
         replace_repository_links(f"[it]({target})", "page.md", ROOT, None)
     with pytest.raises(PluginError, match="correct the link"):
         built("[it](../../missing.yaml)")
+
+
+def test_a_folder_in_the_navigation_stands_for_its_other_pages() -> None:
+    nav = [{"A": ["a/index.md", {"First": "a/z.md"}, "a/"]}, {"B": "b.md"}]
+    found = with_folders(nav, ["a/index.md", "a/z.md", "a/y.md", "a/x.md", "a/deeper/w.md", "b.md"])
+    assert found == [{"A": ["a/index.md", {"First": "a/z.md"}, "a/x.md", "a/y.md"]}, {"B": "b.md"}]
+
+
+def test_a_folder_without_pages_fails_the_build() -> None:
+    config = MkDocsConfig()
+    config.nav = [{"A": ["missing/"]}]
+    files: Any = SimpleNamespace(documentation_pages=lambda: [SimpleNamespace(src_uri="index.md")])
+    with pytest.raises(PluginError, match=r"docs/missing/, which has no pages: correct the entry"):
+        on_files(files, config)
 
 
 @pytest.mark.parametrize(
