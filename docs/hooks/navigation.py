@@ -24,8 +24,8 @@ def with_folders(nav: list[Any], pages: Iterable[str]) -> list[Any]:
     ValueError
         If a folder has no pages.
     """
-    known = sorted(pages)
-    return _expanded(nav, known, set(_entries(nav)))
+    expanded: list[Any] = _expanded(nav, sorted(pages), set(_entries(nav)))
+    return expanded
 
 
 def _expanded(entry: Any, pages: list[str], named: set[str]) -> Any:
