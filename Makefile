@@ -2,6 +2,7 @@
 # make lint       style, types and layers                make test-all   all tests, with every example and every kill
 # make coverage   make test, and the lines it leaves out make lock       requirements.lock, uv.lock, deploy's locks
 # make audit      known vulnerabilities of the packages  make benchmarks-smoke   every benchmark once, small
+# make docs       the documentation site, into site/     make docs-serve shows it at port 8000 while you edit
 
 # A Python that this project runs on and that can make environments.
 FITS := -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))'
@@ -11,7 +12,7 @@ PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 pyth
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: repro test test-system test-all coverage lint audit benchmarks-smoke lock
+.PHONY: repro test test-system test-all coverage lint docs docs-serve audit benchmarks-smoke lock
 
 TESTS := pytest --numprocesses logical --dist loadgroup
 
@@ -38,6 +39,14 @@ lint: .venv/installed-dev
 	codespell
 	python .ci/check_words.py
 	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+
+docs docs-serve: export NO_MKDOCS_2_WARNING := 1
+
+docs: .venv/installed-dev
+	mkdocs build --strict
+
+docs-serve: .venv/installed-dev
+	mkdocs serve
 
 audit: .venv/installed-dev
 	pip-audit --disable-pip --require-hashes --progress-spinner off --requirement requirements-dev.lock

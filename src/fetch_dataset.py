@@ -6,12 +6,17 @@ from pathlib import Path
 from pipeline.cli import run_script
 
 
-def main() -> None:
-    """Parse the command line, then download and write the table."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=["california"], help="table to download: California housing, 1990 census")
     parser.add_argument("--output", type=Path, help="CSV file to write (default: data/raw/NAME.csv)")
-    arguments = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Parse the command line, then download and write the table."""
+    arguments = build_parser().parse_args()
     from pipeline.datasets.california import fetch_california
     from pipeline.support.files import replacing
 

@@ -10,8 +10,8 @@ STAGES = ("None", "Staging", "Production", "Archived")
 LATEST = -1
 
 
-def main() -> None:
-    """Parse the command line and do one thing in the current folder."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--stage", choices=STAGES, help="the stage to give; register.stage of params.yaml when absent")
@@ -30,6 +30,12 @@ def main() -> None:
     parser.add_argument("--force", action="store_true", help="with --stage Production: promote what the gate refuses")
     parser.add_argument("--reason", default="", metavar="TEXT", help="why, for the history; needed with --force")
     parser.add_argument("--to", type=int, metavar="VERSION", help="with --rollback: the version to go back to")
+    return parser
+
+
+def main() -> None:
+    """Parse the command line and do one thing in the current folder."""
+    parser = build_parser()
     arguments = parser.parse_args()
     looks = arguments.list or arguments.history or arguments.verify is not None
     if arguments.force and (arguments.stage != "Production" or not arguments.reason.strip()):

@@ -6,8 +6,8 @@ from pathlib import Path
 from pipeline.cli import run_script
 
 
-def main() -> None:
-    """Parse the command line and write the folder."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("table", type=Path, metavar="TABLE", help="CSV (plain or .gz) or Parquet file")
     parser.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
@@ -15,7 +15,12 @@ def main() -> None:
         "--into", type=Path, metavar="FOLDER", help="below this repository; the table's name when absent"
     )
     parser.add_argument("--task", choices=("regression", "classification"), help="inferred from the target when absent")
-    arguments = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Parse the command line and write the folder."""
+    arguments = build_parser().parse_args()
     from pipeline.scaffold.new_pipeline import new_pipeline
 
     print(new_pipeline(arguments.table, arguments.target, arguments.into, arguments.task).summary)

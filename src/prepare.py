@@ -6,9 +6,14 @@ from pathlib import Path
 from pipeline.cli import run_script
 
 
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    return argparse.ArgumentParser(description=__doc__)
+
+
 def main() -> None:
     """Parse the command line and run the stage in the current folder."""
-    argparse.ArgumentParser(description=__doc__).parse_args()
+    build_parser().parse_args()
     from pipeline.params.load import load_params
     from pipeline.prepare.stage import prepare
 

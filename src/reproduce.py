@@ -7,11 +7,16 @@ from pathlib import Path
 from pipeline.cli import run_script
 
 
-def main() -> None:
-    """Parse the command line and train again in a temporary clone."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--version", type=int, required=True, metavar="N", help="of register.model_name")
-    arguments = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Parse the command line and train again in a temporary clone."""
+    arguments = build_parser().parse_args()
     from pipeline.params.load import load_params
     from pipeline.reproduce.reproduce import reproduce
 

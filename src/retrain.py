@@ -6,8 +6,8 @@ from pathlib import Path
 from pipeline.cli import run_script
 
 
-def main() -> None:
-    """Parse the command line and retrain in the current folder."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--if-drifted", action="store_true", help="do nothing unless the newest predictions of Production show drift"
@@ -18,7 +18,12 @@ def main() -> None:
         metavar="FILE",
         help="CSV or Parquet file with prediction_id and the target's column; data/labels.csv when absent",
     )
-    arguments = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Parse the command line and retrain in the current folder."""
+    arguments = build_parser().parse_args()
     from pipeline.params.load import load_params
     from pipeline.retrain.retrain import retrain
 

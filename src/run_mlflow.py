@@ -7,8 +7,8 @@ from pathlib import Path
 from pipeline.cli import run_script
 
 
-def main() -> None:
-    """Parse the command line, fit, compare, and open MLflow's page if asked."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dataset", type=Path, metavar="TABLE", help="CSV (plain or .gz) or Parquet file")
     parser.add_argument("--target", metavar="COLUMN", help="the column to predict")
@@ -16,6 +16,12 @@ def main() -> None:
     parser.add_argument("--experiment-name", default="quick-look", metavar="NAME", help="of MLflow (quick-look)")
     parser.add_argument("--test-size", type=float, default=0.3, metavar="SHARE", help="share of rows to test on (0.3)")
     parser.add_argument("--ui", action="store_true", help="open the MLflow page of the project's store (then, or only)")
+    return parser
+
+
+def main() -> None:
+    """Parse the command line, fit, compare, and open MLflow's page if asked."""
+    parser = build_parser()
     arguments = parser.parse_args()
     if not arguments.dataset and not arguments.ui:
         parser.error("name a table with --dataset, or ask for the page with --ui")

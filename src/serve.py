@@ -5,9 +5,14 @@ import argparse
 from pipeline.cli import run_script
 
 
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    return argparse.ArgumentParser(description=__doc__)
+
+
 def main() -> None:
     """Parse the command line, which has no options, and serve until stopped."""
-    argparse.ArgumentParser(description=__doc__).parse_args()
+    build_parser().parse_args()
 
     from pathlib import Path
 

@@ -6,14 +6,20 @@ from pathlib import Path
 from pipeline.cli import run_script
 
 
-def main() -> None:
-    """Parse the command line and write the table."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, help="number of block groups (default: 12000, as in the committed table)")
     parser.add_argument("--seed", type=int, help="random seed (default: 1990, as for the committed table)")
     parser.add_argument(
         "--output", type=Path, default=Path("data/raw/housing.csv"), help="CSV file to write (default: %(default)s)"
     )
+    return parser
+
+
+def main() -> None:
+    """Parse the command line and write the table."""
+    parser = build_parser()
     arguments = parser.parse_args()
     if arguments.rows is not None and arguments.rows < 1:
         parser.error("--rows must be 1 or more")

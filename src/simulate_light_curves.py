@@ -6,8 +6,8 @@ from pathlib import Path
 from pipeline.cli import run_script
 
 
-def main() -> None:
-    """Parse the command line and write the table."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stars", type=int, help="number of stars (default: 1000)")
     parser.add_argument("--points", type=int, help="number of points in each light curve (default: 600)")
@@ -18,6 +18,12 @@ def main() -> None:
         default=Path("data/raw/light_curves.csv"),
         help="CSV file to write (default: %(default)s)",
     )
+    return parser
+
+
+def main() -> None:
+    """Parse the command line and write the table."""
+    parser = build_parser()
     arguments = parser.parse_args()
     if arguments.stars is not None and arguments.stars < 1:
         parser.error("--stars must be 1 or more")

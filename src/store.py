@@ -6,8 +6,8 @@ from pathlib import Path
 from pipeline.cli import run_script
 
 
-def main() -> None:
-    """Parse the command line and run the subcommand."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     subparsers.add_parser("status", help="show the store's contents and problems, with the command that fixes each")
@@ -28,7 +28,12 @@ def main() -> None:
     )
     restore = subparsers.add_parser("restore", help="replace the store with a backup, and keep the replaced store")
     restore.add_argument("archive", type=Path, metavar="FILE", help="path of the backup")
-    arguments = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Parse the command line and run the subcommand."""
+    arguments = build_parser().parse_args()
     from pipeline.store.care import commands
 
     match arguments.command:

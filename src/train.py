@@ -7,8 +7,8 @@ from pathlib import Path
 from pipeline.cli import run_script
 
 
-def main() -> None:
-    """Parse the command line, fit and print the metrics."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     families = sorted(file.stem for file in (Path(__file__).parent / "pipeline/learn/families").glob("[!_]*.py"))
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("table", type=Path, metavar="TABLE", help="CSV (plain or .gz) or Parquet file")
@@ -21,7 +21,12 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, metavar="N", help="of a family that is fitted in batches")
     parser.add_argument("--learning-rate", type=float, metavar="X", help="of a family that has one")
     parser.add_argument("--output-path", type=Path, metavar="FOLDER", help="a new folder to write the model to")
-    arguments = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Parse the command line, fit and print the metrics."""
+    arguments = build_parser().parse_args()
     from pipeline.learn.families import ranked_names
     from pipeline.quick_look.look import NO_MLFLOW, QuickLook, has_mlflow, look
 
