@@ -26,7 +26,7 @@ def _store(monkeypatch: pytest.MonkeyPatch) -> None:
     open_store()
 
 
-def test_the_model_is_as_good_as_it_should_be() -> None:
+def test_model_reaches_the_expected_quality() -> None:
     metrics = json.loads(Path("mlartifacts/training/best_metrics.json").read_text())
     simulated = load_params().dataset.path == "data/raw/housing.csv"
     bound = 1.12 * best_rmse(simulate().price) if simulated else REAL_RMSE
@@ -34,7 +34,7 @@ def test_the_model_is_as_good_as_it_should_be() -> None:
     assert metrics["cv_rmse_mean"] < bound
 
 
-def test_every_candidate_of_the_default_search_is_a_finished_run() -> None:
+def test_every_search_candidate_is_a_finished_run() -> None:
     with sqlite3.connect("file:mlruns/mlflow.db?mode=ro", uri=True) as database:
         runs = database.execute("select name, status from runs").fetchall()
     assert {status for _, status in runs} == {"FINISHED"}
@@ -43,11 +43,11 @@ def test_every_candidate_of_the_default_search_is_a_finished_run() -> None:
         assert len([name for name, _ in runs if name.startswith(f"{experiment}_candidate")]) == candidates
 
 
-def test_a_second_repro_does_nothing() -> None:
+def test_second_repro_does_nothing() -> None:
     assert "Running stage" not in shell(Path.cwd(), "dvc", "repro")
 
 
-def test_the_operators_command_puts_the_winner_into_production() -> None:
+def test_documented_command_promotes_the_winner_to_production() -> None:
     shell(Path.cwd(), "python", "src/model_register.py", "--stage", "Production")
     info = json.loads(Path("mlartifacts/training/best_model_info.json").read_text())
     model = mlflow.pyfunc.load_model(f"models:/{NAME}@production")

@@ -116,7 +116,7 @@ def added(tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("added", "_undrawn")
-def test_adding_a_family_is_adding_a_file(
+def test_a_new_file_adds_a_model_family(
     pipeline_folder: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     fixed = {NAME: {"min_samples_leaf": 3}}

@@ -26,7 +26,7 @@ from support.stores import (
 )
 
 
-def test_a_backup_taken_while_runs_are_written_is_restored_elsewhere(
+def test_backup_during_writes_restores_to_another_location(
     store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client, stop, written = open_store(), threading.Event(), []
@@ -64,7 +64,7 @@ def test_a_backup_taken_while_runs_are_written_is_restored_elsewhere(
     assert len(predict()) == 5
 
 
-def test_restore_keeps_the_store_that_was_there(store: LocalStore, call: Callable[..., int]) -> None:
+def test_restore_keeps_the_previous_store(store: LocalStore, call: Callable[..., int]) -> None:
     assert call("store", "backup", "--to", "kept.tar") == 0
     saved = contents(store.home)
     open_store().create_experiment("later")
@@ -117,7 +117,7 @@ def damage(archive: Path, way: str, broken: Path) -> None:
             shutil.rmtree(folder)
 
 
-def test_a_damaged_backup_changes_nothing(
+def test_damaged_backup_changes_nothing(
     store: LocalStore, tmp_path: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     archive, before = backup(store, tmp_path / "whole.tar").path, contents(store.home)
@@ -136,7 +136,7 @@ def test_a_damaged_backup_changes_nothing(
     assert "none.tar does not exist" in capsys.readouterr().err
 
 
-def test_restore_refuses_while_a_run_goes_on(store: LocalStore, tmp_path: Path) -> None:
+def test_restore_is_refused_during_a_run(store: LocalStore, tmp_path: Path) -> None:
     archive = backup(store, tmp_path / "whole.tar").path
     open_store().create_run("1")
     before = contents(store.home)
@@ -145,14 +145,14 @@ def test_restore_refuses_while_a_run_goes_on(store: LocalStore, tmp_path: Path) 
     assert contents(store.home) == before
 
 
-def test_restore_refuses_a_folder_that_is_shared(tmp_path: Path, store: LocalStore) -> None:
+def test_restore_is_refused_into_a_folder_with_other_files(tmp_path: Path, store: LocalStore) -> None:
     archive = backup(store, tmp_path / "whole.tar").path
     (tmp_path / "project" / "src").mkdir(parents=True)
     with pytest.raises(StoreError, match="holds other things"):
         restore(LocalStore(tmp_path / "project" / "mlflow.db"), archive)
 
 
-def test_a_restore_stopped_between_its_renames_is_told(
+def test_interrupted_restore_is_reported(
     store: LocalStore, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     backup(store, Path("whole.tar"))

@@ -19,7 +19,7 @@ def hostile_table(labels: list[str]) -> pd.DataFrame:
     return table.assign(y=[labels[place] for place in rng.integers(0, len(labels), 90)])
 
 
-def test_names_that_are_paths_markup_and_formats_go_the_whole_way(
+def test_hostile_names_reach_production(
     pipeline_folder: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     hostile_table(["../../x", "<b>%s{}</b>\n", "a" * 400]).to_csv("data.csv", index=False)
@@ -41,7 +41,7 @@ def test_names_that_are_paths_markup_and_formats_go_the_whole_way(
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_a_refused_table_ends_each_script_with_exit_code_2_and_leaves_no_run(
+def test_rejected_table_exits_2_and_records_no_run(
     pipeline_folder: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     from pipeline.store.open import open_store

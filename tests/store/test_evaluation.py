@@ -30,7 +30,7 @@ def runs(parents: bool) -> dict[str, Run]:
     return {run.info.run_name: run for run in found if ("mlflow.parentRunId" in run.data.tags) != parents}
 
 
-def test_metrics_of_ones_own_are_logged_of_test_rows_and_folds_and_choose(
+def test_custom_metric_is_logged_and_ranks_experiments(
     pipeline_folder: Path,
 ) -> None:
     Path("business").mkdir()
@@ -58,7 +58,7 @@ def test_metrics_of_ones_own_are_logged_of_test_rows_and_folds_and_choose(
     assert (training.winner, training.chosen_by) == (ranked[0], "cv_profit_mean")
 
 
-def test_preparing_and_registering_do_not_load_the_metric(pipeline_folder: Path, call: Callable[..., int]) -> None:
+def test_prepare_and_register_do_not_import_the_custom_metric(pipeline_folder: Path, call: Callable[..., int]) -> None:
     Path("own.py").write_text(MARK.format(str(pipeline_folder / "imported")))
     prepared(pipeline_folder, custom="own:metric")
     assert call("prepare") == 0

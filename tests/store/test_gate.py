@@ -134,9 +134,7 @@ def written(store: Store) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in files}
 
 
-def test_the_better_model_passes_and_the_worse_is_refused_with_the_comparison(
-    store: Store, rivals: tuple[FinishedRun, FinishedRun]
-) -> None:
+def test_better_model_passes_and_worse_model_is_refused(store: Store, rivals: tuple[FinishedRun, FinishedRun]) -> None:
     poor, good = rivals
     before = written(store)
     verdict = store.judge(good, poor, slices=["place"])
@@ -159,7 +157,7 @@ def test_the_better_model_passes_and_the_worse_is_refused_with_the_comparison(
     assert written(store) == before
 
 
-def test_the_same_seed_gives_the_same_verdict(store: Store, rivals: tuple[FinishedRun, FinishedRun]) -> None:
+def test_same_seed_gives_same_verdict(store: Store, rivals: tuple[FinishedRun, FinishedRun]) -> None:
     poor, good = rivals
     current = store.version(poor)
     verdicts = [
@@ -168,7 +166,7 @@ def test_the_same_seed_gives_the_same_verdict(store: Store, rivals: tuple[Finish
     assert verdicts[0] == verdicts[1]
 
 
-def test_equal_predictions_are_no_improvement(store: Store, rivals: tuple[FinishedRun, FinishedRun]) -> None:
+def test_equal_predictions_are_not_an_improvement(store: Store, rivals: tuple[FinishedRun, FinishedRun]) -> None:
     _, good = rivals
     verdict = store.judge(store.run(rounds=20), good)
     assert not verdict.promotes
@@ -176,7 +174,7 @@ def test_equal_predictions_are_no_improvement(store: Store, rivals: tuple[Finish
     assert "equal" in verdict.table
 
 
-def test_another_training_table_is_noted(store: Store, rivals: tuple[FinishedRun, FinishedRun]) -> None:
+def test_different_training_table_is_noted(store: Store, rivals: tuple[FinishedRun, FinishedRun]) -> None:
     poor, good = rivals
     note = "some of these test rows may be among its training rows"
     assert note not in store.judge(good, poor).table
@@ -188,9 +186,7 @@ def test_another_training_table_is_noted(store: Store, rivals: tuple[FinishedRun
 @pytest.mark.parametrize(
     ("own", "strategy", "noted"), [("a", "random", False), ("b", "random", True), ("a", "time", True)]
 )
-def test_the_same_rows_with_predictions_below_them_are_no_other_table(
-    store: Store, own: str, strategy: str, noted: bool
-) -> None:
+def test_appended_predictions_do_not_make_a_different_table(store: Store, own: str, strategy: str, noted: bool) -> None:
     before = store.run(rounds=3, train="2" * 64, tags={"data_sha256": "a"})
     after = store.run(tags={"data_sha256": "c", "own_data_sha256": own})
     for candidate in (before, after):
@@ -199,7 +195,7 @@ def test_the_same_rows_with_predictions_below_them_are_no_other_table(
     assert ("among its training rows" in " ".join(verdict.table.split())) is noted
 
 
-def test_probabilities_are_compared_label_by_label(store: Store) -> None:
+def test_probabilities_are_compared_by_class(store: Store) -> None:
     poor, good = store.run("label", 2, ["no", "yes"]), store.run("label", 12, ["no", "yes"])
     reversed_ = store.run("label", 2, ["yes", "no"])
     verdict, again = store.judge(good, poor, slices=["place"]), store.judge(good, reversed_, slices=["place"])
@@ -211,7 +207,7 @@ def test_probabilities_are_compared_label_by_label(store: Store) -> None:
     assert not store.judge(poor, good, metric="roc_auc", n_resamples=100).promotes
 
 
-def test_a_version_that_cannot_be_evaluated_lets_nothing_pass_and_says_why(
+def test_version_that_cannot_be_evaluated_blocks_promotion(
     store: Store, rivals: tuple[FinishedRun, FinishedRun]
 ) -> None:
     _, good = rivals
@@ -243,7 +239,7 @@ def test_a_version_that_cannot_be_evaluated_lets_nothing_pass_and_says_why(
         assert len(verdict.summary) <= 300
 
 
-def test_a_version_whose_run_or_files_are_gone_or_changed_is_not_loaded(store: Store) -> None:
+def test_version_with_missing_or_changed_files_is_not_loaded(store: Store) -> None:
     candidate, current = store.run(rounds=20), store.run(rounds=4)
     version = store.version(current)
     (artifacts,) = (store.folder / "mlruns").glob(f"gate/models/{current.model_id}/artifacts")
@@ -268,9 +264,7 @@ def test_a_version_whose_run_or_files_are_gone_or_changed_is_not_loaded(store: S
     assert "version 2 cannot be evaluated: it belongs to no MLflow run" in verdict.reason
 
 
-def test_other_test_rows_than_the_candidates_are_refused(
-    store: Store, rivals: tuple[FinishedRun, FinishedRun], tmp_path: Path
-) -> None:
+def test_different_test_table_is_refused(store: Store, rivals: tuple[FinishedRun, FinishedRun], tmp_path: Path) -> None:
     poor, good = rivals
     current = store.version(poor)
     (tmp_path / TEST_TABLE).parent.mkdir(parents=True)
@@ -280,7 +274,7 @@ def test_other_test_rows_than_the_candidates_are_refused(
             judge(store.client, good, current, GateParams(), folder)
 
 
-def test_models_of_the_pipelines_own_training_are_judged(trained: Trained) -> None:
+def test_gate_judges_trained_models(trained: Trained) -> None:
     client = open_store()
     first, _, third = (find_finished_run(client, trained.folder, one.run_id) for one in trained.experiments)
     current = version_of(client, first)

@@ -21,7 +21,7 @@ def stored(trained: Trained) -> Path:
     return Path(mlflow.artifacts.download_artifacts(f"models:/{trained.experiments[0].model_id}"))
 
 
-def test_a_changed_model_file_is_not_loaded(trained: Trained, tmp_path: Path) -> None:
+def test_changed_model_file_is_not_loaded(trained: Trained, tmp_path: Path) -> None:
     shutil.copytree(stored(trained), tmp_path / "model")
     RawRowsModel(tmp_path / "model")
     with (tmp_path / "model" / "model.ubj").open("ab") as file:
@@ -30,7 +30,7 @@ def test_a_changed_model_file_is_not_loaded(trained: Trained, tmp_path: Path) ->
         RawRowsModel(tmp_path / "model")
 
 
-def test_a_model_with_code_that_its_run_did_not_write_is_no_candidate(trained: Trained) -> None:
+def test_model_with_foreign_code_is_not_a_candidate(trained: Trained) -> None:
     client, run_id, logged = open_store(), trained.experiments[0].run_id, stored(trained)
     assert client.get_run(run_id).data.tags[LOGGED_SHA256] == logged_sha256(logged)
     foreign = logged / "code" / "xgboost.py"
@@ -43,7 +43,7 @@ def test_a_model_with_code_that_its_run_did_not_write_is_no_candidate(trained: T
     assert find_finished_run(client, trained.folder, run_id).run_id == run_id
 
 
-def test_a_logged_model_has_exact_requirements(trained: Trained) -> None:
+def test_logged_model_pins_its_requirements(trained: Trained) -> None:
     for experiment in trained.experiments:
         folder = Path(mlflow.artifacts.download_artifacts(f"models:/{experiment.model_id}"))
         required = pins((folder / "requirements.txt").read_text())

@@ -66,7 +66,7 @@ def feeds(rows: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_graph_is_in_the_winners_run_and_in_the_export_and_answers_alike(
+def test_onnx_graph_is_logged_and_exported_and_predicts_the_same(
     packaged: dict[str, tuple[Standard, dict[str, Any]]], family: str
 ) -> None:
     one, registered = packaged[family]
@@ -101,7 +101,7 @@ def test_the_graph_is_in_the_winners_run_and_in_the_export_and_answers_alike(
         np.testing.assert_allclose(probabilities, expected[columns], rtol=1e-5, atol=1e-6)
 
 
-def test_registering_again_packages_nothing_anew(
+def test_registering_again_reuses_the_graph(
     packaged: dict[str, tuple[Standard, dict[str, Any]]], progress_lines: list[str]
 ) -> None:
     run_id = packaged["xgboost"][0].experiment.run_id
@@ -112,9 +112,7 @@ def test_registering_again_packages_nothing_anew(
     assert client.get_metric_history(run_id, "onnx_row_ms") == before
 
 
-def test_without_its_test_table_a_run_is_registered_without_a_graph_and_says_why(
-    folder: Path, progress_lines: list[str]
-) -> None:
+def test_run_without_its_test_table_is_registered_without_onnx(folder: Path, progress_lines: list[str]) -> None:
     (one,) = run_all(folder, "regression", ["xgboost"])
     test = Path(TEST_TABLE).read_bytes()
     run_id = one.experiment.run_id

@@ -11,7 +11,7 @@ from pipeline.store.database import LocalStore
 from support.stores import contents, predict, remaining, rows
 
 
-def test_prune_removes_what_nobody_asks_for_and_nothing_else(
+def test_prune_removes_only_unreferenced_runs_and_files(
     store: LocalStore, old_runs: dict[str, str], call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = store.home / "small" / ("b" * 32)
@@ -46,7 +46,7 @@ def test_prune_removes_what_nobody_asks_for_and_nothing_else(
 
 
 @pytest.mark.parametrize(("age", "seconds"), [("12h", 43_200), ("30d", 2_592_000), ("2w", 1_209_600)])
-def test_ages(age: str, seconds: int) -> None:
+def test_parse_age(age: str, seconds: int) -> None:
     assert seconds_of(age) == seconds
     for wrong in ("", "3", "d", "-1d", "1.5d", "3m", "1d\n"):
         with pytest.raises(PipelineError, match="older-than"):

@@ -15,7 +15,7 @@ from support.quick_look import IRIS, numbers_of
 pytestmark = pytest.mark.usefixtures("_undrawn")
 
 
-def test_a_look_without_mlflow_prints_metrics_and_writes_a_model_that_takes_raw_rows(
+def test_quick_look_without_mlflow_prints_metrics_and_writes_a_model(
     empty_store: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_table().to_csv("data.csv", index=False)
@@ -33,7 +33,7 @@ def test_a_look_without_mlflow_prints_metrics_and_writes_a_model_that_takes_raw_
     assert sorted(path.name for path in Path("out").iterdir()) == ["model"]
 
 
-def test_options_of_a_net_reach_it_and_the_share_of_test_rows_is_kept(
+def test_neural_network_options_and_test_size_are_applied(
     empty_store: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ("--epochs", "3", "--batch-size", "16", "--learning-rate", "0.01", "--test-size", "0.5")
@@ -83,7 +83,7 @@ def test_all_families_are_recorded_and_compared(
         (("--target", "colour"), "colour"),
     ],
 )
-def test_what_cannot_be_done_is_one_message(
+def test_invalid_arguments_give_one_message(
     empty_store: Path,
     call: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
@@ -97,14 +97,14 @@ def test_what_cannot_be_done_is_one_message(
     assert said in error
 
 
-def test_run_mlflow_says_what_it_lacks(call: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_mlflow_names_missing_arguments(call: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert call("run_mlflow") == 2
     assert "--dataset" in capsys.readouterr().err
     assert call("run_mlflow", "--dataset", str(IRIS)) == 2
     assert "--target" in capsys.readouterr().err
 
 
-def test_light_curves_and_a_rare_label_are_seen_in_a_look(
+def test_quick_look_detects_light_curves_and_a_rare_class(
     empty_store: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     from pipeline.datasets.simulated_light_curves import simulate

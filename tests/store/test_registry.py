@@ -63,7 +63,7 @@ def three(three_once: Three, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return replace(three_once, folder=tmp_path / "repository")
 
 
-def test_a_worse_model_is_refused_and_nothing_changes(
+def test_worse_model_is_refused_and_nothing_changes(
     trained: Trained, params: RegisterParams, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     ranked = sorted(trained.experiments, key=lambda one: one.fitted.metrics["test_rmse"])
@@ -96,7 +96,7 @@ def test_a_worse_model_is_refused_and_nothing_changes(
         Path("params.yaml").write_text(before_params)
 
 
-def test_a_better_model_is_promoted_and_the_comparison_kept(trained: Trained, params: RegisterParams) -> None:
+def test_better_model_is_promoted_and_comparison_is_recorded(trained: Trained, params: RegisterParams) -> None:
     ranked = sorted(trained.experiments, key=lambda one: one.fitted.metrics["test_rmse"])
     gentle = params.model_copy(update={"gate": params.gate.model_copy(update={"confidence": 0.5})})
     register(gentle, trained.folder, Registration("Production", ranked[-1].run_id))
@@ -106,7 +106,7 @@ def test_a_better_model_is_promoted_and_the_comparison_kept(trained: Trained, pa
     assert "rmse" in last.comparison
 
 
-def test_a_long_reason_of_many_lines_is_kept_as_one_short_line(trained: Trained, params: RegisterParams) -> None:
+def test_long_multiline_reason_is_shortened_to_one_line(trained: Trained, params: RegisterParams) -> None:
     reason = "first\n\nsecond\t" + "third " * 2000
     register(params, trained.folder, Registration("Production", trained.experiments[0].run_id, reason=reason))
     kept = history(open_store(), params.model_name)[-1].reason
@@ -115,7 +115,7 @@ def test_a_long_reason_of_many_lines_is_kept_as_one_short_line(trained: Trained,
 
 
 @pytest.mark.parametrize("first", [1, 2])
-def test_of_two_machines_moves_at_once_one_holder_is_left(
+def test_concurrent_moves_from_two_machines_leave_one_holder(
     first: int, trained: Trained, params: RegisterParams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for experiment in trained.experiments[:2]:
@@ -138,7 +138,7 @@ def test_of_two_machines_moves_at_once_one_holder_is_left(
     assert "no recorded move" not in history_table(params.model_name)
 
 
-def test_rollback_goes_back_further_each_time(three: Three) -> None:
+def test_repeated_rollback_goes_further_back(three: Three) -> None:
     client, name = open_store(), three.params.model_name
     assert rollback(three.params, three.folder, reason="orders of magnitude off") == 2
     assert state(client, name) == {1: ("Archived", []), 2: ("Production", ["production"]), 3: ("Archived", [])}
@@ -165,7 +165,7 @@ def test_rollback_goes_back_further_each_time(three: Three) -> None:
             rollback(three.params, three.folder, to=to)
 
 
-def test_what_was_rolled_back_does_not_come_back_by_itself(three: Three) -> None:
+def test_rolled_back_version_is_not_promoted_automatically(three: Three) -> None:
     rollback(three.params, three.folder, reason="negative prices")
     automatic = three.params.model_copy(update={"stage": "Production"})
     assert register(automatic, three.folder, Registration(run_id=three.runs[2]))["stage"] == "Archived"
@@ -174,7 +174,7 @@ def test_what_was_rolled_back_does_not_come_back_by_itself(three: Three) -> None
     assert register(three.params, three.folder, forced(three.runs[2]))["stage"] == "Production"
 
 
-def test_a_version_that_was_never_in_production_is_no_way_back(trained: Trained, params: RegisterParams) -> None:
+def test_rollback_to_a_version_never_in_production_is_refused(trained: Trained, params: RegisterParams) -> None:
     first, second = (experiment.run_id for experiment in trained.experiments[:2])
     with pytest.raises(RegistryError, match="nothing further back"):
         rollback(params, trained.folder)
@@ -184,7 +184,7 @@ def test_a_version_that_was_never_in_production_is_no_way_back(trained: Trained,
         rollback(params, trained.folder, to=1)
 
 
-def test_lists_say_who_replaced_what_and_why(three: Three) -> None:
+def test_list_and_history_show_what_replaced_each_version(three: Three) -> None:
     rollback(three.params, three.folder, reason="negative prices")
     table = versions_table(three.params.model_name).split("\n")
     assert table[0].split()[:5] == ["version", "stage", "alias", "run", "rmse"]
@@ -206,7 +206,7 @@ def test_lists_say_who_replaced_what_and_why(three: Three) -> None:
     assert "note: version 1 is in Staging, where no recorded move put it" in history_table(three.params.model_name)
 
 
-def test_the_way_back_is_that_of_the_promotions() -> None:
+def test_production_line_follows_the_promotions() -> None:
     def moves(*steps: tuple[int, str]) -> Any:
         from pipeline.register.history import transition
 
@@ -218,7 +218,7 @@ def test_the_way_back_is_that_of_the_promotions() -> None:
     assert production_line(moves((1, "command"), (2, "forced"), (1, "command"))) == [2, 1]
 
 
-def test_flags_that_do_not_go_together_are_named(
+def test_conflicting_options_are_named(
     trained: Trained, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     for arguments, said in {
@@ -233,7 +233,7 @@ def test_flags_that_do_not_go_together_are_named(
         assert said in capsys.readouterr().err
 
 
-def test_the_way_back_does_not_hang_on_the_version_that_is_left(three: Three) -> None:
+def test_rollback_works_without_the_current_version(three: Three) -> None:
     client, record = open_store(), Path("mlartifacts/registration/registered_model.json")
     client.delete_model_version(three.params.model_name, "3")
     assert rollback(three.params, three.folder) == 2
@@ -247,14 +247,14 @@ def test_the_way_back_does_not_hang_on_the_version_that_is_left(three: Three) ->
     assert state(client, three.params.model_name) == {1: ("Archived", []), 2: ("Production", ["production"])}
 
 
-def test_what_was_taken_out_by_hand_does_not_come_back(three: Three) -> None:
+def test_rollback_skips_a_manually_archived_version(three: Three) -> None:
     register(three.params, three.folder, Registration("Archived", three.runs[2]))
     assert not (EXPORTS / "latest").is_symlink()
     assert rollback(three.params, three.folder) == 2
     assert (EXPORTS / "latest").readlink() == Path("v002")
 
 
-def test_a_killed_first_registration_is_taken_back_by_the_next(
+def test_next_registration_undoes_a_killed_first_registration(
     trained: Trained, params: RegisterParams, progress_lines: list[str]
 ) -> None:
     client, run_id = open_store(), trained.experiments[0].run_id

@@ -18,7 +18,7 @@ from support.stores import change, check_sound, contents, predict, rows
 
 
 @pytest.mark.parametrize("way", ["moved", "copied"])
-def test_a_moved_store_is_noticed_at_once_and_relocated(
+def test_moved_store_is_detected_and_relocated(
     way: str,
     store: LocalStore,
     tmp_path: Path,
@@ -57,7 +57,7 @@ def test_a_moved_store_is_noticed_at_once_and_relocated(
     assert len(list(moved.home.glob("*.before-relocate-*"))) == 1
 
 
-def test_a_place_elsewhere_is_no_move(store: LocalStore, tmp_path: Path) -> None:
+def test_external_artifact_location_is_not_a_move(store: LocalStore, tmp_path: Path) -> None:
     client = open_store()
     for name, place in (("files", (tmp_path / "elsewhere" / "small").as_uri()), ("bucket", "s3://bucket/small")):
         client.create_experiment(name, artifact_location=place)
@@ -69,7 +69,7 @@ def test_a_place_elsewhere_is_no_move(store: LocalStore, tmp_path: Path) -> None
     assert places == [("s3://bucket/small",), ((tmp_path / "elsewhere" / "small").as_uri(),)]
 
 
-def test_a_moved_store_without_files_is_relocated_by_name(store: LocalStore, tmp_path: Path) -> None:
+def test_moved_store_without_files_is_relocated_by_path(store: LocalStore, tmp_path: Path) -> None:
     change(store, "update experiments set artifact_location = '/gone/mlruns/small' where name = 'small'")
     shutil.rmtree(store.home / "small")
     with pytest.raises(StoreError, match="relocate --from /gone/mlruns"):
@@ -80,7 +80,9 @@ def test_a_moved_store_without_files_is_relocated_by_name(store: LocalStore, tmp
 
 
 @pytest.mark.parametrize("lock", ["file", "database"])
-def test_relocate_refuses_while_another_writes(lock: str, store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relocate_is_refused_during_another_write(
+    lock: str, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from filelock import FileLock
 
     for module in (locks, database):

@@ -51,11 +51,11 @@ def nested(client: MlflowClient, run: Run, tag: str) -> list[Run]:
     return sorted(client.search_runs([run.info.experiment_id], query), key=lambda found: int(found.data.tags[tag]))
 
 
-def test_every_family_is_held_to_this_standard() -> None:
+def test_every_model_family_is_covered() -> None:
     assert tuple(names()) == FAMILIES
 
 
-def test_a_run_is_finished_and_says_where_it_comes_from(one: Standard) -> None:
+def test_run_is_finished_and_records_its_provenance(one: Standard) -> None:
     run, tags = one.run, one.run.data.tags
     assert (run.info.status, run.info.run_name) == ("FINISHED", f"{one.kind}_{one.family}")
     assert (tags["version"], tags["stage"], tags["family"]) == (__version__, "experiment", one.family)
@@ -72,7 +72,7 @@ def test_a_run_is_finished_and_says_where_it_comes_from(one: Standard) -> None:
     assert {"xgboost", "scikit-learn", "mlflow"} <= set(environment["packages"])
 
 
-def test_a_run_holds_every_parameter_by_the_estimators_own_name(one: Standard) -> None:
+def test_run_logs_every_estimator_parameter(one: Standard) -> None:
     params, fitted = one.run.data.params, one.experiment.fitted
     model = fitted.model
     if one.family == "nn":
@@ -95,7 +95,7 @@ def test_a_run_holds_every_parameter_by_the_estimators_own_name(one: Standard) -
         assert params[name] == str(value)
 
 
-def test_runs_of_every_family_are_found_by_one_query(all_runs: dict[tuple[str, str], Standard], one: Standard) -> None:
+def test_one_query_finds_runs_of_every_family(all_runs: dict[tuple[str, str], Standard], one: Standard) -> None:
     client = open_store()
     experiment = client.get_experiment_by_name("standard")
     assert experiment is not None
@@ -107,7 +107,7 @@ def test_runs_of_every_family_are_found_by_one_query(all_runs: dict[tuple[str, s
     assert alone.info.run_id == one.experiment.run_id
 
 
-def test_a_run_holds_these_metrics_and_no_other(one: Standard) -> None:
+def test_run_has_exactly_these_metrics(one: Standard) -> None:
     metrics, fitted = one.run.data.metrics, one.experiment.fitted
     expected = {f"cv_{one.loss}_mean", f"cv_{one.loss}_std", f"fold_1_{one.loss}", f"fold_2_{one.loss}"}
     if one.kind == "regression":
@@ -154,7 +154,7 @@ def test_each_fold_is_a_nested_run_with_all_metrics(one: Standard) -> None:
     assert [len(nested(client, run, "candidate")), len(folds)] == [2, 2]
 
 
-def test_a_run_holds_pictures_and_the_numbers_behind_them(one: Standard, tmp_path: Path) -> None:
+def test_run_has_figures_and_their_data(one: Standard, tmp_path: Path) -> None:
     client, run = open_store(), one.run
     name = run.info.run_name
     pictures = {
@@ -196,7 +196,7 @@ def test_a_run_holds_pictures_and_the_numbers_behind_them(one: Standard, tmp_pat
     assert stored["train"]["search"]["space"]["nn"] == {"alpha": [0.01, 0.1]}
 
 
-def test_a_classification_holds_its_confusions(one: Standard) -> None:
+def test_classification_run_has_confusion_matrix_and_report(one: Standard) -> None:
     if one.kind == "regression":
         return
     y, predicted = one.tables.data.y_test, one.experiment.fitted.outputs.argmax(axis=1)
@@ -208,7 +208,7 @@ def test_a_classification_holds_its_confusions(one: Standard) -> None:
     assert all(label in report for label in [*found["labels"], "precision", "recall", "f1-score", "support"])
 
 
-def test_the_model_loads_by_its_flavour_and_takes_raw_rows_by_pyfunc(one: Standard) -> None:
+def test_model_loads_as_its_flavor_and_as_pyfunc(one: Standard) -> None:
     fitted, target = one.experiment.fitted, TARGETS[one.kind]
     flavour = mlflow.xgboost if one.family == "xgboost" else mlflow.sklearn
     bare = flavour.load_model(one.model_uri)
@@ -236,7 +236,7 @@ def test_the_model_loads_by_its_flavour_and_takes_raw_rows_by_pyfunc(one: Standa
     assert np.isfinite(np.asarray(answer if one.kind == "regression" else answer.iloc[:, 1:])).all()
 
 
-def test_a_net_logs_the_training_loss_of_every_epoch(one: Standard) -> None:
+def test_neural_network_logs_training_loss_of_every_epoch(one: Standard) -> None:
     history = open_store().get_metric_history(one.experiment.run_id, "train_loss")
     if one.family != "nn":
         assert history == []
@@ -248,7 +248,7 @@ def test_a_net_logs_the_training_loss_of_every_epoch(one: Standard) -> None:
     assert len(epochs) == one.experiment.fitted.scores.n_rounds
 
 
-def test_another_folder_gives_the_same_models_byte_by_byte(
+def test_models_are_byte_identical_in_another_folder(
     all_runs: dict[tuple[str, str], Standard], tmp_path: Path, migrated_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = make_folder(tmp_path / "somewhere" / "else", migrated_database)

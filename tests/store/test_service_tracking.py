@@ -14,7 +14,7 @@ from pipeline.store.open import open_store
 from support.tracking import LABELS, PARAMS, history, model, request, session, wait_until
 
 
-def test_any_label_is_a_metric_of_its_own(pipeline_folder: Path) -> None:
+def test_each_class_has_its_own_metric(pipeline_folder: Path) -> None:
     odd = [
         "-1",
         "1",
@@ -47,7 +47,7 @@ def test_any_label_is_a_metric_of_its_own(pipeline_folder: Path) -> None:
     )
 
 
-def test_a_session_is_one_run_with_one_nested_for_the_challenger(
+def test_session_is_one_run_with_a_nested_run_for_the_challenger(
     pipeline_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     statistics: dict[Arm, Statistics] = {"production": Statistics(10, 60), "challenger": Statistics(10, 60)}
@@ -99,7 +99,7 @@ def test_a_session_is_one_run_with_one_nested_for_the_challenger(
     assert not caplog.records
 
 
-def test_a_thread_that_opens_the_store_and_the_session_do_not_disturb_each_other(
+def test_session_and_store_use_in_another_thread_do_not_interfere(
     pipeline_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     statistics = Statistics(10, 60)

@@ -16,7 +16,7 @@ from support.folders import Trained
 from support.stores import MODEL, change, contents, predict, rows
 
 
-def test_status_of_a_store_in_order(
+def test_status_of_an_intact_store(
     store: LocalStore, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call("store", "status") == 0
@@ -28,7 +28,7 @@ def test_status_of_a_store_in_order(
     assert "nothing is orphaned or missing" in said
 
 
-def test_status_names_every_kind_of_orphan_and_its_remedy(store: LocalStore, trained_once: Trained) -> None:
+def test_status_lists_every_kind_of_orphan_with_its_remedy(store: LocalStore, trained_once: Trained) -> None:
     winner, other, lost = trained_once.experiments
     files = store.home / "small"
     (files / ("a" * 32)).mkdir()
@@ -55,14 +55,14 @@ def test_status_names_every_kind_of_orphan_and_its_remedy(store: LocalStore, tra
         assert remedy in part[1].split("\n")[0]
 
 
-def test_status_without_a_store_and_of_what_is_none(tmp_path: Path) -> None:
+def test_status_without_a_store_and_of_an_invalid_database(tmp_path: Path) -> None:
     assert "not made yet" in status_of_local(LocalStore(tmp_path / "mlruns" / "mlflow.db"))
     (tmp_path / "text.db").write_text("no database, but a text of some length\n" * 50)
     with pytest.raises(StoreError, match="file is not a database"):
         status_of_local(LocalStore(tmp_path / "text.db"))
 
 
-def test_status_of_a_database_of_another_mlflow_says_so_and_leaves_it_alone(store: LocalStore) -> None:
+def test_status_reports_a_database_of_another_mlflow_version(store: LocalStore) -> None:
     change(store, "update alembic_version set version_num = 'ffffffffffff'")
     before = contents(store.home)
     said = status_of_local(store)
@@ -72,7 +72,7 @@ def test_status_of_a_database_of_another_mlflow_says_so_and_leaves_it_alone(stor
     assert contents(store.home) == before
 
 
-def test_a_servers_store_is_told_and_pruned_through_its_client(
+def test_server_store_is_reported_and_pruned_through_its_client(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     client = open_store()  # what a client can tell is the same over any wire

@@ -39,7 +39,7 @@ def read(path: str) -> dict[str, object]:
     return content
 
 
-def test_training_records_what_a_run_must_hold(trained: Trained, tmp_path: Path) -> None:
+def test_training_records_complete_runs(trained: Trained, tmp_path: Path) -> None:
     client = open_store()
     runs = {run.info.run_name: run for run in experiment_runs(client)}
     assert set(runs) == set(RUN_NAMES)
@@ -107,7 +107,7 @@ def nested_runs(client: MlflowClient, run: Run, tag: str) -> list[Run]:
     return client.search_runs([run.info.experiment_id], query)
 
 
-def test_each_candidate_is_a_nested_run_with_the_folds_it_was_tried_on(trained: Trained) -> None:
+def test_each_candidate_is_a_nested_run_with_its_folds(trained: Trained) -> None:
     client = open_store()
     for run in experiment_runs(client):
         nested = nested_runs(client, run, "candidate")
@@ -134,7 +134,7 @@ def test_each_candidate_is_a_nested_run_with_the_folds_it_was_tried_on(trained: 
         }
 
 
-def test_each_fold_is_a_nested_run_with_all_metrics_of_its_validation_rows(trained: Trained) -> None:
+def test_each_fold_is_a_nested_run_with_validation_metrics(trained: Trained) -> None:
     client = open_store()
     for run in experiment_runs(client):
         folds = sorted(nested_runs(client, run, "fold"), key=lambda one: one.data.tags["fold"])
@@ -150,7 +150,7 @@ def test_each_fold_is_a_nested_run_with_all_metrics_of_its_validation_rows(train
         assert run.data.metrics["cv_rmse_std"] == pytest.approx(np.std(scores))
 
 
-def test_outputs_name_the_winner_by_cross_validation(trained: Trained) -> None:
+def test_outputs_name_the_cross_validation_winner(trained: Trained) -> None:
     info, metrics = read("mlartifacts/training/best_model_info.json"), read("mlartifacts/training/best_metrics.json")
     summary = read("mlartifacts/training/experiments_summary.json")
     best = min(trained.experiments, key=lambda experiment: experiment.fitted.metrics["cv_rmse_mean"])
@@ -194,7 +194,7 @@ def test_experiments_share_parameters_and_features_as_documented(trained: Traine
     assert set(second.fitted.features) <= set(first.fitted.features)
 
 
-def test_a_logged_model_has_a_bare_and_a_raw_rows_view(trained: Trained, table: pd.DataFrame) -> None:
+def test_logged_model_has_native_and_raw_rows_views(trained: Trained, table: pd.DataFrame) -> None:
     for experiment in trained.experiments:
         bare = mlflow.xgboost.load_model(f"runs:/{experiment.run_id}/model")
         raw = mlflow.pyfunc.load_model(f"runs:/{experiment.run_id}/model")
@@ -207,9 +207,7 @@ def test_a_logged_model_has_a_bare_and_a_raw_rows_view(trained: Trained, table: 
         assert np.isfinite(raw.predict(unseen)).all()
 
 
-def test_another_folder_gives_the_same_bytes_and_records_what_is_not_committed(
-    trained: Trained, pipeline_folder: Path
-) -> None:
+def test_training_in_another_folder_is_byte_identical(trained: Trained, pipeline_folder: Path) -> None:
     with Path("params.yaml").open("a") as file:
         file.write("# changed\n")
     prepare(load_params().dataset, pipeline_folder)
@@ -232,7 +230,7 @@ def test_another_folder_gives_the_same_bytes_and_records_what_is_not_committed(
     assert {run.data.tags["git_dirty"] for run in experiment_runs(open_store())} == {"true"}
 
 
-def test_outputs_and_the_lock_make_no_commit_dirty(pipeline_folder: Path) -> None:
+def test_changed_outputs_and_lock_do_not_make_a_commit_dirty(pipeline_folder: Path) -> None:
     Path("mlartifacts").mkdir()
     Path("mlartifacts/numbers.json").write_text("{}")
     Path("dvc.lock").write_text("")
@@ -246,7 +244,7 @@ def test_outputs_and_the_lock_make_no_commit_dirty(pipeline_folder: Path) -> Non
 
 
 @pytest.mark.usefixtures("_undrawn")
-def test_a_sample_of_rows_and_a_time_budget_are_said_and_recorded(
+def test_row_sampling_and_time_budget_are_reported_and_recorded(
     pipeline_folder: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     search = {**SMALL["search"], "max_rows": 100, "time_budget": 0.001, "n_candidates": 50}  # type: ignore[dict-item]
@@ -263,7 +261,7 @@ def test_a_sample_of_rows_and_a_time_budget_are_said_and_recorded(
         assert run.data.params["search_rows"] == "100"
 
 
-def test_explanations_take_no_more_than_their_share() -> None:
+def test_deeper_trees_allow_fewer_explained_rows() -> None:
     rng = np.random.default_rng(0)
     X = pd.DataFrame(rng.normal(size=(3000, 6)).astype("float32"), columns=list("abcdef"))
     y = rng.normal(size=3000)
@@ -275,7 +273,7 @@ def test_explanations_take_no_more_than_their_share() -> None:
 
 
 @pytest.mark.usefixtures("_undrawn")
-def test_a_failing_experiment_leaves_a_failed_run_and_no_output(
+def test_failing_experiment_leaves_a_failed_run_and_no_outputs(
     pipeline_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     params = load_params()
@@ -304,14 +302,14 @@ def test_missing_or_changed_tables_are_named(
     assert "is not the table that" in capsys.readouterr().err
 
 
-def test_tables_of_other_params_are_not_trained_on(pipeline_folder: Path, call: Callable[..., int]) -> None:
+def test_tables_prepared_with_other_params_are_rejected(pipeline_folder: Path, call: Callable[..., int]) -> None:
     prepare(load_params().dataset, pipeline_folder)
     change_params(pipeline_folder, dataset={"path": "data.csv", "target": "rooms"})
     with pytest.raises(PipelineError, match="prepared with another dataset section"):
         train(load_params(), pipeline_folder)
 
 
-def test_a_place_that_cannot_be_written_is_one_message(
+def test_unwritable_output_folder_gives_one_message(
     pipeline_folder: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     prepare(load_params().dataset, pipeline_folder)
@@ -321,14 +319,14 @@ def test_a_place_that_cannot_be_written_is_one_message(
     assert not open_store().search_experiments(filter_string="name = 'small'")
 
 
-def test_logged_model_of_a_run_without_one_is_an_error(trained: Trained) -> None:
+def test_run_without_a_logged_model_raises(trained: Trained) -> None:
     client = open_store()
     run = client.create_run(open_experiment(client, "other"))
     with pytest.raises(PipelineError, match="has no logged model"):
         logged_model_of(run)
 
 
-def test_a_table_is_described_as_mlflow_would_from_all_its_rows(pipeline_folder: Path) -> None:
+def test_dataset_input_equals_that_of_mlflow(pipeline_folder: Path) -> None:
     params = load_params().dataset
     table = pd.DataFrame(
         {

@@ -75,7 +75,7 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-def test_what_is_sound_passes(exported: Path, trained: Trained) -> None:
+def test_intact_versions_pass(exported: Path, trained: Trained) -> None:
     checks = verify(open_store(), NAME, exported, None)
     assert [check.name for check in checks if not check.passed] == []
     assert [check.name for check in checks] == [
@@ -100,14 +100,14 @@ def test_what_is_sound_passes(exported: Path, trained: Trained) -> None:
     assert details["latest"] == "v001 is in Production"
 
 
-def test_there_must_be_something_of_that_number(exported: Path, tmp_path: Path) -> None:
+def test_unknown_version_raises(exported: Path, tmp_path: Path) -> None:
     with pytest.raises(RegistryError, match=r"has no version 7, and .*v007 does not exist(?s:.*)--list"):
         verify(open_store(), NAME, exported, 7)
     with pytest.raises(RegistryError, match="latest does not exist: no version of nobody is in Production"):
         verify(open_store(), "nobody", tmp_path, None)
 
 
-def test_the_command_says_it_and_exits_1(
+def test_command_reports_failed_checks_and_exits_1(
     exported: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call("model_register", "--verify") == 0
@@ -124,7 +124,7 @@ def test_the_command_says_it_and_exits_1(
 
 
 @pytest.mark.parametrize("name", ["model.pkl", "model.onnx", "model/model.ubj", "model/MLmodel", "model/features.json"])
-def test_a_changed_byte_is_found(exported: Path, name: str) -> None:
+def test_changed_byte_is_detected(exported: Path, name: str) -> None:
     with put_back(EXPORT / name):
         flip(EXPORT / name)
         found = failed()
@@ -146,7 +146,7 @@ class Malicious:
         return os.mkdir, (str(self.marker),)
 
 
-def test_what_was_changed_together_with_metadata_is_found_and_not_unpickled(exported: Path, tmp_path: Path) -> None:
+def test_file_changed_together_with_metadata_is_detected_and_not_unpickled(exported: Path, tmp_path: Path) -> None:
     pickled, metadata = EXPORT / "model.pkl", EXPORT / "metadata.json"
     with put_back(pickled, metadata):
         pickled.write_bytes(pickle.dumps(Malicious(tmp_path / "marker")))
@@ -162,7 +162,7 @@ def test_what_was_changed_together_with_metadata_is_found_and_not_unpickled(expo
     assert found.keys() == {"recorded", "predictions"}
 
 
-def test_more_or_fewer_files_are_found(exported: Path) -> None:
+def test_extra_and_missing_files_are_detected(exported: Path) -> None:
     extra, missing = EXPORT / "model" / "more.py", EXPORT / "model" / "conda.yaml"
     compiled = EXPORT / "model" / "code" / "__pycache__"
     with put_back(extra, missing):
@@ -182,9 +182,7 @@ def test_more_or_fewer_files_are_found(exported: Path) -> None:
     )
 
 
-def test_what_python_compiles_when_a_model_is_loaded_from_the_store_is_no_difference(
-    exported: Path, trained: Trained
-) -> None:
+def test_pycache_in_the_store_is_ignored(exported: Path, trained: Trained) -> None:
     stored = trained.folder / f"mlruns/small/models/{trained.experiments[0].model_id}/artifacts/code/__pycache__"
     stored.mkdir()
     try:
@@ -194,7 +192,7 @@ def test_what_python_compiles_when_a_model_is_loaded_from_the_store_is_no_differ
         shutil.rmtree(stored)
 
 
-def test_metadata_must_be_whole_and_of_this_version(exported: Path) -> None:
+def test_metadata_must_be_valid_and_of_this_version(exported: Path) -> None:
     metadata = EXPORT / "metadata.json"
     with put_back(metadata):
         write_json(metadata, json.loads(metadata.read_text()) | {"version": 3, "run_id": "f" * 32})
@@ -210,7 +208,7 @@ def test_metadata_must_be_whole_and_of_this_version(exported: Path) -> None:
     assert failed() == {}
 
 
-def test_what_the_registry_lost_is_found(exported: Path, trained: Trained) -> None:
+def test_missing_and_changed_tags_are_detected(exported: Path, trained: Trained) -> None:
     client, run_id = open_store(), trained.experiments[0].run_id
     version = client.get_model_version(NAME, "1")
     try:
@@ -228,7 +226,7 @@ def test_what_the_registry_lost_is_found(exported: Path, trained: Trained) -> No
 
 
 @pytest.mark.parametrize("status", ["deleted", "FAILED", "RUNNING"])
-def test_the_run_must_be_finished_and_there(exported: Path, trained: Trained, status: str) -> None:
+def test_run_must_exist_and_be_finished(exported: Path, trained: Trained, status: str) -> None:
     client, run_id = open_store(), trained.experiments[0].run_id
     try:
         client.delete_run(run_id) if status == "deleted" else client.update_run(run_id, status)
@@ -241,7 +239,7 @@ def test_the_run_must_be_finished_and_there(exported: Path, trained: Trained, st
 
 
 @pytest.mark.parametrize(("version", "place"), [(1, 0), (2, 2)])
-def test_a_changed_model_in_the_store_is_found(exported: Path, trained: Trained, version: int, place: int) -> None:
+def test_changed_model_in_the_store_is_detected(exported: Path, trained: Trained, version: int, place: int) -> None:
     experiment = trained.experiments[place]
     stored = trained.folder / f"mlruns/small/models/{experiment.model_id}/artifacts/model.ubj"
     with put_back(stored):
@@ -270,7 +268,7 @@ def link(path: Path, target: str) -> Iterator[None]:
         path.symlink_to(before)
 
 
-def test_latest_must_be_the_version_in_production(exported: Path, tmp_path: Path) -> None:
+def test_latest_must_link_to_the_production_version(exported: Path, tmp_path: Path) -> None:
     shutil.copytree(EXPORT, tmp_path / "v001")
     shutil.copytree(EXPORT, EXPORTS / "v002")
     with link(EXPORTS / "latest", "v002"):
@@ -284,7 +282,7 @@ def test_latest_must_be_the_version_in_production(exported: Path, tmp_path: Path
         assert failed().keys() == {"registered", "files", "latest"}
 
 
-def test_a_version_in_production_needs_an_export(exported: Path, tmp_path: Path) -> None:
+def test_production_version_requires_an_export(exported: Path, tmp_path: Path) -> None:
     (tmp_path / ".git").symlink_to(exported / ".git")
     checks = verify(open_store(), NAME, tmp_path, None)
     details = {check.name: check.detail for check in checks if not check.passed}
@@ -294,7 +292,7 @@ def test_a_version_in_production_needs_an_export(exported: Path, tmp_path: Path)
     }
 
 
-def test_what_answers_otherwise_is_found(exported: Path, trained: Trained, tmp_path: Path) -> None:
+def test_different_predictions_are_detected(exported: Path, trained: Trained, tmp_path: Path) -> None:
     from pipeline.register.verify.same_predictions import problems_of_answers
 
     other = tmp_path / "other"
@@ -336,7 +334,7 @@ def make_export(folder: Path) -> dict[str, Any]:
     return metadata
 
 
-def test_names_and_links_that_leave_the_export_are_not_followed(tmp_path: Path) -> None:
+def test_names_and_links_outside_the_export_are_not_followed(tmp_path: Path) -> None:
     export, outside = tmp_path / "v001", tmp_path / "outside"
     metadata = make_export(export)
     outside.mkdir()
@@ -372,7 +370,7 @@ def test_names_and_links_that_leave_the_export_are_not_followed(tmp_path: Path) 
         ('{"name": 1, "version": 1, "run_id": 1, "model_id": 1, "files": {"model.pkl": 5}}', "has no SHA-256 of model"),
     ],
 )
-def test_metadata_that_says_nothing_is_damage(tmp_path: Path, content: str, problem: str) -> None:
+def test_incomplete_metadata_is_reported_as_damage(tmp_path: Path, content: str, problem: str) -> None:
     make_export(tmp_path / "v001")
     (tmp_path / "v001" / "metadata.json").write_text(content)
     assert problem in damages(tmp_path / "v001")[0]
@@ -381,7 +379,7 @@ def test_metadata_that_says_nothing_is_damage(tmp_path: Path, content: str, prob
     assert "is a link, or no file" in damages(tmp_path / "v001")[0]
 
 
-def test_a_report_is_aligned_and_closes_with_what_it_comes_to() -> None:
+def test_report_is_aligned_and_ends_with_a_summary() -> None:
     checks = [Check("run", True, "r is FINISHED"), Check("model file", False, "differs")]
     assert report(checks) == (
         "ok      run         r is FINISHED\nFAILED  model file  differs\n1 of 2 checks failed: model file"
@@ -389,7 +387,7 @@ def test_a_report_is_aligned_and_closes_with_what_it_comes_to() -> None:
     assert report(checks[:1]) == "ok      run  r is FINISHED\nall 1 checks passed"
 
 
-def test_a_version_that_is_gone_leaves_its_export_to_be_found(exported: Path, trained: Trained) -> None:
+def test_export_of_a_deleted_version_is_detected(exported: Path, trained: Trained) -> None:
     client: MlflowClient = open_store()
     register(
         RegisterParams(model_name=NAME), exported, Registration("Production", trained.experiments[1].run_id, True, "x")

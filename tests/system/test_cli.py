@@ -17,7 +17,7 @@ from support.repositories import ROOT, change_params
 from support.zygote import Zygote
 
 
-def test_a_signal_ends_the_run_as_failed(pipeline_folder: Path, zygote: Zygote) -> None:
+def test_signal_ends_the_run_as_failed(pipeline_folder: Path, zygote: Zygote) -> None:
     space = {"xgboost": {"gamma": {"low": 0.0, "high": 1.0}}}
     long = {**SMALL, "search": {"n_candidates": 9999, "max_rounds": 5, "space": space}}
     change_params(pipeline_folder, train={"experiment_name": "small", **long})
@@ -45,7 +45,7 @@ def test_a_signal_ends_the_run_as_failed(pipeline_folder: Path, zygote: Zygote) 
     assert not Path("mlartifacts/training/best_model_info.json").exists()
 
 
-def test_help_imports_nothing_heavy() -> None:
+def test_help_does_not_import_heavy_packages() -> None:
     for script in sorted((ROOT / "src").glob("*.py")):
         code = f"import sys, runpy; sys.argv = ['x', '--help']; sys.path.insert(0, {str(ROOT / 'src')!r})\n"
         code += f"try: runpy.run_path({str(script)!r}, run_name='__main__')\n"
@@ -79,7 +79,7 @@ def main():
 
 
 @pytest.mark.parametrize("code", [OF_FINALIZER, OF_XGBOOST], ids=["finalizer", "xgboost"])
-def test_a_signal_in_what_c_calls_is_not_lost(tmp_path: Path, code: str) -> None:
+def test_signal_in_a_c_callback_is_not_lost(tmp_path: Path, code: str) -> None:
     (tmp_path / "script.py").write_text(
         "import os, signal, time\n"
         "from pipeline.cli import run_script\n"

@@ -34,7 +34,7 @@ def name_model(name: str) -> None:
 
 
 @pytest.mark.parametrize("numbers", [(0, 0), (0, 1), (0, 0, 0, 0), (0, 1, 2, 1)])
-def test_registrations_at_once_lose_none(
+def test_concurrent_registrations_are_all_kept(
     folder: Path,
     trained_once: Trained,
     zygote: Zygote,
@@ -63,7 +63,7 @@ def test_registrations_at_once_lose_none(
     told(f"{len(runs)} registrations at once, of {len(set(runs))} runs: {len(versions)} versions written")
 
 
-def test_two_trainings_at_once_while_the_page_reads(
+def test_two_concurrent_trainings_while_a_client_reads(
     folder: Path, zygote: Zygote, tmp_path: Path, told: Callable[[str], None]
 ) -> None:
     other = tmp_path / "other"

@@ -128,7 +128,9 @@ def counted(script: str, codes: list[int]) -> str:
 
 
 @pytest.mark.parametrize(("script", "kills"), [("prepare", times(16, 6)), ("model_train", times(10, 3))])
-def test_a_stage_is_killed(folder: Path, zygote: Zygote, told: Callable[[str], None], script: str, kills: int) -> None:
+def test_stage_survives_kills(
+    folder: Path, zygote: Zygote, told: Callable[[str], None], script: str, kills: int
+) -> None:
     rng, codes = random.Random(kills), []
     longest = zygote.run(folder, script)
     for _ in range(kills):
@@ -140,7 +142,7 @@ def test_a_stage_is_killed(folder: Path, zygote: Zygote, told: Callable[[str], N
     check_clean(folder, zygote, open_store())
 
 
-def test_registration_and_rollback_are_killed(folder: Path, zygote: Zygote, told: Callable[[str], None]) -> None:
+def test_registration_and_rollback_survive_kills(folder: Path, zygote: Zygote, told: Callable[[str], None]) -> None:
     rng, codes = random.Random(3), []
     client = open_store()
     runs = client.search_runs([client.get_experiment_by_name("small").experiment_id], "attributes.status = 'FINISHED'")
@@ -168,7 +170,7 @@ def test_registration_and_rollback_are_killed(folder: Path, zygote: Zygote, told
     check_clean(folder, zygote, client)
 
 
-def test_dvc_repro_is_killed_with_all_it_started(folder: Path, zygote: Zygote, told: Callable[[str], None]) -> None:
+def test_dvc_repro_survives_kills(folder: Path, zygote: Zygote, told: Callable[[str], None]) -> None:
     rng, codes = random.Random(4), []
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     for _ in range(times(4, 1)):
@@ -186,7 +188,7 @@ def test_dvc_repro_is_killed_with_all_it_started(folder: Path, zygote: Zygote, t
     assert "up to date" in shell(folder, "dvc", "repro")
 
 
-def test_a_run_of_another_host_or_of_a_living_process_is_left_alone(pipeline_folder: Path) -> None:
+def test_runs_of_other_hosts_and_live_processes_are_unchanged(pipeline_folder: Path) -> None:
     from pipeline.store.open import open_experiment
     from pipeline.store.stale_runs import sweep_runs
     from pipeline.support.processes import owner_tags

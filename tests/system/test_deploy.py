@@ -64,7 +64,7 @@ def config(folder: Path, variables: dict[str, str]) -> "subprocess.CompletedProc
     )
 
 
-def test_every_variable_is_in_the_example_and_secrets_are_empty_there() -> None:
+def test_env_example_has_every_variable_and_empty_secrets() -> None:
     used = re.findall(r"(?<!\$)\$\{(\w+)(:[?-])", COMPOSE.read_text())
     assert {name for name, _ in used} | {"COMPOSE_PROJECT_NAME"} == set(example())
     assert {name for name, sign in used if sign == ":?"} == SECRETS
@@ -72,7 +72,7 @@ def test_every_variable_is_in_the_example_and_secrets_are_empty_there() -> None:
     assert ".env" in (DEPLOY / ".gitignore").read_text().split()
 
 
-def test_services_are_pinned_healthy_before_others_and_published_on_loopback_only() -> None:
+def test_services_are_pinned_ordered_by_health_and_published_on_loopback() -> None:
     services = yaml.safe_load(COMPOSE.read_text())["services"]
     for name, service in services.items():
         assert re.search(r":\d+\.\d+(\.\d+)?$", service["image"]), name
@@ -89,7 +89,7 @@ def test_services_are_pinned_healthy_before_others_and_published_on_loopback_onl
 
 
 @pytest.mark.parametrize("image", BUILT)
-def test_an_image_has_the_packages_of_the_project(image: str) -> None:
+def test_image_packages_match_the_project(image: str) -> None:
     asked = pins((DEPLOY / image / "requirements.txt").read_text())
     locked = pins((DEPLOY / image / "requirements.lock").read_text())
     everything = (ROOT / "requirements.lock").read_text()
@@ -123,7 +123,7 @@ def imported(start: str) -> set[str]:
     return packages - sys.stdlib_module_names - {"pipeline"}
 
 
-def test_the_image_of_the_service_has_what_it_imports() -> None:
+def test_service_image_has_every_imported_package() -> None:
     locked = {name.lower() for name in pins((DEPLOY / "service" / "requirements.lock").read_text())}
     found = packages_distributions()
     wanted = {name: {re.sub("[_.]", "-", one).lower() for one in found[name]} for name in imported("serve")}
@@ -135,7 +135,7 @@ def test_the_image_of_the_service_has_what_it_imports() -> None:
     assert sent[0] == "*"
 
 
-def test_the_service_is_told_what_it_knows() -> None:
+def test_service_environment_has_only_known_settings() -> None:
     service = compose_service("service")
     environment = service["environment"]
     others = {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_DISABLE_TELEMETRY", "HOME"}
@@ -152,7 +152,7 @@ def test_the_service_is_told_what_it_knows() -> None:
     assert compose_environment("mlflow")["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")[-1] == host
 
 
-def test_alerts_are_of_metrics_that_the_service_has() -> None:
+def test_alerts_use_metrics_of_the_service() -> None:
     scraped = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
     (job,) = scraped["scrape_configs"]
     assert scraped["rule_files"] == ["alerts.yml"]
@@ -168,7 +168,7 @@ def test_alerts_are_of_metrics_that_the_service_has() -> None:
     assert f'job="{job["job_name"]}"' in group["rules"][0]["expr"]
 
 
-def test_compose_accepts_the_file_and_refuses_an_empty_secret(tmp_path: Path) -> None:
+def test_compose_accepts_the_file_and_rejects_an_empty_secret(tmp_path: Path) -> None:
     filled = {name: value or "0123456789abcdef" for name, value in example().items()}
     accepted = config(tmp_path / "filled", filled)
     assert accepted.returncode == 0, accepted.stderr
@@ -179,7 +179,7 @@ def test_compose_accepts_the_file_and_refuses_an_empty_secret(tmp_path: Path) ->
         assert "set it in .env" in refused.stderr
 
 
-def test_the_s3_store_is_told_its_keys(tmp_path: Path) -> None:
+def test_s3_store_gets_its_keys(tmp_path: Path) -> None:
     """Run the shell of service s3 with a program that stands where SeaweedFS' would and shows what it was given."""
     (program,) = compose_service("s3")["command"]
     shown = tmp_path / "weed"

@@ -21,7 +21,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
-def test_data_travels_through_a_remote_on_s3(tmp_path: Path, s3: str) -> None:
+def test_data_is_pushed_to_and_pulled_from_an_s3_remote(tmp_path: Path, s3: str) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     copy_project(here)
     make_table().to_csv(here / "data.csv", index=False)

@@ -30,7 +30,7 @@ def served(trained: Trained, tmp_path: Path) -> Iterator[str]:
     shutil.rmtree(trained.folder / "models/production/v001")
 
 
-def test_a_served_model_answers_raw_rows(served: str, trained: Trained) -> None:
+def test_served_model_predicts_raw_rows(served: str, trained: Trained) -> None:
     def ask(rows: list[dict[str, Any]]) -> requests.Response:
         return requests.post(served, json={"dataframe_records": rows}, timeout=30)
 
@@ -57,7 +57,7 @@ def test_a_served_model_answers_raw_rows(served: str, trained: Trained) -> None:
         assert name in answer.text
 
 
-def test_a_served_classification_answers_labels_and_probabilities(
+def test_served_classifier_returns_classes_and_probabilities(
     tmp_path: Path, migrated_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = make_folder(tmp_path / "repository", migrated_database)

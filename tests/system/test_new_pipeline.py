@@ -44,7 +44,7 @@ def customers() -> pd.DataFrame:
     )
 
 
-def test_a_classification_folder_says_what_was_inferred_and_is_prepared(
+def test_classification_folder_reports_inferences_and_prepares(
     clone: Path, call: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     customers().to_csv("My customers & co.csv", index=False)
@@ -81,7 +81,7 @@ def test_a_classification_folder_says_what_was_inferred_and_is_prepared(
     assert (train["left"] == "it's: #1").sum() == 24
 
 
-def test_every_choice_has_its_reason_in_an_aligned_comment(clone: Path, call: Callable[..., int]) -> None:
+def test_each_inferred_value_has_an_aligned_comment(clone: Path, call: Callable[..., int]) -> None:
     customers().to_csv("data.csv", index=False)
     call("new_pipeline", "data.csv", "--target", "left", "--into", "a/b")
     text = Path("a/b/params.yaml").read_text()
@@ -99,7 +99,7 @@ def test_every_choice_has_its_reason_in_an_aligned_comment(clone: Path, call: Ca
     assert reasons["search:"] == "smaller than usual, for 300 rows"
 
 
-def test_odd_names_come_back_as_they_are(
+def test_names_that_yaml_could_misread_are_preserved(
     clone: Path, call: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(0)
@@ -130,7 +130,7 @@ def test_odd_names_come_back_as_they_are(
         (np.where(np.arange(N) < N - 2, "common", "rare"), "classification"),
     ],
 )
-def test_folders_of_every_kind_of_target_are_prepared(
+def test_every_kind_of_target_prepares(
     target: object, task: str, clone: Path, call: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pd.DataFrame({"size": np.random.default_rng(0).normal(size=N), "y": target}).to_parquet("a.parquet")
@@ -140,7 +140,7 @@ def test_folders_of_every_kind_of_target_are_prepared(
     assert call("prepare") == 0
 
 
-def test_the_task_can_be_said_on_the_command_line(clone: Path, call: Callable[..., int]) -> None:
+def test_task_option_overrides_inference(clone: Path, call: Callable[..., int]) -> None:
     pd.DataFrame({"size": np.random.default_rng(0).normal(size=N), "y": np.arange(N) % 3}).to_csv("a.csv", index=False)
     assert call("new_pipeline", "a.csv", "--target", "y", "--task", "regression") == 0
     assert load_params(Path("a/params.yaml")).dataset.task == "regression"
@@ -155,7 +155,7 @@ def test_light_curves_become_features(clone: Path, call: Callable[..., int]) -> 
     assert load_params(Path("stars/params.yaml")).features.flux
 
 
-def test_stages_are_the_repositorys_with_plots_of_the_task(clone: Path, call: Callable[..., int]) -> None:
+def test_dvc_yaml_has_the_repository_stages_and_plots_of_the_task(clone: Path, call: Callable[..., int]) -> None:
     customers().to_csv("data.csv", index=False)
     call("new_pipeline", "data.csv", "--target", "left", "--into", "examples/a")
     call("new_pipeline", "data.csv", "--target", "size", "--into", "b")
@@ -177,13 +177,15 @@ def test_stages_are_the_repositorys_with_plots_of_the_task(clone: Path, call: Ca
     assert classes["plots"][2] == top["plots"][2]
 
 
-def test_a_table_outside_is_named_by_its_absolute_path(clone: Path, tmp_path: Path, call: Callable[..., int]) -> None:
+def test_table_outside_the_repository_gets_an_absolute_path(
+    clone: Path, tmp_path: Path, call: Callable[..., int]
+) -> None:
     customers().to_csv(tmp_path / "data.csv.gz", index=False)
     assert call("new_pipeline", "../data.csv.gz", "--target", "left") == 0
     assert load_params(Path("data/params.yaml")).dataset.path == str(tmp_path / "data.csv.gz")
 
 
-def test_nothing_is_overwritten_and_nothing_half_written(
+def test_refused_requests_write_nothing(
     clone: Path, tmp_path: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refused(*arguments: str) -> str:
@@ -212,9 +214,7 @@ def test_nothing_is_overwritten_and_nothing_half_written(
     assert not Path("mlruns").exists()
 
 
-def test_a_new_folder_runs_to_a_registered_model(
-    clone: Path, migrated_database: Path, call: Callable[..., int]
-) -> None:
+def test_new_folder_runs_through_registration(clone: Path, migrated_database: Path, call: Callable[..., int]) -> None:
     table = customers().assign(spent=lambda rows: rows["size"] ** 2 + 100 * rows["active"])
     table.to_csv("spending.csv", index=False)
     commit(clone, "start")

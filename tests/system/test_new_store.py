@@ -17,7 +17,7 @@ from support.stores import store_is_whole
 from support.zygote import Zygote
 
 
-def test_four_processes_open_a_new_store_at_once(
+def test_four_processes_open_a_new_store_concurrently(
     tmp_path: Path, zygote: Zygote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'new' / 'mlflow.db'}")
@@ -27,7 +27,7 @@ def test_four_processes_open_a_new_store_at_once(
     assert len({printed for _, printed in ended}) == 1
 
 
-def test_a_new_store_survives_kills(
+def test_new_store_survives_kills(
     tmp_path: Path, zygote: Zygote, monkeypatch: pytest.MonkeyPatch, told: Callable[[str], None]
 ) -> None:
     rng, longest, survived = random.Random(4), 0.0, 0
@@ -51,7 +51,7 @@ def test_a_new_store_survives_kills(
     told(f"store creation: {survived} kills survived")
 
 
-def test_what_a_killed_process_left_half_written_is_rolled_back(migrated_database: Path, tmp_path: Path) -> None:
+def test_transaction_of_a_killed_process_is_rolled_back(migrated_database: Path, tmp_path: Path) -> None:
     database = tmp_path / "mlflow.db"
     shutil.copy(migrated_database, database)
     code = (

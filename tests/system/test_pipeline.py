@@ -47,7 +47,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path
     return folder
 
 
-def test_repro_leaves_what_the_stages_promise_and_then_does_nothing(repository: Path) -> None:
+def test_repro_writes_every_output_and_then_does_nothing(repository: Path) -> None:
     for output in OUTPUTS:
         assert (repository / output).exists()
     assert git(repository, "status", "--porcelain") == ""
@@ -62,7 +62,7 @@ def test_repro_leaves_what_the_stages_promise_and_then_does_nothing(repository: 
     }
 
 
-def test_experiments_of_every_kind_keep_their_runs_and_the_metrics_can_be_compared(repository: Path) -> None:
+def test_every_kind_of_dvc_experiment_keeps_its_runs_and_metrics(repository: Path) -> None:
     first = json.loads((repository / "mlartifacts/training/best_model_info.json").read_text())["mlflow_run_id"]
 
     printed = shell(repository, "dvc", "exp", "run", "-S", "train.search.max_rounds=6")
@@ -115,7 +115,7 @@ def test_register_names_the_command_that_repairs_a_lost_run(repository: Path) ->
     assert "Traceback" not in done.stderr
 
 
-def test_the_best_run_is_found_by_the_documented_query(trained: Trained) -> None:
+def test_documented_query_finds_the_best_run(trained: Trained) -> None:
     client = open_store()
     experiment = client.get_experiment_by_name("small")
     assert experiment is not None

@@ -19,7 +19,7 @@ from support.repositories import ROOT
 HIDDEN = ("mlflow", "dvc", "optuna", "sqlalchemy", "filelock")
 
 
-def test_a_look_needs_neither_mlflow_nor_dvc(tmp_path: Path) -> None:
+def test_quick_look_needs_neither_mlflow_nor_dvc(tmp_path: Path) -> None:
     packages = Path(sysconfig.get_path("purelib"))
     for entry in packages.iterdir():
         if not entry.name.startswith(HIDDEN):
@@ -40,7 +40,7 @@ def test_a_look_needs_neither_mlflow_nor_dvc(tmp_path: Path) -> None:
     assert numbers_of(warned.stdout)["accuracy"] == numbers_of(plain.stdout)["accuracy"]
 
 
-def test_the_page_opens_or_says_why_not(
+def test_mlflow_page_opens_or_reports_why_not(
     empty_store: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.socket() as taken:

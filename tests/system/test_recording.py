@@ -16,7 +16,7 @@ from support.recording import NAME, ids_in, wait_until
 from support.zygote import Forked, Zygote
 
 
-def test_a_kill_loses_at_most_the_last_second(tmp_path: Path, zygote: Zygote) -> None:
+def test_kill_loses_at_most_the_last_second(tmp_path: Path, zygote: Zygote) -> None:
     def record(name: str, period: float) -> Forked:
         script = zygote.start(tmp_path, "support.recording_process", name, str(period), "2")
         said = tmp_path / name

@@ -44,7 +44,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     monkeypatch.setattr("tempfile.tempdir", None)
 
 
-def test_a_version_is_trained_again_after_all_has_moved_on(
+def test_version_is_reproduced_after_code_data_and_params_changed(
     trained: Trained,
     temporary: Path,
     tmp_path: Path,
@@ -78,7 +78,7 @@ def test_a_version_is_trained_again_after_all_has_moved_on(
     assert git(here, "worktree", "list").count("\n") == 0
 
 
-def test_a_run_keeps_its_params_in_their_order_and_its_pipeline_folder(trained: Trained, tmp_path: Path) -> None:
+def test_run_keeps_the_order_of_params_and_its_pipeline_folder(trained: Trained, tmp_path: Path) -> None:
     run_id = trained.experiments[0].run_id
     stored = yaml.safe_load(mlflow.artifacts.load_text(f"runs:/{run_id}/params.yaml"))
     used = load_params().model_dump(by_alias=True)
@@ -144,7 +144,7 @@ def make_version(
     return client
 
 
-def test_what_differs_is_told_in_full(
+def test_differences_are_reported_in_full(
     pipeline_folder: Path,
     temporary: Path,
     call: Callable[..., int],
@@ -173,7 +173,7 @@ def test_what_differs_is_told_in_full(
     assert everything(pipeline_folder / "mlruns") == before
 
 
-def test_a_training_that_fails_is_told_with_its_last_lines(
+def test_failed_training_is_reported_with_its_last_lines(
     pipeline_folder: Path, temporary: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     stub(pipeline_folder, "print('x' * 10)\nraise SystemExit('error: the old code fails')")
@@ -187,7 +187,7 @@ def test_a_training_that_fails_is_told_with_its_last_lines(
     assert "Traceback" not in printed.err
 
 
-def test_what_is_stopped_leaves_nothing(pipeline_folder: Path, temporary: Path) -> None:
+def test_stopped_reproduction_leaves_nothing(pipeline_folder: Path, temporary: Path) -> None:
     stub(pipeline_folder, "import os, time\nprint('child', os.getpid(), flush=True)\ntime.sleep(60)")
     make_version(pipeline_folder, {})
     before = everything(pipeline_folder)
@@ -203,7 +203,7 @@ def test_what_is_stopped_leaves_nothing(pipeline_folder: Path, temporary: Path) 
     assert everything(pipeline_folder) == before
 
 
-def test_what_cannot_be_trained_again_says_why(pipeline_folder: Path, temporary: Path) -> None:
+def test_version_without_its_inputs_raises(pipeline_folder: Path, temporary: Path) -> None:
     client = make_version(pipeline_folder, {})
     make_version(pipeline_folder, {}, run_name="xgboost_20260101_120000")
     make_version(pipeline_folder, {"git_commit": None})
@@ -230,7 +230,7 @@ def test_what_cannot_be_trained_again_says_why(pipeline_folder: Path, temporary:
         original_training(client, NAME, 7)
 
 
-def test_the_commit_must_be_there_and_be_one_of_this_project(pipeline_folder: Path, temporary: Path) -> None:
+def test_commit_must_exist_and_belong_to_this_project(pipeline_folder: Path, temporary: Path) -> None:
     for name in ("f" * 40, "HEAD", "--upload-pack=touch"):
         with (
             pytest.raises(PipelineError, match=r"is not in the git repository(?s:.*)git fetch"),
@@ -268,7 +268,7 @@ def a_run(**changed: Any) -> OriginalTraining:
     return dataclasses.replace(run, **changed)
 
 
-def test_the_table_is_found_by_its_hash_wherever_it_is(pipeline_folder: Path, tmp_path: Path, temporary: Path) -> None:
+def test_table_is_found_by_its_hash(pipeline_folder: Path, tmp_path: Path, temporary: Path) -> None:
     first = sha256(pipeline_folder / "data.csv")
     tracked = git(pipeline_folder, "rev-parse", "HEAD")
 
@@ -298,7 +298,7 @@ def test_the_table_is_found_by_its_hash_wherever_it_is(pipeline_folder: Path, tm
         find("gone.csv", first)
 
 
-def test_the_table_is_got_from_dvc(pipeline_folder: Path, tmp_path: Path, temporary: Path) -> None:
+def test_table_is_fetched_from_dvc(pipeline_folder: Path, tmp_path: Path, temporary: Path) -> None:
     table = pipeline_folder / "raw" / "data.csv"
     table.parent.mkdir()
     table.write_text("in DVC\n")
@@ -321,7 +321,7 @@ def test_the_table_is_got_from_dvc(pipeline_folder: Path, tmp_path: Path, tempor
     assert everything(pipeline_folder) == before
 
 
-def test_the_params_of_the_run_take_the_place_of_the_commits_in_their_order(tmp_path: Path) -> None:
+def test_params_of_the_run_replace_those_of_the_commit_in_order(tmp_path: Path) -> None:
     """Features come in the order of their formulas, searches go by that of the space."""
     committed = {"dataset": {"path": "d.csv", "derived": {"z": "1", "y": "2"}}, "train": {"seed": 1}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(committed, sort_keys=False))

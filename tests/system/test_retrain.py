@@ -84,7 +84,7 @@ def holder() -> str:
     return str(in_stage(open_store(), "small-model", "Production").version)
 
 
-def test_without_drift_nothing_happens(
+def test_without_drift_nothing_is_retrained(
     folder: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     record(asked(np.random.default_rng(0), drifted=False))
@@ -108,7 +108,7 @@ def test_without_drift_nothing_happens(
     assert "holds no recorded predictions" in capsys.readouterr().err
 
 
-def test_drift_and_labels_lead_to_a_new_model_that_the_gate_judges(
+def test_drift_with_labels_retrains_a_model_for_the_gate(
     folder: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = asked(np.random.default_rng(1), drifted=True)
@@ -165,7 +165,7 @@ def test_drift_and_labels_lead_to_a_new_model_that_the_gate_judges(
     assert read_table(EXTENDED).tail(200)["price"].tolist() == rows["price"].head(200).tolist()
 
 
-def test_a_version_that_has_answered_nothing_yet_is_not_judged(folder: Path) -> None:
+def test_version_without_predictions_has_no_drift(folder: Path) -> None:
     record(asked(np.random.default_rng(2), drifted=True))
     predictions = read_predictions(folder / PREDICTIONS, "small-model")
     of_another = predictions.set_column(3, "model_version", pa.array([99] * N_ROWS)).drop_columns("input.rooms")

@@ -93,9 +93,7 @@ def keys(server: Server, prefix: str) -> set[str]:
     return {one["Key"].rpartition("/")[2] for page in pages for one in page.get("Contents", [])}
 
 
-def test_all_that_a_training_records_is_on_the_server(
-    folder: Path, first: tuple[Path, list[Experiment]], server: Server
-) -> None:
+def test_training_is_recorded_on_the_server(folder: Path, first: tuple[Path, list[Experiment]], server: Server) -> None:
     client = open_store()
     experiment = client.get_experiment_by_name("small")
     assert experiment is not None
@@ -122,7 +120,7 @@ def test_all_that_a_training_records_is_on_the_server(
         assert b"exp1_tuned" not in untouched.read()
 
 
-def test_a_version_goes_to_production_and_back(
+def test_version_is_promoted_and_rolled_back(
     folder: Path,
     first: tuple[Path, list[Experiment]],
     server: Server,
@@ -167,9 +165,7 @@ def test_a_version_goes_to_production_and_back(
     assert stages == {"1": "Production", "2": "Archived"}
 
 
-def test_the_service_of_deploy_serves_what_is_in_production_as_a_user_of_its_own(
-    folder: Path, server: Server, tmp_path: Path
-) -> None:
+def test_deployed_service_serves_production_as_a_separate_user(folder: Path, server: Server, tmp_path: Path) -> None:
     environment = compose_environment("service")
     password, key = environment["MLFLOW_TRACKING_PASSWORD"], environment["SERVICE_API_KEY"]
     user = {"username": environment["MLFLOW_TRACKING_USERNAME"], "password": password}
@@ -196,7 +192,7 @@ def test_the_service_of_deploy_serves_what_is_in_production_as_a_user_of_its_own
     assert (run.info.status, run.data.metrics["session_total_predictions"]) == ("FINISHED", 1)
 
 
-def test_a_user_without_the_right_changes_nothing(
+def test_user_without_permission_changes_nothing(
     folder: Path,
     first: tuple[Path, list[Experiment]],
     call: Callable[..., int],
@@ -215,7 +211,7 @@ def test_a_user_without_the_right_changes_nothing(
     assert os.readlink(folder / "models" / "production" / "latest") == latest
 
 
-def test_registrations_at_once_from_two_machines_lose_nothing(
+def test_concurrent_registrations_from_two_machines_are_all_kept(
     folder: Path, first: tuple[Path, list[Experiment]], tmp_path: Path, migrated_database: Path, zygote: Zygote
 ) -> None:
     # Two clones share no lock file, as two machines do not.
@@ -237,7 +233,7 @@ def test_registrations_at_once_from_two_machines_lose_nothing(
     assert client.get_registered_model("at-once").aliases == {"staging": staging.version}
 
 
-def test_runs_of_dead_processes_are_swept_and_others_are_left_alone(folder: Path) -> None:
+def test_only_runs_of_dead_processes_are_ended(folder: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     client = open_store()
@@ -271,7 +267,7 @@ def refused(folder: Path, call: Callable[..., int], capsys: pytest.CaptureFixtur
     return written, took
 
 
-def test_a_wrong_password_is_one_error_that_does_not_say_it(
+def test_wrong_password_raises_one_error_without_the_password(
     folder: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "wrong-but-secret")
@@ -285,7 +281,7 @@ def test_a_wrong_password_is_one_error_that_does_not_say_it(
     assert "wrong-but-secret" not in refused(folder, call, capsys)[0]
 
 
-def test_a_server_that_is_down_or_silent_is_an_error_within_seconds(
+def test_unreachable_or_silent_server_fails_within_seconds(
     folder: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")  # 20 seconds, unless it is set

@@ -71,7 +71,7 @@ def as_json(rows: pd.DataFrame) -> list[dict[str, Any]]:
     return found
 
 
-def test_it_answers_as_the_registered_model_and_says_which(promoted: Trained) -> None:
+def test_service_predicts_as_the_registered_model_and_names_it(promoted: Trained) -> None:
     rows = rows_of(promoted, 50)
     expected = RawRowsModel(LATEST / "model").predict(rows)
     with service(promoted.folder, 3) as running:
@@ -96,7 +96,7 @@ def test_it_answers_as_the_registered_model_and_says_which(promoted: Trained) ->
     assert "Traceback" not in running.log.read_text()
 
 
-def test_one_run_a_session_and_every_answer_on_the_disk(promoted: Trained) -> None:
+def test_session_is_one_run_and_every_prediction_is_recorded(promoted: Trained) -> None:
     rows = as_json(rows_of(promoted, 40))
     with service(promoted.folder, 3, MLFLOW_EXPERIMENT_NAME="sessions", SERVICE_TRACKING_SECONDS=1) as running:
         ids = [
@@ -117,7 +117,7 @@ def test_one_run_a_session_and_every_answer_on_the_disk(promoted: Trained) -> No
     )
 
 
-def test_a_version_given_production_answers_without_a_restart_and_without_a_failed_request(promoted: Trained) -> None:
+def test_promotion_switches_models_without_a_failed_request(promoted: Trained) -> None:
     row = as_json(rows_of(promoted, 1))[0]
     seen: list[tuple[int, int]] = []
     stop = threading.Event()
@@ -143,7 +143,7 @@ def test_a_version_given_production_answers_without_a_restart_and_without_a_fail
     assert {version for _, version in seen} == {1, 3}
 
 
-def test_the_export_is_served_where_the_registry_is_off_or_away_and_only_whole(promoted: Trained) -> None:
+def test_intact_export_is_served_without_a_registry(promoted: Trained) -> None:
     model = LATEST.resolve() / "model"
     with service(promoted.folder, 3, ENABLE_MODEL_REGISTRY="false") as running:
         health = running.health()
@@ -177,7 +177,7 @@ def test_the_export_is_served_where_the_registry_is_off_or_away_and_only_whole(p
     assert model.exists()
 
 
-def test_without_a_model_it_starts_and_says_why(tmp_path: Path) -> None:
+def test_service_without_a_model_starts_and_reports_why(tmp_path: Path) -> None:
     with service(tmp_path, None, ENABLE_MODEL_REGISTRY="false", ENABLE_MLFLOW_TRACKING="false") as running:
         deadline = time.monotonic() + 60
         while "being loaded" in (said := requests.get(f"{running.address}/health", timeout=10)).json()["reason"]:
@@ -194,7 +194,7 @@ def test_without_a_model_it_starts_and_says_why(tmp_path: Path) -> None:
         assert requests.get(f"{running.address}/openapi.json", timeout=10).ok
 
 
-def test_the_key_is_wanted_where_data_is_and_not_printed(promoted: Trained) -> None:
+def test_data_endpoints_require_the_api_key(promoted: Trained) -> None:
     secret = "open-sesame-4711"
     with service(promoted.folder, 3, SERVICE_API_KEY=secret, ENABLE_MLFLOW_TRACKING="false") as running:
         row = as_json(rows_of(promoted, 1))[0]
@@ -214,7 +214,7 @@ def test_the_key_is_wanted_where_data_is_and_not_printed(promoted: Trained) -> N
     assert "SERVICE_API_KEY" in log
 
 
-def test_a_challenger_answers_its_share_of_the_keys_and_is_tracked_apart(promoted: Trained) -> None:
+def test_challenger_serves_its_share_and_is_tracked_separately(promoted: Trained) -> None:
     row = as_json(rows_of(promoted, 1))[0]
     keys = [f"customer {number}" for number in range(200)]
     settings = {"CHALLENGER_VERSION": 2, "CHALLENGER_SHARE": 0.3, "MLFLOW_EXPERIMENT_NAME": "arms"}
@@ -242,7 +242,7 @@ def test_a_challenger_answers_its_share_of_the_keys_and_is_tracked_apart(promote
     assert list(arms == "challenger") == [version == 2 for version in expected]
 
 
-def test_a_registry_that_never_answers_is_given_up_and_its_password_not_told(promoted: Trained) -> None:
+def test_silent_registry_falls_back_to_the_export(promoted: Trained) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         uri = f"http://someone:pass-4711@127.0.0.1:{silent.getsockname()[1]}"
         with service(promoted.folder, 3, MLFLOW_TRACKING_URI=uri, MLFLOW_HTTP_REQUEST_TIMEOUT=2) as running:
@@ -253,7 +253,7 @@ def test_a_registry_that_never_answers_is_given_up_and_its_password_not_told(pro
         assert "pass-4711" not in running.log.read_text()
 
 
-def test_a_taken_port_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_port_in_use_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         done = subprocess.run(
@@ -265,7 +265,7 @@ def test_a_taken_port_is_said_at_once(tmp_path: Path, monkeypatch: pytest.Monkey
     assert f"port {port}, cannot be listened at" in done.stderr
 
 
-def test_a_session_that_was_killed_is_swept_and_its_answers_are_there(promoted: Trained) -> None:
+def test_killed_session_is_ended_and_keeps_its_predictions(promoted: Trained) -> None:
     row = as_json(rows_of(promoted, 1))[0]
     settings = {"MLFLOW_EXPERIMENT_NAME": "killed", "SERVICE_TRACKING_SECONDS": 0.5}
     with service(promoted.folder, 3, **settings) as running:

@@ -96,7 +96,7 @@ def check_it_goes_on(running: Running) -> int:
 MODES = [schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE]
 
 
-def test_it_answers_as_its_document_says(api: schemathesis.BaseSchema, told: Callable[[str], None]) -> None:
+def test_responses_conform_to_the_openapi_schema(api: schemathesis.BaseSchema, told: Callable[[str], None]) -> None:
     statuses: Counter[int] = Counter()
 
     def check_case(case: schemathesis.Case) -> None:
@@ -187,21 +187,21 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_what_is_no_request_is_refused_and_the_service_goes_on(running: Running, name: str) -> None:
+def test_malformed_request_is_rejected_and_service_continues(running: Running, name: str) -> None:
     sent, status = BROKEN[name]
     found = exchange(running, sent, then_closed=not sent)
     assert found.split(b" ")[1:2] == [str(status).encode()] * (status is not None), found[:300]
     assert check_it_goes_on(running) == 200
 
 
-def test_clients_that_go_away_in_the_middle(running: Running) -> None:
+def test_clients_that_disconnect_mid_request_do_no_harm(running: Running) -> None:
     whole = post(b"Content-Length: 2", body=b"{}")
     for length in range(0, len(whole), 7):
         exchange(running, whole[:length], then_closed=True)
     assert check_it_goes_on(running) == 200
 
 
-def test_requests_in_a_row_are_answered_in_their_order(running: Running) -> None:
+def test_pipelined_requests_are_answered_in_order(running: Running) -> None:
     body = row_of(running)
     length = b"Content-Length: %d" % len(body)
     kept = post(length, body=body).replace(b"Connection: close\r\n", b"")
@@ -211,7 +211,7 @@ def test_requests_in_a_row_are_answered_in_their_order(running: Running) -> None
     assert re.findall(rb"HTTP/1.1 (\d+)", found) == [b"200", b"200", b"422"]
 
 
-def test_headers_without_end(running: Running) -> None:
+def test_endless_headers_do_no_harm(running: Running) -> None:
     for sent in (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 200_000, b"GET / HTTP/1.1\r\nX: " + b"y" * 2_000_000):
         exchange(running, sent)
         assert check_it_goes_on(running) == 200

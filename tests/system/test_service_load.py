@@ -117,14 +117,14 @@ def served(promoted: Trained, requests_file: Path) -> Iterator[Served]:
             yield Served(running, promoted, requests_file)
 
 
-def test_a_thousand_connections_are_all_answered(served: Served) -> None:
+def test_a_thousand_connections_all_get_responses(served: Served) -> None:
     with served.asked("--connections", 1000, "--times", 3) as told:
         pass
     assert told["statuses"] == {"200": 3000}
     assert told["broken"] == 0
 
 
-def test_slow_clients_are_cut_off_and_hold_up_no_one(served: Served) -> None:
+def test_slow_clients_are_cut_off_without_delaying_others(served: Served) -> None:
     head = b"POST /predict HTTP/1.1\r\nhost: here\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
     slow = {
         "silent": (b"", b""),
@@ -188,7 +188,7 @@ def _leave_unread(port: int) -> str:
     return "cut off" if received < wanted * length / 2 else "answered"
 
 
-def test_a_model_may_change_under_load(served: Served) -> None:
+def test_model_changes_under_load(served: Served) -> None:
     with served.asked("--connections", 1, "--seconds", 0.5):
         pass
     assert {version for version, _ in served.answered} == {2}
@@ -203,7 +203,7 @@ def test_a_model_may_change_under_load(served: Served) -> None:
     assert {version for version, _ in served.answered[before:]} == {1, 2}
 
 
-def test_memory_stays_as_it_is(served: Served) -> None:
+def test_memory_stays_stable(served: Served) -> None:
     process = psutil.Process(served.running.process.pid)
     sizes = []
     for _ in range(3):
@@ -214,7 +214,7 @@ def test_memory_stays_as_it_is(served: Served) -> None:
     assert max(sizes) - sizes[0] < MOST_GROWTH
 
 
-def test_every_answer_is_on_the_disk_once_when_the_service_has_stopped(served: Served) -> None:
+def test_every_prediction_is_recorded_once_when_the_service_stops(served: Served) -> None:
     with served.asked("--connections", 8, "--seconds", 3) as told:
         time.sleep(1)
         served.running.process.send_signal(signal.SIGTERM)  # while it is asked: what is answered is recorded
@@ -228,7 +228,7 @@ def test_every_answer_is_on_the_disk_once_when_the_service_has_stopped(served: S
     assert len(ids) - len(served.answered) <= told["broken"] * MOST_ROWS  # their answers had no one to take them
 
 
-def test_a_local_export_may_change_under_load(promoted: Trained, requests_file: Path, tmp_path: Path) -> None:
+def test_local_export_changes_under_load(promoted: Trained, requests_file: Path, tmp_path: Path) -> None:
     latest = promoted.folder / "models/production/latest"
     settings = {"ENABLE_MODEL_REGISTRY": "false", "SERVICE_POLL_SECONDS": 0.2, "SERVICE_PREDICTIONS": tmp_path}
     with service(promoted.folder, 2, MLFLOW_MODEL_NAME=NAME, ENABLE_MLFLOW_TRACKING="false", **settings) as running:

@@ -148,7 +148,7 @@ def field(page: Page, column: str) -> Any:
     return page.find_element(By.ID, f"column-{labels.index(column)}")
 
 
-def test_who_has_the_key_sees_which_model_answers(chrome: Page, running: Running) -> None:
+def test_api_key_is_required_for_the_model_card(chrome: Page, running: Running) -> None:
     open_page(chrome, running.address, key=None)
     assert shown(chrome, "#key").accessible_name == "This service wants its API key"
     assert not shown(chrome, "body").find_element(By.ID, "main").is_displayed()
@@ -169,7 +169,7 @@ def test_who_has_the_key_sees_which_model_answers(chrome: Page, running: Running
     check_quiet(chrome, 401)
 
 
-def test_the_form_predicts_and_explains(chrome: Page, running: Running) -> None:
+def test_form_predicts_and_explains(chrome: Page, running: Running) -> None:
     open_page(chrome, running.address)
     document = requests.get(f"{running.address}/openapi.json", timeout=10).json()
     row = document["components"]["schemas"]["Row"]
@@ -198,7 +198,7 @@ def test_the_form_predicts_and_explains(chrome: Page, running: Running) -> None:
     check_quiet(chrome)
 
 
-def test_what_is_wrong_is_said_at_its_field(chrome: Page, running: Running) -> None:
+def test_invalid_value_is_reported_at_its_field(chrome: Page, running: Running) -> None:
     open_page(chrome, running.address)
     wrong = field(chrome, "rooms")
     wrong.clear()
@@ -217,7 +217,7 @@ def test_what_is_wrong_is_said_at_its_field(chrome: Page, running: Running) -> N
     check_quiet(chrome, 422)
 
 
-def test_drift_shows_while_it_happens(chrome: Page, running: Running) -> None:
+def test_drift_is_shown_live(chrome: Page, running: Running) -> None:
     open_page(chrome, running.address)
     assert text(chrome, "#drift").startswith("Not judged yet")
     row = {"size <m2>": 900.0, "rooms": 3, "place": "INLAND", "garden": True}
@@ -235,7 +235,7 @@ def test_drift_shows_while_it_happens(chrome: Page, running: Running) -> None:
     check_quiet(chrome)
 
 
-def test_of_several_labels_each_has_its_probability_and_explanation(chrome: Page, tmp_path: Path) -> None:
+def test_multiclass_model_shows_and_explains_each_class(chrome: Page, tmp_path: Path) -> None:
     with serving("random_forest", "three", tmp_path) as address:
         open_page(chrome, address, key=None)
         garden = Select(field(chrome, "garden"))
@@ -267,7 +267,7 @@ def test_of_several_labels_each_has_its_probability_and_explanation(chrome: Page
         check_quiet(chrome)
 
 
-def test_of_two_labels_the_log_odds_of_the_positive_one_are_explained(chrome: Page, tmp_path: Path) -> None:
+def test_binary_model_explains_log_odds_of_the_positive_class(chrome: Page, tmp_path: Path) -> None:
     with serving("xgboost", "binary", tmp_path) as address:
         open_page(chrome, address, key=None)
         predict(chrome)
@@ -278,7 +278,7 @@ def test_of_two_labels_the_log_odds_of_the_positive_one_are_explained(chrome: Pa
         check_quiet(chrome)
 
 
-def test_without_a_model_the_page_says_why(chrome: Page, tmp_path: Path) -> None:
+def test_page_without_a_model_reports_why(chrome: Page, tmp_path: Path) -> None:
     off = {"ENABLE_MODEL_REGISTRY": "false", "ENABLE_MLFLOW_TRACKING": "false"}
     with service(tmp_path, None, **off) as running:
         until(chrome, lambda page: running.health()["reason"])
@@ -289,7 +289,7 @@ def test_without_a_model_the_page_says_why(chrome: Page, tmp_path: Path) -> None
     until(chrome, lambda page: "does not answer" in text(page, "#notice"))
 
 
-def test_the_api_documentation_shows_the_models_columns(chrome: Page, running: Running) -> None:
+def test_api_documentation_shows_the_model_columns(chrome: Page, running: Running) -> None:
     chrome.get_log("browser")
     chrome.get(f"{running.address}/docs")
     shown(chrome, "#operations-default-predict button").click()
@@ -297,7 +297,7 @@ def test_the_api_documentation_shows_the_models_columns(chrome: Page, running: R
     check_quiet(chrome)
 
 
-def test_pages_neither_load_nor_ask_for_anything_from_elsewhere(chrome: Page, running: Running) -> None:
+def test_pages_load_nothing_from_other_origins(chrome: Page, running: Running) -> None:
     for path in ("/", "/docs"):
         headers = requests.get(f"{running.address}{path}", timeout=10).headers
         assert "default-src 'none'" in headers["content-security-policy"]

@@ -45,7 +45,7 @@ def silent_server(port: int) -> Iterator[None]:
                 one.close()
 
 
-def test_points_wait_for_a_server_that_is_away_or_silent(
+def test_points_are_queued_while_the_server_is_unreachable(
     pipeline_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(tracking_run, "LONGEST_PAUSE", 1.0)
@@ -119,7 +119,7 @@ tracking.start()
     return subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
 
 
-def test_a_process_ends_in_time_though_the_server_never_answers() -> None:
+def test_process_ends_in_time_with_a_silent_server() -> None:
     port = free_port()
     with silent_server(port):
         body = 'import mlflow; time.sleep(1); tracking.stop(0.5); print(tracking.state()["state"], flush=True)'
@@ -130,7 +130,7 @@ def test_a_process_ends_in_time_though_the_server_never_answers() -> None:
             assert process.returncode == 0
 
 
-def test_the_run_of_a_killed_session_is_swept_by_the_next(pipeline_folder: Path, progress_lines: list[str]) -> None:
+def test_next_session_ends_the_run_of_a_killed_session(pipeline_folder: Path, progress_lines: list[str]) -> None:
     body = 'while tracking.state()["state"] != "ok": time.sleep(0.02)\nprint(tracking.state()["run_id"], flush=True)\n'
     with start_script(f"{body}time.sleep(60)", os.environ["MLFLOW_TRACKING_URI"]) as process:
         assert process.stdout

@@ -53,7 +53,7 @@ def run(code: str) -> tuple[int, str, str]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("lost", LOST)
-def test_a_stopped_script_ends_with_the_signals_number(lost: str, number: int) -> None:
+def test_stopped_script_exits_with_the_signal_number(lost: str, number: int) -> None:
     code = f"""
 import os, time
 from pipeline import cli
@@ -73,7 +73,7 @@ run_script(main)
     assert run(code) == (128 + number, "cleaned up\n", "stopped\n")
 
 
-def test_what_handles_a_stop_elsewhere_has_time() -> None:
+def test_cleanup_after_a_caught_stop_has_time() -> None:
     code = """
 import os, signal, time
 from pipeline.cli import run_script
@@ -90,7 +90,7 @@ run_script(main)
     assert run(code) == (128 + signal.SIGTERM, "cleaned up\n", "stopped\n")
 
 
-def test_a_stop_after_the_end_spoils_nothing() -> None:
+def test_signal_after_the_end_terminates_by_default() -> None:
     code = """
 import atexit, os, signal
 from pipeline.cli import run_script

@@ -56,7 +56,7 @@ def fill(disk: Path, free: int) -> None:
         file.write(b"\0" * (os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize - free))
 
 
-def test_a_full_disk_is_a_clear_error_and_breaks_nothing(
+def test_full_disk_raises_a_clear_error_and_corrupts_nothing(
     store_on_disk: LocalStore, disk: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = store_on_disk
@@ -88,7 +88,7 @@ def test_a_full_disk_is_a_clear_error_and_breaks_nothing(
     assert len(predict()) == 5
 
 
-def test_a_disk_that_may_only_be_read_is_a_clear_error(
+def test_read_only_disk_raises_a_clear_error(
     store_on_disk: LocalStore,
     disk: Path,
     tmp_path: Path,
