@@ -115,7 +115,7 @@ def added(tmp_path: Path) -> Iterator[None]:
     vars(families).pop(NAME, None)
 
 
-@pytest.mark.usefixtures("added", "_undrawn")
+@pytest.mark.usefixtures("added", "_without_figures")
 def test_a_new_file_adds_a_model_family(
     pipeline_folder: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,11 +18,11 @@ from pipeline.store.care.restore import restore
 from pipeline.store.database import LocalStore
 from pipeline.store.open import open_experiment, open_store
 from support.stores import (
-    check_sound,
-    contents,
-    no_temporary_file,
+    check_intact,
+    file_hashes,
+    has_no_temporary_files,
     predict,
-    rows,
+    query,
 )
 
 
@@ -53,30 +53,30 @@ def test_backup_during_writes_restores_to_another_location(
     other = LocalStore(tmp_path / "other place" / "mlruns" / "mlflow.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{other.database}")
     assert restore(other, archive).former is None
-    restored = {str(run_id): status for run_id, status in rows(other, "select run_uuid, status from runs")}
+    restored = {str(run_id): status for run_id, status in query(other, "select run_uuid, status from runs")}
     whole = [one for one in written if restored.get(one) == "FINISHED"]
     assert len(whole) >= 3
     assert all((other.home / "small" / one / "artifacts" / "x.txt").stat().st_size == 100_000 for one in whole)
     later = set(written) - restored.keys()
     assert len(later) >= 3
     assert not [one for one in later if (other.home / "small" / one).exists()]
-    check_sound(other)
+    check_intact(other)
     assert len(predict()) == 5
 
 
 def test_restore_keeps_the_previous_store(store: LocalStore, call: Callable[..., int]) -> None:
     assert call("store", "backup", "--to", "kept.tar") == 0
-    saved = contents(store.home)
+    saved = file_hashes(store.home)
     open_store().create_experiment("later")
-    later = contents(store.home)
+    later = file_hashes(store.home)
     assert call("store", "restore", "kept.tar") == 0
     (former,) = store.home.parent.glob("mlruns.before-restore-*")
-    assert contents(former) == later
-    assert {name: one for name, one in contents(store.home).items() if name != "mlflow.db"} == {
+    assert file_hashes(former) == later
+    assert {name: one for name, one in file_hashes(store.home).items() if name != "mlflow.db"} == {
         name: one for name, one in saved.items() if name != "mlflow.db"
     }
-    assert rows(store, "select name from experiments where name = 'later'") == []
-    check_sound(store)
+    assert query(store, "select name from experiments where name = 'later'") == []
+    check_intact(store)
 
 
 def damage(archive: Path, way: str, broken: Path) -> None:
@@ -120,7 +120,7 @@ def damage(archive: Path, way: str, broken: Path) -> None:
 def test_damaged_backup_changes_nothing(
     store: LocalStore, tmp_path: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    archive, before = backup(store, tmp_path / "whole.tar").path, contents(store.home)
+    archive, before = backup(store, tmp_path / "whole.tar").path, file_hashes(store.home)
     broken = tmp_path / "broken.tar"
     for way in ("cut off", "without its end", "one byte", "text", "empty", "another tar", "link out", "another model"):
         broken.unlink(missing_ok=True)
@@ -129,9 +129,9 @@ def test_damaged_backup_changes_nothing(
         said = capsys.readouterr().err
         assert said.startswith("error: "), said
         assert "the store is as it was" in said
-        assert contents(store.home) == before, way
+        assert file_hashes(store.home) == before, way
         assert [path.name for path in tmp_path.iterdir() if "restore" in path.name] == []
-        assert no_temporary_file(store)
+        assert has_no_temporary_files(store)
     assert call("store", "restore", "none.tar") == 2
     assert "none.tar does not exist" in capsys.readouterr().err
 
@@ -139,10 +139,10 @@ def test_damaged_backup_changes_nothing(
 def test_restore_is_refused_during_a_run(store: LocalStore, tmp_path: Path) -> None:
     archive = backup(store, tmp_path / "whole.tar").path
     open_store().create_run("1")
-    before = contents(store.home)
+    before = file_hashes(store.home)
     with pytest.raises(StoreError, match="is RUNNING"):
         restore(store, archive)
-    assert contents(store.home) == before
+    assert file_hashes(store.home) == before
 
 
 def test_restore_is_refused_into_a_folder_with_other_files(tmp_path: Path, store: LocalStore) -> None:
@@ -163,4 +163,4 @@ def test_interrupted_restore_is_reported(
     assert not store.home.exists() or not store.database.exists()
     shutil.rmtree(store.home, ignore_errors=True)
     assert call("store", "restore", "whole.tar") == 0
-    check_sound(store)
+    check_intact(store)

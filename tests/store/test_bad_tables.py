@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from support.figures import with_small_figures
 from support.hostile import HOSTILE, TEXTS, TINY, files
-from support.pictures import drawn_small
 from support.repositories import change_params
 
 
@@ -27,7 +27,7 @@ def test_hostile_names_reach_production(
     dataset = {"path": "data.csv", "target": "y", "task": "classification"}
     change_params(pipeline_folder, dataset=dataset, features={}, train=models)
     outside = files(pipeline_folder.parent) if pipeline_folder.parent != pipeline_folder else {}
-    with drawn_small():
+    with with_small_figures():
         assert [call("prepare"), call("model_train"), call("model_register", "--stage", "Production")] == [0, 0, 0]
     after = files(pipeline_folder.parent)
     new = {path for path in set(after) - set(outside) if not path.startswith("repository/")}

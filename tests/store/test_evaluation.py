@@ -11,7 +11,7 @@ from pipeline.train.custom import load_function
 from pipeline.train.stage import train
 from support.evaluation import MARK, prepared
 
-pytestmark = pytest.mark.usefixtures("_undrawn")
+pytestmark = pytest.mark.usefixtures("_without_figures")
 
 PROFIT = """
 import json

@@ -12,7 +12,7 @@ from pipeline.errors import StoreError
 from pipeline.store.open import open_experiment, open_store, still_open, store_uri, without_password
 from pipeline.support.paths import checkout_of
 from support.repositories import ROOT
-from support.stores import store_is_whole
+from support.stores import is_store_intact
 
 
 def test_default_store_is_that_of_the_main_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +111,7 @@ def test_empty_file_and_old_journal_do_not_corrupt_a_new_store(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place / 'mlflow.db'}")
     open_store()
     assert not (place / "mlflow.db-journal").exists()
-    assert store_is_whole(place / "mlflow.db")
+    assert is_store_intact(place / "mlflow.db")
 
 
 @pytest.mark.parametrize(

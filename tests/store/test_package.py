@@ -18,7 +18,7 @@ from pipeline.register.stage import Registration, register
 from pipeline.store.open import open_store
 from pipeline.support.files import sha256
 from pipeline.support.paths import TEST_TABLE
-from support.folders import copy_settled, enter
+from support.folders import copy_pipeline_folder, enter
 from support.standard import FAMILIES, Standard, run_all
 
 EXPORTS = Path("models/production")
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.xdist_group("standard")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, standard: tuple[Path, dict[tuple[str, str], Standard]]) -> Path:
     folder = tmp_path_factory.mktemp("package") / "repository"
-    copy_settled(standard[0], folder)
+    copy_pipeline_folder(standard[0], folder)
     return folder
 
 

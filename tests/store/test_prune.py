@@ -8,7 +8,7 @@ import pytest
 from pipeline.errors import PipelineError
 from pipeline.store.care.prune import seconds_of
 from pipeline.store.database import LocalStore
-from support.stores import contents, predict, remaining, rows
+from support.stores import file_hashes, predict, query, remaining
 
 
 def test_prune_removes_only_unreferenced_runs_and_files(
@@ -17,10 +17,10 @@ def test_prune_removes_only_unreferenced_runs_and_files(
     folder = store.home / "small" / ("b" * 32)
     folder.mkdir()
     os.utime(folder, (0, 0))
-    before, models = contents(store.home), rows(store, "select model_id from logged_models")
+    before, models = file_hashes(store.home), query(store, "select model_id from logged_models")
     assert call("store", "prune") == 0
     said = capsys.readouterr().out
-    assert contents(store.home) == before
+    assert file_hashes(store.home) == before
     assert remaining(store, old_runs) == set(old_runs)
     assert call("store", "prune", "--no-dry-run") == 0
     done = capsys.readouterr().out
@@ -31,15 +31,15 @@ def test_prune_removes_only_unreferenced_runs_and_files(
         assert old_runs[name][:8] in done
         assert not (store.home / "small" / old_runs[name]).exists()
         for table in ("tags", "params", "metrics", "latest_metrics"):
-            assert not rows(store, f"select 1 from {table} where run_uuid = ?", old_runs[name])
-        assert not rows(store, "select 1 from inputs where ? in (source_id, destination_id)", old_runs[name])
+            assert not query(store, f"select 1 from {table} where run_uuid = ?", old_runs[name])
+        assert not query(store, "select 1 from inputs where ? in (source_id, destination_id)", old_runs[name])
     assert not folder.exists()
     assert len(models) == 3
     assert len(list((store.home / "small" / "models").iterdir())) == 1
-    assert rows(store, "select count(*) from logged_models") == [(1,)]
-    assert rows(store, "pragma foreign_key_check") == []
+    assert query(store, "select count(*) from logged_models") == [(1,)]
+    assert query(store, "pragma foreign_key_check") == []
     parents = "select count(*) from tags where key = 'mlflow.parentRunId' and value not in (select run_uuid from runs)"
-    assert rows(store, parents) == [(0,)]
+    assert query(store, parents) == [(0,)]
     assert len(predict()) == 5
     assert call("store", "prune", "--no-dry-run") == 0
     assert capsys.readouterr().out == "nothing to remove is as old as --older-than says\n"

@@ -10,9 +10,9 @@ import pytest
 from pipeline.features.raw_rows_model import RawRowsModel
 from pipeline.store.open import open_store
 from support.folders import make_table
-from support.quick_look import IRIS, numbers_of
+from support.quick_look import IRIS, printed_numbers
 
-pytestmark = pytest.mark.usefixtures("_undrawn")
+pytestmark = pytest.mark.usefixtures("_without_figures")
 
 
 def test_quick_look_without_mlflow_prints_metrics_and_writes_a_model(
@@ -23,7 +23,7 @@ def test_quick_look_without_mlflow_prints_metrics_and_writes_a_model(
     printed = capsys.readouterr().out
     assert "price: regression" in printed
     metrics = json.loads(Path("out/model/metrics.json").read_text())
-    shown = numbers_of(printed)
+    shown = printed_numbers(printed)
     assert shown["test_rmse"] == pytest.approx(metrics["test_rmse"], rel=1e-3)
     assert metrics["test_rmse"] < metrics["baseline_rmse"]
     rows = make_table().drop(columns="price").assign(place="MOON")
@@ -114,4 +114,4 @@ def test_quick_look_detects_light_curves_and_a_rare_class(
     printed = capsys.readouterr().out
     assert "light curves become features" in printed
     assert "it is the positive label" in printed
-    assert numbers_of(printed)["features"] == 40
+    assert printed_numbers(printed)["features"] == 40

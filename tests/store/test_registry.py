@@ -22,7 +22,7 @@ from pipeline.register.stage import Registration, register
 from pipeline.register.versions import MADE_BY, PENDING, move
 from pipeline.store.open import open_store
 from pipeline.support.processes import owner
-from support.folders import Trained, copy_settled, enter
+from support.folders import Trained, copy_pipeline_folder, enter
 from support.processes import NO_PROCESS
 from support.registry import state
 
@@ -44,10 +44,10 @@ class Three:
 
 
 @pytest.fixture(scope="module")
-def three_once(trained_once: Trained, tmp_path_factory: pytest.TempPathFactory) -> Three:
+def three_module(trained_module: Trained, tmp_path_factory: pytest.TempPathFactory) -> Three:
     """Register three runs in a copy of the trained folder."""
-    three = Three(tmp_path_factory.mktemp("three") / "repository", [one.run_id for one in trained_once.experiments])
-    copy_settled(trained_once.folder, three.folder)
+    three = Three(tmp_path_factory.mktemp("three") / "repository", [one.run_id for one in trained_module.experiments])
+    copy_pipeline_folder(trained_module.folder, three.folder)
     with pytest.MonkeyPatch.context() as monkeypatch:
         enter(three.folder, monkeypatch)
         for run_id in three.runs:
@@ -56,11 +56,11 @@ def three_once(trained_once: Trained, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture
-def three(three_once: Three, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Three:
+def three(three_module: Three, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Three:
     """Return a copy of that folder as current folder."""
-    copy_settled(three_once.folder, tmp_path / "repository")
+    copy_pipeline_folder(three_module.folder, tmp_path / "repository")
     enter(tmp_path / "repository", monkeypatch)
-    return replace(three_once, folder=tmp_path / "repository")
+    return replace(three_module, folder=tmp_path / "repository")
 
 
 def test_worse_model_is_refused_and_nothing_changes(

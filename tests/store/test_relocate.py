@@ -14,7 +14,7 @@ from pipeline.store import database, locks
 from pipeline.store.care.relocate import relocate
 from pipeline.store.database import LocalStore
 from pipeline.store.open import open_experiment, open_store
-from support.stores import change, check_sound, contents, predict, rows
+from support.stores import check_intact, execute, file_hashes, predict, query
 
 
 @pytest.mark.parametrize("way", ["moved", "copied"])
@@ -32,7 +32,7 @@ def test_moved_store_is_detected_and_relocated(
         store.home.parent.rename(place)
     else:
         shutil.copytree(store.home.parent, place)
-    old = contents(store.home)
+    old = file_hashes(store.home)
     monkeypatch.chdir(place)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place / 'mlruns' / 'mlflow.db'}")
     moved = LocalStore(place / "mlruns" / "mlflow.db")
@@ -43,7 +43,7 @@ def test_moved_store_is_detected_and_relocated(
     assert "python src/store.py relocate" in capsys.readouterr().out
     assert call("store", "relocate") == 0
     assert "mlflow.db.before-relocate-" in capsys.readouterr().out
-    check_sound(moved)
+    check_intact(moved)
     assert predict() == before
     client = open_store()
     run = client.search_runs([open_experiment(client, "small")], "tags.stage = 'production_candidate'")[0]
@@ -51,7 +51,7 @@ def test_moved_store_is_detected_and_relocated(
     with mlflow.start_run(experiment_id=run.info.experiment_id) as started:
         mlflow.log_text("x", "x.txt")
     assert (moved.home / "small" / started.info.run_id / "artifacts" / "x.txt").exists()
-    assert contents(store.home) == old
+    assert file_hashes(store.home) == old
     assert call("store", "relocate") == 0
     assert "nothing to relocate" in capsys.readouterr().out
     assert len(list(moved.home.glob("*.before-relocate-*"))) == 1
@@ -65,18 +65,18 @@ def test_external_artifact_location_is_not_a_move(store: LocalStore, tmp_path: P
         mlflow.log_text("x", "x.txt")
     open_experiment(open_store(), "files")
     assert relocate(store).n_places == 0
-    places = rows(store, "select artifact_location from experiments where name in ('files', 'bucket') order by name")
+    places = query(store, "select artifact_location from experiments where name in ('files', 'bucket') order by name")
     assert places == [("s3://bucket/small",), ((tmp_path / "elsewhere" / "small").as_uri(),)]
 
 
 def test_moved_store_without_files_is_relocated_by_path(store: LocalStore, tmp_path: Path) -> None:
-    change(store, "update experiments set artifact_location = '/gone/mlruns/small' where name = 'small'")
+    execute(store, "update experiments set artifact_location = '/gone/mlruns/small' where name = 'small'")
     shutil.rmtree(store.home / "small")
     with pytest.raises(StoreError, match="relocate --from /gone/mlruns"):
         open_experiment(open_store(), "small")
     assert relocate(store, Path("/gone/mlruns")).n_places == 1
     open_experiment(open_store(), "small")
-    assert rows(store, "select artifact_location from experiments where name = 'small'") == [(f"{store.home}/small",)]
+    assert query(store, "select artifact_location from experiments where name = 'small'") == [(f"{store.home}/small",)]
 
 
 @pytest.mark.parametrize("lock", ["file", "database"])
@@ -87,8 +87,8 @@ def test_relocate_is_refused_during_another_write(
 
     for module in (locks, database):
         monkeypatch.setattr(module, "PATIENCE", 0.1)
-    change(store, "update experiments set artifact_location = '/gone/mlruns/small' where name = 'small'")
-    before = rows(store, "select * from experiments")
+    execute(store, "update experiments set artifact_location = '/gone/mlruns/small' where name = 'small'")
+    before = query(store, "select * from experiments")
     held = FileLock(store.home / "registry.lock")
     with closing(sqlite3.connect(store.database, isolation_level=None)) as other:
         if lock == "file":
@@ -98,4 +98,4 @@ def test_relocate_is_refused_during_another_write(
         with pytest.raises(StoreError, match=r"a registration is at work|another process is writing"):
             relocate(store, Path("/gone/mlruns"))
         held.release()
-    assert rows(store, "select * from experiments") == before
+    assert query(store, "select * from experiments") == before

@@ -13,7 +13,7 @@ from pipeline.store.care.status import status_of_local, status_of_server
 from pipeline.store.database import LocalStore
 from pipeline.store.open import open_store
 from support.folders import Trained
-from support.stores import MODEL, change, contents, predict, rows
+from support.stores import MODEL, execute, file_hashes, predict, query
 
 
 def test_status_of_an_intact_store(
@@ -28,8 +28,8 @@ def test_status_of_an_intact_store(
     assert "nothing is orphaned or missing" in said
 
 
-def test_status_lists_every_kind_of_orphan_with_its_remedy(store: LocalStore, trained_once: Trained) -> None:
-    winner, other, lost = trained_once.experiments
+def test_status_lists_every_kind_of_orphan_with_its_remedy(store: LocalStore, trained_module: Trained) -> None:
+    winner, other, lost = trained_module.experiments
     files = store.home / "small"
     (files / ("a" * 32)).mkdir()
     shutil.rmtree(files / "models" / winner.model_id)
@@ -63,13 +63,13 @@ def test_status_without_a_store_and_of_an_invalid_database(tmp_path: Path) -> No
 
 
 def test_status_reports_a_database_of_another_mlflow_version(store: LocalStore) -> None:
-    change(store, "update alembic_version set version_num = 'ffffffffffff'")
-    before = contents(store.home)
+    execute(store, "update alembic_version set version_num = 'ffffffffffff'")
+    before = file_hashes(store.home)
     said = status_of_local(store)
     assert "(FINISHED 16)" in said
     assert "is of a newer MLflow than" in said
     assert "-> install the MLflow that wrote it" in said
-    assert contents(store.home) == before
+    assert file_hashes(store.home) == before
 
 
 def test_server_store_is_reported_and_pruned_through_its_client(
@@ -83,11 +83,11 @@ def test_server_store_is_reported_and_pruned_through_its_client(
     client.create_registered_model("empty")
     assert "registered models without a version (1)" in status_of_server(client, "")
     assert prune(client, None, "0h", dry_run=True).endswith("to do it, add --no-dry-run")
-    assert rows(store, "select count(*) from runs where lifecycle_stage = 'deleted'") == [(0,)]
+    assert query(store, "select count(*) from runs where lifecycle_stage = 'deleted'") == [(0,)]
     assert "`mlflow gc`" in prune(client, None, "0h", dry_run=False)
-    assert rows(store, "select count(*) from runs where lifecycle_stage = 'deleted'") == [(12,)]
-    assert rows(store, "select count(*) from logged_models where lifecycle_stage = 'deleted'") == [(2,)]
-    assert rows(store, "select name from registered_models") == [(MODEL,)]
+    assert query(store, "select count(*) from runs where lifecycle_stage = 'deleted'") == [(12,)]
+    assert query(store, "select count(*) from logged_models where lifecycle_stage = 'deleted'") == [(2,)]
+    assert query(store, "select name from registered_models") == [(MODEL,)]
     assert len(predict()) == 5
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://u:secret@127.0.0.1:9")
     for command in (["backup"], ["restore", "x.tar"], ["relocate"]):

@@ -243,7 +243,7 @@ def test_changed_outputs_and_lock_do_not_make_a_commit_dirty(pipeline_folder: Pa
     assert git_tags(Path("/")) == {}
 
 
-@pytest.mark.usefixtures("_undrawn")
+@pytest.mark.usefixtures("_without_figures")
 def test_row_sampling_and_time_budget_are_reported_and_recorded(
     pipeline_folder: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -272,7 +272,7 @@ def test_deeper_trees_allow_fewer_explained_rows() -> None:
     assert 10 < allowed[1] < allowed[0]  # deep trees have more leaves to walk through for each row
 
 
-@pytest.mark.usefixtures("_undrawn")
+@pytest.mark.usefixtures("_without_figures")
 def test_failing_experiment_leaves_a_failed_run_and_no_outputs(
     pipeline_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

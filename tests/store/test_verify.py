@@ -30,24 +30,24 @@ UNLOADED = "not tried: nothing is loaded before these are right: "
 
 
 @pytest.fixture(scope="module")
-def exported_once(trained_once: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def exported_module(trained_module: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Return a clone of the trained pipeline folder with version 1 in Production and version 2 in Staging."""
     folder = tmp_path_factory.mktemp("verify") / "clone"
-    git(trained_once.folder, "clone", "--quiet", ".", str(folder))
-    shutil.copytree(trained_once.folder / "data/processed", folder / "data/processed", dirs_exist_ok=True)
+    git(trained_module.folder, "clone", "--quiet", ".", str(folder))
+    shutil.copytree(trained_module.folder / "data/processed", folder / "data/processed", dirs_exist_ok=True)
     change_params(folder, register={"model_name": NAME})
     with pytest.MonkeyPatch.context() as monkeypatch:
-        enter(trained_once.folder, monkeypatch)
-        for stage, experiment in zip(("Production", "Staging"), trained_once.experiments[::2], strict=False):
+        enter(trained_module.folder, monkeypatch)
+        for stage, experiment in zip(("Production", "Staging"), trained_module.experiments[::2], strict=False):
             register(RegisterParams(model_name=NAME), folder, Registration(stage, experiment.run_id))
         yield folder
 
 
 @pytest.fixture
-def exported(exported_once: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch) -> Path:
+def exported(exported_module: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return that clone as current folder, with the store of the trained one; leave it as it is."""
-    monkeypatch.chdir(exported_once)
-    return exported_once
+    monkeypatch.chdir(exported_module)
+    return exported_module
 
 
 @contextmanager

@@ -36,14 +36,14 @@ def name_model(name: str) -> None:
 @pytest.mark.parametrize("numbers", [(0, 0), (0, 1), (0, 0, 0, 0), (0, 1, 2, 1)])
 def test_concurrent_registrations_are_all_kept(
     folder: Path,
-    trained_once: Trained,
+    trained_module: Trained,
     zygote: Zygote,
     told: Callable[[str], None],
     numbers: tuple[int, ...],
 ) -> None:
     name = "at-once-" + "-".join(map(str, numbers))
     name_model(name)
-    runs = [trained_once.experiments[number].run_id for number in numbers]
+    runs = [trained_module.experiments[number].run_id for number in numbers]
     command = ("model_register", "--stage", "Production", "--force", "--reason", "at once", "--run-id")
     started = [zygote.start(folder, *command, run_id) for run_id in runs]
     ended = [zygote.wait(script) for script in started]

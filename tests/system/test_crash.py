@@ -34,11 +34,11 @@ SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM)
 
 @pytest.fixture(scope="module")
 def repository(
-    trained_once: Trained, migrated_database: Path, zygote: Zygote, tmp_path_factory: pytest.TempPathFactory
+    trained_module: Trained, migrated_database: Path, zygote: Zygote, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """Return a repository that was prepared and trained."""
     folder = tmp_path_factory.mktemp("crash") / "repository"
-    shutil.copytree(trained_once.folder, folder, symlinks=True, ignore=shutil.ignore_patterns("mlruns"))
+    shutil.copytree(trained_module.folder, folder, symlinks=True, ignore=shutil.ignore_patterns("mlruns"))
     (folder / "mlruns").mkdir()
     shutil.copy(migrated_database, folder / "mlruns" / "mlflow.db")
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -74,7 +74,7 @@ def kill(zygote: Zygote, rng: random.Random, longest: float, *command: str) -> t
         longest = waited
 
 
-def check_sound() -> None:
+def check_intact() -> None:
     """Check what holds at any moment: what has its final name is whole, and every version has its model."""
     for table in Path("data/processed").glob("*.parquet"):
         assert len(pd.read_parquet(table)) > 20
@@ -95,7 +95,7 @@ def check_sound() -> None:
 
 def check_clean(folder: Path, zygote: Zygote, client: MlflowClient) -> None:
     """Check what holds after the next run that ended well: nothing unfinished is left anywhere."""
-    check_sound()
+    check_intact()
     experiments = [str(one.experiment_id) for one in client.search_experiments()]
     assert not client.search_runs(experiments, "attributes.status = 'RUNNING'")
     for run in client.search_runs(experiments, "attributes.status = 'FAILED'"):
@@ -136,7 +136,7 @@ def test_stage_survives_kills(
     for _ in range(kills):
         code, longest = kill(zygote, rng, longest, script)
         codes.append(code)
-        check_sound()
+        check_intact()
     zygote.run(folder, script)
     told(counted(script, codes))
     check_clean(folder, zygote, open_store())
@@ -164,7 +164,7 @@ def test_registration_and_rollback_survive_kills(folder: Path, zygote: Zygote, t
                     shutil.rmtree(export)
         code, longest[kind] = kill(zygote, rng, longest[kind], "model_register", *arguments[max(0, kind - 1)])
         codes.append(code)
-        check_sound()
+        check_intact()
     zygote.run(folder, "model_register", *forced, trained[2])
     told(counted("model_register", codes))
     check_clean(folder, zygote, client)
@@ -181,7 +181,7 @@ def test_dvc_repro_survives_kills(folder: Path, zygote: Zygote, told: Callable[[
             time.sleep(rng.uniform(2, 22))
             os.killpg(process.pid, signal.SIGKILL)
             codes.append(process.wait())
-        check_sound()
+        check_intact()
     shell(folder, "dvc", "repro")
     told(counted("dvc repro", codes))
     check_clean(folder, zygote, open_store())

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.store.database import reading
-from support.stores import store_is_whole
+from support.stores import is_store_intact
 from support.zygote import Zygote
 
 
@@ -43,10 +43,10 @@ def test_new_store_survives_kills(
             time.sleep(rng.random() * longest)
             script.kill()
             survived += zygote.wait(script)[0] == -signal.SIGKILL
-            assert not database.exists() or store_is_whole(database)
+            assert not database.exists() or is_store_intact(database)
         if number in (0, 6):  # a migration takes seconds
             zygote.run(place, "store", "prune")
-            assert store_is_whole(database)
+            assert is_store_intact(database)
             assert {path.name for path in database.parent.iterdir()} == {"mlflow.db", "mlflow.lock"}
     told(f"store creation: {survived} kills survived")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from support.quick_look import IRIS, numbers_of
+from support.quick_look import IRIS, printed_numbers
 from support.repositories import ROOT
 
 HIDDEN = ("mlflow", "dvc", "optuna", "sqlalchemy", "filelock")
@@ -34,10 +34,10 @@ def test_quick_look_needs_neither_mlflow_nor_dvc(tmp_path: Path) -> None:
     command = (str(ROOT / "src/train.py"), str(IRIS), "--target", "species")
     plain, warned = run(*command), run(*command, "--use-mlflow")
     assert (plain.returncode, plain.stderr) == (0, "")
-    assert numbers_of(plain.stdout)["accuracy"] > 0.85
+    assert printed_numbers(plain.stdout)["accuracy"] > 0.85
     assert warned.returncode == 0
     assert warned.stderr.startswith("warning: MLflow is not installed, so nothing is recorded")
-    assert numbers_of(warned.stdout)["accuracy"] == numbers_of(plain.stdout)["accuracy"]
+    assert printed_numbers(warned.stdout)["accuracy"] == printed_numbers(plain.stdout)["accuracy"]
 
 
 def test_mlflow_page_opens_or_reports_why_not(

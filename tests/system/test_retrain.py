@@ -28,7 +28,7 @@ from pipeline.store.open import open_store
 from pipeline.support.files import sha256
 from pipeline.support.paths import TEST_TABLE, TRAIN_TABLE
 from pipeline.tables.read import read_table
-from support.folders import Trained, copy_settled, enter, make_table
+from support.folders import Trained, copy_pipeline_folder, enter, make_table
 from support.repositories import ROOT, change_params, git
 
 pytestmark = pytest.mark.xdist_group("retrain")  # they share what a fixture makes
@@ -38,10 +38,10 @@ PREDICTIONS, LABELS, EXTENDED = Path("data/predictions"), Path("data/labels.csv"
 
 
 @pytest.fixture(scope="module")
-def in_production(trained_first: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def in_production(trained_session: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a trained pipeline folder with a version in Production."""
     folder = tmp_path_factory.mktemp("retrain") / "repository"
-    copy_settled(trained_first.folder, folder)
+    copy_pipeline_folder(trained_session.folder, folder)
     with pytest.MonkeyPatch.context() as monkeypatch:
         enter(folder, monkeypatch)
         register(load_params().registry, folder, Registration("Production"))

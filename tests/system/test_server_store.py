@@ -29,8 +29,8 @@ from pipeline.store.stale_runs import sweep_runs
 from pipeline.support.processes import owner_tags
 from pipeline.train.experiments import Experiment
 from pipeline.train.stage import train
+from support.figures import without_figures
 from support.folders import SMALL, make_pipeline_folder
-from support.pictures import undrawn
 from support.repositories import change_params, commit
 from support.servers import S3_CLIENT, Server, compose_environment, mlflow_server, s3_client
 from support.services import service
@@ -74,7 +74,7 @@ def first(
         params = load_params()
         prepare(params.dataset, folder)
         printed = io.StringIO()
-        with redirect_stdout(printed), undrawn():
+        with redirect_stdout(printed), without_figures():
             experiments = train(params, folder).experiments
         assert "://" not in printed.getvalue()  # no address for each run
         return folder, experiments
@@ -143,7 +143,7 @@ def test_version_is_promoted_and_rolled_back(
     client.create_experiment(DIRECT, artifact_location="s3://mlflow/direct")
     change_params(folder, train={"experiment_name": DIRECT, **SMALL, "seed": 7})
     commit(folder, "another seed")
-    with undrawn():
+    with without_figures():
         second = train(load_params(), folder).winner
     assert {"MLmodel", "features.json"} <= keys(server, f"direct/models/{second.model_id}/artifacts")
     assert call("model_register", "--stage", "Production", "--force", "--reason", "tried on the server") == 0

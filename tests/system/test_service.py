@@ -37,22 +37,22 @@ LATEST = Path("models/production/latest")
 
 
 @pytest.fixture(scope="module")
-def promoted_once(trained_once: Trained) -> Trained:
+def promoted_module(trained_module: Trained) -> Trained:
     """Put the three runs of a trained pipeline folder into production, one after the other: version 3 is there."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        enter(trained_once.folder, monkeypatch)
-        for experiment in trained_once.experiments:
-            promote(trained_once, experiment.run_id)
-    return trained_once
+        enter(trained_module.folder, monkeypatch)
+        for experiment in trained_module.experiments:
+            promote(trained_module, experiment.run_id)
+    return trained_module
 
 
 @pytest.fixture
-def promoted(promoted_once: Trained, monkeypatch: pytest.MonkeyPatch) -> Trained:
+def promoted(promoted_module: Trained, monkeypatch: pytest.MonkeyPatch) -> Trained:
     """Return the folder as current folder."""
-    enter(promoted_once.folder, monkeypatch)
+    enter(promoted_module.folder, monkeypatch)
     monkeypatch.setenv("MLFLOW_MODEL_NAME", NAME)
     monkeypatch.setenv("SERVICE_POLL_SECONDS", "0.2")
-    return promoted_once
+    return promoted_module
 
 
 def promote(trained: Trained, run_id: str) -> None:

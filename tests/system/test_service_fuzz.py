@@ -27,7 +27,7 @@ from pipeline.params.schema import RegisterParams
 from pipeline.register.stage import Registration, register
 from pipeline.service.requests.bodies import ARROW, CSV, JSON
 from support.folders import Trained, enter
-from support.services import Running, service
+from support.services import RunningService, service
 
 pytestmark = pytest.mark.xdist_group("service_fuzz")  # they share what a fixture makes
 
@@ -53,12 +53,12 @@ def _as_bytes(context: schemathesis.DeserializationContext, response: schemathes
 
 
 @pytest.fixture(scope="module")
-def running(trained_once: Trained) -> Iterator[Running]:
+def running(trained_module: Trained) -> Iterator[RunningService]:
     """Serve the best model of a trained pipeline folder from its export, with an API key."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        enter(trained_once.folder, monkeypatch)
-        asked = Registration("Production", trained_once.experiments[0].run_id, force=True, reason="test")
-        register(RegisterParams(model_name=NAME), trained_once.folder, asked)
+        enter(trained_module.folder, monkeypatch)
+        asked = Registration("Production", trained_module.experiments[0].run_id, force=True, reason="test")
+        register(RegisterParams(model_name=NAME), trained_module.folder, asked)
         chosen = {
             "MLFLOW_MODEL_NAME": NAME,
             "ENABLE_MODEL_REGISTRY": False,
@@ -67,7 +67,7 @@ def running(trained_once: Trained) -> Iterator[Running]:
             "SERVICE_READ_TIMEOUT_SECONDS": READ_SECONDS,
             "SERVICE_MAX_BODY_BYTES": 100_000,
         }
-        with service(trained_once.folder, **chosen) as started:
+        with service(trained_module.folder, **chosen) as started:
             yield started
             assert check_it_goes_on(started) == 200
         log = started.log.read_text()
@@ -76,17 +76,17 @@ def running(trained_once: Trained) -> Iterator[Running]:
 
 
 @pytest.fixture(scope="module")
-def api(running: Running) -> schemathesis.BaseSchema:
+def api(running: RunningService) -> schemathesis.BaseSchema:
     """Read the service's own document."""
     return schemathesis.openapi.from_url(f"{running.address}/openapi.json")
 
 
-def row_of(running: Running) -> bytes:
+def row_of(running: RunningService) -> bytes:
     document = requests.get(f"{running.address}/openapi.json", timeout=LONGEST).json()
     return json.dumps(document["components"]["schemas"]["Row"]["examples"][0]).encode()
 
 
-def check_it_goes_on(running: Running) -> int:
+def check_it_goes_on(running: RunningService) -> int:
     """Predict a row, as a client does that has done nothing wrong."""
     headers = {"X-API-Key": KEY, "Content-Type": JSON}
     answer = requests.post(f"{running.address}/predict", data=row_of(running), headers=headers, timeout=LONGEST)
@@ -121,7 +121,7 @@ def test_responses_conform_to_the_openapi_schema(api: schemathesis.BaseSchema, t
     assert statuses.keys() >= {200, 400, 401, 405, 415, 422}
 
 
-def exchange(running: Running, sent: bytes, then_closed: bool = False) -> bytes:
+def exchange(running: RunningService, sent: bytes, then_closed: bool = False) -> bytes:
     """Send bytes on a connection of their own, and return all that comes until the service closes it."""
     host, port = running.address.removeprefix("http://").split(":")
     deadline, found = time.monotonic() + LONGEST, b""
@@ -187,21 +187,21 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_malformed_request_is_rejected_and_service_continues(running: Running, name: str) -> None:
+def test_malformed_request_is_rejected_and_service_continues(running: RunningService, name: str) -> None:
     sent, status = BROKEN[name]
     found = exchange(running, sent, then_closed=not sent)
     assert found.split(b" ")[1:2] == [str(status).encode()] * (status is not None), found[:300]
     assert check_it_goes_on(running) == 200
 
 
-def test_clients_that_disconnect_mid_request_do_no_harm(running: Running) -> None:
+def test_clients_that_disconnect_mid_request_do_no_harm(running: RunningService) -> None:
     whole = post(b"Content-Length: 2", body=b"{}")
     for length in range(0, len(whole), 7):
         exchange(running, whole[:length], then_closed=True)
     assert check_it_goes_on(running) == 200
 
 
-def test_pipelined_requests_are_answered_in_order(running: Running) -> None:
+def test_pipelined_requests_are_answered_in_order(running: RunningService) -> None:
     body = row_of(running)
     length = b"Content-Length: %d" % len(body)
     kept = post(length, body=body).replace(b"Connection: close\r\n", b"")
@@ -211,7 +211,7 @@ def test_pipelined_requests_are_answered_in_order(running: Running) -> None:
     assert re.findall(rb"HTTP/1.1 (\d+)", found) == [b"200", b"200", b"422"]
 
 
-def test_endless_headers_do_no_harm(running: Running) -> None:
+def test_endless_headers_do_no_harm(running: RunningService) -> None:
     for sent in (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 200_000, b"GET / HTTP/1.1\r\nX: " + b"y" * 2_000_000):
         exchange(running, sent)
         assert check_it_goes_on(running) == 200

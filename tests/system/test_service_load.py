@@ -23,7 +23,7 @@ from pipeline.register.stage import Registration, register
 from pipeline.service.recording.read import read_predictions
 from support.folders import Trained, enter
 from support.repositories import ROOT
-from support.services import Running, service
+from support.services import RunningService, service
 
 pytestmark = pytest.mark.xdist_group("service_load")  # they share what a fixture makes
 
@@ -38,7 +38,7 @@ MOST_GROWTH = 40 * 2**20  # bytes of memory in a few seconds of load: of buffers
 class Served:
     """A service under load, and what it has answered so far."""
 
-    running: Running
+    running: RunningService
     trained: Trained
     requests: Path
     answered: list[tuple[int, str]] = field(default_factory=list)  # model version, prediction id
@@ -77,13 +77,13 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def promoted(trained_once: Trained) -> Trained:
+def promoted(trained_module: Trained) -> Trained:
     """Put two runs into production: version 2 is there, and both are exported."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        enter(trained_once.folder, monkeypatch)
-        for experiment in trained_once.experiments[:2]:
-            promote(trained_once, experiment.run_id)
-    return trained_once
+        enter(trained_module.folder, monkeypatch)
+        for experiment in trained_module.experiments[:2]:
+            promote(trained_module, experiment.run_id)
+    return trained_module
 
 
 def promote(trained: Trained, run_id: str) -> None:

@@ -28,7 +28,7 @@ from pipeline.service.web.app import create_app
 from support.folders import Trained, enter
 from support.served import TASKS, served
 from support.servers import free_port
-from support.services import Running, service
+from support.services import RunningService, service
 
 pytestmark = pytest.mark.xdist_group("service_page")  # they share what a fixture makes
 
@@ -57,13 +57,13 @@ def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 
 
 @pytest.fixture(scope="module")
-def running(trained_once: Trained) -> Iterator[Running]:
+def running(trained_module: Trained) -> Iterator[RunningService]:
     """Serve the best model of a trained pipeline folder, with an API key."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        enter(trained_once.folder, monkeypatch)
-        asked = Registration("Production", trained_once.experiments[0].run_id, force=True, reason="test")
-        register(RegisterParams(model_name="shown"), trained_once.folder, asked)
-        with service(trained_once.folder, MLFLOW_MODEL_NAME="shown", SERVICE_API_KEY=KEY) as started:
+        enter(trained_module.folder, monkeypatch)
+        asked = Registration("Production", trained_module.experiments[0].run_id, force=True, reason="test")
+        register(RegisterParams(model_name="shown"), trained_module.folder, asked)
+        with service(trained_module.folder, MLFLOW_MODEL_NAME="shown", SERVICE_API_KEY=KEY) as started:
             yield started
 
 
@@ -148,7 +148,7 @@ def field(page: Page, column: str) -> Any:
     return page.find_element(By.ID, f"column-{labels.index(column)}")
 
 
-def test_api_key_is_required_for_the_model_card(chrome: Page, running: Running) -> None:
+def test_api_key_is_required_for_the_model_card(chrome: Page, running: RunningService) -> None:
     open_page(chrome, running.address, key=None)
     assert shown(chrome, "#key").accessible_name == "This service wants its API key"
     assert not shown(chrome, "body").find_element(By.ID, "main").is_displayed()
@@ -169,7 +169,7 @@ def test_api_key_is_required_for_the_model_card(chrome: Page, running: Running) 
     check_quiet(chrome, 401)
 
 
-def test_form_predicts_and_explains(chrome: Page, running: Running) -> None:
+def test_form_predicts_and_explains(chrome: Page, running: RunningService) -> None:
     open_page(chrome, running.address)
     document = requests.get(f"{running.address}/openapi.json", timeout=10).json()
     row = document["components"]["schemas"]["Row"]
@@ -198,7 +198,7 @@ def test_form_predicts_and_explains(chrome: Page, running: Running) -> None:
     check_quiet(chrome)
 
 
-def test_invalid_value_is_reported_at_its_field(chrome: Page, running: Running) -> None:
+def test_invalid_value_is_reported_at_its_field(chrome: Page, running: RunningService) -> None:
     open_page(chrome, running.address)
     wrong = field(chrome, "rooms")
     wrong.clear()
@@ -217,7 +217,7 @@ def test_invalid_value_is_reported_at_its_field(chrome: Page, running: Running) 
     check_quiet(chrome, 422)
 
 
-def test_drift_is_shown_live(chrome: Page, running: Running) -> None:
+def test_drift_is_shown_live(chrome: Page, running: RunningService) -> None:
     open_page(chrome, running.address)
     assert text(chrome, "#drift").startswith("Not judged yet")
     row = {"size <m2>": 900.0, "rooms": 3, "place": "INLAND", "garden": True}
@@ -289,7 +289,7 @@ def test_page_without_a_model_reports_why(chrome: Page, tmp_path: Path) -> None:
     until(chrome, lambda page: "does not answer" in text(page, "#notice"))
 
 
-def test_api_documentation_shows_the_model_columns(chrome: Page, running: Running) -> None:
+def test_api_documentation_shows_the_model_columns(chrome: Page, running: RunningService) -> None:
     chrome.get_log("browser")
     chrome.get(f"{running.address}/docs")
     shown(chrome, "#operations-default-predict button").click()
@@ -297,7 +297,7 @@ def test_api_documentation_shows_the_model_columns(chrome: Page, running: Runnin
     check_quiet(chrome)
 
 
-def test_pages_load_nothing_from_other_origins(chrome: Page, running: Running) -> None:
+def test_pages_load_nothing_from_other_origins(chrome: Page, running: RunningService) -> None:
     for path in ("/", "/docs"):
         headers = requests.get(f"{running.address}{path}", timeout=10).headers
         assert "default-src 'none'" in headers["content-security-policy"]

@@ -17,7 +17,7 @@ from pipeline.service.tracking import tracking_run
 from pipeline.service.tracking.statistics import Statistics
 from pipeline.store.open import open_store
 from support.repositories import ROOT
-from support.servers import answers, free_port, running
+from support.servers import free_port, is_reachable, run_server
 from support.tracking import LABELS, history, model, request, session, wait_until
 
 
@@ -57,7 +57,7 @@ def test_points_are_queued_while_the_server_is_unreachable(
 
     def server(log: str) -> Any:
         lean = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # eight processes fewer
-        return running(command, tmp_path / log, lambda: answers(f"{address}/health"), lean, tmp_path)
+        return run_server(command, tmp_path / log, lambda: is_reachable(f"{address}/health"), lean, tmp_path)
 
     statistics = Statistics(10, 60)
     tracking = session({"production": statistics}, max_points=30)

@@ -12,12 +12,12 @@ from pipeline.store.care.backup import backup
 from pipeline.store.database import LocalStore
 from pipeline.store.open import open_store
 from support.stores import (
-    change,
-    contents,
-    enter_settled,
-    no_temporary_file,
+    enter_copied_folder,
+    execute,
+    file_hashes,
+    has_no_temporary_files,
     predict,
-    rows,
+    query,
 )
 
 
@@ -39,7 +39,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 def store_on_disk(registered: Path, disk: Path, monkeypatch: pytest.MonkeyPatch) -> LocalStore:
     """Return a store like `store`, on the small disk."""
     shutil.copytree(registered, disk / "repository", symlinks=True)
-    return enter_settled(disk / "repository", monkeypatch)
+    return enter_copied_folder(disk / "repository", monkeypatch)
 
 
 def check_refused(call: Callable[..., int], capsys: pytest.CaptureFixture[str], *command: str) -> None:
@@ -72,19 +72,21 @@ def test_full_disk_raises_a_clear_error_and_corrupts_nothing(
         (500_000, ["store", "restore", "whole.tar"]),
         (0, ["store", "relocate"]),
     ):
-        before = {path: digest for path, digest in contents(disk).items() if path.startswith("repository/mlruns/small")}
+        before = {
+            path: digest for path, digest in file_hashes(disk).items() if path.startswith("repository/mlruns/small")
+        }
         if command[-1] == "relocate":
-            change(store, "update experiments set artifact_location = '/gone/small' where name = 'small'")
+            execute(store, "update experiments set artifact_location = '/gone/small' where name = 'small'")
         fill(disk, free)
         check_refused(call, capsys, *command)
         (disk / "fill").unlink()
-        assert rows(store, "pragma integrity_check") == [("ok",)]
-        assert before.items() <= contents(disk).items()
-        assert no_temporary_file(store)
+        assert query(store, "pragma integrity_check") == [("ok",)]
+        assert before.items() <= file_hashes(disk).items()
+        assert has_no_temporary_files(store)
     assert call("store", "relocate") == 0
     open_store()
     call("store", "prune", "--no-dry-run", "--older-than", "0h")
-    assert rows(store, "select count(*) from model_versions") == [(1,)]
+    assert query(store, "select count(*) from model_versions") == [(1,)]
     assert len(predict()) == 5
 
 
@@ -96,7 +98,7 @@ def test_read_only_disk_raises_a_clear_error(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     backup(store_on_disk, tmp_path / "whole.tar")
-    before = contents(disk)
+    before = file_hashes(disk)
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     for command in (
         ["prepare"],
@@ -110,4 +112,4 @@ def test_read_only_disk_raises_a_clear_error(
         check_refused(call, capsys, *command)
     for command in (["store", "status"], ["store", "prune"], ["store", "backup", "--to", str(tmp_path / "other.tar")]):
         assert call(*command) == 0, (command, capsys.readouterr().err)
-    assert contents(disk) == before
+    assert file_hashes(disk) == before

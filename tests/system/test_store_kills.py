@@ -16,7 +16,7 @@ from pipeline.store.care.restore import restore
 from pipeline.store.database import LocalStore, path_of
 from pipeline.store.open import open_store
 from support.effort import times
-from support.stores import check_sound, no_temporary_file, predict, remaining, rows
+from support.stores import check_intact, has_no_temporary_files, predict, query, remaining
 from support.zygote import Zygote
 
 
@@ -41,7 +41,7 @@ def test_relocate_survives_kills(
     moved = LocalStore(place / "mlruns" / "mlflow.db")
     for _ in range(times(20, 6)):
         survived += kill_at_random(zygote, rng, 0.15, "store", "relocate")
-        places = [str(path_of(str(one))) for (one,) in rows(moved, "select artifact_uri from runs")]
+        places = [str(path_of(str(one))) for (one,) in query(moved, "select artifact_uri from runs")]
         in_old = sum(one.startswith(f"{old}/") for one in places)
         assert in_old in (0, len(places))
         if not in_old:
@@ -51,8 +51,8 @@ def test_relocate_survives_kills(
                     "update experiments set artifact_location = replace(artifact_location, '/moved/', '/repository/')"
                 )
     zygote.run(place, "store", "relocate")
-    check_sound(moved)
-    assert no_temporary_file(moved)
+    check_intact(moved)
+    assert has_no_temporary_files(moved)
     told(f"store relocate: {survived} kills survived")
     assert survived >= times(5, 1)
 
@@ -63,7 +63,7 @@ def test_prune_survives_kills(
     rng, survived = random.Random(1), 0
     for _ in range(times(4, 2)):
         survived += kill_at_random(zygote, rng, 1.5, "store", "prune", "--no-dry-run")
-        assert rows(store, "pragma integrity_check") == [("ok",)]
+        assert query(store, "pragma integrity_check") == [("ok",)]
         assert {"young", "running", "foreign", "winner", "experiment 0"} <= remaining(store, old_runs)
     zygote.run(Path.cwd(), "store", "prune", "--no-dry-run")
     assert remaining(store, old_runs) == {"young", "running", "foreign", "winner", "experiment 0"}
@@ -88,13 +88,13 @@ def test_restore_survives_kills(
             assert call("store", "prune") == 2
             assert "run the restore again, or take that one back: mv" in capsys.readouterr().err
             sorted(store.home.parent.glob("mlruns.before-restore-*"))[-1].rename(store.home)
-        assert rows(store, "pragma integrity_check") == [("ok",)]
-        assert rows(store, "select count(*) from runs") == [(16,)]
+        assert query(store, "pragma integrity_check") == [("ok",)]
+        assert query(store, "select count(*) from runs") == [(16,)]
         for former in store.home.parent.glob("mlruns.before-restore-*"):
             shutil.rmtree(former)
     zygote.run(Path.cwd(), "store", "restore", "whole.tar")
-    check_sound(store)
-    assert no_temporary_file(store)
+    check_intact(store)
+    assert has_no_temporary_files(store)
     assert len(predict()) == 5
     told(f"store restore: {survived} kills survived, {between} of them between the renames")
     assert survived >= times(5, 1)
@@ -109,5 +109,5 @@ def test_backup_survives_kills(store: LocalStore, zygote: Zygote, told: Callable
             shutil.rmtree("checked")
             Path("killed.tar").unlink()
     open_store()
-    assert no_temporary_file(store)
+    assert has_no_temporary_files(store)
     told(f"store backup: {survived} kills survived")
