@@ -1,4 +1,4 @@
-"""A store backed up and restored."""
+"""Backup and restore of a store."""
 
 import hashlib
 import io
@@ -29,7 +29,7 @@ from support.stores import (
 def test_backup_during_writes_restores_to_another_location(
     store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client, stop, written = open_store(), threading.Event(), []
+    client, stop, run_ids = open_store(), threading.Event(), []
     experiment_id = open_experiment(client, "small")
 
     def write() -> None:
@@ -37,29 +37,29 @@ def test_backup_during_writes_restores_to_another_location(
             run_id = client.create_run(experiment_id).info.run_id
             client.log_text(run_id, "x" * 100_000, "x.txt")
             client.set_terminated(run_id)
-            written.append(run_id)
+            run_ids.append(run_id)
 
     writer = threading.Thread(target=write)
     writer.start()
-    while len(written) < 3:
+    while len(run_ids) < 3:
         time.sleep(0.01)
     archive = backup(store).path
-    at_end = len(written)
-    while len(written) < at_end + 3:
+    n_runs = len(run_ids)
+    while len(run_ids) < n_runs + 3:
         time.sleep(0.01)
     stop.set()
     writer.join()
     assert archive.parent == store.home.parent
-    other = LocalStore(tmp_path / "other place" / "mlruns" / "mlflow.db")
+    other = LocalStore(tmp_path / "other folder" / "mlruns" / "mlflow.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{other.database}")
     assert restore(other, archive).former is None
     restored = {str(run_id): status for run_id, status in query(other, "select run_uuid, status from runs")}
-    whole = [one for one in written if restored.get(one) == "FINISHED"]
-    assert len(whole) >= 3
-    assert all((other.home / "small" / one / "artifacts" / "x.txt").stat().st_size == 100_000 for one in whole)
-    later = set(written) - restored.keys()
+    finished = [run_id for run_id in run_ids if restored.get(run_id) == "FINISHED"]
+    assert len(finished) >= 3
+    assert all((other.home / "small" / run_id / "artifacts" / "x.txt").stat().st_size == 100_000 for run_id in finished)
+    later = set(run_ids) - restored.keys()
     assert len(later) >= 3
-    assert not [one for one in later if (other.home / "small" / one).exists()]
+    assert not [run_id for run_id in later if (other.home / "small" / run_id).exists()]
     check_intact(other)
     assert len(predict()) == 5
 
@@ -72,16 +72,18 @@ def test_restore_keeps_the_previous_store(store: LocalStore, call: Callable[...,
     assert call("store", "restore", "kept.tar") == 0
     (former,) = store.home.parent.glob("mlruns.before-restore-*")
     assert file_hashes(former) == later
-    assert {name: one for name, one in file_hashes(store.home).items() if name != "mlflow.db"} == {
-        name: one for name, one in saved.items() if name != "mlflow.db"
-    }
+    restored = file_hashes(store.home)
+    for hashes in (restored, saved):
+        del hashes["mlflow.db"]  # SQLite may write the copy of a database differently
+    assert restored == saved
     assert query(store, "select name from experiments where name = 'later'") == []
     check_intact(store)
 
 
-def damage(archive: Path, way: str, broken: Path) -> None:
+def damage(archive: Path, kind: str, broken: Path) -> None:
+    """Write a damaged copy of an archive."""
     content = archive.read_bytes()
-    match way:
+    match kind:
         case "cut off":
             broken.write_bytes(content[: len(content) * 2 // 3])
         case "without its end":
@@ -89,20 +91,23 @@ def damage(archive: Path, way: str, broken: Path) -> None:
                 broken.write_bytes(content[: tar.getmember("manifest.json").offset])
         case "one byte":
             with tarfile.open(archive) as tar:
-                member = next(one for one in tar if one.name.endswith("model.ubj"))
-            place = member.offset_data + member.size // 2
-            broken.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+                member = next(member for member in tar if member.name.endswith("model.ubj"))
+            middle = member.offset_data + member.size // 2
+            broken.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
         case "text":
-            broken.write_text("this is no archive\n" * 100)
+            broken.write_text("this is not an archive\n" * 100)
         case "empty":
             broken.touch()
-        case "another tar" | "link out":
+        case "another tar" | "external link":
             with tarfile.open(broken, "w") as tar:
-                info = tarfile.TarInfo("../evil" if way == "link out" else "manifest.json")
-                info.type = tarfile.SYMTYPE if way == "link out" else tarfile.REGTYPE
-                info.linkname, info.size = "/etc/passwd" if way == "link out" else "", 0 if way == "link out" else 2
+                info = tarfile.TarInfo("../evil" if kind == "external link" else "manifest.json")
+                info.type = tarfile.SYMTYPE if kind == "external link" else tarfile.REGTYPE
+                info.linkname, info.size = (
+                    "/etc/passwd" if kind == "external link" else "",
+                    0 if kind == "external link" else 2,
+                )
                 tar.addfile(info, io.BytesIO(b"{}"))
-        case "another model":  # with a manifest that agrees
+        case "another model":  # with a matching manifest
             folder = broken.with_name("unpacked")
             with tarfile.open(archive) as tar:
                 tar.extractall(folder, filter="data")
@@ -122,14 +127,23 @@ def test_damaged_backup_changes_nothing(
 ) -> None:
     archive, before = backup(store, tmp_path / "whole.tar").path, file_hashes(store.home)
     broken = tmp_path / "broken.tar"
-    for way in ("cut off", "without its end", "one byte", "text", "empty", "another tar", "link out", "another model"):
+    for kind in (
+        "cut off",
+        "without its end",
+        "one byte",
+        "text",
+        "empty",
+        "another tar",
+        "external link",
+        "another model",
+    ):
         broken.unlink(missing_ok=True)
-        damage(archive, way, broken)
-        assert call("store", "restore", str(broken)) == 2, way
-        said = capsys.readouterr().err
-        assert said.startswith("error: "), said
-        assert "the store is as it was" in said
-        assert file_hashes(store.home) == before, way
+        damage(archive, kind, broken)
+        assert call("store", "restore", str(broken)) == 2, kind
+        error = capsys.readouterr().err
+        assert error.startswith("error: "), error
+        assert "the store is as it was" in error
+        assert file_hashes(store.home) == before, kind
         assert [path.name for path in tmp_path.iterdir() if "restore" in path.name] == []
         assert has_no_temporary_files(store)
     assert call("store", "restore", "none.tar") == 2

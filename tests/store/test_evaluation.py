@@ -24,10 +24,11 @@ def profit(y_true, y_pred, y_proba, rows):
 
 
 def runs(parents: bool) -> dict[str, Run]:
+    """Return the parent runs or the nested runs of the experiment, by name."""
     client = open_store()
     (experiment,) = client.search_experiments(filter_string="name = 'small'")
-    found = client.search_runs([experiment.experiment_id])
-    return {run.info.run_name: run for run in found if ("mlflow.parentRunId" in run.data.tags) != parents}
+    all_runs = client.search_runs([experiment.experiment_id])
+    return {run.info.run_name: run for run in all_runs if ("mlflow.parentRunId" in run.data.tags) != parents}
 
 
 def test_custom_metric_is_logged_and_ranks_experiments(
@@ -51,8 +52,8 @@ def test_custom_metric_is_logged_and_ranks_experiments(
         assert metrics["cv_profit_std"] == pytest.approx(np.std(values))
         assert [fold.data.metrics["valid_rows"] for fold in folds] == [60, 60]
         assert {"cv_log_loss_mean", "cv_log_loss_std"} <= set(metrics)
-    order = [one.fitted.metrics["cv_profit_mean"] for one in ranked]
-    assert order == sorted(order, reverse=True)
+    profits = [experiment.fitted.metrics["cv_profit_mean"] for experiment in ranked]
+    assert profits == sorted(profits, reverse=True)
     winner = runs(parents=True)[ranked[0].run_name]
     assert winner.data.tags["stage"] == "production_candidate"
     assert (training.winner, training.chosen_by) == (ranked[0], "cv_profit_mean")
@@ -62,7 +63,7 @@ def test_prepare_and_register_do_not_import_the_custom_metric(pipeline_folder: P
     Path("own.py").write_text(MARK.format(str(pipeline_folder / "imported")))
     prepared(pipeline_folder, custom="own:metric")
     assert call("prepare") == 0
-    assert call("model_register", "--stage", "Staging") == 2  # nothing is trained yet
+    assert call("model_register", "--stage", "Staging") == 2  # no model is trained yet
     assert not Path("imported").exists()
     load_function("own:metric", pipeline_folder)
     assert Path("imported").exists()

@@ -1,3 +1,5 @@
+"""Opening a store: its address, its location, and a database that cannot be used."""
+
 import shutil
 import sqlite3
 from contextlib import closing
@@ -53,7 +55,7 @@ def test_deleted_experiment_error_names_the_restore_command(pipeline_folder: Pat
     "uri", ["sqlite:////proc/none/mlflow.db", "sqlite:///{}/text.db", "http://u:secret@127.0.0.1:9"]
 )
 def test_unusable_store_raises_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
-    (tmp_path / "text.db").write_text("no database, but a text of some length\n" * 50)
+    (tmp_path / "text.db").write_text("not a database, but a text of some length\n" * 50)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(tmp_path))
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(StoreError, match="cannot be used") as raised:
@@ -62,16 +64,16 @@ def test_unusable_store_raises_one_clear_error(tmp_path: Path, monkeypatch: pyte
 
 
 def test_replaced_database_is_reopened(pipeline_folder: Path, migrated_database: Path) -> None:
-    client, database, kept = open_store(), Path("mlruns/mlflow.db"), Path("kept.db")
+    client, database, original = open_store(), Path("mlruns/mlflow.db"), Path("original.db")
     client.create_experiment("before")
     assert still_open(client) is client
-    database.rename(kept)
+    database.rename(original)
     with pytest.raises(StoreError, match="its database is gone"):
         still_open(client)
     assert not database.exists()
     shutil.copy(migrated_database, database)
     assert still_open(client).get_experiment_by_name("before") is None
-    kept.replace(database)
+    original.replace(database)
     assert still_open(client).get_experiment_by_name("before") is not None
 
 
@@ -91,27 +93,27 @@ def test_connections_that_cannot_be_closed_raise_a_store_error(
 )
 def test_passwords_are_masked(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    shown = without_password(f"cannot reach {uri}")
-    assert "***" in shown
-    assert "s3c" not in shown
-    assert ":s@" not in shown
+    message = without_password(f"cannot reach {uri}")
+    assert "***" in message
+    assert "s3c" not in message
+    assert ":s@" not in message
 
 
 def test_empty_file_and_old_journal_do_not_corrupt_a_new_store(
     pipeline_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = pipeline_folder / "other"
-    place.mkdir()
-    (place / "mlflow.db").touch()
-    with closing(sqlite3.connect(place / "old.db", isolation_level=None)) as old:
+    folder = pipeline_folder / "other"
+    folder.mkdir()
+    (folder / "mlflow.db").touch()
+    with closing(sqlite3.connect(folder / "old.db", isolation_level=None)) as old:
         old.executescript(
             "pragma cache_size = 1; create table x (y); begin; insert into x values (randomblob(100000));"
         )
-        shutil.copy(place / "old.db-journal", place / "mlflow.db-journal")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place / 'mlflow.db'}")
+        shutil.copy(folder / "old.db-journal", folder / "mlflow.db-journal")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
     open_store()
-    assert not (place / "mlflow.db-journal").exists()
-    assert is_store_intact(place / "mlflow.db")
+    assert not (folder / "mlflow.db-journal").exists()
+    assert is_store_intact(folder / "mlflow.db")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What `store.py prune` removes and what it leaves."""
+"""What `store.py prune` removes and what it keeps."""
 
 import os
 from collections.abc import Callable
@@ -19,15 +19,15 @@ def test_prune_removes_only_unreferenced_runs_and_files(
     os.utime(folder, (0, 0))
     before, models = file_hashes(store.home), query(store, "select model_id from logged_models")
     assert call("store", "prune") == 0
-    said = capsys.readouterr().out
+    dry_run = capsys.readouterr().out
     assert file_hashes(store.home) == before
     assert remaining(store, old_runs) == set(old_runs)
     assert call("store", "prune", "--no-dry-run") == 0
     done = capsys.readouterr().out
-    gone = {"failed", "killed", "experiment 1", "experiment 2"}
-    assert remaining(store, old_runs) == set(old_runs) - gone
-    for name in gone:
-        assert old_runs[name][:8] in said
+    removed = {"failed", "killed", "experiment 1", "experiment 2"}
+    assert remaining(store, old_runs) == set(old_runs) - removed
+    for name in removed:
+        assert old_runs[name][:8] in dry_run
         assert old_runs[name][:8] in done
         assert not (store.home / "small" / old_runs[name]).exists()
         for table in ("tags", "params", "metrics", "latest_metrics"):
@@ -48,6 +48,6 @@ def test_prune_removes_only_unreferenced_runs_and_files(
 @pytest.mark.parametrize(("age", "seconds"), [("12h", 43_200), ("30d", 2_592_000), ("2w", 1_209_600)])
 def test_parse_age(age: str, seconds: int) -> None:
     assert seconds_of(age) == seconds
-    for wrong in ("", "3", "d", "-1d", "1.5d", "3m", "1d\n"):
+    for invalid in ("", "3", "d", "-1d", "1.5d", "3m", "1d\n"):
         with pytest.raises(PipelineError, match="older-than"):
-            seconds_of(wrong)
+            seconds_of(invalid)

@@ -1,4 +1,4 @@
-"""Quick looks at a table: src/train.py with and without MLflow, src/run_mlflow.py and its page."""
+"""Quick looks at a table: src/train.py with and without MLflow, and src/run_mlflow.py."""
 
 import json
 from collections.abc import Callable
@@ -23,8 +23,8 @@ def test_quick_look_without_mlflow_prints_metrics_and_writes_a_model(
     printed = capsys.readouterr().out
     assert "price: regression" in printed
     metrics = json.loads(Path("out/model/metrics.json").read_text())
-    shown = printed_numbers(printed)
-    assert shown["test_rmse"] == pytest.approx(metrics["test_rmse"], rel=1e-3)
+    numbers = printed_numbers(printed)
+    assert numbers["test_rmse"] == pytest.approx(metrics["test_rmse"], rel=1e-3)
     assert metrics["test_rmse"] < metrics["baseline_rmse"]
     rows = make_table().drop(columns="price").assign(place="MOON")
     predicted = RawRowsModel(Path("out/model")).predict(rows)
@@ -66,12 +66,12 @@ def test_all_families_are_recorded_and_compared(
     best = min(models, key=lambda family: by_family[family].data.metrics["cv_log_loss_mean"])
     assert f"{best} *" in printed
     row = next(line.split() for line in printed.splitlines() if line.startswith("accuracy"))
-    found = [by_family[family].data.metrics["accuracy"] for family in models]
-    assert [float(cell) for cell in row[1:]] == pytest.approx(found, rel=1e-3)
+    recorded = [by_family[family].data.metrics["accuracy"] for family in models]
+    assert [float(cell) for cell in row[1:]] == pytest.approx(recorded, rel=1e-3)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--model", "svm"), "'svm' is no model family"),
         (("--test-size", "1.5"), "--test-size is 1.5"),
@@ -88,13 +88,13 @@ def test_invalid_arguments_give_one_message(
     call: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
     arguments: tuple[str, ...],
-    said: str,
+    message: str,
 ) -> None:
     Path("taken").write_text("")
     assert call("train", str(IRIS), "--target", "species", *arguments) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
-    assert said in error
+    assert message in error
 
 
 def test_run_mlflow_names_missing_arguments(call: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:

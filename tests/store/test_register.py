@@ -1,3 +1,5 @@
+"""Registration of a run: tags, stages, exports, and what is refused."""
+
 import json
 import warnings
 from collections.abc import Callable
@@ -165,11 +167,11 @@ def test_export_with_different_predictions_is_refused(
 ) -> None:
     load_model = mlflow.pyfunc.load_model
 
-    class Other:
+    class Shifted:
         def predict(self, rows: pd.DataFrame) -> Any:
             return load_model(f"runs:/{trained.experiments[0].run_id}/model").predict(rows) + 1
 
-    monkeypatch.setattr(mlflow.pyfunc, "load_model", lambda uri: Other())
+    monkeypatch.setattr(mlflow.pyfunc, "load_model", lambda uri: Shifted())
     with pytest.raises(RegistryError, match="for its input example"):
         register(params, trained.folder, Registration("Production"))
     assert not list(EXPORTS.glob("v*")) + list(EXPORTS.glob(".*"))

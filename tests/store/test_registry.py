@@ -1,4 +1,4 @@
-"""The registry's commands: gate, rollback, lists; moves by hand; registrations at once."""
+"""The registry: promotion through the gate, rollback, listings, concurrent moves and recovery."""
 
 import json
 import re
@@ -27,16 +27,17 @@ from support.processes import NO_PROCESS
 from support.registry import state
 
 EXPORTS = Path("models/production")
-pytestmark = pytest.mark.xdist_group("registry")  # they share what a fixture makes
+pytestmark = pytest.mark.xdist_group("registry")  # share a module-scoped fixture
 
 
 def forced(run_id: str, reason: str = "test") -> Registration:
+    """Return a registration that promotes a run to Production without the gate."""
     return Registration("Production", run_id, force=True, reason=reason)
 
 
 @dataclass(frozen=True)
 class Three:
-    """A pipeline folder with three versions of a model; the first two have been in Production, the third is there."""
+    """A pipeline folder with three versions of a model, promoted to Production one after the other."""
 
     folder: Path
     runs: list[str]
@@ -45,8 +46,8 @@ class Three:
 
 @pytest.fixture(scope="module")
 def three_module(trained_module: Trained, tmp_path_factory: pytest.TempPathFactory) -> Three:
-    """Register three runs in a copy of the trained folder."""
-    three = Three(tmp_path_factory.mktemp("three") / "repository", [one.run_id for one in trained_module.experiments])
+    """Promote three runs in a copy of the trained folder."""
+    three = Three(tmp_path_factory.mktemp("three") / "repository", [each.run_id for each in trained_module.experiments])
     copy_pipeline_folder(trained_module.folder, three.folder)
     with pytest.MonkeyPatch.context() as monkeypatch:
         enter(three.folder, monkeypatch)
@@ -57,7 +58,7 @@ def three_module(trained_module: Trained, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def three(three_module: Three, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Three:
-    """Return a copy of that folder as current folder."""
+    """Return a copy of that folder, as the current folder."""
     copy_pipeline_folder(three_module.folder, tmp_path / "repository")
     enter(tmp_path / "repository", monkeypatch)
     return replace(three_module, folder=tmp_path / "repository")
@@ -66,7 +67,7 @@ def three(three_module: Three, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_worse_model_is_refused_and_nothing_changes(
     trained: Trained, params: RegisterParams, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ranked = sorted(trained.experiments, key=lambda one: one.fitted.metrics["test_rmse"])
+    ranked = sorted(trained.experiments, key=lambda each: each.fitted.metrics["test_rmse"])
     best, worst = ranked[0].run_id, ranked[-1].run_id
     content = yaml.safe_load(Path("params.yaml").read_text())
     before_params = Path("params.yaml").read_text()
@@ -79,17 +80,17 @@ def test_worse_model_is_refused_and_nothing_changes(
         exports = sorted(path.name for path in EXPORTS.iterdir())
         capsys.readouterr()
         assert call("model_register", "--stage", "Production", "--run-id", worst) == 3
-        said = capsys.readouterr()
-        assert "refused:" in said.err
-        assert "--force --reason" in said.err
-        assert "rmse" in said.out
+        printed = capsys.readouterr()
+        assert "refused:" in printed.err
+        assert "--force --reason" in printed.err
+        assert "rmse" in printed.out
         assert before == (state(client, params.model_name), record.read_bytes(), history(client, params.model_name))
         assert exports == sorted(path.name for path in EXPORTS.iterdir())
 
-        why = "the costs of errors changed"
-        assert call("model_register", "--stage", "Production", "--run-id", worst, "--force", "--reason", why) == 0
+        reason = "the costs of errors changed"
+        assert call("model_register", "--stage", "Production", "--run-id", worst, "--force", "--reason", reason) == 0
         last = history(client, params.model_name)[-1]
-        assert (last.how, last.reason, last.version, last.archived) == ("forced", why, 2, [1])
+        assert (last.how, last.reason, last.version, last.archived) == ("forced", reason, 2, [1])
         assert last.comparison.startswith("refused: ")
         assert state(client, params.model_name) == {1: ("Archived", []), 2: ("Production", ["production"])}
     finally:
@@ -97,10 +98,10 @@ def test_worse_model_is_refused_and_nothing_changes(
 
 
 def test_better_model_is_promoted_and_comparison_is_recorded(trained: Trained, params: RegisterParams) -> None:
-    ranked = sorted(trained.experiments, key=lambda one: one.fitted.metrics["test_rmse"])
-    gentle = params.model_copy(update={"gate": params.gate.model_copy(update={"confidence": 0.5})})
-    register(gentle, trained.folder, Registration("Production", ranked[-1].run_id))
-    assert register(gentle, trained.folder, Registration("Production", ranked[0].run_id))["version"] == 2
+    ranked = sorted(trained.experiments, key=lambda each: each.fitted.metrics["test_rmse"])
+    lenient = params.model_copy(update={"gate": params.gate.model_copy(update={"confidence": 0.5})})
+    register(lenient, trained.folder, Registration("Production", ranked[-1].run_id))
+    assert register(lenient, trained.folder, Registration("Production", ranked[0].run_id))["version"] == 2
     last = history(open_store(), params.model_name)[-1]
     assert (last.how, last.archived, last.done) == ("command", [1], True)
     assert "rmse" in last.comparison
@@ -109,9 +110,9 @@ def test_better_model_is_promoted_and_comparison_is_recorded(trained: Trained, p
 def test_long_multiline_reason_is_shortened_to_one_line(trained: Trained, params: RegisterParams) -> None:
     reason = "first\n\nsecond\t" + "third " * 2000
     register(params, trained.folder, Registration("Production", trained.experiments[0].run_id, reason=reason))
-    kept = history(open_store(), params.model_name)[-1].reason
-    assert kept == " ".join(reason.split())[:1000]
-    assert kept in history_table(params.model_name).splitlines()[1]
+    recorded = history(open_store(), params.model_name)[-1].reason
+    assert recorded == " ".join(reason.split())[:1000]
+    assert recorded in history_table(params.model_name).splitlines()[1]
 
 
 @pytest.mark.parametrize("first", [1, 2])
@@ -124,12 +125,12 @@ def test_concurrent_moves_from_two_machines_leave_one_holder(
     versions = {number: client.get_model_version(params.model_name, str(number)) for number in (1, 2)}
     transition = MlflowClient.transition_model_version_stage
 
-    def not_seeing_the_other(self: MlflowClient, *given: Any, **_: bool) -> object:
+    def move_both(self: MlflowClient, *arguments: Any, **_: bool) -> object:
         monkeypatch.setattr(MlflowClient, "transition_model_version_stage", transition)
         move(client, versions[3 - first], Decision("Staging", "command"))
-        return transition(self, *given)  # archives none
+        return transition(self, *arguments)  # without archiving the other version
 
-    monkeypatch.setattr(MlflowClient, "transition_model_version_stage", not_seeing_the_other)
+    monkeypatch.setattr(MlflowClient, "transition_model_version_stage", move_both)
     move(client, versions[first], Decision("Staging", "command"))
     assert state(client, params.model_name) == {1: ("Archived", []), 2: ("Staging", ["staging"])}
     last = history(client, params.model_name)[-1]
@@ -221,7 +222,7 @@ def test_production_line_follows_the_promotions() -> None:
 def test_conflicting_options_are_named(
     trained: Trained, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for arguments, said in {
+    for arguments, message in {
         ("--stage", "Production", "--force"): "--reason",
         ("--force", "--reason", "x"): "--stage Production",
         ("--to", "1"): "--rollback",
@@ -230,14 +231,14 @@ def test_conflicting_options_are_named(
         ("--list", "--history"): "not allowed with",
     }.items():
         assert call("model_register", *arguments) == 2
-        assert said in capsys.readouterr().err
+        assert message in capsys.readouterr().err
 
 
 def test_rollback_works_without_the_current_version(three: Three) -> None:
     client, record = open_store(), Path("mlartifacts/registration/registered_model.json")
     client.delete_model_version(three.params.model_name, "3")
     assert rollback(three.params, three.folder) == 2
-    assert not record.exists(), "what it named is gone, so the stage has to run again"
+    assert not record.exists(), "the record names a deleted version, so the stage must run again"
     client.delete_run(three.runs[0])
     try:
         with pytest.raises(RegistryError, match=r"no way back to version 1: .* has been deleted(?s:.*)--to VERSION"):
@@ -258,11 +259,11 @@ def test_next_registration_undoes_a_killed_first_registration(
     trained: Trained, params: RegisterParams, progress_lines: list[str]
 ) -> None:
     client, run_id = open_store(), trained.experiments[0].run_id
-    dead = f"{owner().split('~')[0]}~{NO_PROCESS}~1000000000"
+    dead_owner = f"{owner().split('~')[0]}~{NO_PROCESS}~1000000000"
     elsewhere = trained.folder / "elsewhere" / "models" / "production"
-    for exports, is_there in ((str(EXPORTS.resolve()), False), (str(elsewhere), True)):
-        client.create_registered_model(params.model_name, tags={MADE_BY: dead})
-        pending = {PENDING: json.dumps({"owner": dead, "exports": exports})}
+    for exports, is_kept in ((str(EXPORTS.resolve()), False), (str(elsewhere), True)):
+        client.create_registered_model(params.model_name, tags={MADE_BY: dead_owner})
+        pending = {PENDING: json.dumps({"owner": dead_owner, "exports": exports})}
         client.create_model_version(params.model_name, f"runs:/{run_id}/model", run_id=run_id, tags=pending)
         export = Path(exports) / "v001"
         export.mkdir(parents=True)
@@ -272,5 +273,5 @@ def test_next_registration_undoes_a_killed_first_registration(
         assert "is taken back" in progress_lines[-1]
         progress_lines.clear()
         assert not client.search_registered_models(f"name = '{params.model_name}'")
-        assert export.exists() is is_there, "what another checkout exported is not this one's to remove"
+        assert export.exists() is is_kept, "only the exports of this checkout are removed"
     assert register(params, trained.folder, Registration("Production"))["version"] == 1

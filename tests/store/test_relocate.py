@@ -1,4 +1,4 @@
-"""A store whose files are elsewhere than its database says."""
+"""Relocation of a store whose files are not where its database says."""
 
 import shutil
 import sqlite3
@@ -17,25 +17,25 @@ from pipeline.store.open import open_experiment, open_store
 from support.stores import check_intact, execute, file_hashes, predict, query
 
 
-@pytest.mark.parametrize("way", ["moved", "copied"])
+@pytest.mark.parametrize("change", ["moved", "copied"])
 def test_moved_store_is_detected_and_relocated(
-    way: str,
+    change: str,
     store: LocalStore,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     call: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    before, place = predict(), tmp_path / "new ü 50% 'x'" / "repository"
-    place.parent.mkdir()
-    if way == "moved":
-        store.home.parent.rename(place)
+    before, folder = predict(), tmp_path / "new ü 50% 'x'" / "repository"
+    folder.parent.mkdir()
+    if change == "moved":
+        store.home.parent.rename(folder)
     else:
-        shutil.copytree(store.home.parent, place)
+        shutil.copytree(store.home.parent, folder)
     old = file_hashes(store.home)
-    monkeypatch.chdir(place)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place / 'mlruns' / 'mlflow.db'}")
-    moved = LocalStore(place / "mlruns" / "mlflow.db")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlruns' / 'mlflow.db'}")
+    moved = LocalStore(folder / "mlruns" / "mlflow.db")
     for command in (["model_register"], ["model_train"], ["store", "prune"], ["store", "backup"]):
         assert call(*command) == 2
         assert "python src/store.py relocate" in capsys.readouterr().err
@@ -47,7 +47,7 @@ def test_moved_store_is_detected_and_relocated(
     assert predict() == before
     client = open_store()
     run = client.search_runs([open_experiment(client, "small")], "tags.stage = 'production_candidate'")[0]
-    assert "residuals.png" in [one.path for one in client.list_artifacts(run.info.run_id)]
+    assert "residuals.png" in [item.path for item in client.list_artifacts(run.info.run_id)]
     with mlflow.start_run(experiment_id=run.info.experiment_id) as started:
         mlflow.log_text("x", "x.txt")
     assert (moved.home / "small" / started.info.run_id / "artifacts" / "x.txt").exists()
@@ -59,14 +59,16 @@ def test_moved_store_is_detected_and_relocated(
 
 def test_external_artifact_location_is_not_a_move(store: LocalStore, tmp_path: Path) -> None:
     client = open_store()
-    for name, place in (("files", (tmp_path / "elsewhere" / "small").as_uri()), ("bucket", "s3://bucket/small")):
-        client.create_experiment(name, artifact_location=place)
+    for name, location in (("files", (tmp_path / "elsewhere" / "small").as_uri()), ("bucket", "s3://bucket/small")):
+        client.create_experiment(name, artifact_location=location)
     with mlflow.start_run(experiment_id=client.get_experiment_by_name("files").experiment_id):  # type: ignore[union-attr]
         mlflow.log_text("x", "x.txt")
     open_experiment(open_store(), "files")
     assert relocate(store).n_places == 0
-    places = query(store, "select artifact_location from experiments where name in ('files', 'bucket') order by name")
-    assert places == [("s3://bucket/small",), ((tmp_path / "elsewhere" / "small").as_uri(),)]
+    locations = query(
+        store, "select artifact_location from experiments where name in ('files', 'bucket') order by name"
+    )
+    assert locations == [("s3://bucket/small",), ((tmp_path / "elsewhere" / "small").as_uri(),)]
 
 
 def test_moved_store_without_files_is_relocated_by_path(store: LocalStore, tmp_path: Path) -> None:
