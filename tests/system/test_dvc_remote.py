@@ -1,4 +1,4 @@
-"""Data in a DVC remote on S3: pushed from one clone, pulled into another, where the pipeline runs on it."""
+"""Data in a DVC remote on S3: pushed from one clone, pulled into another and used there."""
 
 import shutil
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def test_data_is_pushed_to_and_pulled_from_an_s3_remote(tmp_path: Path, s3: str)
     assert not [name for name in committed if SECRET in (here / name).read_text(errors="replace")]
     assert "pushed" in shell(here, "dvc", "push")
     stored = s3_client(s3).list_objects_v2(Bucket="dvc")["Contents"]
-    assert {one["Key"].split("/")[0] for one in stored} == {"tables"}
+    assert {item["Key"].split("/")[0] for item in stored} == {"tables"}
 
     git(tmp_path, "clone", "--quiet", str(here), str(there))
     shutil.copy(here / ".dvc" / "config.local", there / ".dvc" / "config.local")
@@ -47,4 +47,4 @@ def test_data_is_pushed_to_and_pulled_from_an_s3_remote(tmp_path: Path, s3: str)
     shell(there, "dvc", "pull")
     assert (there / "data.csv").read_bytes() == (here / "data.csv").read_bytes()
     shell(there, "dvc", "repro", "--force", "prepare")
-    assert git(there, "status", "--porcelain") == ""  # the stage wrote what was pulled, and dvc.lock says so
+    assert git(there, "status", "--porcelain") == ""  # the outputs match dvc.lock

@@ -1,3 +1,5 @@
+"""New pipeline folders for tables: what is inferred, written and refused, and that they run."""
+
 import json
 import shutil
 from collections.abc import Callable
@@ -18,7 +20,7 @@ N = 300
 
 @pytest.fixture
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a copy of the project, as current folder."""
+    """Return a copy of the project, as the current folder."""
     folder = tmp_path / "clone"
     copy_project(folder)
     monkeypatch.chdir(folder)
@@ -26,7 +28,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def customers() -> pd.DataFrame:
-    """Return a table with all kinds of columns, and an imbalanced label."""
+    """Return a table with every kind of column and an imbalanced target."""
     rng = np.random.default_rng(0)
     label = np.where(np.arange(N) % 10 == 0, "it's: #1", "no")
     return pd.DataFrame(
@@ -149,7 +151,7 @@ def test_task_option_overrides_inference(clone: Path, call: Callable[..., int]) 
 
 def test_light_curves_become_features(clone: Path, call: Callable[..., int]) -> None:
     rng = np.random.default_rng(0)
-    table = pd.DataFrame(rng.normal(size=(N, 30)), columns=[f"FLUX.{place}" for place in range(1, 31)])
+    table = pd.DataFrame(rng.normal(size=(N, 30)), columns=[f"FLUX.{number}" for number in range(1, 31)])
     table.assign(LABEL=np.arange(N) % 2 + 1).to_csv("stars.csv", index=False)
     assert call("new_pipeline", "stars.csv", "--target", "LABEL") == 0
     assert load_params(Path("stars/params.yaml")).features.flux
@@ -162,9 +164,9 @@ def test_dvc_yaml_has_the_repository_stages_and_plots_of_the_task(clone: Path, c
     top, classes, numbers = (
         yaml.safe_load((clone / part / "dvc.yaml").read_text()) for part in ("", "examples/a", "b")
     )
-    for folder, made in (("examples/a", classes), ("b", numbers)):
-        assert made["stages"].keys() == top["stages"].keys()
-        for name, stage in made["stages"].items():
+    for folder, written in (("examples/a", classes), ("b", numbers)):
+        assert written["stages"].keys() == top["stages"].keys()
+        for name, stage in written["stages"].items():
             assert (clone / folder / stage["cmd"].removeprefix("python ")).exists()
             assert len(stage["deps"]) == len(top["stages"][name]["deps"])
             sources = [dep for dep in stage["deps"] if "src/" in dep]

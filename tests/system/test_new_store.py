@@ -1,4 +1,4 @@
-"""A new store, opened by several processes at once and by some that are killed."""
+"""Creation of a store by concurrent processes and by processes that are killed."""
 
 import random
 import shutil
@@ -32,20 +32,20 @@ def test_new_store_survives_kills(
 ) -> None:
     rng, longest, survived = random.Random(4), 0.0, 0
     for number in range(7):
-        place = tmp_path / str(number)
-        place.mkdir()
-        database = place / "mlruns" / "mlflow.db"
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        database = folder / "mlruns" / "mlflow.db"
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
         if number == 0:
-            longest = zygote.run(place, "store", "prune")
+            longest = zygote.run(folder, "store", "prune")
         else:
-            script = zygote.start(place, "store", "prune")
+            script = zygote.start(folder, "store", "prune")
             time.sleep(rng.random() * longest)
             script.kill()
             survived += zygote.wait(script)[0] == -signal.SIGKILL
             assert not database.exists() or is_store_intact(database)
-        if number in (0, 6):  # a migration takes seconds
-            zygote.run(place, "store", "prune")
+        if number in (0, 6):  # not in every round: a migration takes seconds
+            zygote.run(folder, "store", "prune")
             assert is_store_intact(database)
             assert {path.name for path in database.parent.iterdir()} == {"mlflow.db", "mlflow.lock"}
     told(f"store creation: {survived} kills survived")

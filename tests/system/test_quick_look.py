@@ -1,4 +1,4 @@
-"""Quick looks where MLflow is not installed, and MLflow's page."""
+"""Quick looks without MLflow installed, and the MLflow page."""
 
 import os
 import signal
@@ -52,21 +52,21 @@ def test_mlflow_page_opens_or_reports_why_not(
         taken.listen()
         assert call("run_mlflow", "--ui") == 2
         assert "port 5000 is taken" in capsys.readouterr().err
-    monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # eight processes fewer
+    monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # saves eight processes
     command = [sys.executable, str(ROOT / "src/run_mlflow.py"), "--ui"]
     page = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
     try:
-        deadline, answer = time.monotonic() + 180, None
-        while answer is None and time.monotonic() < deadline and page.poll() is None:
+        deadline, response = time.monotonic() + 180, None
+        while response is None and time.monotonic() < deadline and page.poll() is None:
             try:
-                answer = requests.get("http://127.0.0.1:5000", timeout=2)
+                response = requests.get("http://127.0.0.1:5000", timeout=2)
             except requests.RequestException:
                 time.sleep(0.3)
-        assert answer is not None
-        assert answer.ok
-        assert "MLflow" in answer.text
+        assert response is not None
+        assert response.ok
+        assert "MLflow" in response.text
     finally:
         os.killpg(page.pid, signal.SIGTERM)
         page.communicate(timeout=30)

@@ -36,7 +36,7 @@ from support.servers import S3_CLIENT, Server, compose_environment, mlflow_serve
 from support.services import service
 from support.zygote import Zygote
 
-pytestmark = pytest.mark.xdist_group("server_store")  # they share what a fixture makes
+pytestmark = pytest.mark.xdist_group("server_store")  # share a module-scoped fixture
 
 TRAINER, READER, PASSWORD = "trainer", "reader", "a password of 28 characters"
 DIRECT = "small-direct"  # an experiment whose files clients write to S3 themselves

@@ -27,7 +27,7 @@ from support.repositories import ROOT
 from support.servers import PATH, free_port
 from support.services import service
 
-pytestmark = pytest.mark.xdist_group("service")  # they share what a fixture makes
+pytestmark = pytest.mark.xdist_group("service")  # share a module-scoped fixture
 
 
 NAME = "served"

@@ -29,7 +29,7 @@ from pipeline.service.requests.bodies import ARROW, CSV, JSON
 from support.folders import Trained, enter
 from support.services import RunningService, service
 
-pytestmark = pytest.mark.xdist_group("service_fuzz")  # they share what a fixture makes
+pytestmark = pytest.mark.xdist_group("service_fuzz")  # share a module-scoped fixture
 
 KEY = "a-key"
 NAME = "fuzzed"

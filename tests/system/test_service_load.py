@@ -25,7 +25,7 @@ from support.folders import Trained, enter
 from support.repositories import ROOT
 from support.services import RunningService, service
 
-pytestmark = pytest.mark.xdist_group("service_load")  # they share what a fixture makes
+pytestmark = pytest.mark.xdist_group("service_load")  # share a module-scoped fixture
 
 NAME = "loaded"
 PATIENCE = 1.5  # seconds a client may take to send a request or to read an answer

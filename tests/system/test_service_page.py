@@ -30,7 +30,7 @@ from support.served import TASKS, served
 from support.servers import free_port
 from support.services import RunningService, service
 
-pytestmark = pytest.mark.xdist_group("service_page")  # they share what a fixture makes
+pytestmark = pytest.mark.xdist_group("service_page")  # share a module-scoped fixture
 
 KEY = "a key with <b>signs</b>"
 FLAGS = (
