@@ -1,4 +1,4 @@
-"""What must hold in a clone after `dvc repro` with the project's own params: run by .ci/run, in that clone."""
+"""Acceptance checks of a clone after `dvc repro` with the default params; .ci/run runs them in that clone."""
 
 import json
 import sqlite3
@@ -16,12 +16,13 @@ from pipeline.support.files import sha256
 from support.repositories import shell
 
 NAME = "housing-price-production"
-# Reached by the default search on the real table, in dollars, with room for another random split.
+# The default search stays below this on the real table, in dollars, also with another random split.
 REAL_RMSE = 43_000
 
 
 @pytest.fixture(autouse=True)
 def _store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use the store of the clone."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{Path.cwd() / 'mlruns' / 'mlflow.db'}")
     open_store()
 
@@ -58,8 +59,8 @@ def test_documented_command_promotes_the_winner_to_production() -> None:
     assert sha256(export / "model" / "model.ubj") == info["model_sha256"]
 
     rows = pd.read_parquet("data/processed/test.parquet").drop(columns="median_house_value")
-    strange = rows.assign(ocean_proximity="MOON", total_bedrooms=np.nan)
-    for table in (rows, strange):
+    unusual = rows.assign(ocean_proximity="MOON", total_bedrooms=np.nan)
+    for table in (rows, unusual):
         exported = mlflow.pyfunc.load_model(str(export / "model")).predict(table)
         np.testing.assert_array_equal(exported, model.predict(table))
         assert np.isfinite(exported).all()

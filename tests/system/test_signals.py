@@ -1,4 +1,4 @@
-"""A script that is told to stop ends with 128 and the signal's number, whatever becomes of the exception on its way."""
+"""A stopped script exits with 128 plus the signal number, even if the exception of the stop gets lost."""
 
 import os
 import signal
@@ -9,13 +9,14 @@ import pytest
 
 from support.repositories import ROOT
 
+# Code that sends the signal and loses its exception in different ways.
 LOST = {
     "nothing": "os.kill(os.getpid(), number)",
     "__set_name__": """
 class Field:
     def __set_name__(self, owner, name):
         os.kill(os.getpid(), number)
-class Table:  # Python 3.11 turns what is raised in __set_name__ into a RuntimeError
+class Table:  # Python 3.11 wraps an exception from __set_name__ in a RuntimeError
     field = Field()
 """,
     "caught": """
@@ -28,7 +29,7 @@ except BaseException:
 try:
     os.kill(os.getpid(), number)
 except BaseException as error:
-    raise ValueError("as a library might") from None
+    raise ValueError("as in a library") from None
 """,
     "called by C": """
 class Finalized:
@@ -40,7 +41,7 @@ Finalized()
 
 
 def run(code: str) -> tuple[int, str, str]:
-    """Run Python code, and return its exit code and what it printed."""
+    """Run Python code and return its exit code, standard output and standard error."""
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
@@ -66,7 +67,7 @@ def main():
         exec({LOST[lost]!r}, namespace)
         time.sleep(30)
     finally:
-        time.sleep(0.5)  # longer than a stop is waited for: while it is handled, it is not raised again
+        time.sleep(0.5)  # longer than GRACE: during cleanup the stop is not raised again
         print("cleaned up")
 run_script(main)
 """

@@ -1,4 +1,4 @@
-"""Commands on the whole store, on full and on read-only disks."""
+"""Commands on the whole store, on a full and on a read-only disk."""
 
 import os
 import shutil
@@ -23,35 +23,35 @@ from support.stores import (
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """Yield a folder that is a disk of its own, of 16 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
+    """Return a folder that is a separate disk of 16 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
     done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(place)], capture_output=True, text=True
+        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)], capture_output=True, text=True
     )
     if done.returncode:
         pytest.skip(f"a small disk cannot be mounted here: {done.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.fixture
 def store_on_disk(registered: Path, disk: Path, monkeypatch: pytest.MonkeyPatch) -> LocalStore:
-    """Return a store like `store`, on the small disk."""
+    """Return a store like the fixture `store`, on the small disk."""
     shutil.copytree(registered, disk / "repository", symlinks=True)
     return enter_copied_folder(disk / "repository", monkeypatch)
 
 
 def check_refused(call: Callable[..., int], capsys: pytest.CaptureFixture[str], *command: str) -> None:
-    """A script ends with one clear error."""
+    """Check that a script fails with one clear error."""
     assert call(*command) == 2, command
-    said = capsys.readouterr().err
-    assert "error: " in said
-    assert "Traceback" not in said
+    error = capsys.readouterr().err
+    assert "error: " in error
+    assert "Traceback" not in error
 
 
 def fill(disk: Path, free: int) -> None:
-    """Leave so many bytes of a disk."""
+    """Fill a disk except for some free bytes."""
     with (disk / "fill").open("wb") as file:
         file.write(b"\0" * (os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize - free))
 
