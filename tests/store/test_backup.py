@@ -125,7 +125,7 @@ def damage(archive: Path, kind: str, broken: Path) -> None:
 def test_damaged_backup_changes_nothing(
     store: LocalStore, tmp_path: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    archive, before = backup(store, tmp_path / "whole.tar").path, file_hashes(store.home)
+    archive, before = backup(store, tmp_path / "backup.tar").path, file_hashes(store.home)
     broken = tmp_path / "broken.tar"
     for kind in (
         "cut off",
@@ -151,7 +151,7 @@ def test_damaged_backup_changes_nothing(
 
 
 def test_restore_is_refused_during_a_run(store: LocalStore, tmp_path: Path) -> None:
-    archive = backup(store, tmp_path / "whole.tar").path
+    archive = backup(store, tmp_path / "backup.tar").path
     open_store().create_run("1")
     before = file_hashes(store.home)
     with pytest.raises(StoreError, match="is RUNNING"):
@@ -160,7 +160,7 @@ def test_restore_is_refused_during_a_run(store: LocalStore, tmp_path: Path) -> N
 
 
 def test_restore_is_refused_into_a_folder_with_other_files(tmp_path: Path, store: LocalStore) -> None:
-    archive = backup(store, tmp_path / "whole.tar").path
+    archive = backup(store, tmp_path / "backup.tar").path
     (tmp_path / "project" / "src").mkdir(parents=True)
     with pytest.raises(StoreError, match="holds other things"):
         restore(LocalStore(tmp_path / "project" / "mlflow.db"), archive)
@@ -169,12 +169,12 @@ def test_restore_is_refused_into_a_folder_with_other_files(tmp_path: Path, store
 def test_interrupted_restore_is_reported(
     store: LocalStore, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    backup(store, Path("whole.tar"))
+    backup(store, Path("backup.tar"))
     store.home.rename("mlruns.before-restore-20260101-000000")
     for script in (["model_register"], ["store", "prune"]):
         assert call(*script) == 2
         assert f"mv {store.home}.before-restore-20260101-000000 {store.home}" in capsys.readouterr().err
     assert not store.home.exists() or not store.database.exists()
     shutil.rmtree(store.home, ignore_errors=True)
-    assert call("store", "restore", "whole.tar") == 0
+    assert call("store", "restore", "backup.tar") == 0
     check_intact(store)

@@ -37,11 +37,11 @@ def test_neural_network_options_and_test_size_are_applied(
     empty_store: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ("--epochs", "3", "--batch-size", "16", "--learning-rate", "0.01", "--test-size", "0.5")
-    arguments = ("--target", "species", "--model", "nn", "--output-path", "net", *options)
+    arguments = ("--target", "species", "--model", "nn", "--output-path", "model", *options)
     assert call("train", str(IRIS), *arguments) == 0
     assert "74 rows to train on, 75 to test" in capsys.readouterr().out
-    net = RawRowsModel(Path("net")).model.named_steps["mlp"]
-    assert (net.max_iter <= 3, net.batch_size, net.learning_rate_init) == (True, 16, 0.01)
+    network = RawRowsModel(Path("model")).model.named_steps["mlp"]
+    assert (network.max_iter <= 3, network.batch_size, network.learning_rate_init) == (True, 16, 0.01)
 
 
 def test_all_families_are_recorded_and_compared(
@@ -80,7 +80,7 @@ def test_all_families_are_recorded_and_compared(
         (("--model", "nn", "--learning-rate", "-1"), "--learning-rate is -1"),
         (("--use-mlflow", "--experiment-name", "a/b"), "--experiment-name is 'a/b'"),
         (("--output-path", "taken"), "taken exists and is not an empty folder"),
-        (("--target", "colour"), "colour"),
+        (("--target", "color"), "color"),
     ],
 )
 def test_invalid_arguments_give_one_message(

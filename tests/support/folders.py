@@ -53,7 +53,7 @@ def make_template(folder: Path) -> None:
     """Create a git + DVC repository with the small table and a small search, all committed, and no store yet."""
     copy_project(folder)
     write_params(folder)
-    git(folder, "config", "core.checkStat", "minimal")  # so that git does not take a copied file for a changed one
+    git(folder, "config", "core.checkStat", "minimal")  # so that git does not report copied files as changed
     git(folder, "config", "core.trustctime", "false")
     commit(folder, "start")
     git(folder, "repack", "-a", "-d", "--quiet")

@@ -60,7 +60,7 @@ def test_full_disk_raises_a_clear_error_and_corrupts_nothing(
     store_on_disk: LocalStore, disk: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = store_on_disk
-    backup(store, Path("whole.tar"))
+    backup(store, Path("backup.tar"))
     for free, command in (
         (0, ["prepare"]),
         (0, ["model_train"]),
@@ -69,7 +69,7 @@ def test_full_disk_raises_a_clear_error_and_corrupts_nothing(
         (0, ["model_register", "--stage", "Production"]),
         (0, ["store", "backup"]),
         (500_000, ["store", "backup"]),
-        (500_000, ["store", "restore", "whole.tar"]),
+        (500_000, ["store", "restore", "backup.tar"]),
         (0, ["store", "relocate"]),
     ):
         before = {
@@ -97,7 +97,7 @@ def test_read_only_disk_raises_a_clear_error(
     call: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    backup(store_on_disk, tmp_path / "whole.tar")
+    backup(store_on_disk, tmp_path / "backup.tar")
     before = file_hashes(disk)
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     for command in (
@@ -106,7 +106,7 @@ def test_read_only_disk_raises_a_clear_error(
         ["model_register", "--stage", "Production"],
         ["store", "relocate", "--from", "/x"],
         ["store", "prune", "--no-dry-run"],
-        ["store", "restore", str(tmp_path / "whole.tar")],
+        ["store", "restore", str(tmp_path / "backup.tar")],
         ["store", "backup"],
     ):
         check_refused(call, capsys, *command)

@@ -78,11 +78,11 @@ def test_restore_survives_kills(
     capsys: pytest.CaptureFixture[str],
     told: Callable[[str], None],
 ) -> None:
-    backup(store, Path("whole.tar"))
+    backup(store, Path("backup.tar"))
     rng, survived, n_between = random.Random(2), 0, 0
-    longest = 1.2 * zygote.run(Path.cwd(), "store", "restore", "whole.tar")
+    longest = 1.2 * zygote.run(Path.cwd(), "store", "restore", "backup.tar")
     for _ in range(times(15, 5)):
-        survived += kill_at_random(zygote, rng, longest, "store", "restore", "whole.tar")
+        survived += kill_at_random(zygote, rng, longest, "store", "restore", "backup.tar")
         if not store.home.exists():
             n_between += 1
             assert call("store", "prune") == 2
@@ -92,7 +92,7 @@ def test_restore_survives_kills(
         assert query(store, "select count(*) from runs") == [(16,)]
         for former in store.home.parent.glob("mlruns.before-restore-*"):
             shutil.rmtree(former)
-    zygote.run(Path.cwd(), "store", "restore", "whole.tar")
+    zygote.run(Path.cwd(), "store", "restore", "backup.tar")
     check_intact(store)
     assert has_no_temporary_files(store)
     assert len(predict()) == 5
