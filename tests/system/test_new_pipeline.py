@@ -190,7 +190,7 @@ def test_table_outside_the_repository_gets_an_absolute_path(
 def test_refused_requests_write_nothing(
     clone: Path, tmp_path: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refused(*arguments: str) -> str:
+    def refusal(*arguments: str) -> str:
         assert call("new_pipeline", *arguments) == 2
         return capsys.readouterr().err
 
@@ -198,19 +198,19 @@ def test_refused_requests_write_nothing(
     table = ("data.csv", "--target", "left")
     Path("kept").mkdir()
     Path("kept/dvc.yaml").write_text("mine")
-    assert "dvc.yaml exists already" in refused(*table, "--into", "kept")
+    assert "dvc.yaml exists already" in refusal(*table, "--into", "kept")
     assert [path.name for path in Path("kept").iterdir()] == ["dvc.yaml"]
     assert Path("kept/dvc.yaml").read_text() == "mine"
     Path("data").mkdir()
-    assert "--into data" in refused(*table)
-    assert "is a file" in refused(*table, "--into", "data.csv")
-    assert "is a folder that git ignores" in refused(*table, "--into", "mlruns/x")
-    assert "is a folder that git ignores" in refused(*table, "--into", ".git/x")
-    assert "is not below a clone of this project" in refused(*table, "--into", str(tmp_path / "x"))
-    assert "has no column 'Left'" in refused("data.csv", "--target", "Left", "--into", "new")
-    assert "does not exist" in refused("none.csv", "--target", "left", "--into", "new")
+    assert "--into data" in refusal(*table)
+    assert "is a file" in refusal(*table, "--into", "data.csv")
+    assert "is a folder that git ignores" in refusal(*table, "--into", "mlruns/x")
+    assert "is a folder that git ignores" in refusal(*table, "--into", ".git/x")
+    assert "is not below a clone of this project" in refusal(*table, "--into", str(tmp_path / "x"))
+    assert "has no column 'Left'" in refusal("data.csv", "--target", "Left", "--into", "new")
+    assert "does not exist" in refusal("none.csv", "--target", "left", "--into", "new")
     shutil.move(".git", ".no_git")
-    assert "is not both a git and a DVC repository" in refused(*table, "--into", "new")
+    assert "is not both a git and a DVC repository" in refusal(*table, "--into", "new")
     shutil.move(".no_git", ".git")
     assert not Path("new").exists()
     assert not Path("mlruns").exists()

@@ -25,7 +25,7 @@ def test_kill_loses_at_most_the_last_second(tmp_path: Path, zygote: Zygote) -> N
 
     rng = random.Random()
     folder = tmp_path / "recorded"
-    due: set[str] = set()
+    required: set[str] = set()
     queued: set[str] = set()
     for turn in range(4):
         # Two processes share one folder: one runs as the service does, one writes and merges most of the time.
@@ -38,14 +38,14 @@ def test_kill_loses_at_most_the_last_second(tmp_path: Path, zygote: Zygote) -> N
             script.kill()
             assert zygote.wait(script) == (-signal.SIGKILL, "")
             logged = [line.split() for line in (tmp_path / name).read_text().splitlines()]
-            due |= {f"{name} {number}" for number, at in logged if float(at) < killed_at - 1}
+            required |= {f"{name} {number}" for number, at in logged if float(at) < killed_at - 1}
             queued |= {f"{name} {number}" for number in range(len(logged) + 1)}  # the last may be queued but not logged
         for path in (folder / NAME).glob("*.parquet"):
             pq.read_table(path)
         recorded = ids_in(folder)
         assert len(recorded) == len(set(recorded))
-        assert due <= set(recorded) <= queued
-    assert len(due) > 100
+        assert required <= set(recorded) <= queued
+    assert len(required) > 100
     before = read_predictions(folder, NAME)
     assert len(parts_in(folder / NAME)) > 8
     merge_left(folder, threading.Event())

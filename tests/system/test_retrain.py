@@ -144,7 +144,7 @@ def test_drift_with_labels_retrains_a_model_for_the_gate(
     assert "  | Stage 'prepare' didn't change, skipping" in printed.out
     assert "  | model_train: " in printed.out
     assert "better in rmse (10,000 % asked)" in printed.out
-    assert "among its training rows" not in printed.out  # because no row changes between training and test set:
+    assert "among its training rows" not in printed.out  # because no row moves between training and test set:
     for path, before in sides.items():
         now = pd.read_parquet(path)
         assert now.iloc[: len(before)].equals(before)
