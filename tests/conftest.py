@@ -120,7 +120,7 @@ def empty_store(tmp_path: Path, migrated_database: Path, monkeypatch: pytest.Mon
 
 @pytest.fixture(scope="session")
 def trained_session(build_once: Callable[[str, Callable[[Path], None]], Path], migrated_database: Path) -> Trained:
-    """Return a trained small pipeline folder, built once because it takes ten seconds; `trained_module` is a copy."""
+    """Return a trained small pipeline folder, built once because training takes ten seconds; tests use copies."""
 
     def build(place: Path) -> None:
         folder = make_pipeline_folder(place / "repository", migrated_database)

@@ -216,7 +216,7 @@ def as_user(name: str | None) -> dict[str, Any]:
 
 
 def unprivileged_user() -> str | None:
-    """Return a user to run PostgreSQL as if this process runs as root, which PostgreSQL rejects; otherwise None."""
+    """Return a user for PostgreSQL, which does not run as root, or None if this process is not root's."""
     if os.geteuid() != 0:
         return None
     names = {entry.pw_name for entry in pwd.getpwall()}
