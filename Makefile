@@ -1,12 +1,17 @@
-# make repro      a fresh clone to a registered model    make test       the tests that need no other programs
-# make lint       style, types and layers                make test-all   all tests, with every example and every kill
-# make coverage   make test, and the lines it leaves out make lock       requirements.lock, uv.lock, deploy's locks
-# make audit      known vulnerabilities of the packages  make benchmarks-smoke   every benchmark once, small
-# make docs       the documentation site, into site/     make docs-serve shows it at port 8000 while you edit
+# make repro             from a fresh clone to a registered model
+# make test              the tests that need no other programs
+# make coverage          make test, with the lines that no test covers
+# make test-system       the tests with DVC, servers and kills
+# make test-all          all tests, with every example and every kill
+# make lint              style, types, layers and words
+# make docs              the documentation site, in site/; make docs-serve shows it at port 8000 while you edit
+# make audit             known vulnerabilities of the pinned packages
+# make benchmarks-smoke  every benchmark once, with small inputs
+# make lock              update requirements.lock, uv.lock and the locks of deploy/
 
-# A Python that this project runs on and that can make environments.
+# True for a Python of a supported version that can create virtual environments.
 FITS := -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))'
-# The newest that is found; PYTHON=… names another.
+# The newest such Python in PATH; set PYTHON=… to use another.
 PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 python3; do \
 	$$python $(FITS) 2>/dev/null && echo $$python && break; done)
 BIN := $(CURDIR)/.venv/bin
@@ -54,7 +59,7 @@ audit: .venv/installed-dev
 benchmarks-smoke: .venv/installed-dev
 	benchmarks/smoke.sh
 
-# The same versions on every Python, where they allow it.
+# The same versions on every supported Python, as far as the packages allow.
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	--no-annotate --custom-compile-command "make lock"
 
@@ -68,15 +73,15 @@ lock: .venv/installed
 	uv lock --quiet
 
 .venv/installed .venv/installed-dev: .venv/installed%: requirements%.lock | .venv/bin/uv
-	@echo "installing the packages of $< into .venv: a minute or two the first time"
+	@echo "installing the packages of $< into .venv (one to two minutes the first time)"
 	@.venv/bin/uv pip install --quiet --system-certs --python .venv/bin/python --compile-bytecode \
 		--require-hashes -r $<
 	@touch $@
 
 .venv/bin/uv:
-	@$(or $(PYTHON),false) $(FITS) 2>/dev/null || { echo "error: $(or $(PYTHON),what was found) is no Python 3.11" \
+	@$(or $(PYTHON),false) $(FITS) 2>/dev/null || { echo "error: $(or $(PYTHON),python3 in PATH) is not Python 3.11" \
 		"to 3.14 with venv" >&2; echo "  -> install one (uv python install 3.13, or apt install python3-venv), or" \
-		"name it: make PYTHON=/path/to/python" >&2; exit 2; }
+		"set its path: make PYTHON=/path/to/python" >&2; exit 2; }
 	@$(PYTHON) -m venv .venv
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock >.venv/uv.txt
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt

@@ -1,4 +1,4 @@
-"""What must hold in a clone after `dvc repro` with the project's own params: run by .ci/run, in that clone."""
+"""Acceptance checks of a clone after `dvc repro` with the default params; .ci/run runs them in that clone."""
 
 import json
 import sqlite3
@@ -16,17 +16,18 @@ from pipeline.support.files import sha256
 from support.repositories import shell
 
 NAME = "housing-price-production"
-# Reached by the default search on the real table, in dollars, with room for another random split.
+# The default search stays below this on the real table, in dollars, also with another random split.
 REAL_RMSE = 43_000
 
 
 @pytest.fixture(autouse=True)
 def _store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use the store of the clone."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{Path.cwd() / 'mlruns' / 'mlflow.db'}")
     open_store()
 
 
-def test_the_model_is_as_good_as_it_should_be() -> None:
+def test_model_reaches_the_expected_quality() -> None:
     metrics = json.loads(Path("mlartifacts/training/best_metrics.json").read_text())
     simulated = load_params().dataset.path == "data/raw/housing.csv"
     bound = 1.12 * best_rmse(simulate().price) if simulated else REAL_RMSE
@@ -34,7 +35,7 @@ def test_the_model_is_as_good_as_it_should_be() -> None:
     assert metrics["cv_rmse_mean"] < bound
 
 
-def test_every_candidate_of_the_default_search_is_a_finished_run() -> None:
+def test_every_search_candidate_is_a_finished_run() -> None:
     with sqlite3.connect("file:mlruns/mlflow.db?mode=ro", uri=True) as database:
         runs = database.execute("select name, status from runs").fetchall()
     assert {status for _, status in runs} == {"FINISHED"}
@@ -43,11 +44,11 @@ def test_every_candidate_of_the_default_search_is_a_finished_run() -> None:
         assert len([name for name, _ in runs if name.startswith(f"{experiment}_candidate")]) == candidates
 
 
-def test_a_second_repro_does_nothing() -> None:
+def test_second_repro_does_nothing() -> None:
     assert "Running stage" not in shell(Path.cwd(), "dvc", "repro")
 
 
-def test_the_operators_command_puts_the_winner_into_production() -> None:
+def test_documented_command_promotes_the_winner_to_production() -> None:
     shell(Path.cwd(), "python", "src/model_register.py", "--stage", "Production")
     info = json.loads(Path("mlartifacts/training/best_model_info.json").read_text())
     model = mlflow.pyfunc.load_model(f"models:/{NAME}@production")
@@ -58,8 +59,8 @@ def test_the_operators_command_puts_the_winner_into_production() -> None:
     assert sha256(export / "model" / "model.ubj") == info["model_sha256"]
 
     rows = pd.read_parquet("data/processed/test.parquet").drop(columns="median_house_value")
-    strange = rows.assign(ocean_proximity="MOON", total_bedrooms=np.nan)
-    for table in (rows, strange):
+    unusual = rows.assign(ocean_proximity="MOON", total_bedrooms=np.nan)
+    for table in (rows, unusual):
         exported = mlflow.pyfunc.load_model(str(export / "model")).predict(table)
         np.testing.assert_array_equal(exported, model.predict(table))
         assert np.isfinite(exported).all()

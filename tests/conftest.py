@@ -1,4 +1,4 @@
-"""Fixtures of all tests: small pipeline folders, empty and trained, and the process that starts scripts."""
+"""Fixtures for all tests: small pipeline folders, empty and trained, and the process that starts scripts."""
 
 import os
 import shutil
@@ -19,14 +19,14 @@ from pipeline.prepare.stage import prepare
 from pipeline.support.progress import shown_by
 from pipeline.train.stage import train
 from support.effort import THOROUGH
-from support.folders import Trained, copy_settled, enter, make_pipeline_folder, make_table, make_template
+from support.folders import Trained, copy_pipeline_folder, enter, make_pipeline_folder, make_table, make_template
 from support.repositories import ROOT
 from support.standard import Standard, load_standard, make_standard
-from support.zygote import Zygote, close_zygote, the_zygote
+from support.zygote import Zygote, close_zygote, get_zygote
 
 pytest_plugins = ["support.scheduling", "support.stores"]
 
-# Threads that wait for the next tiny fit leave the cores to others; read when XGBoost is first imported.
+# Waiting threads must not occupy cores between tiny fits; XGBoost reads this when it is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 settings.register_profile(
@@ -42,7 +42,7 @@ settings.load_profile("pipeline")
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run every test without what the machine or an outer pipeline says about stores and stages."""
+    """Run every test without the store, stage and git variables of the machine or of an outer pipeline."""
     for name in list(os.environ):
         if name.startswith(("MLFLOW_", "DVC_", "GIT_DIR", "GIT_WORK_TREE")):
             monkeypatch.delenv(name)
@@ -50,8 +50,8 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _modules() -> Iterator[None]:
-    """Forget the modules that a test wrote."""
+def _forget_test_modules() -> Iterator[None]:
+    """Unload the modules that a test wrote."""
     before = set(sys.modules)
     yield
     for name in set(sys.modules) - before:
@@ -60,10 +60,10 @@ def _modules() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def built_once(
+def build_once(
     tmp_path_factory: pytest.TempPathFactory, worker_id: str
 ) -> Callable[[str, Callable[[Path], None]], Path]:
-    """Return a function that makes a folder, once for all workers of this test run, and returns it."""
+    """Return a function that builds a folder once for all workers of a test run and returns its path."""
     base = tmp_path_factory.getbasetemp()
     shared = base if worker_id == "master" else base.parent
 
@@ -71,7 +71,7 @@ def built_once(
         folder, built = shared / name, shared / f"{name}.built"
         with FileLock(shared / f"{name}.lock"):
             if not built.exists():
-                shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed
+                shutil.rmtree(folder, ignore_errors=True)  # left by a worker that failed
                 folder.mkdir()
                 build(folder)
                 built.touch()
@@ -81,8 +81,8 @@ def built_once(
 
 
 @pytest.fixture(scope="session")
-def migrated_database(built_once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
-    """Return the empty MLflow database of the folder that `make_pipeline_folder` copies: making them takes seconds."""
+def migrated_database(build_once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    """Return the empty MLflow database of the template folder of `make_pipeline_folder`; creating it takes seconds."""
 
     def build(folder: Path) -> None:
         make_template(folder)
@@ -91,7 +91,7 @@ def migrated_database(built_once: Callable[[str, Callable[[Path], None]], Path])
         environment = os.environ | {"MLFLOW_TRACKING_URI": uri, "PYTHONPATH": str(ROOT / "src")}
         subprocess.run([sys.executable, "-c", code], env=environment, check=True)
 
-    return built_once("template", build) / "mlruns" / "mlflow.db"
+    return build_once("template", build) / "mlruns" / "mlflow.db"
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def table() -> pd.DataFrame:
 
 @pytest.fixture
 def pipeline_folder(tmp_path: Path, migrated_database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a small pipeline folder of this test's own, as current folder."""
+    """Return a small pipeline folder for one test, as the current folder."""
     folder = make_pipeline_folder(tmp_path / "repository", migrated_database)
     enter(folder, monkeypatch)
     return folder
@@ -110,7 +110,7 @@ def pipeline_folder(tmp_path: Path, migrated_database: Path, monkeypatch: pytest
 
 @pytest.fixture
 def empty_store(tmp_path: Path, migrated_database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make an empty folder with an empty store the current one."""
+    """Return an empty folder with an empty store, as the current folder."""
     (tmp_path / "mlruns").mkdir()
     shutil.copy(migrated_database, tmp_path / "mlruns" / "mlflow.db")
     monkeypatch.chdir(tmp_path)
@@ -119,8 +119,8 @@ def empty_store(tmp_path: Path, migrated_database: Path, monkeypatch: pytest.Mon
 
 
 @pytest.fixture(scope="session")
-def trained_first(built_once: Callable[[str, Callable[[Path], None]], Path], migrated_database: Path) -> Trained:
-    """Train in a small pipeline folder, which takes ten seconds; `trained_once` is a copy for each file of tests."""
+def trained_session(build_once: Callable[[str, Callable[[Path], None]], Path], migrated_database: Path) -> Trained:
+    """Return a trained small pipeline folder, built once because training takes ten seconds; tests use copies."""
 
     def build(place: Path) -> None:
         folder = make_pipeline_folder(place / "repository", migrated_database)
@@ -130,37 +130,37 @@ def trained_first(built_once: Callable[[str, Callable[[Path], None]], Path], mig
             prepare(params.dataset, folder)
             joblib.dump(train(params, folder).experiments, place / "experiments.pkl")
 
-    place = built_once("trained", build)
+    place = build_once("trained", build)
     return Trained(place / "repository", joblib.load(place / "experiments.pkl"))
 
 
 @pytest.fixture(scope="session")
 def standard(
-    built_once: Callable[[str, Callable[[Path], None]], Path], migrated_database: Path
+    build_once: Callable[[str, Callable[[Path], None]], Path], migrated_database: Path
 ) -> tuple[Path, dict[tuple[str, str], Standard]]:
-    """Return a pipeline folder and an experiment of every task and family; do not change what it holds."""
-    return load_standard(built_once("standard", lambda place: make_standard(place, migrated_database)))
+    """Return a pipeline folder and an experiment of every task and family; tests must not change them."""
+    return load_standard(build_once("standard", lambda place: make_standard(place, migrated_database)))
 
 
 @pytest.fixture(scope="module")
-def trained_once(trained_first: Trained, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """Return a trained pipeline folder that the tests of a file share."""
+def trained_module(trained_session: Trained, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Return a trained pipeline folder shared by the tests of one file."""
     folder = tmp_path_factory.mktemp("trained") / "repository"
-    copy_settled(trained_first.folder, folder)
-    return replace(trained_first, folder=folder)
+    copy_pipeline_folder(trained_session.folder, folder)
+    return replace(trained_session, folder=folder)
 
 
 @pytest.fixture
-def trained(trained_once: Trained, monkeypatch: pytest.MonkeyPatch) -> Trained:
-    """Return the trained pipeline folder as current folder; do not change what it holds."""
-    enter(trained_once.folder, monkeypatch)
-    return trained_once
+def trained(trained_module: Trained, monkeypatch: pytest.MonkeyPatch) -> Trained:
+    """Return the trained pipeline folder as the current folder; tests must not change its files."""
+    enter(trained_module.folder, monkeypatch)
+    return trained_module
 
 
 @pytest.fixture(scope="session")
 def zygote() -> Zygote:
-    """Return what starts scripts as processes without the seconds of their imports."""
-    return the_zygote()
+    """Return the process that starts scripts without the seconds that their imports take."""
+    return get_zygote()
 
 
 def pytest_sessionfinish() -> None:
@@ -170,24 +170,24 @@ def pytest_sessionfinish() -> None:
 
 @pytest.fixture
 def told(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    """Return a function whose lines are printed when the tests have ended: how many kills, how many versions."""
+    """Return a function that adds a line to the test summary, such as the number of kills."""
     return lambda line: record_property("told", line)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what tests counted."""
+    """Print the lines that tests added to the summary."""
     reports = [report for reports in terminalreporter.stats.values() for report in reports]
     called = [report for report in reports if getattr(report, "when", "") == "call"]
     lines = [value for report in called for name, value in report.user_properties if name == "told"]
     if lines:
-        terminalreporter.section("counted")
+        terminalreporter.section("counts")
         for line in lines:
             terminalreporter.line(str(line))
 
 
 @pytest.fixture
 def progress_lines() -> Iterator[list[str]]:
-    """Return the lines of progress that the test's own calls of library code report, in order."""
+    """Return the progress lines that library code reports during the test, in order."""
     lines: list[str] = []
     with shown_by(lines.append):
         yield lines
@@ -195,7 +195,7 @@ def progress_lines() -> Iterator[list[str]]:
 
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
-    """Return a function that runs a script of src/ in this process, in the current folder, and gives its exit code."""
+    """Return a function that runs a script of src/ in this process and the current folder and returns its exit code."""
     import importlib
     import signal
 
@@ -203,9 +203,9 @@ def call(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
 
     def run(script: str, *arguments: str) -> int:
         monkeypatch.setattr(sys, "argv", [f"src/{script}.py", *arguments])
-        with pytest.raises(SystemExit) as stopped:
+        with pytest.raises(SystemExit) as exit_:
             run_script(importlib.import_module(script).main)
-        return int(stopped.value.code or 0)
+        return int(exit_.value.code or 0)
 
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield run

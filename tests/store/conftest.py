@@ -1,18 +1,18 @@
-"""Fixtures of tests that use an MLflow store in this process."""
+"""Fixtures for tests that use an MLflow store in this process."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from pipeline.params.schema import RegisterParams
+from support.figures import without_figures
 from support.folders import Trained
-from support.pictures import undrawn
 from support.registry import EXPORTS
 
 
 @pytest.fixture
 def params(trained: Trained, request: pytest.FixtureRequest) -> Iterator[RegisterParams]:
-    """Name a registered model that no other test uses, and forget the exports afterwards."""
+    """Return params with a registered model name for one test, and move its exports away afterwards."""
     yield RegisterParams(model_name=request.node.name[:90].replace("[", "-").replace("]", ""))
     for name in ("latest", "v001", "v002"):
         path = EXPORTS / name
@@ -21,7 +21,7 @@ def params(trained: Trained, request: pytest.FixtureRequest) -> Iterator[Registe
 
 
 @pytest.fixture
-def _undrawn() -> Iterator[None]:
-    """Train without drawing: no test here looks at the pictures."""
-    with undrawn():
+def _without_figures() -> Iterator[None]:
+    """Train without drawing figures."""
+    with without_figures():
         yield

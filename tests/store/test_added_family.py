@@ -1,4 +1,4 @@
-"""A model family of a file of its own: trained, looked at quickly, registered, exported, loaded and served."""
+"""A model family added as one file: trained, used in a quick look, registered, exported, loaded and served."""
 
 import json
 import sys
@@ -49,15 +49,15 @@ def follow(model, fold, scored, with_train, n_classes):
     staged = [(model.staged_predict_proba if n_classes else model.staged_predict)(X) for X in (X_train, X_valid)]
     for number, outputs in enumerate(zip(*staged, strict=True), start=1):
         if number in scored:
-            yield tuple(all_classes(one, model.classes_, n_classes) if n_classes else one for one in outputs)
+            yield tuple(all_classes(output, model.classes_, n_classes) if n_classes else output for output in outputs)
 
 
 def importance(model, X, y):
-    """Return the loss that shuffling a feature adds."""
+    """Return the increase of the loss when a feature is shuffled."""
     from sklearn.inspection import permutation_importance
 
-    found = permutation_importance(model, X, y, n_repeats=1, random_state=0).importances_mean.clip(0)
-    return {"permutation": dict(zip(X.columns, map(float, found)))}
+    means = permutation_importance(model, X, y, n_repeats=1, random_state=0).importances_mean.clip(0)
+    return {"permutation": dict(zip(X.columns, map(float, means)))}
 
 
 def explain(model, X, background):
@@ -103,8 +103,8 @@ FAMILY = Family(
 
 
 @pytest.fixture
-def added(tmp_path: Path) -> Iterator[None]:
-    """Add the family's file, in a folder of its own, to the families there are."""
+def added_family(tmp_path: Path) -> Iterator[None]:
+    """Add the file, in a separate folder, to the package of model families."""
     folder = tmp_path / "families"
     folder.mkdir()
     (folder / f"{NAME}.py").write_text(FILE)
@@ -115,8 +115,8 @@ def added(tmp_path: Path) -> Iterator[None]:
     vars(families).pop(NAME, None)
 
 
-@pytest.mark.usefixtures("added", "_undrawn")
-def test_adding_a_family_is_adding_a_file(
+@pytest.mark.usefixtures("added_family", "_without_figures")
+def test_a_new_file_adds_a_model_family(
     pipeline_folder: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     fixed = {NAME: {"min_samples_leaf": 3}}
@@ -130,10 +130,10 @@ def test_adding_a_family_is_adding_a_file(
     assert "registered without ONNX: " in capsys.readouterr().out
     check_served(pipeline_folder)
 
-    looked_at = ("data.csv", "--target", "price", "--model", NAME, "--output-path", "look", "--epochs")
-    assert call("train", *looked_at, "7") == 0
+    quick_look = ("data.csv", "--target", "price", "--model", NAME, "--output-path", "look", "--epochs")
+    assert call("train", *quick_look, "7") == 0
     assert RawRowsModel(Path("look")).model.max_iter == 7
-    assert call("train", *looked_at, "0") == 2
+    assert call("train", *quick_look, "0") == 2
 
 
 def check_runs() -> None:
@@ -149,7 +149,7 @@ def check_runs() -> None:
 
 
 def check_served(folder: Path) -> None:
-    """Compare what the service answers, from registry and export, with the exported estimator on the test table."""
+    """Compare predictions of the service, from registry and export, with those of the exported estimator."""
     export, settings = folder / "models/production/latest", load_settings("small-model")
     assert not (export / "model.onnx").exists()
     rows = pd.read_parquet("data/processed/test.parquet")
@@ -157,12 +157,12 @@ def check_served(folder: Path) -> None:
     estimator = joblib.load(export / "model.pkl")
     assert (metadata["family"], type(estimator).__name__) == (NAME, "HistGradientBoostingRegressor")
     client = open_store()
-    for found in (in_registry(client, settings, None), in_exports(folder, settings, None)):
-        model, warnings = load(found, client)
+    for source in (in_registry(client, settings, None), in_exports(folder, settings, None)):
+        model, warnings = load(source, client)
         assert (model.family, warnings) == (NAME, [])
         columns = columns_of(rows, model.raw.transformer)
         predictions = model.predict(columns, len(rows)).predictions
         features = model.raw.transformer.transform(rows, only=metadata["feature_names"])
         np.testing.assert_array_equal(predictions, estimator.predict(features))
-        (answer,) = explain(model, {name: values[:1] for name, values in columns.items()}, 1)
-        assert answer["base_value"] + sum(answer["shap_values"].values()) == pytest.approx(predictions[0])
+        (explanation,) = explain(model, {name: values[:1] for name, values in columns.items()}, 1)
+        assert explanation["base_value"] + sum(explanation["shap_values"].values()) == pytest.approx(predictions[0])

@@ -1,4 +1,4 @@
-"""A store backed up and restored."""
+"""Backup and restore of a store."""
 
 import hashlib
 import io
@@ -18,18 +18,18 @@ from pipeline.store.care.restore import restore
 from pipeline.store.database import LocalStore
 from pipeline.store.open import open_experiment, open_store
 from support.stores import (
-    check_sound,
-    contents,
-    no_temporary_file,
+    check_intact,
+    file_hashes,
+    has_no_temporary_files,
     predict,
-    rows,
+    query,
 )
 
 
-def test_a_backup_taken_while_runs_are_written_is_restored_elsewhere(
+def test_backup_during_writes_restores_to_another_location(
     store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client, stop, written = open_store(), threading.Event(), []
+    client, stop, run_ids = open_store(), threading.Event(), []
     experiment_id = open_experiment(client, "small")
 
     def write() -> None:
@@ -37,51 +37,53 @@ def test_a_backup_taken_while_runs_are_written_is_restored_elsewhere(
             run_id = client.create_run(experiment_id).info.run_id
             client.log_text(run_id, "x" * 100_000, "x.txt")
             client.set_terminated(run_id)
-            written.append(run_id)
+            run_ids.append(run_id)
 
     writer = threading.Thread(target=write)
     writer.start()
-    while len(written) < 3:
+    while len(run_ids) < 3:
         time.sleep(0.01)
     archive = backup(store).path
-    at_end = len(written)
-    while len(written) < at_end + 3:
+    n_runs = len(run_ids)
+    while len(run_ids) < n_runs + 3:
         time.sleep(0.01)
     stop.set()
     writer.join()
     assert archive.parent == store.home.parent
-    other = LocalStore(tmp_path / "other place" / "mlruns" / "mlflow.db")
+    other = LocalStore(tmp_path / "other folder" / "mlruns" / "mlflow.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{other.database}")
     assert restore(other, archive).former is None
-    restored = {str(run_id): status for run_id, status in rows(other, "select run_uuid, status from runs")}
-    whole = [one for one in written if restored.get(one) == "FINISHED"]
-    assert len(whole) >= 3
-    assert all((other.home / "small" / one / "artifacts" / "x.txt").stat().st_size == 100_000 for one in whole)
-    later = set(written) - restored.keys()
+    restored = {str(run_id): status for run_id, status in query(other, "select run_uuid, status from runs")}
+    finished = [run_id for run_id in run_ids if restored.get(run_id) == "FINISHED"]
+    assert len(finished) >= 3
+    assert all((other.home / "small" / run_id / "artifacts" / "x.txt").stat().st_size == 100_000 for run_id in finished)
+    later = set(run_ids) - restored.keys()
     assert len(later) >= 3
-    assert not [one for one in later if (other.home / "small" / one).exists()]
-    check_sound(other)
+    assert not [run_id for run_id in later if (other.home / "small" / run_id).exists()]
+    check_intact(other)
     assert len(predict()) == 5
 
 
-def test_restore_keeps_the_store_that_was_there(store: LocalStore, call: Callable[..., int]) -> None:
+def test_restore_keeps_the_previous_store(store: LocalStore, call: Callable[..., int]) -> None:
     assert call("store", "backup", "--to", "kept.tar") == 0
-    saved = contents(store.home)
+    saved = file_hashes(store.home)
     open_store().create_experiment("later")
-    later = contents(store.home)
+    later = file_hashes(store.home)
     assert call("store", "restore", "kept.tar") == 0
     (former,) = store.home.parent.glob("mlruns.before-restore-*")
-    assert contents(former) == later
-    assert {name: one for name, one in contents(store.home).items() if name != "mlflow.db"} == {
-        name: one for name, one in saved.items() if name != "mlflow.db"
-    }
-    assert rows(store, "select name from experiments where name = 'later'") == []
-    check_sound(store)
+    assert file_hashes(former) == later
+    restored = file_hashes(store.home)
+    for hashes in (restored, saved):
+        del hashes["mlflow.db"]  # SQLite may write the copy of a database differently
+    assert restored == saved
+    assert query(store, "select name from experiments where name = 'later'") == []
+    check_intact(store)
 
 
-def damage(archive: Path, way: str, broken: Path) -> None:
+def damage(archive: Path, kind: str, broken: Path) -> None:
+    """Write a damaged copy of an archive."""
     content = archive.read_bytes()
-    match way:
+    match kind:
         case "cut off":
             broken.write_bytes(content[: len(content) * 2 // 3])
         case "without its end":
@@ -89,20 +91,23 @@ def damage(archive: Path, way: str, broken: Path) -> None:
                 broken.write_bytes(content[: tar.getmember("manifest.json").offset])
         case "one byte":
             with tarfile.open(archive) as tar:
-                member = next(one for one in tar if one.name.endswith("model.ubj"))
-            place = member.offset_data + member.size // 2
-            broken.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+                member = next(member for member in tar if member.name.endswith("model.ubj"))
+            middle = member.offset_data + member.size // 2
+            broken.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
         case "text":
-            broken.write_text("this is no archive\n" * 100)
+            broken.write_text("this is not an archive\n" * 100)
         case "empty":
             broken.touch()
-        case "another tar" | "link out" | "file out":
+        case "another tar" | "external link" | "external file":
             with tarfile.open(broken, "w") as tar:
-                info = tarfile.TarInfo("manifest.json" if way == "another tar" else "../evil")
-                info.type = tarfile.SYMTYPE if way == "link out" else tarfile.REGTYPE
-                info.linkname, info.size = "/etc/passwd" if way == "link out" else "", 0 if way == "link out" else 2
+                info = tarfile.TarInfo("manifest.json" if kind == "another tar" else "../evil")
+                info.type = tarfile.SYMTYPE if kind == "external link" else tarfile.REGTYPE
+                info.linkname, info.size = (
+                    "/etc/passwd" if kind == "external link" else "",
+                    0 if kind == "external link" else 2,
+                )
                 tar.addfile(info, io.BytesIO(b"{}"))
-        case "another model":  # with a manifest that agrees
+        case "another model":  # with a matching manifest
             folder = broken.with_name("unpacked")
             with tarfile.open(archive) as tar:
                 tar.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.4 and later have it
@@ -118,61 +123,60 @@ def damage(archive: Path, way: str, broken: Path) -> None:
             shutil.rmtree(folder)
 
 
-def test_a_damaged_backup_changes_nothing(
+def test_damaged_backup_changes_nothing(
     store: LocalStore, tmp_path: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    archive, before = backup(store, tmp_path / "whole.tar").path, contents(store.home)
+    archive, before = backup(store, tmp_path / "backup.tar").path, file_hashes(store.home)
     broken = tmp_path / "broken.tar"
-    ways = (
+    for kind in (
         "cut off",
         "without its end",
         "one byte",
         "text",
         "empty",
         "another tar",
-        "link out",
-        "file out",
+        "external link",
+        "external file",
         "another model",
-    )
-    for way in ways:
+    ):
         broken.unlink(missing_ok=True)
-        damage(archive, way, broken)
-        assert call("store", "restore", str(broken)) == 2, way
-        said = capsys.readouterr().err
-        assert said.startswith("error: "), said
-        assert "the current store was not changed" in said
-        assert contents(store.home) == before, way
+        damage(archive, kind, broken)
+        assert call("store", "restore", str(broken)) == 2, kind
+        error = capsys.readouterr().err
+        assert error.startswith("error: "), error
+        assert "the current store was not changed" in error
+        assert file_hashes(store.home) == before, kind
         assert [path.name for path in tmp_path.iterdir() if "restore" in path.name] == []
-        assert no_temporary_file(store)
+        assert has_no_temporary_files(store)
     assert call("store", "restore", "none.tar") == 2
     assert "none.tar does not exist" in capsys.readouterr().err
 
 
-def test_restore_refuses_while_a_run_goes_on(store: LocalStore, tmp_path: Path) -> None:
-    archive = backup(store, tmp_path / "whole.tar").path
+def test_restore_is_refused_during_a_run(store: LocalStore, tmp_path: Path) -> None:
+    archive = backup(store, tmp_path / "backup.tar").path
     open_store().create_run("1")
-    before = contents(store.home)
+    before = file_hashes(store.home)
     with pytest.raises(StoreError, match="is RUNNING"):
         restore(store, archive)
-    assert contents(store.home) == before
+    assert file_hashes(store.home) == before
 
 
-def test_restore_refuses_a_folder_that_is_shared(tmp_path: Path, store: LocalStore) -> None:
-    archive = backup(store, tmp_path / "whole.tar").path
+def test_restore_is_refused_into_a_folder_with_other_files(tmp_path: Path, store: LocalStore) -> None:
+    archive = backup(store, tmp_path / "backup.tar").path
     (tmp_path / "project" / "src").mkdir(parents=True)
     with pytest.raises(StoreError, match="is not only a store"):
         restore(LocalStore(tmp_path / "project" / "mlflow.db"), archive)
 
 
-def test_a_restore_stopped_between_its_renames_is_told(
+def test_interrupted_restore_is_reported(
     store: LocalStore, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    backup(store, Path("whole.tar"))
+    backup(store, Path("backup.tar"))
     store.home.rename("mlruns.before-restore-20260101-000000")
     for script in (["model_register"], ["store", "prune"]):
         assert call(*script) == 2
         assert f"mv {store.home}.before-restore-20260101-000000 {store.home}" in capsys.readouterr().err
     assert not store.home.exists() or not store.database.exists()
     shutil.rmtree(store.home, ignore_errors=True)
-    assert call("store", "restore", "whole.tar") == 0
-    check_sound(store)
+    assert call("store", "restore", "backup.tar") == 0
+    check_intact(store)

@@ -1,4 +1,4 @@
-"""Hostile tables go the whole way from the scripts to a registered model, or end in one message."""
+"""Hostile tables pass through every script to a registered model, or end in one message."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from support.figures import with_small_figures
 from support.hostile import HOSTILE, TEXTS, TINY, files
-from support.pictures import drawn_small
 from support.repositories import change_params
 
 
@@ -16,32 +16,32 @@ def hostile_table(labels: list[str]) -> pd.DataFrame:
     rng = np.random.default_rng(1)
     table = pd.DataFrame({name: rng.normal(size=90) for name in HOSTILE if name not in ("y", "'")})
     table["text"] = rng.choice(TEXTS[:20], 90)
-    return table.assign(y=[labels[place] for place in rng.integers(0, len(labels), 90)])
+    return table.assign(y=[labels[index] for index in rng.integers(0, len(labels), 90)])
 
 
-def test_names_that_are_paths_markup_and_formats_go_the_whole_way(
+def test_hostile_names_reach_production(
     pipeline_folder: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     hostile_table(["../../x", "<b>%s{}</b>\n", "a" * 400]).to_csv("data.csv", index=False)
     models = {**TINY, "experiment_name": "small", "models": ["xgboost"], "explain_rows": 10}
     dataset = {"path": "data.csv", "target": "y", "task": "classification"}
     change_params(pipeline_folder, dataset=dataset, features={}, train=models)
-    outside = files(pipeline_folder.parent) if pipeline_folder.parent != pipeline_folder else {}
-    with drawn_small():
+    before = files(pipeline_folder.parent) if pipeline_folder.parent != pipeline_folder else {}
+    with with_small_figures():
         assert [call("prepare"), call("model_train"), call("model_register", "--stage", "Production")] == [0, 0, 0]
     after = files(pipeline_folder.parent)
-    new = {path for path in set(after) - set(outside) if not path.startswith("repository/")}
-    assert not new, "something was written outside"
+    new = {path for path in set(after) - set(before) if not path.startswith("repository/")}
+    assert not new, "a script wrote outside the pipeline folder"
     model = pipeline_folder / "models/production/latest/model"
     import mlflow
 
     rows = pd.read_parquet("data/processed/test.parquet").drop(columns="y")
-    answers = mlflow.pyfunc.load_model(str(model)).predict(rows)
-    assert set(answers["prediction"]) <= {"../../x", "<b>%s{}</b>\n", "a" * 400}
+    predictions = mlflow.pyfunc.load_model(str(model)).predict(rows)
+    assert set(predictions["prediction"]) <= {"../../x", "<b>%s{}</b>\n", "a" * 400}
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_a_refused_table_ends_each_script_with_exit_code_2_and_leaves_no_run(
+def test_rejected_table_exits_2_and_records_no_run(
     pipeline_folder: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     from pipeline.store.open import open_store
@@ -57,10 +57,10 @@ def test_a_refused_table_ends_each_script_with_exit_code_2_and_leaves_no_run(
     assert call("model_train") == 2
     assert "8 training rows are too few for 50 folds" in capsys.readouterr().err
     Path("data.csv").write_bytes(b"a,y\n1,\xff\n")
-    made = files(pipeline_folder)
+    prepared = files(pipeline_folder)
     assert call("prepare") == 2
-    said = capsys.readouterr().err
-    assert said.startswith("error: data.csv is not UTF-8 text: byte 0xff in line 2\n  -> ")
-    assert files(pipeline_folder) == made
-    assert set(before) < set(made)
+    error = capsys.readouterr().err
+    assert error.startswith("error: data.csv is not UTF-8 text: byte 0xff in line 2\n  -> ")
+    assert files(pipeline_folder) == prepared
+    assert set(before) < set(prepared)
     assert not open_store().search_experiments(filter_string="name = 'small'")

@@ -11,7 +11,7 @@ from pipeline.train.custom import load_function
 from pipeline.train.stage import train
 from support.evaluation import MARK, prepared
 
-pytestmark = pytest.mark.usefixtures("_undrawn")
+pytestmark = pytest.mark.usefixtures("_without_figures")
 
 PROFIT = """
 import json
@@ -24,13 +24,14 @@ def profit(y_true, y_pred, y_proba, rows):
 
 
 def runs(parents: bool) -> dict[str, Run]:
+    """Return the parent runs or the nested runs of the experiment, by name."""
     client = open_store()
     (experiment,) = client.search_experiments(filter_string="name = 'small'")
-    found = client.search_runs([experiment.experiment_id])
-    return {run.info.run_name: run for run in found if ("mlflow.parentRunId" in run.data.tags) != parents}
+    all_runs = client.search_runs([experiment.experiment_id])
+    return {run.info.run_name: run for run in all_runs if ("mlflow.parentRunId" in run.data.tags) != parents}
 
 
-def test_metrics_of_ones_own_are_logged_of_test_rows_and_folds_and_choose(
+def test_custom_metric_is_logged_and_ranks_experiments(
     pipeline_folder: Path,
 ) -> None:
     Path("business").mkdir()
@@ -51,18 +52,18 @@ def test_metrics_of_ones_own_are_logged_of_test_rows_and_folds_and_choose(
         assert metrics["cv_profit_std"] == pytest.approx(np.std(values))
         assert [fold.data.metrics["valid_rows"] for fold in folds] == [60, 60]
         assert {"cv_log_loss_mean", "cv_log_loss_std"} <= set(metrics)
-    order = [one.fitted.metrics["cv_profit_mean"] for one in ranked]
-    assert order == sorted(order, reverse=True)
+    profits = [experiment.fitted.metrics["cv_profit_mean"] for experiment in ranked]
+    assert profits == sorted(profits, reverse=True)
     winner = runs(parents=True)[ranked[0].run_name]
     assert winner.data.tags["stage"] == "production_candidate"
     assert (training.winner, training.chosen_by) == (ranked[0], "cv_profit_mean")
 
 
-def test_preparing_and_registering_do_not_load_the_metric(pipeline_folder: Path, call: Callable[..., int]) -> None:
+def test_prepare_and_register_do_not_import_the_custom_metric(pipeline_folder: Path, call: Callable[..., int]) -> None:
     Path("own.py").write_text(MARK.format(str(pipeline_folder / "imported")))
     prepared(pipeline_folder, custom="own:metric")
     assert call("prepare") == 0
-    assert call("model_register", "--stage", "Staging") == 2  # nothing is trained yet
+    assert call("model_register", "--stage", "Staging") == 2  # no model is trained yet
     assert not Path("imported").exists()
     load_function("own:metric", pipeline_folder)
     assert Path("imported").exists()

@@ -1,4 +1,4 @@
-"""The gate before Production: its judgement on real models in a real store."""
+"""Verdicts of the promotion gate on real models in a real store."""
 
 import shutil
 from dataclasses import dataclass
@@ -26,24 +26,24 @@ from pipeline.support.paths import TEST_TABLE
 from pipeline.train.raw_rows_view import RawRowsView, write_view
 from support.folders import Trained, enter
 
-pytestmark = pytest.mark.xdist_group("gate")  # they share what a fixture makes
+pytestmark = pytest.mark.xdist_group("gate")  # share a module-scoped fixture
 
 WIDTH = 110
 
 
 @dataclass(frozen=True)
 class Store:
-    """A pipeline folder with a test table, and a store to which models are logged without a training around them."""
+    """A pipeline folder with a test table, and a store to which models are logged without the training stage."""
 
     folder: Path
     client: MlflowClient
     test: pd.DataFrame
     experiment_id: str
 
-    def run(self, target: str = "y", rounds: int = 20, labels: list[Any] | None = None, **other: Any) -> FinishedRun:
-        """Fit a model on other rows, and record it as a run does; `other` says what is not as usual."""
-        rows = other.get("rows", make_rows(seed=1))
-        inputs = rows[other.get("inputs", ["a", "b", "place"])]
+    def run(self, target: str = "y", rounds: int = 20, labels: list[Any] | None = None, **changes: Any) -> FinishedRun:
+        """Fit a model on separate rows and record a finished run; `changes` overrides the defaults."""
+        rows = changes.get("rows", make_rows(seed=1))
+        inputs = rows[changes.get("inputs", ["a", "b", "place"])]
         transformer = FeatureTransformer.fit(inputs, {})
         task, features = Task(labels), transformer.transform(inputs)
         fitted = (XGBClassifier if labels else XGBRegressor)(n_estimators=rounds, max_depth=3, n_jobs=1)
@@ -55,10 +55,12 @@ class Store:
         write_view(RawRowsView(transformer, list(features.columns), task, inputs[:5]), files / "model.ubj", files)
         self.client.log_model_artifacts(logged.model_id, str(files))
         self.client.finalize_logged_model(logged.model_id, "READY")
-        tags = {MODEL_SHA256: sha256(files / "model.ubj"), LOGGED_SHA256: logged_sha256(files)} | other.get("tags", {})
+        tags = {MODEL_SHA256: sha256(files / "model.ubj"), LOGGED_SHA256: logged_sha256(files)} | changes.get(
+            "tags", {}
+        )
         run_id = self.client.create_run(self.experiment_id, tags=tags).info.run_id
         self.client.log_param(run_id, "dataset.target", target)
-        hashes = {"train": other.get("train", "1" * 64), "test": sha256(self.folder / TEST_TABLE)}
+        hashes = {"train": changes.get("train", "1" * 64), "test": sha256(self.folder / TEST_TABLE)}
         self.client.log_inputs(
             run_id,
             datasets=[
@@ -73,19 +75,19 @@ class Store:
         self.client.set_terminated(run_id)
         return find_finished_run(self.client, self.folder, run_id)
 
-    def version(self, of: FinishedRun) -> ModelVersion:
-        return version_of(self.client, of)
+    def version(self, run: FinishedRun) -> ModelVersion:
+        return version_of(self.client, run)
 
     def judge(self, candidate: FinishedRun, current: FinishedRun, **params: Any) -> GateVerdict:
         return judge(self.client, candidate, self.version(current), GateParams(**params), self.folder)
 
 
-def version_of(client: MlflowClient, of: FinishedRun) -> ModelVersion:
-    """Return version 1 of a registered model of the candidate's own."""
-    name = f"gate-{of.model_id}"
+def version_of(client: MlflowClient, run: FinishedRun) -> ModelVersion:
+    """Return version 1 of a registered model that only this run has."""
+    name = f"gate-{run.model_id}"
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
-        client.create_model_version(name, source=f"models:/{of.model_id}", run_id=of.run_id, model_id=of.model_id)
+        client.create_model_version(name, source=f"models:/{run.model_id}", run_id=run.run_id, model_id=run.model_id)
     return client.get_model_version(name, "1")
 
 
@@ -99,7 +101,8 @@ def make_rows(seed: int) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def once(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) -> Store:
+def store_module(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) -> Store:
+    """Return a store that the tests of this file share."""
     folder = tmp_path_factory.mktemp("gate")
     (folder / "mlruns").mkdir()
     shutil.copy(migrated_database, folder / "mlruns" / "mlflow.db")
@@ -113,32 +116,33 @@ def once(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) -> S
 
 
 @pytest.fixture
-def store(once: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
-    enter(once.folder, monkeypatch)
+def store(store_module: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Return the shared store; its folder is the current one."""
+    enter(store_module.folder, monkeypatch)
     open_store()
-    return once
+    return store_module
 
 
 @pytest.fixture(scope="module")
-def rivals(once: Store) -> tuple[FinishedRun, FinishedRun]:
-    """A poor model and a good one."""
+def two_models(store_module: Store) -> tuple[FinishedRun, FinishedRun]:
+    """Return a poor model and a good one."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        enter(once.folder, monkeypatch)
+        enter(store_module.folder, monkeypatch)
         open_store()
-        return once.run(rounds=4), once.run(rounds=20)
+        return store_module.run(rounds=4), store_module.run(rounds=20)
 
 
-def written(store: Store) -> dict[Path, int]:
-    """Return when each file but the database was written."""
+def modification_times(store: Store) -> dict[Path, int]:
+    """Return the modification time of every file except the database."""
     files = [path for path in store.folder.rglob("*") if path.is_file() and path.suffix != ".db"]
     return {path: path.stat().st_mtime_ns for path in files}
 
 
-def test_the_better_model_passes_and_the_worse_is_refused_with_the_comparison(
-    store: Store, rivals: tuple[FinishedRun, FinishedRun]
+def test_better_model_passes_and_worse_model_is_refused(
+    store: Store, two_models: tuple[FinishedRun, FinishedRun]
 ) -> None:
-    poor, good = rivals
-    before = written(store)
+    poor, good = two_models
+    before = modification_times(store)
     verdict = store.judge(good, poor, slices=["place"])
     print(verdict.table)
     assert verdict.promotes
@@ -156,11 +160,11 @@ def test_the_better_model_passes_and_the_worse_is_refused_with_the_comparison(
     assert "better in only 0 % of 1,000 resamples of the test rows (95 % asked)" in refused.reason
     assert refused.table.count("FAILED") == 3
     assert "too much" in refused.table
-    assert written(store) == before
+    assert modification_times(store) == before
 
 
-def test_the_same_seed_gives_the_same_verdict(store: Store, rivals: tuple[FinishedRun, FinishedRun]) -> None:
-    poor, good = rivals
+def test_same_seed_gives_same_verdict(store: Store, two_models: tuple[FinishedRun, FinishedRun]) -> None:
+    poor, good = two_models
     current = store.version(poor)
     verdicts = [
         judge(store.client, good, current, GateParams(slices=["place"], seed=seed), store.folder) for seed in (3, 3)
@@ -168,16 +172,16 @@ def test_the_same_seed_gives_the_same_verdict(store: Store, rivals: tuple[Finish
     assert verdicts[0] == verdicts[1]
 
 
-def test_equal_predictions_are_no_improvement(store: Store, rivals: tuple[FinishedRun, FinishedRun]) -> None:
-    _, good = rivals
+def test_equal_predictions_are_not_an_improvement(store: Store, two_models: tuple[FinishedRun, FinishedRun]) -> None:
+    _, good = two_models
     verdict = store.judge(store.run(rounds=20), good)
     assert not verdict.promotes
     assert "predicts exactly what version 1 predicts of all 400 test rows" in verdict.reason
     assert "equal" in verdict.table
 
 
-def test_another_training_table_is_noted(store: Store, rivals: tuple[FinishedRun, FinishedRun]) -> None:
-    poor, good = rivals
+def test_different_training_table_is_noted(store: Store, two_models: tuple[FinishedRun, FinishedRun]) -> None:
+    poor, good = two_models
     note = "some of these test rows may be among its training rows"
     assert note not in store.judge(good, poor).table
     verdict = store.judge(good, store.run(rounds=3, train="2" * 64))
@@ -186,20 +190,20 @@ def test_another_training_table_is_noted(store: Store, rivals: tuple[FinishedRun
 
 
 @pytest.mark.parametrize(
-    ("own", "strategy", "noted"), [("a", "random", False), ("b", "random", True), ("a", "time", True)]
+    ("own_sha256", "strategy", "noted"), [("a", "random", False), ("b", "random", True), ("a", "time", True)]
 )
-def test_the_same_rows_with_predictions_below_them_are_no_other_table(
-    store: Store, own: str, strategy: str, noted: bool
+def test_appended_predictions_do_not_make_a_different_table(
+    store: Store, own_sha256: str, strategy: str, noted: bool
 ) -> None:
     before = store.run(rounds=3, train="2" * 64, tags={"data_sha256": "a"})
-    after = store.run(tags={"data_sha256": "c", "own_data_sha256": own})
+    after = store.run(tags={"data_sha256": "c", "own_data_sha256": own_sha256})
     for candidate in (before, after):
         store.client.log_param(candidate.run_id, "dataset.split.strategy", strategy)
     verdict = store.judge(after, before)
     assert ("among its training rows" in " ".join(verdict.table.split())) is noted
 
 
-def test_probabilities_are_compared_label_by_label(store: Store) -> None:
+def test_probabilities_are_compared_by_class(store: Store) -> None:
     poor, good = store.run("label", 2, ["no", "yes"]), store.run("label", 12, ["no", "yes"])
     reversed_ = store.run("label", 2, ["yes", "no"])
     verdict, again = store.judge(good, poor, slices=["place"]), store.judge(good, reversed_, slices=["place"])
@@ -211,27 +215,27 @@ def test_probabilities_are_compared_label_by_label(store: Store) -> None:
     assert not store.judge(poor, good, metric="roc_auc", n_resamples=100).promotes
 
 
-def test_a_version_that_cannot_be_evaluated_lets_nothing_pass_and_says_why(
-    store: Store, rivals: tuple[FinishedRun, FinishedRun]
+def test_version_that_cannot_be_evaluated_blocks_promotion(
+    store: Store, two_models: tuple[FinishedRun, FinishedRun]
 ) -> None:
-    _, good = rivals
-    with_more = make_rows(seed=1).assign(c=1.0, label=lambda rows: rows["place"])
-    with_text = make_rows(seed=1).assign(place=np.arange(400.0))
-    of_labels = store.run("label", 5, ["no", "yes"])
+    _, good = two_models
+    other_columns = make_rows(seed=1).assign(c=1.0, label=lambda rows: rows["place"])
+    numeric_place = make_rows(seed=1).assign(place=np.arange(400.0))
+    classifier = store.run("label", 5, ["no", "yes"])
     for candidate, current, reason in [
         (
             good,
-            store.run(rows=with_more, inputs=["a", "c"]),
+            store.run(rows=other_columns, inputs=["a", "c"]),
             "needs the column 'c', which the test table does not have",
         ),
-        (good, store.run(rows=with_text), "cannot predict the test rows: could not convert string to float"),
+        (good, store.run(rows=numeric_place), "cannot predict the test rows: could not convert string to float"),
         (good, store.run("a", inputs=["b"]), "predicts the column 'a', the candidate 'y'"),
         (
-            of_labels,
-            store.run("label", 5, ["here", "rare", "there"], rows=with_more),
+            classifier,
+            store.run("label", 5, ["here", "rare", "there"], rows=other_columns),
             "knows the labels here, rare, there",
         ),
-        (of_labels, good, "predicts the column 'y', the candidate 'label'"),
+        (classifier, good, "predicts the column 'y', the candidate 'label'"),
     ]:
         verdict = store.judge(candidate, current)
         print(verdict.table)
@@ -243,35 +247,35 @@ def test_a_version_that_cannot_be_evaluated_lets_nothing_pass_and_says_why(
         assert len(verdict.summary) <= 300
 
 
-def test_a_version_whose_run_or_files_are_gone_or_changed_is_not_loaded(store: Store) -> None:
+def test_version_with_missing_or_changed_files_is_not_loaded(store: Store) -> None:
     candidate, current = store.run(rounds=20), store.run(rounds=4)
     version = store.version(current)
     (artifacts,) = (store.folder / "mlruns").glob(f"gate/models/{current.model_id}/artifacts")
-    whole = (artifacts / "model.ubj").read_bytes()
+    content = (artifacts / "model.ubj").read_bytes()
 
     def reason() -> str:
         verdict = judge(store.client, candidate, version, GateParams(), store.folder)
         assert not verdict.promotes
         return verdict.reason
 
-    (artifacts / "model.ubj").write_bytes(whole + b" ")
+    (artifacts / "model.ubj").write_bytes(content + b" ")
     assert "SHA-256 differs" in reason()
     (artifacts / "model.ubj").unlink()
     assert "cannot be read" in reason()
-    (artifacts / "model.ubj").write_bytes(whole)
+    (artifacts / "model.ubj").write_bytes(content)
     store.client.delete_tag(current.run_id, MODEL_SHA256)
     assert "the run has no tag model_sha256" in reason()
     store.client.delete_run(current.run_id)
     assert "has been deleted" in reason()
-    nobodys = store.client.create_model_version(version.name, source=f"models:/{current.model_id}")
-    verdict = judge(store.client, candidate, nobodys, GateParams(), store.folder)
+    without_run = store.client.create_model_version(version.name, source=f"models:/{current.model_id}")
+    verdict = judge(store.client, candidate, without_run, GateParams(), store.folder)
     assert "version 2 cannot be evaluated: it belongs to no MLflow run" in verdict.reason
 
 
-def test_other_test_rows_than_the_candidates_are_refused(
-    store: Store, rivals: tuple[FinishedRun, FinishedRun], tmp_path: Path
+def test_different_test_table_is_refused(
+    store: Store, two_models: tuple[FinishedRun, FinishedRun], tmp_path: Path
 ) -> None:
-    poor, good = rivals
+    poor, good = two_models
     current = store.version(poor)
     (tmp_path / TEST_TABLE).parent.mkdir(parents=True)
     store.test[:300].to_parquet(tmp_path / TEST_TABLE)
@@ -280,11 +284,11 @@ def test_other_test_rows_than_the_candidates_are_refused(
             judge(store.client, good, current, GateParams(), folder)
 
 
-def test_models_of_the_pipelines_own_training_are_judged(trained: Trained) -> None:
+def test_gate_judges_trained_models(trained: Trained) -> None:
     client = open_store()
-    first, _, third = (find_finished_run(client, trained.folder, one.run_id) for one in trained.experiments)
+    first, _, third = (find_finished_run(client, trained.folder, each.run_id) for each in trained.experiments)
     current = version_of(client, first)
     verdict = judge(client, third, current, GateParams(slices=["place"]), trained.folder)
-    of_test = [one.fitted.metrics["test_rmse"] for one in trained.experiments]
-    assert f"rmse {of_test[0]:,.1f} -> {of_test[2]:,.1f} (" in verdict.summary
+    test_rmse = [each.fitted.metrics["test_rmse"] for each in trained.experiments]
+    assert f"rmse {test_rmse[0]:,.1f} -> {test_rmse[2]:,.1f} (" in verdict.summary
     assert judge(client, first, current, GateParams(), trained.folder).reason.endswith("of all 30 test rows")

@@ -1,4 +1,4 @@
-"""What is loaded is first held against its SHA-256, and nothing is unpickled for the sake of a few numbers."""
+"""Logged models: checked against their SHA-256 before loading, and pinned to exact requirements."""
 
 import shutil
 from importlib.metadata import version
@@ -16,13 +16,14 @@ from support.folders import Trained
 from support.repositories import pins
 
 
-def stored(trained: Trained) -> Path:
+def stored_model(trained: Trained) -> Path:
+    """Return the folder of the winner's logged model."""
     open_store()
     return Path(mlflow.artifacts.download_artifacts(f"models:/{trained.experiments[0].model_id}"))
 
 
-def test_a_changed_model_file_is_not_loaded(trained: Trained, tmp_path: Path) -> None:
-    shutil.copytree(stored(trained), tmp_path / "model")
+def test_changed_model_file_is_not_loaded(trained: Trained, tmp_path: Path) -> None:
+    shutil.copytree(stored_model(trained), tmp_path / "model")
     RawRowsModel(tmp_path / "model")
     with (tmp_path / "model" / "model.ubj").open("ab") as file:
         file.write(b"more")
@@ -30,8 +31,8 @@ def test_a_changed_model_file_is_not_loaded(trained: Trained, tmp_path: Path) ->
         RawRowsModel(tmp_path / "model")
 
 
-def test_a_model_with_code_that_its_run_did_not_write_is_no_candidate(trained: Trained) -> None:
-    client, run_id, logged = open_store(), trained.experiments[0].run_id, stored(trained)
+def test_model_with_foreign_code_is_not_a_candidate(trained: Trained) -> None:
+    client, run_id, logged = open_store(), trained.experiments[0].run_id, stored_model(trained)
     assert client.get_run(run_id).data.tags[LOGGED_SHA256] == logged_sha256(logged)
     foreign = logged / "code" / "xgboost.py"
     foreign.write_text("raise SystemExit('it ran')")
@@ -43,7 +44,7 @@ def test_a_model_with_code_that_its_run_did_not_write_is_no_candidate(trained: T
     assert find_finished_run(client, trained.folder, run_id).run_id == run_id
 
 
-def test_a_logged_model_has_exact_requirements(trained: Trained) -> None:
+def test_logged_model_pins_its_requirements(trained: Trained) -> None:
     for experiment in trained.experiments:
         folder = Path(mlflow.artifacts.download_artifacts(f"models:/{experiment.model_id}"))
         required = pins((folder / "requirements.txt").read_text())

@@ -1,3 +1,5 @@
+"""Opening a store: its address, its location, and a database that cannot be used."""
+
 import shutil
 import sqlite3
 from contextlib import closing
@@ -12,12 +14,10 @@ from pipeline.errors import StoreError
 from pipeline.store.open import open_experiment, open_store, still_open, store_uri, without_password
 from pipeline.support.paths import checkout_of
 from support.repositories import ROOT
-from support.stores import store_is_whole
+from support.stores import is_store_intact
 
 
-def test_the_store_is_the_main_checkouts_unless_the_environment_names_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_default_store_is_that_of_the_main_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert store_uri() == f"sqlite:///{ROOT / 'mlruns' / 'mlflow.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     assert store_uri() == "http://127.0.0.1:1"
@@ -28,14 +28,14 @@ def test_the_store_is_the_main_checkouts_unless_the_environment_names_another(
     assert checkout_of(tmp_path / "src") == tmp_path / "src"
 
 
-def test_artifacts_lie_beside_the_database(pipeline_folder: Path) -> None:
+def test_artifacts_are_stored_beside_the_database(pipeline_folder: Path) -> None:
     client = open_store()
     experiment = client.get_experiment(open_experiment(client, "new"))
     assert experiment.artifact_location == (pipeline_folder / "mlruns" / "new").as_uri()
     assert open_experiment(client, "new") == experiment.experiment_id
 
 
-def test_a_moved_store_is_noticed(pipeline_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_moved_store_is_detected(pipeline_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     open_experiment(open_store(), "new")
     shutil.move("mlruns", "moved")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{pipeline_folder / 'moved' / 'mlflow.db'}")
@@ -43,7 +43,7 @@ def test_a_moved_store_is_noticed(pipeline_folder: Path, monkeypatch: pytest.Mon
         open_experiment(open_store(), "new")
 
 
-def test_a_deleted_experiment_is_named_with_its_remedy(pipeline_folder: Path) -> None:
+def test_deleted_experiment_error_names_the_restore_command(pipeline_folder: Path) -> None:
     client = open_store()
     experiment_id = open_experiment(client, "new")
     client.delete_experiment(experiment_id)
@@ -54,10 +54,8 @@ def test_a_deleted_experiment_is_named_with_its_remedy(pipeline_folder: Path) ->
 @pytest.mark.parametrize(
     "uri", ["sqlite:////proc/none/mlflow.db", "sqlite:///{}/text.db", "http://u:secret@127.0.0.1:9"]
 )
-def test_a_store_that_cannot_be_used_is_one_clear_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str
-) -> None:
-    (tmp_path / "text.db").write_text("no database, but a text of some length\n" * 50)
+def test_unusable_store_raises_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    (tmp_path / "text.db").write_text("not a database, but a text of some length\n" * 50)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(tmp_path))
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(StoreError, match="cannot be used") as raised:
@@ -65,21 +63,21 @@ def test_a_store_that_cannot_be_used_is_one_clear_error(
     assert "secret" not in str(raised.value)
 
 
-def test_a_database_that_was_replaced_is_opened_anew(pipeline_folder: Path, migrated_database: Path) -> None:
-    client, database, kept = open_store(), Path("mlruns/mlflow.db"), Path("kept.db")
+def test_replaced_database_is_reopened(pipeline_folder: Path, migrated_database: Path) -> None:
+    client, database, original = open_store(), Path("mlruns/mlflow.db"), Path("original.db")
     client.create_experiment("before")
     assert still_open(client) is client
-    database.rename(kept)
+    database.rename(original)
     with pytest.raises(StoreError, match="its database no longer exists"):
         still_open(client)
     assert not database.exists()
     shutil.copy(migrated_database, database)
     assert still_open(client).get_experiment_by_name("before") is None
-    kept.replace(database)
+    original.replace(database)
     assert still_open(client).get_experiment_by_name("before") is not None
 
 
-def test_an_mlflow_whose_connections_cannot_be_closed_is_no_traceback(
+def test_connections_that_cannot_be_closed_raise_a_store_error(
     pipeline_folder: Path, migrated_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = open_store()
@@ -93,29 +91,29 @@ def test_an_mlflow_whose_connections_cannot_be_closed_is_no_traceback(
 @pytest.mark.parametrize(
     "uri", ["postgresql://u:s3c#r/e?t@h/db", "postgresql://h/db?user=u&password=s3c%23r", "x://u:s@h"]
 )
-def test_no_password_is_shown(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+def test_passwords_are_masked(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    shown = without_password(f"cannot reach {uri}")
-    assert "***" in shown
-    assert "s3c" not in shown
-    assert ":s@" not in shown
+    message = without_password(f"cannot reach {uri}")
+    assert "***" in message
+    assert "s3c" not in message
+    assert ":s@" not in message
 
 
-def test_an_empty_file_and_an_old_journal_do_not_spoil_a_new_store(
+def test_empty_file_and_old_journal_do_not_corrupt_a_new_store(
     pipeline_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = pipeline_folder / "other"
-    place.mkdir()
-    (place / "mlflow.db").touch()
-    with closing(sqlite3.connect(place / "old.db", isolation_level=None)) as old:
+    folder = pipeline_folder / "other"
+    folder.mkdir()
+    (folder / "mlflow.db").touch()
+    with closing(sqlite3.connect(folder / "old.db", isolation_level=None)) as old:
         old.executescript(
             "pragma cache_size = 1; create table x (y); begin; insert into x values (randomblob(100000));"
         )
-        shutil.copy(place / "old.db-journal", place / "mlflow.db-journal")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place / 'mlflow.db'}")
+        shutil.copy(folder / "old.db-journal", folder / "mlflow.db-journal")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
     open_store()
-    assert not (place / "mlflow.db-journal").exists()
-    assert store_is_whole(place / "mlflow.db")
+    assert not (folder / "mlflow.db-journal").exists()
+    assert is_store_intact(folder / "mlflow.db")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +124,7 @@ def test_an_empty_file_and_an_old_journal_do_not_spoil_a_new_store(
         ("drop table alembic_version", "not a complete MLflow database", "move it away"),
     ],
 )
-def test_a_database_of_another_mlflow_is_left_alone(
+def test_database_of_another_mlflow_version_is_unchanged(
     pipeline_folder: Path, change: str, problem: str, remedy: str
 ) -> None:
     scripts = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))

@@ -1,4 +1,4 @@
-"""The winner as an ONNX graph, in its run and in its export; and a classification as it is served."""
+"""The winner as an ONNX graph, in its run and in its export."""
 
 import json
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from pipeline.register.stage import Registration, register
 from pipeline.store.open import open_store
 from pipeline.support.files import sha256
 from pipeline.support.paths import TEST_TABLE
-from support.folders import copy_settled, enter
+from support.folders import copy_pipeline_folder, enter
 from support.standard import FAMILIES, Standard, run_all
 
 EXPORTS = Path("models/production")
@@ -28,8 +28,9 @@ pytestmark = pytest.mark.xdist_group("standard")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, standard: tuple[Path, dict[tuple[str, str], Standard]]) -> Path:
+    """Return a copy of the pipeline folder with an experiment of every task and family."""
     folder = tmp_path_factory.mktemp("package") / "repository"
-    copy_settled(standard[0], folder)
+    copy_pipeline_folder(standard[0], folder)
     return folder
 
 
@@ -37,16 +38,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory, standard: tuple[Path, dict[
 def packaged(
     folder: Path, standard: tuple[Path, dict[tuple[str, str], Standard]]
 ) -> Iterator[dict[str, tuple[Standard, dict[str, Any]]]]:
-    """Put the experiment of each family on two labels into production, one after the other."""
+    """Promote the binary experiment of each family to Production, one after the other."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         enter(folder, monkeypatch)
-        ours = {family: one for (kind, family), one in standard[1].items() if kind == "binary"}
+        binary = {family: each for (kind, family), each in standard[1].items() if kind == "binary"}
         yield {
             name: (
-                one,
-                register(PARAMS, folder, Registration("Production", one.experiment.run_id, force=True, reason="test")),
+                each,
+                register(PARAMS, folder, Registration("Production", each.experiment.run_id, force=True, reason="test")),
             )
-            for name, one in ours.items()
+            for name, each in binary.items()
         }
 
 
@@ -56,22 +57,22 @@ def _inside(folder: Path, packaged: object, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def feeds(rows: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Turn rows into a graph's inputs as its documentation says, without the project's code."""
-    fed = {}
+    """Convert rows to graph inputs as documented, without the project's code."""
+    inputs = {}
     for name, column in rows.items():
         is_text = column.dtype == "str"
         values = column.fillna("").to_numpy(object) if is_text else column.to_numpy(np.float64, na_value=np.nan)
-        fed[str(name)] = values.reshape(-1, 1)
-    return fed
+        inputs[str(name)] = values.reshape(-1, 1)
+    return inputs
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_graph_is_in_the_winners_run_and_in_the_export_and_answers_alike(
+def test_onnx_graph_is_logged_and_exported_and_predicts_the_same(
     packaged: dict[str, tuple[Standard, dict[str, Any]]], family: str
 ) -> None:
-    one, registered = packaged[family]
+    trained, registered = packaged[family]
     client = open_store()
-    run = client.get_run(one.experiment.run_id)
+    run = client.get_run(trained.experiment.run_id)
     assert (run.info.status, run.data.tags["onnx"]) == ("FINISHED", "packaged")
     assert "onnx_model/model.onnx" in {file.path for file in client.list_artifacts(run.info.run_id, "onnx_model")}
     assert mlflow.onnx.load_model(f"runs:/{run.info.run_id}/onnx_model").graph.input[0].name == "size <m2>"
@@ -88,11 +89,11 @@ def test_the_graph_is_in_the_winners_run_and_in_the_export_and_answers_alike(
     assert type(joblib.load(export / "model.pkl")).__name__ in {"XGBClassifier", "RandomForestClassifier", "Pipeline"}
 
     test = pd.read_parquet(TEST_TABLE).drop(columns="garden")
-    strange = test.assign(place="MOON", rooms=np.nan)
-    strange.loc[strange.index[:9], "place"] = None
+    unusual = test.assign(place="MOON", rooms=np.nan)
+    unusual.loc[unusual.index[:9], "place"] = None
     served = RawRowsModel(export / "model")
     session = onnxruntime.InferenceSession(export / "model.onnx", providers=["CPUExecutionProvider"])
-    for rows in (test, strange):
+    for rows in (test, unusual):
         labels, probabilities = session.run(["prediction", "probabilities"], feeds(rows))
         expected = served.predict(rows)
         assert isinstance(expected, pd.DataFrame)
@@ -101,7 +102,7 @@ def test_the_graph_is_in_the_winners_run_and_in_the_export_and_answers_alike(
         np.testing.assert_allclose(probabilities, expected[columns], rtol=1e-5, atol=1e-6)
 
 
-def test_registering_again_packages_nothing_anew(
+def test_registering_again_reuses_the_graph(
     packaged: dict[str, tuple[Standard, dict[str, Any]]], progress_lines: list[str]
 ) -> None:
     run_id = packaged["xgboost"][0].experiment.run_id
@@ -112,18 +113,16 @@ def test_registering_again_packages_nothing_anew(
     assert client.get_metric_history(run_id, "onnx_row_ms") == before
 
 
-def test_without_its_test_table_a_run_is_registered_without_a_graph_and_says_why(
-    folder: Path, progress_lines: list[str]
-) -> None:
-    (one,) = run_all(folder, "regression", ["xgboost"])
+def test_run_without_its_test_table_is_registered_without_onnx(folder: Path, progress_lines: list[str]) -> None:
+    (trained,) = run_all(folder, "regression", ["xgboost"])
     test = Path(TEST_TABLE).read_bytes()
-    run_id = one.experiment.run_id
+    run_id = trained.experiment.run_id
     try:
         pd.read_parquet(TEST_TABLE).head(9).to_parquet(TEST_TABLE)
         registered = register(RegisterParams(model_name="unchecked"), folder, Registration("Staging", run_id))
-        said = "\n".join(progress_lines)
-        assert "registered without ONNX" in said
-        assert "is not the table that run" in said
+        progress = "\n".join(progress_lines)
+        assert "registered without ONNX" in progress
+        assert "is not the table that run" in progress
         assert registered["stage"] == "Staging"
         tags = open_store().get_run(run_id).data.tags
         assert tags["onnx"].endswith("so no graph can be checked")

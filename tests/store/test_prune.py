@@ -1,4 +1,4 @@
-"""What `store.py prune` removes and what it leaves."""
+"""What `store.py prune` removes and what it keeps."""
 
 import os
 from collections.abc import Callable
@@ -8,46 +8,46 @@ import pytest
 from pipeline.errors import PipelineError
 from pipeline.store.care.prune import seconds_of
 from pipeline.store.database import LocalStore
-from support.stores import contents, predict, remaining, rows
+from support.stores import file_hashes, predict, query, remaining
 
 
-def test_prune_removes_what_nobody_asks_for_and_nothing_else(
+def test_prune_removes_only_unreferenced_runs_and_files(
     store: LocalStore, old_runs: dict[str, str], call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = store.home / "small" / ("b" * 32)
     folder.mkdir()
     os.utime(folder, (0, 0))
-    before, models = contents(store.home), rows(store, "select model_id from logged_models")
+    before, models = file_hashes(store.home), query(store, "select model_id from logged_models")
     assert call("store", "prune") == 0
-    said = capsys.readouterr().out
-    assert contents(store.home) == before
+    dry_run = capsys.readouterr().out
+    assert file_hashes(store.home) == before
     assert remaining(store, old_runs) == set(old_runs)
     assert call("store", "prune", "--no-dry-run") == 0
     done = capsys.readouterr().out
-    gone = {"failed", "killed", "experiment 1", "experiment 2"}
-    assert remaining(store, old_runs) == set(old_runs) - gone
-    for name in gone:
-        assert old_runs[name][:8] in said
+    removed = {"failed", "killed", "experiment 1", "experiment 2"}
+    assert remaining(store, old_runs) == set(old_runs) - removed
+    for name in removed:
+        assert old_runs[name][:8] in dry_run
         assert old_runs[name][:8] in done
         assert not (store.home / "small" / old_runs[name]).exists()
         for table in ("tags", "params", "metrics", "latest_metrics"):
-            assert not rows(store, f"select 1 from {table} where run_uuid = ?", old_runs[name])
-        assert not rows(store, "select 1 from inputs where ? in (source_id, destination_id)", old_runs[name])
+            assert not query(store, f"select 1 from {table} where run_uuid = ?", old_runs[name])
+        assert not query(store, "select 1 from inputs where ? in (source_id, destination_id)", old_runs[name])
     assert not folder.exists()
     assert len(models) == 3
     assert len(list((store.home / "small" / "models").iterdir())) == 1
-    assert rows(store, "select count(*) from logged_models") == [(1,)]
-    assert rows(store, "pragma foreign_key_check") == []
+    assert query(store, "select count(*) from logged_models") == [(1,)]
+    assert query(store, "pragma foreign_key_check") == []
     parents = "select count(*) from tags where key = 'mlflow.parentRunId' and value not in (select run_uuid from runs)"
-    assert rows(store, parents) == [(0,)]
+    assert query(store, parents) == [(0,)]
     assert len(predict()) == 5
     assert call("store", "prune", "--no-dry-run") == 0
     assert capsys.readouterr().out == "nothing to remove (only items older than --older-than are removed)\n"
 
 
 @pytest.mark.parametrize(("age", "seconds"), [("12h", 43_200), ("30d", 2_592_000), ("2w", 1_209_600)])
-def test_ages(age: str, seconds: int) -> None:
+def test_parse_age(age: str, seconds: int) -> None:
     assert seconds_of(age) == seconds
-    for wrong in ("", "3", "d", "-1d", "1.5d", "3m", "1d\n"):
+    for invalid in ("", "3", "d", "-1d", "1.5d", "3m", "1d\n"):
         with pytest.raises(PipelineError, match="older-than"):
-            seconds_of(wrong)
+            seconds_of(invalid)

@@ -1,4 +1,4 @@
-"""Quick looks at a table: src/train.py with and without MLflow, src/run_mlflow.py and its page."""
+"""Quick looks at a table: src/train.py with and without MLflow, and src/run_mlflow.py."""
 
 import json
 from collections.abc import Callable
@@ -10,12 +10,12 @@ import pytest
 from pipeline.features.raw_rows_model import RawRowsModel
 from pipeline.store.open import open_store
 from support.folders import make_table
-from support.quick_look import IRIS, numbers_of
+from support.quick_look import IRIS, printed_numbers
 
-pytestmark = pytest.mark.usefixtures("_undrawn")
+pytestmark = pytest.mark.usefixtures("_without_figures")
 
 
-def test_a_look_without_mlflow_prints_metrics_and_writes_a_model_that_takes_raw_rows(
+def test_quick_look_without_mlflow_prints_metrics_and_writes_a_model(
     empty_store: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_table().to_csv("data.csv", index=False)
@@ -23,8 +23,8 @@ def test_a_look_without_mlflow_prints_metrics_and_writes_a_model_that_takes_raw_
     printed = capsys.readouterr().out
     assert "price: regression" in printed
     metrics = json.loads(Path("out/model/metrics.json").read_text())
-    shown = numbers_of(printed)
-    assert shown["test_rmse"] == pytest.approx(metrics["test_rmse"], rel=1e-3)
+    numbers = printed_numbers(printed)
+    assert numbers["test_rmse"] == pytest.approx(metrics["test_rmse"], rel=1e-3)
     assert metrics["test_rmse"] < metrics["baseline_rmse"]
     rows = make_table().drop(columns="price").assign(place="MOON")
     predicted = RawRowsModel(Path("out/model")).predict(rows)
@@ -33,15 +33,15 @@ def test_a_look_without_mlflow_prints_metrics_and_writes_a_model_that_takes_raw_
     assert sorted(path.name for path in Path("out").iterdir()) == ["model"]
 
 
-def test_options_of_a_net_reach_it_and_the_share_of_test_rows_is_kept(
+def test_neural_network_options_and_test_size_are_applied(
     empty_store: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ("--epochs", "3", "--batch-size", "16", "--learning-rate", "0.01", "--test-size", "0.5")
-    arguments = ("--target", "species", "--model", "nn", "--output-path", "net", *options)
+    arguments = ("--target", "species", "--model", "nn", "--output-path", "model", *options)
     assert call("train", str(IRIS), *arguments) == 0
     assert "74 rows to train on, 75 to test" in capsys.readouterr().out
-    net = RawRowsModel(Path("net")).model.named_steps["mlp"]
-    assert (net.max_iter <= 3, net.batch_size, net.learning_rate_init) == (True, 16, 0.01)
+    network = RawRowsModel(Path("model")).model.named_steps["mlp"]
+    assert (network.max_iter <= 3, network.batch_size, network.learning_rate_init) == (True, 16, 0.01)
 
 
 def test_all_families_are_recorded_and_compared(
@@ -66,12 +66,12 @@ def test_all_families_are_recorded_and_compared(
     best = min(models, key=lambda family: by_family[family].data.metrics["cv_log_loss_mean"])
     assert f"{best} *" in printed
     row = next(line.split() for line in printed.splitlines() if line.startswith("accuracy"))
-    found = [by_family[family].data.metrics["accuracy"] for family in models]
-    assert [float(cell) for cell in row[1:]] == pytest.approx(found, rel=1e-3)
+    recorded = [by_family[family].data.metrics["accuracy"] for family in models]
+    assert [float(cell) for cell in row[1:]] == pytest.approx(recorded, rel=1e-3)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--model", "svm"), "'svm' is no model family"),
         (("--test-size", "1.5"), "--test-size is 1.5"),
@@ -80,31 +80,31 @@ def test_all_families_are_recorded_and_compared(
         (("--model", "nn", "--learning-rate", "-1"), "--learning-rate is -1"),
         (("--use-mlflow", "--experiment-name", "a/b"), "--experiment-name is 'a/b'"),
         (("--output-path", "taken"), "taken exists and is not an empty folder"),
-        (("--target", "colour"), "colour"),
+        (("--target", "color"), "color"),
     ],
 )
-def test_what_cannot_be_done_is_one_message(
+def test_invalid_arguments_give_one_message(
     empty_store: Path,
     call: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
     arguments: tuple[str, ...],
-    said: str,
+    message: str,
 ) -> None:
     Path("taken").write_text("")
     assert call("train", str(IRIS), "--target", "species", *arguments) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
-    assert said in error
+    assert message in error
 
 
-def test_run_mlflow_says_what_it_lacks(call: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_mlflow_names_missing_arguments(call: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert call("run_mlflow") == 2
     assert "--dataset" in capsys.readouterr().err
     assert call("run_mlflow", "--dataset", str(IRIS)) == 2
     assert "--target" in capsys.readouterr().err
 
 
-def test_light_curves_and_a_rare_label_are_seen_in_a_look(
+def test_quick_look_detects_light_curves_and_a_rare_class(
     empty_store: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     from pipeline.datasets.simulated_light_curves import simulate
@@ -114,4 +114,4 @@ def test_light_curves_and_a_rare_label_are_seen_in_a_look(
     printed = capsys.readouterr().out
     assert "light curves become features" in printed
     assert "it is the positive label" in printed
-    assert numbers_of(printed)["features"] == 40
+    assert printed_numbers(printed)["features"] == 40

@@ -1,3 +1,5 @@
+"""Registration of a run: tags, stages, exports, and what is refused."""
+
 import json
 import warnings
 from collections.abc import Callable
@@ -21,7 +23,7 @@ from support.folders import Trained, enter
 from support.registry import EXPORTS, state
 
 
-def test_the_winner_is_registered_once_with_tags_both_ways(trained: Trained, params: RegisterParams) -> None:
+def test_winner_is_registered_once_with_tags_on_run_and_version(trained: Trained, params: RegisterParams) -> None:
     winner = trained.experiments[0]
     first = register(params, trained.folder)
     again = register(params, trained.folder)
@@ -44,7 +46,7 @@ def test_the_winner_is_registered_once_with_tags_both_ways(trained: Trained, par
     assert not EXPORTS.exists() or not (EXPORTS / "latest").exists()
 
 
-def test_production_is_exported_and_loads_every_documented_way(trained: Trained, params: RegisterParams) -> None:
+def test_production_export_loads_in_every_documented_way(trained: Trained, params: RegisterParams) -> None:
     winner = trained.experiments[0]
     register(params, trained.folder, Registration("Production"))
     test = pd.read_parquet("data/processed/test.parquet")
@@ -79,7 +81,7 @@ def test_production_is_exported_and_loads_every_documented_way(trained: Trained,
     assert not [path for path in EXPORTS.iterdir() if path.name.startswith(".")]
 
 
-def test_stages_move_and_the_previous_version_is_archived(trained: Trained, params: RegisterParams) -> None:
+def test_promotion_archives_the_previous_version(trained: Trained, params: RegisterParams) -> None:
     client = open_store()
     first, second = (experiment.run_id for experiment in trained.experiments[:2])
     register(params, trained.folder, Registration("Production", first))
@@ -94,7 +96,7 @@ def test_stages_move_and_the_previous_version_is_archived(trained: Trained, para
     assert state(client, params.model_name) == {1: ("None", []), 2: ("Archived", [])}
 
 
-def test_the_stage_of_params_does_not_demote_production(
+def test_stage_in_params_does_not_demote_production(
     trained: Trained, params: RegisterParams, progress_lines: list[str]
 ) -> None:
     register(params, trained.folder, Registration("Production"))
@@ -111,7 +113,7 @@ def test_exporting_again_replaces_a_damaged_export(trained: Trained, params: Reg
     assert sha256(EXPORTS / "latest" / "model.pkl") == metadata["files"]["model.pkl"]
 
 
-def test_an_export_of_an_earlier_store_is_not_replaced(trained: Trained, params: RegisterParams) -> None:
+def test_export_of_another_run_is_not_replaced(trained: Trained, params: RegisterParams) -> None:
     first, second = (experiment.run_id for experiment in trained.experiments[:2])
     register(params, trained.folder, Registration("Production", first))
     before = (EXPORTS / "v001" / "metadata.json").read_bytes()
@@ -122,9 +124,7 @@ def test_an_export_of_an_earlier_store_is_not_replaced(trained: Trained, params:
     assert not open_store().search_registered_models(f"name = '{other.model_name}'")
 
 
-def test_a_run_that_cannot_be_registered_leaves_the_registry_as_it_was(
-    trained: Trained, params: RegisterParams, tmp_path: Path
-) -> None:
+def test_invalid_run_leaves_the_registry_unchanged(trained: Trained, params: RegisterParams, tmp_path: Path) -> None:
     client = open_store()
     experiment_id = open_experiment(client, "broken")
     running = client.create_run(experiment_id).info.run_id
@@ -146,7 +146,7 @@ def test_a_run_that_cannot_be_registered_leaves_the_registry_as_it_was(
     assert not client.search_registered_models(f"name = '{params.model_name}'")
 
 
-def test_a_changed_or_missing_model_file_is_noticed(trained: Trained, params: RegisterParams) -> None:
+def test_changed_or_missing_model_file_is_detected(trained: Trained, params: RegisterParams) -> None:
     loser = trained.experiments[2]
     (folder,) = Path("mlruns/small/models").glob(f"{loser.model_id}/artifacts")
     original = (folder / "model.ubj").read_bytes()
@@ -162,16 +162,16 @@ def test_a_changed_or_missing_model_file_is_noticed(trained: Trained, params: Re
     assert not open_store().search_registered_models(f"name = '{params.model_name}'")
 
 
-def test_an_export_that_predicts_otherwise_is_refused(
+def test_export_with_different_predictions_is_refused(
     trained: Trained, params: RegisterParams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load_model = mlflow.pyfunc.load_model
 
-    class Other:
+    class Shifted:
         def predict(self, rows: pd.DataFrame) -> Any:
             return load_model(f"runs:/{trained.experiments[0].run_id}/model").predict(rows) + 1
 
-    monkeypatch.setattr(mlflow.pyfunc, "load_model", lambda uri: Other())
+    monkeypatch.setattr(mlflow.pyfunc, "load_model", lambda uri: Shifted())
     with pytest.raises(RegistryError, match="for its input example"):
         register(params, trained.folder, Registration("Production"))
     assert not list(EXPORTS.glob("v*")) + list(EXPORTS.glob(".*"))
@@ -181,7 +181,7 @@ def test_an_export_that_predicts_otherwise_is_refused(
     assert register(params, trained.folder, Registration("Production"))["version"] == 1
 
 
-def test_the_command_takes_stage_and_run(
+def test_command_accepts_stage_and_run_id(
     trained: Trained, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_id = trained.experiments[1].run_id

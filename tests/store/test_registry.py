@@ -1,4 +1,4 @@
-"""The registry's commands: gate, rollback, lists; moves by hand; registrations at once."""
+"""The registry: promotion through the gate, rollback, listings, concurrent moves and recovery."""
 
 import json
 import re
@@ -22,21 +22,22 @@ from pipeline.register.stage import Registration, register
 from pipeline.register.versions import MADE_BY, PENDING, move
 from pipeline.store.open import open_store
 from pipeline.support.processes import owner
-from support.folders import Trained, copy_settled, enter
+from support.folders import Trained, copy_pipeline_folder, enter
 from support.processes import NO_PROCESS
 from support.registry import state
 
 EXPORTS = Path("models/production")
-pytestmark = pytest.mark.xdist_group("registry")  # they share what a fixture makes
+pytestmark = pytest.mark.xdist_group("registry")  # share a module-scoped fixture
 
 
 def forced(run_id: str, reason: str = "test") -> Registration:
+    """Return a registration that promotes a run to Production without the gate."""
     return Registration("Production", run_id, force=True, reason=reason)
 
 
 @dataclass(frozen=True)
 class Three:
-    """A pipeline folder with three versions of a model; the first two have been in Production, the third is there."""
+    """A pipeline folder with three versions of a model, promoted to Production one after the other."""
 
     folder: Path
     runs: list[str]
@@ -44,10 +45,10 @@ class Three:
 
 
 @pytest.fixture(scope="module")
-def three_once(trained_once: Trained, tmp_path_factory: pytest.TempPathFactory) -> Three:
-    """Register three runs in a copy of the trained folder."""
-    three = Three(tmp_path_factory.mktemp("three") / "repository", [one.run_id for one in trained_once.experiments])
-    copy_settled(trained_once.folder, three.folder)
+def three_module(trained_module: Trained, tmp_path_factory: pytest.TempPathFactory) -> Three:
+    """Promote three runs in a copy of the trained folder."""
+    three = Three(tmp_path_factory.mktemp("three") / "repository", [each.run_id for each in trained_module.experiments])
+    copy_pipeline_folder(trained_module.folder, three.folder)
     with pytest.MonkeyPatch.context() as monkeypatch:
         enter(three.folder, monkeypatch)
         for run_id in three.runs:
@@ -56,17 +57,17 @@ def three_once(trained_once: Trained, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture
-def three(three_once: Three, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Three:
-    """Return a copy of that folder as current folder."""
-    copy_settled(three_once.folder, tmp_path / "repository")
+def three(three_module: Three, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Three:
+    """Return a copy of that folder, as the current folder."""
+    copy_pipeline_folder(three_module.folder, tmp_path / "repository")
     enter(tmp_path / "repository", monkeypatch)
-    return replace(three_once, folder=tmp_path / "repository")
+    return replace(three_module, folder=tmp_path / "repository")
 
 
-def test_a_worse_model_is_refused_and_nothing_changes(
+def test_worse_model_is_refused_and_nothing_changes(
     trained: Trained, params: RegisterParams, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ranked = sorted(trained.experiments, key=lambda one: one.fitted.metrics["test_rmse"])
+    ranked = sorted(trained.experiments, key=lambda each: each.fitted.metrics["test_rmse"])
     best, worst = ranked[0].run_id, ranked[-1].run_id
     content = yaml.safe_load(Path("params.yaml").read_text())
     before_params = Path("params.yaml").read_text()
@@ -79,43 +80,43 @@ def test_a_worse_model_is_refused_and_nothing_changes(
         exports = sorted(path.name for path in EXPORTS.iterdir())
         capsys.readouterr()
         assert call("model_register", "--stage", "Production", "--run-id", worst) == 3
-        said = capsys.readouterr()
-        assert "refused:" in said.err
-        assert "--force --reason" in said.err
-        assert "rmse" in said.out
+        printed = capsys.readouterr()
+        assert "refused:" in printed.err
+        assert "--force --reason" in printed.err
+        assert "rmse" in printed.out
         assert before == (state(client, params.model_name), record.read_bytes(), history(client, params.model_name))
         assert exports == sorted(path.name for path in EXPORTS.iterdir())
 
-        why = "the costs of errors changed"
-        assert call("model_register", "--stage", "Production", "--run-id", worst, "--force", "--reason", why) == 0
+        reason = "the costs of errors changed"
+        assert call("model_register", "--stage", "Production", "--run-id", worst, "--force", "--reason", reason) == 0
         last = history(client, params.model_name)[-1]
-        assert (last.how, last.reason, last.version, last.archived) == ("forced", why, 2, [1])
+        assert (last.how, last.reason, last.version, last.archived) == ("forced", reason, 2, [1])
         assert last.comparison.startswith("refused: ")
         assert state(client, params.model_name) == {1: ("Archived", []), 2: ("Production", ["production"])}
     finally:
         Path("params.yaml").write_text(before_params)
 
 
-def test_a_better_model_is_promoted_and_the_comparison_kept(trained: Trained, params: RegisterParams) -> None:
-    ranked = sorted(trained.experiments, key=lambda one: one.fitted.metrics["test_rmse"])
-    gentle = params.model_copy(update={"gate": params.gate.model_copy(update={"confidence": 0.5})})
-    register(gentle, trained.folder, Registration("Production", ranked[-1].run_id))
-    assert register(gentle, trained.folder, Registration("Production", ranked[0].run_id))["version"] == 2
+def test_better_model_is_promoted_and_comparison_is_recorded(trained: Trained, params: RegisterParams) -> None:
+    ranked = sorted(trained.experiments, key=lambda each: each.fitted.metrics["test_rmse"])
+    lenient = params.model_copy(update={"gate": params.gate.model_copy(update={"confidence": 0.5})})
+    register(lenient, trained.folder, Registration("Production", ranked[-1].run_id))
+    assert register(lenient, trained.folder, Registration("Production", ranked[0].run_id))["version"] == 2
     last = history(open_store(), params.model_name)[-1]
     assert (last.how, last.archived, last.done) == ("command", [1], True)
     assert "rmse" in last.comparison
 
 
-def test_a_long_reason_of_many_lines_is_kept_as_one_short_line(trained: Trained, params: RegisterParams) -> None:
+def test_long_multiline_reason_is_shortened_to_one_line(trained: Trained, params: RegisterParams) -> None:
     reason = "first\n\nsecond\t" + "third " * 2000
     register(params, trained.folder, Registration("Production", trained.experiments[0].run_id, reason=reason))
-    kept = history(open_store(), params.model_name)[-1].reason
-    assert kept == " ".join(reason.split())[:1000]
-    assert kept in history_table(params.model_name).splitlines()[1]
+    recorded = history(open_store(), params.model_name)[-1].reason
+    assert recorded == " ".join(reason.split())[:1000]
+    assert recorded in history_table(params.model_name).splitlines()[1]
 
 
 @pytest.mark.parametrize("first", [1, 2])
-def test_of_two_machines_moves_at_once_one_holder_is_left(
+def test_concurrent_moves_from_two_machines_leave_one_holder(
     first: int, trained: Trained, params: RegisterParams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for experiment in trained.experiments[:2]:
@@ -124,12 +125,12 @@ def test_of_two_machines_moves_at_once_one_holder_is_left(
     versions = {number: client.get_model_version(params.model_name, str(number)) for number in (1, 2)}
     transition = MlflowClient.transition_model_version_stage
 
-    def not_seeing_the_other(self: MlflowClient, *given: Any, **_: bool) -> object:
+    def move_both(self: MlflowClient, *arguments: Any, **_: bool) -> object:
         monkeypatch.setattr(MlflowClient, "transition_model_version_stage", transition)
         move(client, versions[3 - first], Decision("Staging", "command"))
-        return transition(self, *given)  # archives none
+        return transition(self, *arguments)  # without archiving the other version
 
-    monkeypatch.setattr(MlflowClient, "transition_model_version_stage", not_seeing_the_other)
+    monkeypatch.setattr(MlflowClient, "transition_model_version_stage", move_both)
     move(client, versions[first], Decision("Staging", "command"))
     assert state(client, params.model_name) == {1: ("Archived", []), 2: ("Staging", ["staging"])}
     last = history(client, params.model_name)[-1]
@@ -138,7 +139,7 @@ def test_of_two_machines_moves_at_once_one_holder_is_left(
     assert "no recorded move" not in history_table(params.model_name)
 
 
-def test_rollback_goes_back_further_each_time(three: Three) -> None:
+def test_repeated_rollback_goes_further_back(three: Three) -> None:
     client, name = open_store(), three.params.model_name
     assert rollback(three.params, three.folder, reason="orders of magnitude off") == 2
     assert state(client, name) == {1: ("Archived", []), 2: ("Production", ["production"]), 3: ("Archived", [])}
@@ -165,7 +166,7 @@ def test_rollback_goes_back_further_each_time(three: Three) -> None:
             rollback(three.params, three.folder, to=to)
 
 
-def test_what_was_rolled_back_does_not_come_back_by_itself(three: Three) -> None:
+def test_rolled_back_version_is_not_promoted_automatically(three: Three) -> None:
     rollback(three.params, three.folder, reason="negative prices")
     automatic = three.params.model_copy(update={"stage": "Production"})
     assert register(automatic, three.folder, Registration(run_id=three.runs[2]))["stage"] == "Archived"
@@ -174,7 +175,7 @@ def test_what_was_rolled_back_does_not_come_back_by_itself(three: Three) -> None
     assert register(three.params, three.folder, forced(three.runs[2]))["stage"] == "Production"
 
 
-def test_a_version_that_was_never_in_production_is_no_way_back(trained: Trained, params: RegisterParams) -> None:
+def test_rollback_to_a_version_never_in_production_is_refused(trained: Trained, params: RegisterParams) -> None:
     first, second = (experiment.run_id for experiment in trained.experiments[:2])
     with pytest.raises(RegistryError, match="nothing further back"):
         rollback(params, trained.folder)
@@ -184,7 +185,7 @@ def test_a_version_that_was_never_in_production_is_no_way_back(trained: Trained,
         rollback(params, trained.folder, to=1)
 
 
-def test_lists_say_who_replaced_what_and_why(three: Three) -> None:
+def test_list_and_history_show_what_replaced_each_version(three: Three) -> None:
     rollback(three.params, three.folder, reason="negative prices")
     table = versions_table(three.params.model_name).split("\n")
     assert table[0].split()[:5] == ["version", "stage", "alias", "run", "rmse"]
@@ -206,7 +207,7 @@ def test_lists_say_who_replaced_what_and_why(three: Three) -> None:
     assert "note: version 1 is in Staging, where no recorded move put it" in history_table(three.params.model_name)
 
 
-def test_the_way_back_is_that_of_the_promotions() -> None:
+def test_production_line_follows_the_promotions() -> None:
     def moves(*steps: tuple[int, str]) -> Any:
         from pipeline.register.history import transition
 
@@ -218,10 +219,10 @@ def test_the_way_back_is_that_of_the_promotions() -> None:
     assert production_line(moves((1, "command"), (2, "forced"), (1, "command"))) == [2, 1]
 
 
-def test_flags_that_do_not_go_together_are_named(
+def test_conflicting_options_are_named(
     trained: Trained, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for arguments, said in {
+    for arguments, message in {
         ("--stage", "Production", "--force"): "--reason",
         ("--force", "--reason", "x"): "--stage Production",
         ("--to", "1"): "--rollback",
@@ -230,14 +231,14 @@ def test_flags_that_do_not_go_together_are_named(
         ("--list", "--history"): "not allowed with",
     }.items():
         assert call("model_register", *arguments) == 2
-        assert said in capsys.readouterr().err
+        assert message in capsys.readouterr().err
 
 
-def test_the_way_back_does_not_hang_on_the_version_that_is_left(three: Three) -> None:
+def test_rollback_works_without_the_current_version(three: Three) -> None:
     client, record = open_store(), Path("mlartifacts/registration/registered_model.json")
     client.delete_model_version(three.params.model_name, "3")
     assert rollback(three.params, three.folder) == 2
-    assert not record.exists(), "what it named is gone, so the stage has to run again"
+    assert not record.exists(), "the record names a deleted version, so the stage must run again"
     client.delete_run(three.runs[0])
     try:
         with pytest.raises(RegistryError, match=r"no way back to version 1: .* has been deleted(?s:.*)--to VERSION"):
@@ -247,22 +248,22 @@ def test_the_way_back_does_not_hang_on_the_version_that_is_left(three: Three) ->
     assert state(client, three.params.model_name) == {1: ("Archived", []), 2: ("Production", ["production"])}
 
 
-def test_what_was_taken_out_by_hand_does_not_come_back(three: Three) -> None:
+def test_rollback_skips_a_manually_archived_version(three: Three) -> None:
     register(three.params, three.folder, Registration("Archived", three.runs[2]))
     assert not (EXPORTS / "latest").is_symlink()
     assert rollback(three.params, three.folder) == 2
     assert (EXPORTS / "latest").readlink() == Path("v002")
 
 
-def test_a_killed_first_registration_is_taken_back_by_the_next(
+def test_next_registration_undoes_a_killed_first_registration(
     trained: Trained, params: RegisterParams, progress_lines: list[str]
 ) -> None:
     client, run_id = open_store(), trained.experiments[0].run_id
-    dead = f"{owner().split('~')[0]}~{NO_PROCESS}~1000000000"
+    dead_owner = f"{owner().split('~')[0]}~{NO_PROCESS}~1000000000"
     elsewhere = trained.folder / "elsewhere" / "models" / "production"
-    for exports, is_there in ((str(EXPORTS.resolve()), False), (str(elsewhere), True)):
-        client.create_registered_model(params.model_name, tags={MADE_BY: dead})
-        pending = {PENDING: json.dumps({"owner": dead, "exports": exports})}
+    for exports, is_kept in ((str(EXPORTS.resolve()), False), (str(elsewhere), True)):
+        client.create_registered_model(params.model_name, tags={MADE_BY: dead_owner})
+        pending = {PENDING: json.dumps({"owner": dead_owner, "exports": exports})}
         client.create_model_version(params.model_name, f"runs:/{run_id}/model", run_id=run_id, tags=pending)
         export = Path(exports) / "v001"
         export.mkdir(parents=True)
@@ -272,5 +273,5 @@ def test_a_killed_first_registration_is_taken_back_by_the_next(
         assert "is taken back" in progress_lines[-1]
         progress_lines.clear()
         assert not client.search_registered_models(f"name = '{params.model_name}'")
-        assert export.exists() is is_there, "what another checkout exported is not this one's to remove"
+        assert export.exists() is is_kept, "only the exports of this checkout are removed"
     assert register(params, trained.folder, Registration("Production"))["version"] == 1

@@ -1,4 +1,4 @@
-"""A store whose files are elsewhere than its database says."""
+"""Relocation of a store whose files are not where its database says."""
 
 import shutil
 import sqlite3
@@ -14,28 +14,28 @@ from pipeline.store import database, locks
 from pipeline.store.care.relocate import relocate
 from pipeline.store.database import LocalStore
 from pipeline.store.open import open_experiment, open_store
-from support.stores import change, check_sound, contents, predict, rows
+from support.stores import check_intact, execute, file_hashes, predict, query
 
 
-@pytest.mark.parametrize("way", ["moved", "copied"])
-def test_a_moved_store_is_noticed_at_once_and_relocated(
-    way: str,
+@pytest.mark.parametrize("change", ["moved", "copied"])
+def test_moved_store_is_detected_and_relocated(
+    change: str,
     store: LocalStore,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     call: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    before, place = predict(), tmp_path / "new ü 50% 'x'" / "repository"
-    place.parent.mkdir()
-    if way == "moved":
-        store.home.parent.rename(place)
+    before, folder = predict(), tmp_path / "new ü 50% 'x'" / "repository"
+    folder.parent.mkdir()
+    if change == "moved":
+        store.home.parent.rename(folder)
     else:
-        shutil.copytree(store.home.parent, place)
-    old = contents(store.home)
-    monkeypatch.chdir(place)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place / 'mlruns' / 'mlflow.db'}")
-    moved = LocalStore(place / "mlruns" / "mlflow.db")
+        shutil.copytree(store.home.parent, folder)
+    old = file_hashes(store.home)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlruns' / 'mlflow.db'}")
+    moved = LocalStore(folder / "mlruns" / "mlflow.db")
     for command in (["model_register"], ["model_train"], ["store", "prune"], ["store", "backup"]):
         assert call(*command) == 2
         assert "python src/store.py relocate" in capsys.readouterr().err
@@ -43,50 +43,54 @@ def test_a_moved_store_is_noticed_at_once_and_relocated(
     assert "python src/store.py relocate" in capsys.readouterr().out
     assert call("store", "relocate") == 0
     assert "mlflow.db.before-relocate-" in capsys.readouterr().out
-    check_sound(moved)
+    check_intact(moved)
     assert predict() == before
     client = open_store()
     run = client.search_runs([open_experiment(client, "small")], "tags.stage = 'production_candidate'")[0]
-    assert "residuals.png" in [one.path for one in client.list_artifacts(run.info.run_id)]
+    assert "residuals.png" in [item.path for item in client.list_artifacts(run.info.run_id)]
     with mlflow.start_run(experiment_id=run.info.experiment_id) as started:
         mlflow.log_text("x", "x.txt")
     assert (moved.home / "small" / started.info.run_id / "artifacts" / "x.txt").exists()
-    assert contents(store.home) == old
+    assert file_hashes(store.home) == old
     assert call("store", "relocate") == 0
     assert "nothing to relocate" in capsys.readouterr().out
     assert len(list(moved.home.glob("*.before-relocate-*"))) == 1
 
 
-def test_a_place_elsewhere_is_no_move(store: LocalStore, tmp_path: Path) -> None:
+def test_external_artifact_location_is_not_a_move(store: LocalStore, tmp_path: Path) -> None:
     client = open_store()
-    for name, place in (("files", (tmp_path / "elsewhere" / "small").as_uri()), ("bucket", "s3://bucket/small")):
-        client.create_experiment(name, artifact_location=place)
+    for name, location in (("files", (tmp_path / "elsewhere" / "small").as_uri()), ("bucket", "s3://bucket/small")):
+        client.create_experiment(name, artifact_location=location)
     with mlflow.start_run(experiment_id=client.get_experiment_by_name("files").experiment_id):  # type: ignore[union-attr]
         mlflow.log_text("x", "x.txt")
     open_experiment(open_store(), "files")
     assert relocate(store).n_places == 0
-    places = rows(store, "select artifact_location from experiments where name in ('files', 'bucket') order by name")
-    assert places == [("s3://bucket/small",), ((tmp_path / "elsewhere" / "small").as_uri(),)]
+    locations = query(
+        store, "select artifact_location from experiments where name in ('files', 'bucket') order by name"
+    )
+    assert locations == [("s3://bucket/small",), ((tmp_path / "elsewhere" / "small").as_uri(),)]
 
 
-def test_a_moved_store_without_files_is_relocated_by_name(store: LocalStore, tmp_path: Path) -> None:
-    change(store, "update experiments set artifact_location = '/gone/mlruns/small' where name = 'small'")
+def test_moved_store_without_files_is_relocated_by_path(store: LocalStore, tmp_path: Path) -> None:
+    execute(store, "update experiments set artifact_location = '/gone/mlruns/small' where name = 'small'")
     shutil.rmtree(store.home / "small")
     with pytest.raises(StoreError, match="relocate --from /gone/mlruns"):
         open_experiment(open_store(), "small")
     assert relocate(store, Path("/gone/mlruns")).n_places == 1
     open_experiment(open_store(), "small")
-    assert rows(store, "select artifact_location from experiments where name = 'small'") == [(f"{store.home}/small",)]
+    assert query(store, "select artifact_location from experiments where name = 'small'") == [(f"{store.home}/small",)]
 
 
 @pytest.mark.parametrize("lock", ["file", "database"])
-def test_relocate_refuses_while_another_writes(lock: str, store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relocate_is_refused_during_another_write(
+    lock: str, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from filelock import FileLock
 
     for module in (locks, database):
         monkeypatch.setattr(module, "PATIENCE", 0.1)
-    change(store, "update experiments set artifact_location = '/gone/mlruns/small' where name = 'small'")
-    before = rows(store, "select * from experiments")
+    execute(store, "update experiments set artifact_location = '/gone/mlruns/small' where name = 'small'")
+    before = query(store, "select * from experiments")
     held = FileLock(store.home / "registry.lock")
     with closing(sqlite3.connect(store.database, isolation_level=None)) as other:
         if lock == "file":
@@ -96,4 +100,4 @@ def test_relocate_refuses_while_another_writes(lock: str, store: LocalStore, mon
         with pytest.raises(StoreError, match=r"a registration is running|another process is writing"):
             relocate(store, Path("/gone/mlruns"))
         held.release()
-    assert rows(store, "select * from experiments") == before
+    assert query(store, "select * from experiments") == before

@@ -1,4 +1,4 @@
-"""What `store.py status` says of a store in order and of one that is not, and of a server's."""
+"""What `store.py status` reports about an intact store, a damaged one and a server's."""
 
 import os
 import shutil
@@ -13,23 +13,23 @@ from pipeline.store.care.status import status_of_local, status_of_server
 from pipeline.store.database import LocalStore
 from pipeline.store.open import open_store
 from support.folders import Trained
-from support.stores import MODEL, change, contents, predict, rows
+from support.stores import MODEL, execute, file_hashes, predict, query
 
 
-def test_status_of_a_store_in_order(
+def test_status_of_an_intact_store(
     store: LocalStore, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call("store", "status") == 0
-    said = capsys.readouterr().out
-    assert str(store.database) in said
-    assert "(FINISHED 16)" in said
-    assert "3 logged" in said
-    assert f"{MODEL}, versions: 1 (no stage 1)" in said
-    assert "nothing is orphaned or missing" in said
+    report = capsys.readouterr().out
+    assert str(store.database) in report
+    assert "(FINISHED 16)" in report
+    assert "3 logged" in report
+    assert f"{MODEL}, versions: 1 (no stage 1)" in report
+    assert "nothing is orphaned or missing" in report
 
 
-def test_status_names_every_kind_of_orphan_and_its_remedy(store: LocalStore, trained_once: Trained) -> None:
-    winner, other, lost = trained_once.experiments
+def test_status_lists_every_kind_of_orphan_with_its_remedy(store: LocalStore, trained_module: Trained) -> None:
+    winner, other, lost = trained_module.experiments
     files = store.home / "small"
     (files / ("a" * 32)).mkdir()
     shutil.rmtree(files / "models" / winner.model_id)
@@ -40,8 +40,8 @@ def test_status_names_every_kind_of_orphan_and_its_remedy(store: LocalStore, tra
         experiment_id="1", tags={"host": os.uname().nodename, "pid": "1", "process_started": "1"}
     )
     (store.home / ".x.host~1~1.tmp").touch()
-    said = status_of_local(store)
-    for what, name, remedy in (
+    report = status_of_local(store)
+    for heading, name, remedy in (
         ("orphaned files", "a" * 32, "prune"),
         ("registered versions", f"{MODEL} version 1", "restore"),
         ("unregistered models whose files are missing", other.model_id, "prune"),
@@ -50,48 +50,48 @@ def test_status_names_every_kind_of_orphan_and_its_remedy(store: LocalStore, tra
         ("RUNNING whose process has ended", dead.info.run_id, "ends them"),
         ("unfinished files", ".x.host", "any command"),
     ):
-        part = said[said.index(what) :].split("->")
+        part = report[report.index(heading) :].split("->")
         assert name in part[0]
         assert remedy in part[1].split("\n")[0]
 
 
-def test_status_without_a_store_and_of_what_is_none(tmp_path: Path) -> None:
+def test_status_without_a_store_and_of_an_invalid_database(tmp_path: Path) -> None:
     assert "not created yet" in status_of_local(LocalStore(tmp_path / "mlruns" / "mlflow.db"))
-    (tmp_path / "text.db").write_text("no database, but a text of some length\n" * 50)
+    (tmp_path / "text.db").write_text("not a database, but a text of some length\n" * 50)
     with pytest.raises(StoreError, match="file is not a database"):
         status_of_local(LocalStore(tmp_path / "text.db"))
 
 
-def test_status_of_a_database_of_another_mlflow_says_so_and_leaves_it_alone(store: LocalStore) -> None:
-    change(store, "update alembic_version set version_num = 'ffffffffffff'")
-    before = contents(store.home)
-    said = status_of_local(store)
-    assert "(FINISHED 16)" in said
-    assert "by a newer MLflow than" in said
-    assert "-> install the MLflow version that wrote it" in said
-    assert contents(store.home) == before
+def test_status_reports_a_database_of_another_mlflow_version(store: LocalStore) -> None:
+    execute(store, "update alembic_version set version_num = 'ffffffffffff'")
+    before = file_hashes(store.home)
+    report = status_of_local(store)
+    assert "(FINISHED 16)" in report
+    assert "by a newer MLflow than" in report
+    assert "-> install the MLflow version that wrote it" in report
+    assert file_hashes(store.home) == before
 
 
-def test_a_servers_store_is_told_and_pruned_through_its_client(
+def test_server_store_is_reported_and_pruned_through_its_client(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    client = open_store()  # what a client can tell is the same over any wire
-    said = status_of_server(client, "http://127.0.0.1:9")
-    assert "(FINISHED 16)" in said
-    assert f"{MODEL}, versions: 1 (no stage 1)" in said
-    assert "nothing is orphaned" in said
+    client = open_store()  # a client sees the same over HTTP
+    report = status_of_server(client, "http://127.0.0.1:9")
+    assert "(FINISHED 16)" in report
+    assert f"{MODEL}, versions: 1 (no stage 1)" in report
+    assert "nothing is orphaned" in report
     client.create_registered_model("empty")
     assert "registered models without a version (1)" in status_of_server(client, "")
     assert prune(client, None, "0h", dry_run=True).endswith("to remove these, add --no-dry-run")
-    assert rows(store, "select count(*) from runs where lifecycle_stage = 'deleted'") == [(0,)]
+    assert query(store, "select count(*) from runs where lifecycle_stage = 'deleted'") == [(0,)]
     assert "`mlflow gc`" in prune(client, None, "0h", dry_run=False)
-    assert rows(store, "select count(*) from runs where lifecycle_stage = 'deleted'") == [(12,)]
-    assert rows(store, "select count(*) from logged_models where lifecycle_stage = 'deleted'") == [(2,)]
-    assert rows(store, "select name from registered_models") == [(MODEL,)]
+    assert query(store, "select count(*) from runs where lifecycle_stage = 'deleted'") == [(12,)]
+    assert query(store, "select count(*) from logged_models where lifecycle_stage = 'deleted'") == [(2,)]
+    assert query(store, "select name from registered_models") == [(MODEL,)]
     assert len(predict()) == 5
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://u:secret@127.0.0.1:9")
     for command in (["backup"], ["restore", "x.tar"], ["relocate"]):
         assert call("store", *command) == 2
-        said = capsys.readouterr().err
-        assert "pg_dump" in said
-        assert "secret" not in said
+        error = capsys.readouterr().err
+        assert "pg_dump" in error
+        assert "secret" not in error

@@ -1,3 +1,5 @@
+"""Training in a real store: what the runs, the outputs and the logged models hold."""
+
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +30,7 @@ RUN_NAMES = ("exp1_tuned", "exp2_important_features", "exp3_tuned_selected")
 
 
 def experiment_runs(client: MlflowClient) -> list[Run]:
+    """Return the experiment runs, without nested runs, best test RMSE first."""
     experiment = client.get_experiment_by_name("small")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id], order_by=["metrics.test_rmse ASC"])
@@ -39,7 +42,7 @@ def read(path: str) -> dict[str, object]:
     return content
 
 
-def test_training_records_what_a_run_must_hold(trained: Trained, tmp_path: Path) -> None:
+def test_training_records_complete_runs(trained: Trained, tmp_path: Path) -> None:
     client = open_store()
     runs = {run.info.run_name: run for run in experiment_runs(client)}
     assert set(runs) == set(RUN_NAMES)
@@ -47,7 +50,7 @@ def test_training_records_what_a_run_must_hold(trained: Trained, tmp_path: Path)
     metrics = {"test_rmse", "test_mae", "test_r2", "test_mape", "cv_rmse_mean", "cv_rmse_std", "baseline_rmse"}
     for name, run in runs.items():
         assert run.info.status == "FINISHED"
-        # A run that another test registered has been measured as a graph too.
+        # Another test may have registered the run, which adds the onnx_ metrics.
         assert metrics | folds == {metric for metric in run.data.metrics if not metric.startswith("onnx_")}
         assert run.data.metrics["test_rmse"] < run.data.metrics["baseline_rmse"]
         files = {file.path for file in client.list_artifacts(run.info.run_id)}
@@ -68,8 +71,8 @@ def test_training_records_what_a_run_must_hold(trained: Trained, tmp_path: Path)
             "params.yaml",
             "data_profile.json",
         } <= files
-        picture = Path(client.download_artifacts(run.info.run_id, f"shap_summary_{name}.png", str(tmp_path)))
-        assert picture.read_bytes().startswith(b"\x89PNG")
+        figure = Path(client.download_artifacts(run.info.run_id, f"shap_summary_{name}.png", str(tmp_path)))
+        assert figure.read_bytes().startswith(b"\x89PNG")
 
         params = run.data.params
         assert params["n_estimators"] == params["num_boost_round"]
@@ -107,12 +110,12 @@ def nested_runs(client: MlflowClient, run: Run, tag: str) -> list[Run]:
     return client.search_runs([run.info.experiment_id], query)
 
 
-def test_each_candidate_is_a_nested_run_with_the_folds_it_was_tried_on(trained: Trained) -> None:
+def test_each_candidate_is_a_nested_run_with_its_folds(trained: Trained) -> None:
     client = open_store()
     for run in experiment_runs(client):
         nested = nested_runs(client, run, "candidate")
         assert len(nested) == (0 if run.info.run_name == "exp2_important_features" else 2)
-        assert sorted(one.data.tags["candidate"] for one in nested) == ["1", "2"][: len(nested)]
+        assert sorted(candidate.data.tags["candidate"] for candidate in nested) == ["1", "2"][: len(nested)]
         for candidate in nested:
             metrics, tags = candidate.data.metrics, candidate.data.tags
             folds = [metrics[name] for name in sorted(metrics) if name.startswith("fold_")]
@@ -129,16 +132,16 @@ def test_each_candidate_is_a_nested_run_with_the_folds_it_was_tried_on(trained: 
                 assert len(folds) == 3
                 assert metrics["cv_rmse_mean"] == pytest.approx(np.mean(folds))
                 assert metrics["cv_rmse_std"] == pytest.approx(np.std(folds))
-        assert run.info.run_name == "exp2_important_features" or {one.data.tags["dropped"] for one in nested} >= {
-            "false"
+        assert run.info.run_name == "exp2_important_features" or "false" in {
+            candidate.data.tags["dropped"] for candidate in nested
         }
 
 
-def test_each_fold_is_a_nested_run_with_all_metrics_of_its_validation_rows(trained: Trained) -> None:
+def test_each_fold_is_a_nested_run_with_validation_metrics(trained: Trained) -> None:
     client = open_store()
     for run in experiment_runs(client):
-        folds = sorted(nested_runs(client, run, "fold"), key=lambda one: one.data.tags["fold"])
-        assert [one.data.tags["fold"] for one in folds] == ["1", "2", "3"]
+        folds = sorted(nested_runs(client, run, "fold"), key=lambda fold: fold.data.tags["fold"])
+        assert [fold.data.tags["fold"] for fold in folds] == ["1", "2", "3"]
         for number, fold in enumerate(folds, start=1):
             assert fold.info.status == "FINISHED"
             assert fold.info.run_name == f"{run.info.run_name}_fold_{number}"
@@ -150,7 +153,7 @@ def test_each_fold_is_a_nested_run_with_all_metrics_of_its_validation_rows(train
         assert run.data.metrics["cv_rmse_std"] == pytest.approx(np.std(scores))
 
 
-def test_outputs_name_the_winner_by_cross_validation(trained: Trained) -> None:
+def test_outputs_name_the_cross_validation_winner(trained: Trained) -> None:
     info, metrics = read("mlartifacts/training/best_model_info.json"), read("mlartifacts/training/best_metrics.json")
     summary = read("mlartifacts/training/experiments_summary.json")
     best = min(trained.experiments, key=lambda experiment: experiment.fitted.metrics["cv_rmse_mean"])
@@ -170,8 +173,8 @@ def test_outputs_name_the_winner_by_cross_validation(trained: Trained) -> None:
     assert summary["chosen_by"] == "cv_rmse_mean"
     stages = {run.info.run_id: run.data.tags["stage"] for run in experiment_runs(open_store())}
     assert stages == {
-        one.run_id: "production_candidate" if one == trained.experiments[0] else "experiment"
-        for one in trained.experiments
+        each.run_id: "production_candidate" if each == trained.experiments[0] else "experiment"
+        for each in trained.experiments
     }
     assert trained.experiments[0].run_id == best.run_id
     outside = [path for path in trained.folder.rglob("*.ubj") if not path.is_relative_to(trained.folder / "models")]
@@ -180,7 +183,9 @@ def test_outputs_name_the_winner_by_cross_validation(trained: Trained) -> None:
     assert len(models) == 3
     assert best.model_sha256 in {sha256(path) for path in models}
     curve = pd.read_csv("mlartifacts/training/plots/learning_curve.csv")
-    assert list(curve["round"]) == list(range(1, best.fitted.scores.n_rounds + 1))  # so few that every round is scored
+    assert list(curve["round"]) == list(
+        range(1, best.fitted.scores.n_rounds + 1)
+    )  # few enough that every round is scored
     assert list(pd.read_csv("mlartifacts/training/plots/importance.csv")["feature"]) != []
     assert len(pd.read_csv("mlartifacts/training/plots/predicted_vs_actual.csv")) == 30
 
@@ -194,7 +199,7 @@ def test_experiments_share_parameters_and_features_as_documented(trained: Traine
     assert set(second.fitted.features) <= set(first.fitted.features)
 
 
-def test_a_logged_model_has_a_bare_and_a_raw_rows_view(trained: Trained, table: pd.DataFrame) -> None:
+def test_logged_model_has_native_and_raw_rows_views(trained: Trained, table: pd.DataFrame) -> None:
     for experiment in trained.experiments:
         bare = mlflow.xgboost.load_model(f"runs:/{experiment.run_id}/model")
         raw = mlflow.pyfunc.load_model(f"runs:/{experiment.run_id}/model")
@@ -207,32 +212,30 @@ def test_a_logged_model_has_a_bare_and_a_raw_rows_view(trained: Trained, table: 
         assert np.isfinite(raw.predict(unseen)).all()
 
 
-def test_another_folder_gives_the_same_bytes_and_records_what_is_not_committed(
-    trained: Trained, pipeline_folder: Path
-) -> None:
+def test_training_in_another_folder_is_byte_identical(trained: Trained, pipeline_folder: Path) -> None:
     with Path("params.yaml").open("a") as file:
         file.write("# changed\n")
     prepare(load_params().dataset, pipeline_folder)
     again = train(load_params(), pipeline_folder).experiments
-    assert [one.model_sha256 for one in again] == [one.model_sha256 for one in trained.experiments]
-    committed = trained.folder / "mlartifacts"
+    assert [each.model_sha256 for each in again] == [each.model_sha256 for each in trained.experiments]
+    outputs = trained.folder / "mlartifacts"
     for path in ("training/best_metrics.json", "training/plots/learning_curve.csv", "prepare/data_profile.json"):
-        assert (Path("mlartifacts") / path).read_bytes() == (committed / path).read_bytes()
-    for one, other in zip(again, trained.experiments, strict=True):
+        assert (Path("mlartifacts") / path).read_bytes() == (outputs / path).read_bytes()
+    for second, first in zip(again, trained.experiments, strict=True):
         profiles = [
             folder / "mlruns" / "small" / "models" / model_id / "artifacts" / PROFILE_FILE
-            for folder, model_id in ((pipeline_folder, one.model_id), (trained.folder, other.model_id))
+            for folder, model_id in ((pipeline_folder, second.model_id), (trained.folder, first.model_id))
         ]
         assert profiles[0].read_bytes() == profiles[1].read_bytes()
-        pictures = sorted(Path(f"mlruns/small/{one.run_id}/artifacts").glob("*.png"))
-        assert len(pictures) == 9
-        for picture in pictures:
-            twin = trained.folder / "mlruns" / "small" / other.run_id / "artifacts" / picture.name
-            assert picture.read_bytes() == twin.read_bytes()
+        figures = sorted(Path(f"mlruns/small/{second.run_id}/artifacts").glob("*.png"))
+        assert len(figures) == 9
+        for figure in figures:
+            twin = trained.folder / "mlruns" / "small" / first.run_id / "artifacts" / figure.name
+            assert figure.read_bytes() == twin.read_bytes()
     assert {run.data.tags["git_dirty"] for run in experiment_runs(open_store())} == {"true"}
 
 
-def test_outputs_and_the_lock_make_no_commit_dirty(pipeline_folder: Path) -> None:
+def test_changed_outputs_and_lock_do_not_make_a_commit_dirty(pipeline_folder: Path) -> None:
     Path("mlartifacts").mkdir()
     Path("mlartifacts/numbers.json").write_text("{}")
     Path("dvc.lock").write_text("")
@@ -245,25 +248,25 @@ def test_outputs_and_the_lock_make_no_commit_dirty(pipeline_folder: Path) -> Non
     assert git_tags(Path("/")) == {}
 
 
-@pytest.mark.usefixtures("_undrawn")
-def test_a_sample_of_rows_and_a_time_budget_are_said_and_recorded(
+@pytest.mark.usefixtures("_without_figures")
+def test_row_sampling_and_time_budget_are_reported_and_recorded(
     pipeline_folder: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     search = {**SMALL["search"], "max_rows": 100, "time_budget": 0.001, "n_candidates": 50}  # type: ignore[dict-item]
     change_params(pipeline_folder, train={"experiment_name": "small", **SMALL, "search": search})
     prepare(load_params().dataset, pipeline_folder)
     assert call("model_train") == 0
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     winner = json.loads(Path("mlartifacts/training/best_model_info.json").read_text())
-    assert f"{winner['run_name']} wins by cv_rmse_mean; its run is {winner['mlflow_run_id']}\n" in said
-    assert "searching on 100 of 120 training rows" in said
-    assert "the same seed may give a different model" in said
+    assert f"{winner['run_name']} wins by cv_rmse_mean; its run is {winner['mlflow_run_id']}\n" in printed
+    assert "searching on 100 of 120 training rows" in printed
+    assert "the same seed may give a different model" in printed
     for run in experiment_runs(open_store()):
         assert run.data.tags["reproducible"] == "false"
         assert run.data.params["search_rows"] == "100"
 
 
-def test_explanations_take_no_more_than_their_share() -> None:
+def test_deeper_trees_allow_fewer_explained_rows() -> None:
     rng = np.random.default_rng(0)
     X = pd.DataFrame(rng.normal(size=(3000, 6)).astype("float32"), columns=list("abcdef"))
     y = rng.normal(size=3000)
@@ -271,11 +274,11 @@ def test_explanations_take_no_more_than_their_share() -> None:
     for depth in (3, 8):
         model = xgboost.XGBRegressor(max_depth=depth, n_estimators=40, n_jobs=2).fit(X, y)
         allowed.append(explainable_rows(model, row_rounds=3 * 3000 * 40, n_fits=4))
-    assert 10 < allowed[1] < allowed[0]  # deep trees have more leaves to walk through for each row
+    assert 10 < allowed[1] < allowed[0]  # deep trees have more leaves to visit for each row
 
 
-@pytest.mark.usefixtures("_undrawn")
-def test_a_failing_experiment_leaves_a_failed_run_and_no_output(
+@pytest.mark.usefixtures("_without_figures")
+def test_failing_experiment_leaves_a_failed_run_and_no_outputs(
     pipeline_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     params = load_params()
@@ -304,31 +307,31 @@ def test_missing_or_changed_tables_are_named(
     assert "is not the table that" in capsys.readouterr().err
 
 
-def test_tables_of_other_params_are_not_trained_on(pipeline_folder: Path, call: Callable[..., int]) -> None:
+def test_tables_prepared_with_other_params_are_rejected(pipeline_folder: Path, call: Callable[..., int]) -> None:
     prepare(load_params().dataset, pipeline_folder)
     change_params(pipeline_folder, dataset={"path": "data.csv", "target": "rooms"})
     with pytest.raises(PipelineError, match="prepared with a different dataset section"):
         train(load_params(), pipeline_folder)
 
 
-def test_a_place_that_cannot_be_written_is_one_message(
+def test_unwritable_output_folder_gives_one_message(
     pipeline_folder: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     prepare(load_params().dataset, pipeline_folder)
-    Path("mlartifacts/training").write_text("no folder")
+    Path("mlartifacts/training").write_text("not a folder")
     assert call("model_train") == 2
     assert capsys.readouterr().err.startswith("error: mlartifacts/training")
     assert not open_store().search_experiments(filter_string="name = 'small'")
 
 
-def test_logged_model_of_a_run_without_one_is_an_error(trained: Trained) -> None:
+def test_run_without_a_logged_model_raises(trained: Trained) -> None:
     client = open_store()
     run = client.create_run(open_experiment(client, "other"))
     with pytest.raises(PipelineError, match="has no logged model"):
         logged_model_of(run)
 
 
-def test_a_table_is_described_as_mlflow_would_from_all_its_rows(pipeline_folder: Path) -> None:
+def test_dataset_input_equals_that_of_mlflow(pipeline_folder: Path) -> None:
     params = load_params().dataset
     table = pd.DataFrame(
         {
@@ -340,14 +343,14 @@ def test_a_table_is_described_as_mlflow_would_from_all_its_rows(pipeline_folder:
             params.target: [1.0, 2.0, 3.0, 4.0],
         }
     )
-    whole = mlflow.data.pandas_dataset.from_pandas(
+    expected = mlflow.data.pandas_dataset.from_pandas(
         table,
         source=mlflow.data.sources.LocalArtifactDatasetSource(params.path),
         targets=params.target,
         name=f"{Path(params.path).name} (train)",
         digest="d" * 36,
     )
-    described = dataset_input(telling_rows(table), len(table), "train", "d" * 64, params)
+    dataset = dataset_input(telling_rows(table), len(table), "train", "d" * 64, params)
     with pytest.warns(UserWarning, match="integer column"):
-        assert dict(described.dataset) == whole.to_dict()
-    assert {tag.key: tag.value for tag in described.tags} == {"mlflow.data.context": "train", "sha256": "d" * 64}
+        assert dict(dataset.dataset) == expected.to_dict()
+    assert {tag.key: tag.value for tag in dataset.tags} == {"mlflow.data.context": "train", "sha256": "d" * 64}

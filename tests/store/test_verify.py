@@ -1,3 +1,5 @@
+"""Verification of registered versions and their exports."""
+
 import json
 import os
 import pickle
@@ -21,7 +23,7 @@ from pipeline.support.files import sha256, write_json
 from support.folders import Trained, enter
 from support.repositories import change_params, git
 
-pytestmark = pytest.mark.xdist_group("verify")  # they share what a fixture makes
+pytestmark = pytest.mark.xdist_group("verify")  # share a module-scoped fixture
 
 NAME = "verified"
 EXPORTS = Path("models/production")
@@ -30,29 +32,29 @@ UNLOADED = "not tried: nothing is loaded before these are right: "
 
 
 @pytest.fixture(scope="module")
-def exported_once(trained_once: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def exported_module(trained_module: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Return a clone of the trained pipeline folder with version 1 in Production and version 2 in Staging."""
     folder = tmp_path_factory.mktemp("verify") / "clone"
-    git(trained_once.folder, "clone", "--quiet", ".", str(folder))
-    shutil.copytree(trained_once.folder / "data/processed", folder / "data/processed", dirs_exist_ok=True)
+    git(trained_module.folder, "clone", "--quiet", ".", str(folder))
+    shutil.copytree(trained_module.folder / "data/processed", folder / "data/processed", dirs_exist_ok=True)
     change_params(folder, register={"model_name": NAME})
     with pytest.MonkeyPatch.context() as monkeypatch:
-        enter(trained_once.folder, monkeypatch)
-        for stage, experiment in zip(("Production", "Staging"), trained_once.experiments[::2], strict=False):
+        enter(trained_module.folder, monkeypatch)
+        for stage, experiment in zip(("Production", "Staging"), trained_module.experiments[::2], strict=False):
             register(RegisterParams(model_name=NAME), folder, Registration(stage, experiment.run_id))
         yield folder
 
 
 @pytest.fixture
-def exported(exported_once: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return that clone as current folder, with the store of the trained one; leave it as it is."""
-    monkeypatch.chdir(exported_once)
-    return exported_once
+def exported(exported_module: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return that clone as the current folder, with the store of the trained folder; tests must restore its files."""
+    monkeypatch.chdir(exported_module)
+    return exported_module
 
 
 @contextmanager
-def put_back(*paths: Path) -> Iterator[None]:
-    """Give files the content again that they had; remove those that were not there."""
+def restored(*paths: Path) -> Iterator[None]:
+    """Restore the content of files after the block; remove those that did not exist."""
     before = {path: path.read_bytes() if path.exists() else None for path in paths}
     try:
         yield
@@ -63,8 +65,8 @@ def put_back(*paths: Path) -> Iterator[None]:
                 path.write_bytes(content)
 
 
-def failed(version: int | None = None) -> dict[str, str]:
-    """Verify, and return the details of the checks that failed."""
+def failures(version: int | None = None) -> dict[str, str]:
+    """Verify a version and return the details of the failed checks."""
     return {check.name: check.detail for check in verify(open_store(), NAME, Path(), version) if not check.passed}
 
 
@@ -75,7 +77,7 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-def test_what_is_sound_passes(exported: Path, trained: Trained) -> None:
+def test_intact_versions_pass(exported: Path, trained: Trained) -> None:
     checks = verify(open_store(), NAME, exported, None)
     assert [check.name for check in checks if not check.passed] == []
     assert [check.name for check in checks] == [
@@ -92,7 +94,7 @@ def test_what_is_sound_passes(exported: Path, trained: Trained) -> None:
         "latest",
     ]
     assert (EXPORT / "model.onnx").exists()
-    assert failed(1) == failed(2) == {}
+    assert failures(1) == failures(2) == {}
     details = {check.name: check.detail for check in verify(open_store(), NAME, exported, 2)}
     assert details["export"] == "none, and none is needed outside Production"
     assert details["predictions"] == "of the input example, finite"
@@ -100,21 +102,21 @@ def test_what_is_sound_passes(exported: Path, trained: Trained) -> None:
     assert details["latest"] == "v001 is in Production"
 
 
-def test_there_must_be_something_of_that_number(exported: Path, tmp_path: Path) -> None:
+def test_unknown_version_raises(exported: Path, tmp_path: Path) -> None:
     with pytest.raises(RegistryError, match=r"has no version 7, and .*v007 does not exist(?s:.*)--list"):
         verify(open_store(), NAME, exported, 7)
     with pytest.raises(RegistryError, match="latest does not exist: no version of nobody is in Production"):
         verify(open_store(), "nobody", tmp_path, None)
 
 
-def test_the_command_says_it_and_exits_1(
+def test_command_reports_failed_checks_and_exits_1(
     exported: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call("model_register", "--verify") == 0
     printed = capsys.readouterr().out
     assert f"ok      registered     {NAME} version 1, stage Production\n" in printed
     assert printed.endswith("all 11 checks passed\n")
-    with put_back(EXPORT / "model.pkl"):
+    with restored(EXPORT / "model.pkl"):
         flip(EXPORT / "model.pkl")
         assert call("model_register", "--verify", "1") == 1
     printed = capsys.readouterr().out
@@ -124,20 +126,20 @@ def test_the_command_says_it_and_exits_1(
 
 
 @pytest.mark.parametrize("name", ["model.pkl", "model.onnx", "model/model.ubj", "model/MLmodel", "model/features.json"])
-def test_a_changed_byte_is_found(exported: Path, name: str) -> None:
-    with put_back(EXPORT / name):
+def test_changed_byte_is_detected(exported: Path, name: str) -> None:
+    with restored(EXPORT / name):
         flip(EXPORT / name)
-        found = failed()
-    again, sep, command = found["files"].partition(" -> ")
-    assert again == f"{name} is not the file that was exported (SHA-256 differs)"
+        failed = failures()
+    problem, sep, command = failed["files"].partition(" -> ")
+    assert problem == f"{name} is not the file that was exported (SHA-256 differs)"
     assert sep
     assert command.startswith("python src/model_register.py --stage Production --run-id ")
-    assert found["predictions"].startswith(UNLOADED + "files")
-    assert ("same as store" in found) == (name != "model.pkl")
+    assert failed["predictions"].startswith(UNLOADED + "files")
+    assert ("same as store" in failed) == (name != "model.pkl")
 
 
 class Malicious:
-    """Unpickling it writes a file."""
+    """An object whose unpickling creates a folder."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker
@@ -146,120 +148,121 @@ class Malicious:
         return os.mkdir, (str(self.marker),)
 
 
-def test_what_was_changed_together_with_metadata_is_found_and_not_unpickled(exported: Path, tmp_path: Path) -> None:
+def test_file_changed_together_with_metadata_is_detected_and_not_unpickled(exported: Path, tmp_path: Path) -> None:
     pickled, metadata = EXPORT / "model.pkl", EXPORT / "metadata.json"
-    with put_back(pickled, metadata):
+    with restored(pickled, metadata):
         pickled.write_bytes(pickle.dumps(Malicious(tmp_path / "marker")))
-        stated = json.loads(metadata.read_text())
-        stated["files"]["model.pkl"] = sha256(pickled)
-        write_json(metadata, stated)
+        content = json.loads(metadata.read_text())
+        content["files"]["model.pkl"] = sha256(pickled)
+        write_json(metadata, content)
         assert damages(EXPORT) == []
-        found = failed()
+        failed = failures()
         assert not (tmp_path / "marker").exists()
         joblib.load(pickled)
         assert (tmp_path / "marker").exists()
-    assert found["recorded"].startswith("metadata.json is not the one that was exported (SHA-256 differs) -> python")
-    assert found.keys() == {"recorded", "predictions"}
+    assert failed["recorded"].startswith("metadata.json is not the one that was exported (SHA-256 differs) -> python")
+    assert failed.keys() == {"recorded", "predictions"}
 
 
-def test_more_or_fewer_files_are_found(exported: Path) -> None:
+def test_extra_and_missing_files_are_detected(exported: Path) -> None:
     extra, missing = EXPORT / "model" / "more.py", EXPORT / "model" / "conda.yaml"
     compiled = EXPORT / "model" / "code" / "__pycache__"
-    with put_back(extra, missing):
+    with restored(extra, missing):
         extra.write_text("import os\n")
         missing.unlink()
         compiled.mkdir()
         (compiled / "x.cpython-311.pyc").write_bytes(b"")
         (compiled / "y.cpython-311.pyc").write_bytes(b"")
-        found = failed()
+        failed = failures()
         shutil.rmtree(compiled)
-    assert found["files"].startswith(
+    assert failed["files"].startswith(
         "model/conda.yaml is missing; model/more.py was not exported; model/code/__pycache__ was not exported: "
         "Python writes it when a model is loaded from here, unless PYTHONDONTWRITEBYTECODE=1; remove it"
     )
-    assert found["same as store"].startswith(
+    assert failed["same as store"].startswith(
         "model/conda.yaml differs from the store's; model/more.py differs from the store's -> python"
     )
 
 
-def test_what_python_compiles_when_a_model_is_loaded_from_the_store_is_no_difference(
-    exported: Path, trained: Trained
-) -> None:
+def test_pycache_in_the_store_is_ignored(exported: Path, trained: Trained) -> None:
     stored = trained.folder / f"mlruns/small/models/{trained.experiments[0].model_id}/artifacts/code/__pycache__"
     stored.mkdir()
     try:
         (stored / "x.cpython-311.pyc").write_bytes(b"")
-        assert failed() == {}
+        assert failures() == {}
     finally:
         shutil.rmtree(stored)
 
 
-def test_metadata_must_be_whole_and_of_this_version(exported: Path) -> None:
+def test_metadata_must_be_valid_and_of_this_version(exported: Path) -> None:
     metadata = EXPORT / "metadata.json"
-    with put_back(metadata):
+    with restored(metadata):
         write_json(metadata, json.loads(metadata.read_text()) | {"version": 3, "run_id": "f" * 32})
-        found = failed()
-        assert found["metadata"].startswith("metadata.json says version 3, the registry 1; metadata.json says run_id ")
+        failed = failures()
+        assert failed["metadata"].startswith("metadata.json says version 3, the registry 1; metadata.json says run_id ")
         metadata.write_text("{")
-        found = failed()
-        assert "is not valid JSON" in found["metadata"]
+        failed = failures()
+        assert "is not valid JSON" in failed["metadata"]
         metadata.unlink()
-        found = failed()
-        assert "metadata.json does not exist" in found["metadata"]
-        assert "metadata.json does not exist" in found["files"]
-    assert failed() == {}
+        failed = failures()
+        assert "metadata.json does not exist" in failed["metadata"]
+        assert "metadata.json does not exist" in failed["files"]
+    assert failures() == {}
 
 
-def test_what_the_registry_lost_is_found(exported: Path, trained: Trained) -> None:
+def test_missing_and_changed_tags_are_detected(exported: Path, trained: Trained) -> None:
     client, run_id = open_store(), trained.experiments[0].run_id
     version = client.get_model_version(NAME, "1")
     try:
         client.delete_model_version_tag(NAME, "1", "export_sha256")
         client.set_model_version_tag(NAME, "1", "data_sha256", "0" * 64)
         client.set_model_version_tag(NAME, "1", "git_commit", "0" * 40)
-        found = failed()
+        failed = failures()
     finally:
         for tag in ("export_sha256", "data_sha256", "git_commit"):
             client.set_model_version_tag(NAME, "1", tag, version.tags[tag])
-    assert found["recorded"].endswith(f"-> python src/model_register.py --stage Production --run-id {run_id}")
-    assert found["data"] == "the version's tag data_sha256 is not its run's"
-    assert found["code"].startswith(f"commit {'0' * 40} is not in this git repository -> git fetch --all; ")
-    assert failed() == {}
+    assert failed["recorded"].endswith(f"-> python src/model_register.py --stage Production --run-id {run_id}")
+    assert failed["data"] == "the version's tag data_sha256 is not its run's"
+    assert failed["code"].startswith(f"commit {'0' * 40} is not in this git repository -> git fetch --all; ")
+    assert failures() == {}
 
 
 @pytest.mark.parametrize("status", ["deleted", "FAILED", "RUNNING"])
-def test_the_run_must_be_finished_and_there(exported: Path, trained: Trained, status: str) -> None:
+def test_run_must_exist_and_be_finished(exported: Path, trained: Trained, status: str) -> None:
     client, run_id = open_store(), trained.experiments[0].run_id
     try:
         client.delete_run(run_id) if status == "deleted" else client.update_run(run_id, status)
-        found = failed()
+        failed = failures()
     finally:
         client.restore_run(run_id) if status == "deleted" else client.set_terminated(run_id)
-    assert found.keys() == {"run"}
-    assert status in found["run"]
-    assert failed() == {}
+    assert failed.keys() == {"run"}
+    assert status in failed["run"]
+    assert failures() == {}
 
 
 @pytest.mark.parametrize(("version", "place"), [(1, 0), (2, 2)])
-def test_a_changed_model_in_the_store_is_found(exported: Path, trained: Trained, version: int, place: int) -> None:
+def test_changed_model_in_the_store_is_detected(exported: Path, trained: Trained, version: int, place: int) -> None:
     experiment = trained.experiments[place]
     stored = trained.folder / f"mlruns/small/models/{experiment.model_id}/artifacts/model.ubj"
-    with put_back(stored):
+    with restored(stored):
         flip(stored)
-        found = failed(version)
-        assert found["model files"].startswith("model.ubj of the store's model does not match the run's tag")
-        assert found["predictions"].startswith(UNLOADED + "model files")
+        failed = failures(version)
+        assert failed["model files"].startswith("model.ubj of the store's model does not match the run's tag")
+        assert failed["predictions"].startswith(UNLOADED + "model files")
         stored.unlink()
-        assert "cannot be read" in failed(version)["model files"]
-    others = stored.with_name("code") / "pipeline" / "features.py"
-    with put_back(others):
-        others.write_text("import os\n")
-        assert failed(version)["model files"].startswith("some file of the store's model does not match the run's tag")
-    assert failed(version) == {}
+        assert "cannot be read" in failures(version)["model files"]
+    code = stored.with_name("code") / "pipeline" / "features.py"
+    with restored(code):
+        code.write_text("import os\n")
+        assert failures(version)["model files"].startswith(
+            "some file of the store's model does not match the run's tag"
+        )
+    assert failures(version) == {}
 
 
 @contextmanager
 def link(path: Path, target: str) -> Iterator[None]:
+    """Point a symbolic link to another target during the block."""
     before = path.readlink()
     path.unlink()
     path.symlink_to(target)
@@ -270,21 +273,21 @@ def link(path: Path, target: str) -> Iterator[None]:
         path.symlink_to(before)
 
 
-def test_latest_must_be_the_version_in_production(exported: Path, tmp_path: Path) -> None:
+def test_latest_must_link_to_the_production_version(exported: Path, tmp_path: Path) -> None:
     shutil.copytree(EXPORT, tmp_path / "v001")
     shutil.copytree(EXPORT, EXPORTS / "v002")
     with link(EXPORTS / "latest", "v002"):
-        found = failed()
-        assert found["latest"] == "v001 is in Production, and latest is v002"
-        assert "metadata.json says version 1, the registry 2" in found["metadata"]
+        failed = failures()
+        assert failed["latest"] == "v001 is in Production, and latest is v002"
+        assert "metadata.json says version 1, the registry 2" in failed["metadata"]
     shutil.rmtree(EXPORTS / "v002")
     with link(EXPORTS / "latest", str(tmp_path / "v001")):
-        assert failed().keys() == {"latest"}
+        assert failures().keys() == {"latest"}
     with link(EXPORTS / "latest", "v007"):
-        assert failed().keys() == {"registered", "files", "latest"}
+        assert failures().keys() == {"registered", "files", "latest"}
 
 
-def test_a_version_in_production_needs_an_export(exported: Path, tmp_path: Path) -> None:
+def test_production_version_requires_an_export(exported: Path, tmp_path: Path) -> None:
     (tmp_path / ".git").symlink_to(exported / ".git")
     checks = verify(open_store(), NAME, tmp_path, None)
     details = {check.name: check.detail for check in checks if not check.passed}
@@ -294,7 +297,7 @@ def test_a_version_in_production_needs_an_export(exported: Path, tmp_path: Path)
     }
 
 
-def test_what_answers_otherwise_is_found(exported: Path, trained: Trained, tmp_path: Path) -> None:
+def test_different_predictions_are_detected(exported: Path, trained: Trained, tmp_path: Path) -> None:
     from pipeline.register.verify.same_predictions import problems_of_answers
 
     other = tmp_path / "other"
@@ -303,23 +306,23 @@ def test_what_answers_otherwise_is_found(exported: Path, trained: Trained, tmp_p
     assert problems_of_answers(store, other) == []
     model = joblib.load(other / "model.pkl")
     model.set_params(base_score=0.0)
-    model.fit(*_some_rows(model.n_features_in_))
+    model.fit(*_training_rows(model.n_features_in_))
     joblib.dump(model, other / "model.pkl")
     model.save_model(other / "model" / "model.ubj")
-    described = other / "model" / "features.json"
+    features = other / "model" / "features.json"
     digest = {"model_sha256": sha256(other / "model" / "model.ubj")}
-    described.write_text(json.dumps(json.loads(described.read_text()) | digest))
+    features.write_text(json.dumps(json.loads(features.read_text()) | digest))
     assert problems_of_answers(store, other) == [
         "model/ predicts otherwise than the store's model",
         "model.pkl predicts otherwise than the store's model",
     ]
     assert problems_of_answers(other / "model", other) == ["model.onnx predicts otherwise than the store's model"]
-    (other / "model.pkl").write_bytes(b"no pickle")
+    (other / "model.pkl").write_bytes(b"not a pickle")
     (problem,) = problems_of_answers(other / "model", other)
     assert problem.startswith("the model cannot be loaded and asked: ")
 
 
-def _some_rows(n_features: int) -> tuple[list[list[float]], list[float]]:
+def _training_rows(n_features: int) -> tuple[list[list[float]], list[float]]:
     return [[float(row + column) for column in range(n_features)] for row in range(20)], [
         float(row) for row in range(20)
     ]
@@ -336,7 +339,7 @@ def make_export(folder: Path) -> dict[str, Any]:
     return metadata
 
 
-def test_names_and_links_that_leave_the_export_are_not_followed(tmp_path: Path) -> None:
+def test_names_and_links_outside_the_export_are_not_followed(tmp_path: Path) -> None:
     export, outside = tmp_path / "v001", tmp_path / "outside"
     metadata = make_export(export)
     outside.mkdir()
@@ -372,7 +375,7 @@ def test_names_and_links_that_leave_the_export_are_not_followed(tmp_path: Path) 
         ('{"name": 1, "version": 1, "run_id": 1, "model_id": 1, "files": {"model.pkl": 5}}', "has no SHA-256 of model"),
     ],
 )
-def test_metadata_that_says_nothing_is_damage(tmp_path: Path, content: str, problem: str) -> None:
+def test_incomplete_metadata_is_reported_as_damage(tmp_path: Path, content: str, problem: str) -> None:
     make_export(tmp_path / "v001")
     (tmp_path / "v001" / "metadata.json").write_text(content)
     assert problem in damages(tmp_path / "v001")[0]
@@ -381,7 +384,7 @@ def test_metadata_that_says_nothing_is_damage(tmp_path: Path, content: str, prob
     assert "is a link, or no file" in damages(tmp_path / "v001")[0]
 
 
-def test_a_report_is_aligned_and_closes_with_what_it_comes_to() -> None:
+def test_report_is_aligned_and_ends_with_a_summary() -> None:
     checks = [Check("run", True, "r is FINISHED"), Check("model file", False, "differs")]
     assert report(checks) == (
         "ok      run         r is FINISHED\nFAILED  model file  differs\n1 of 2 checks failed: model file"
@@ -389,19 +392,19 @@ def test_a_report_is_aligned_and_closes_with_what_it_comes_to() -> None:
     assert report(checks[:1]) == "ok      run  r is FINISHED\nall 1 checks passed"
 
 
-def test_a_version_that_is_gone_leaves_its_export_to_be_found(exported: Path, trained: Trained) -> None:
+def test_export_of_a_deleted_version_is_detected(exported: Path, trained: Trained) -> None:
     client: MlflowClient = open_store()
     register(
         RegisterParams(model_name=NAME), exported, Registration("Production", trained.experiments[1].run_id, True, "x")
     )
     try:
         client.delete_model_version(NAME, "3")
-        found = failed()
-        assert found == {
+        failed = failures()
+        assert failed == {
             "registered": f"{NAME} has no version 3: it was deleted, or is of another store",
             "latest": "no version is in Production, and latest is v003",
         }
     finally:
         register(RegisterParams(model_name=NAME), exported, Registration("Production", trained.experiments[0].run_id))
         shutil.rmtree(EXPORTS / "v003")
-    assert failed() == {}
+    assert failures() == {}

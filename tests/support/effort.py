@@ -1,10 +1,10 @@
-"""How hard the tests try: THOROUGH=1 (`make test-all`) asks for all examples and kills, else for a part."""
+"""Test effort: THOROUGH=1 (`make test-all`) runs every example and every kill, otherwise a part of them."""
 
 import os
 
 THOROUGH = os.environ.get("THOROUGH") == "1"
 
 
-def times(all_of_them: int, few: int) -> int:
-    """Return how often to try."""
-    return all_of_them if THOROUGH else few
+def times(thorough: int, quick: int) -> int:
+    """Return the number of repetitions for the current effort."""
+    return thorough if THOROUGH else quick

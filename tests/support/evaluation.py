@@ -1,4 +1,4 @@
-"""Small folders whose params.yaml evaluates by a metric of its own."""
+"""Small pipeline folders with an evaluate section of their own."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ TINY = {**SMALL, "cv_folds": 2, "explain_rows": 10, "experiment_name": "small"}
 
 
 def prepared(folder: Path, target: str = "place", **evaluate: object) -> Params:
-    """Prepare the folder's table for a task and this evaluation."""
+    """Prepare the folder's table for the target and return params with this evaluate section."""
     task = "regression" if target == "price" else "classification"
     dataset = {"path": "data.csv", "target": target, "task": task}
     change_params(folder, dataset=dataset, features={}, evaluate=evaluate, train=TINY)
@@ -21,4 +21,5 @@ def prepared(folder: Path, target: str = "place", **evaluate: object) -> Params:
     return params
 
 
+# A metric module that touches a marker file when it is imported.
 MARK = "from pathlib import Path\nPath({!r}).touch()\ndef metric(*_): return {{'a': 1}}\n"

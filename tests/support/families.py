@@ -11,11 +11,12 @@ from pipeline.learn.task import Task
 
 
 def learner(name: str, task: Task, fold: FoldTables, **fixed: Any) -> Learner:
-    used = family(name)
-    return used.learner(
+    """Return the learner of a model family for one fold."""
+    chosen = family(name)
+    return chosen.learner(
         Problem(
             task=task,
-            fixed={**used.defaults, **fixed},
+            fixed={**chosen.defaults, **fixed},
             space={},
             search=SearchParams(),
             seed=7,
@@ -27,7 +28,8 @@ def learner(name: str, task: Task, fold: FoldTables, **fixed: Any) -> Learner:
 
 
 def fitted(name: str, task: Task, fold: FoldTables, rounds: int, **fixed: Any) -> Any:
-    made = learner(name, task, fold, **fixed)
-    model = made.estimator({}, rounds, fold[1])
-    made.fit(model, *fold[:2])
+    """Return a model of the family, fitted on the training rows of the fold."""
+    family_learner = learner(name, task, fold, **fixed)
+    model = family_learner.estimator({}, rounds, fold[1])
+    family_learner.fit(model, *fold[:2])
     return model

@@ -1,4 +1,4 @@
-"""Small pipeline folders, in real git + DVC repositories, and a small table."""
+"""Small pipeline folders in real git + DVC repositories, and their small table."""
 
 import shutil
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ SMALL = {
 
 
 def make_table() -> pd.DataFrame:
-    """Return 150 rows with numbers, text, missing values, and names that XGBoost refuses."""
+    """Return 150 rows with numeric, boolean and text columns, missing values, and column names that XGBoost rejects."""
     rng = np.random.default_rng(0)
     size, rooms = rng.uniform(20, 200, 150), rng.integers(1, 9, 150)
     place = rng.choice(["<1H OCEAN", "INLAND", "NEAR [BAY]"], 150)
@@ -38,7 +38,7 @@ def make_table() -> pd.DataFrame:
 
 
 def write_params(folder: Path) -> None:
-    """Write the small table and a params.yaml with a small search on it."""
+    """Write the small table and a params.yaml with a small search."""
     make_table().to_csv(folder / "data.csv", index=False)
     change_params(
         folder,
@@ -50,10 +50,10 @@ def write_params(folder: Path) -> None:
 
 
 def make_template(folder: Path) -> None:
-    """Make a git + DVC repository with the small table and a small search, committed; its store is yet to be made."""
+    """Create a git + DVC repository with the small table and a small search, all committed, and no store yet."""
     copy_project(folder)
     write_params(folder)
-    git(folder, "config", "core.checkStat", "minimal")  # a copy is no change
+    git(folder, "config", "core.checkStat", "minimal")  # so that git does not report copied files as changed
     git(folder, "config", "core.trustctime", "false")
     commit(folder, "start")
     git(folder, "repack", "-a", "-d", "--quiet")
@@ -62,25 +62,25 @@ def make_template(folder: Path) -> None:
 
 
 def make_pipeline_folder(folder: Path, database: Path) -> Path:
-    """Copy a git + DVC repository with the small table, a small search, and an empty store, which is `database`."""
+    """Copy the template repository that holds `database`: the small table, a small search and an empty store."""
     return Path(shutil.copytree(database.parents[1], folder, symlinks=True))
 
 
 def enter(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make `folder` the current folder and its store the one that is used."""
+    """Change to `folder` and use its store."""
     import mlflow
 
     uri = f"sqlite:///{folder / 'mlruns' / 'mlflow.db'}"
     monkeypatch.chdir(folder)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    mlflow.set_tracking_uri(uri)  # or it would be that of the test before
-    forget_artifact_places()
+    mlflow.set_tracking_uri(uri)  # MLflow would keep the URI of the previous test
+    clear_artifact_cache()
 
 
-def forget_artifact_places() -> None:
-    """Let MLflow look up again where the files of runs are: it keeps that by run id, and copied stores share ids.
+def clear_artifact_cache() -> None:
+    """Clear MLflow's cache of artifact locations, which is keyed by run ID: copied stores share run IDs.
 
-    Read in MLflow 3.17.2, which offers no way to say so; a version that keeps nothing needs none.
+    MLflow 3.17.2 has no public function for this; a version without the cache needs none.
     """
     from mlflow.tracking._tracking_service import utils
 
@@ -89,20 +89,20 @@ def forget_artifact_places() -> None:
 
 @dataclass(frozen=True)
 class Trained:
-    """A small pipeline folder and the experiments that were run in it, the winner first."""
+    """A small pipeline folder and the experiments trained in it, the winner first."""
 
     folder: Path
     experiments: list[Experiment]
 
 
-def copy_settled(source: Path, target: Path) -> None:
-    """Copy a pipeline folder, and let the copied store know where its files are now."""
+def copy_pipeline_folder(source: Path, target: Path) -> None:
+    """Copy a pipeline folder and relocate the copied store."""
     shutil.copytree(source, target, symlinks=True)
-    settle(LocalStore(target / "mlruns" / "mlflow.db"))
+    relocate_copy(LocalStore(target / "mlruns" / "mlflow.db"))
 
 
-def settle(store: LocalStore) -> None:
-    """Let a copied store know where its files are now."""
+def relocate_copy(store: LocalStore) -> None:
+    """Relocate a copied store to its new folder, without keeping the backup that `relocate` makes."""
     relocate(store)
     for copy in store.home.glob("mlflow.db.before-relocate-*"):
         copy.unlink()

@@ -1,4 +1,4 @@
-"""Names and texts that break programs, and a training that is as small as can be."""
+"""Column names and texts that break programs, and the smallest possible training."""
 
 from pathlib import Path
 
@@ -26,11 +26,11 @@ TEXTS = [
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Return every file below a folder and what it holds."""
+    """Return the content of every file below a folder, by relative path."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-# Names and texts that YAML or a shell would take for something else.
+# Names and texts that YAML or a shell would misread.
 ODD = [
     "yes",
     "12",

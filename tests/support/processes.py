@@ -1,3 +1,3 @@
-"""Processes that are not there."""
+"""A process ID that no process has."""
 
-NO_PROCESS = 2**22 + 1  # Linux gives no number as large as this
+NO_PROCESS = 2**22 + 1  # above the largest process ID of Linux

@@ -1,4 +1,4 @@
-"""Answers to record, of models of which no more is asked than their columns and labels."""
+"""Predictions to record, from models that have columns and classes but no estimator."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -15,24 +15,26 @@ NAME = "small-model"
 
 
 def served(rows: dict[str, Any], labels: list[Any] | None = None, version: int = 1) -> ModelIdentity:
-    """Return a model of these columns."""
+    """Return the identity of a model with these columns."""
     kinds = FeatureTransformer.fit(pd.DataFrame(rows), {}).kinds
     return ModelIdentity(NAME, version, f"run{version}", kinds, labels)
 
 
-def answer(model: ModelIdentity, ids: Sequence[str], columns: Columns | None = None, **further: Any) -> Answered:
-    outputs = Outputs([float(len(one)) for one in ids])
+def answer(model: ModelIdentity, ids: Sequence[str], columns: Columns | None = None, **changes: Any) -> Answered:
+    """Return a request with its predictions; `changes` replaces fields."""
+    outputs = Outputs([float(len(prediction_id)) for prediction_id in ids])
     columns = columns or {name: ["b" if kind == "text" else 1.5] * len(ids) for name, kind in model.kinds.items()}
-    known = {"time": time.time(), "arm": "production", "outputs": outputs, "elapsed_ms": 0.25}
-    return Answered(**cast(Any, {"ids": list(ids), "model": model, "columns": columns} | known | further))
+    defaults = {"time": time.time(), "arm": "production", "outputs": outputs, "elapsed_ms": 0.25}
+    return Answered(**cast(Any, {"ids": list(ids), "model": model, "columns": columns} | defaults | changes))
 
 
 def ids_in(folder: Path) -> list[str]:
+    """Return the prediction IDs recorded in a folder."""
     return cast(list[str], read_predictions(folder, NAME).column("prediction_id").to_pylist())
 
 
-def wait_until(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < end
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
         time.sleep(0.02)

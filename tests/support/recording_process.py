@@ -1,4 +1,4 @@
-"""A process that records answers until it is killed, and writes down what it has put and when."""
+"""A process that records predictions until it is killed, and logs what it has queued and when."""
 
 import os
 import sys
@@ -12,15 +12,15 @@ from support.recording import answer, served
 
 
 def main() -> None:
-    """Record below the current folder; `name` gets a line for each answer."""
-    name, period, together = sys.argv[1:]
-    recorder.PERIOD, parquet_log.TOGETHER = float(period), int(together)
-    said = os.open(name, os.O_CREAT | os.O_WRONLY)
+    """Record below the current folder; the file `name` gets a line for each prediction."""
+    name, period, n_merged = sys.argv[1:]
+    recorder.PERIOD, parquet_log.TOGETHER = float(period), int(n_merged)
+    log = os.open(name, os.O_CREAT | os.O_WRONLY)
     model = served({"x": [1.0, 2.0]})
     recording = Recorder(Path("recorded"), 10_000)
     recording.start()
     for number in count():
         at = time.time()
         assert recording.put(answer(model, [f"{name} {number}"], time=at))
-        os.write(said, b"%d %f\n" % (number, at))
+        os.write(log, b"%d %f\n" % (number, at))
         time.sleep(0.002)

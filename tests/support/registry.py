@@ -1,4 +1,4 @@
-"""Registered models of tests."""
+"""The state of registered models."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ EXPORTS = Path("models/production")
 
 
 def state(client: MlflowClient, name: str) -> dict[int, tuple[str, list[str]]]:
-    """Return stage and aliases of every version."""
+    """Return the stage and the aliases of every version."""
     aliases: dict[str, str] = client.get_registered_model(name).aliases
     return {
         int(version.version): (

@@ -1,4 +1,4 @@
-"""What tests do with real git + DVC repositories."""
+"""Real git + DVC repositories: copy the project, change params, run commands."""
 
 import functools
 import os
@@ -12,7 +12,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 REAL_TABLE = ROOT.parent / "shared" / "data" / "california_housing.csv"
-# What a clone of the project holds, as far as the pipeline needs it.
+# The part of a clone that the pipeline needs.
 PROJECT_FILES = (
     "src",
     "dvc.yaml",
@@ -29,7 +29,7 @@ PROJECT_FILES = (
 
 
 def copy_project(folder: Path) -> None:
-    """Copy the project's own files and make a git + DVC repository of them."""
+    """Copy the project's files into a new git + DVC repository."""
     for name in PROJECT_FILES:
         source, target = ROOT / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def copy_project(folder: Path) -> None:
 
 
 def change_params(folder: Path, **sections: dict[str, object]) -> None:
-    """Replace sections of params.yaml; a folder without one gets the project's."""
+    """Replace sections of params.yaml; a folder without a params.yaml starts from the project's."""
     path = folder / "params.yaml"
     before = yaml.safe_load(path.read_text()) if path.exists() else project_params()
     path.write_text(yaml.safe_dump(before | sections, sort_keys=False))
@@ -57,18 +57,18 @@ def project_params() -> dict[str, object]:
 
 
 def commit(folder: Path, message: str) -> None:
-    """Commit everything that git does not ignore."""
+    """Commit every file that git does not ignore."""
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "--message", message)
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """Run git in `folder` and return what it prints."""
+    """Run git in `folder` and return its output."""
     return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def shell(folder: Path, *command: str) -> str:
-    """Run a command of this environment in `folder`, without warnings allowed to pass; return what it prints."""
+    """Run a command of this environment in `folder` and return its output; fail on an error or a warning."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_TRACKING")}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
@@ -78,5 +78,5 @@ def shell(folder: Path, *command: str) -> str:
 
 
 def pins(text: str) -> dict[str, str]:
-    """Return the versions that a list of requirements pins."""
+    """Return the versions pinned in the text of a requirements file, by package."""
     return dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;]+)", text, re.MULTILINE))

@@ -1,4 +1,4 @@
-"""Small models as the service serves them."""
+"""Small models in the form that the service serves."""
 
 from typing import Any
 
@@ -25,6 +25,7 @@ N_EXPLAINED = 6
 
 
 def raw_rows() -> pd.DataFrame:
+    """Return 300 raw rows with missing values in every kind of column."""
     rng = np.random.default_rng(5)
     rows = pd.DataFrame(
         {
@@ -39,7 +40,7 @@ def raw_rows() -> pd.DataFrame:
 
 
 def served(name: str, task: Task, with_profile: bool = True) -> tuple[ServedModel, Columns]:
-    """Return a small model of a family, and rows it was not fitted on."""
+    """Return a small model of a family and `N_EXPLAINED` rows that it was not fitted on."""
     rows = raw_rows()
     price = 1000 * rows["size <m2>"].fillna(30) + 20_000 * (rows["place"] == "inland") + 9000 * rows["rooms"]
     y: NDArray[Any] = price.to_numpy()
@@ -53,12 +54,12 @@ def served(name: str, task: Task, with_profile: bool = True) -> tuple[ServedMode
     target = Target(["y"], price.to_numpy())
     transformer = transformer.with_target(transformer.source(rows), target, settings)
     X = transformer.transform(rows)
-    raw = RawRowsModel.__new__(RawRowsModel)  # as it is loaded from a folder
+    raw = RawRowsModel.__new__(RawRowsModel)  # the constructor would load a folder
     raw.transformer, raw.feature_names, raw.labels = transformer, list(X.columns)[::-1], task.labels
     X = X[raw.feature_names]
     raw.model = fitted(name, task, (X[:200], y[:200], X[200:], y[200:]), 12)
     graph = to_onnx(transformer, raw.feature_names, raw.model, raw.labels)
     profile = {"background": columns_of(rows[:BACKGROUND_ROWS], transformer)} if with_profile else None
-    made = engine(raw, graph.SerializeToString(), rows[200:230])
-    model = ServedModel("small", 3, "r" * 32, "registry", name, raw, made, RowSchema.of(transformer), profile)
+    onnx_engine = engine(raw, graph.SerializeToString(), rows[200:230])
+    model = ServedModel("small", 3, "r" * 32, "registry", name, raw, onnx_engine, RowSchema.of(transformer), profile)
     return model, columns_of(rows[200 : 200 + N_EXPLAINED], transformer)

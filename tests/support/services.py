@@ -1,4 +1,4 @@
-"""The prediction service as an operator starts it, but for the imports: a process on a free port of loopback."""
+"""The prediction service as a process on a free loopback port, forked so that it need not import anything."""
 
 import os
 import signal
@@ -13,26 +13,26 @@ from typing import Any
 import requests
 
 from support.servers import PATH, free_port
-from support.zygote import Forked, the_zygote
+from support.zygote import Forked, get_zygote
 
-LONGEST_START = 180  # seconds
+START_TIMEOUT = 180  # seconds
 
 
 @dataclass(frozen=True)
-class Running:
-    """A service that was started."""
+class RunningService:
+    """A running service."""
 
     address: str
     process: Forked
     log: Path
 
     def health(self) -> dict[str, Any]:
-        """Return what GET /health says now."""
+        """Return the body of GET /health."""
         return requests.get(f"{self.address}/health", timeout=10).json()
 
     def wait_for(self, version: int | None) -> dict[str, Any]:
-        """Wait until a version of the model answers (None: until the service does), and return what /health says."""
-        deadline = time.monotonic() + LONGEST_START
+        """Wait until a model version is served, or until any response for None; return the body of GET /health."""
+        deadline = time.monotonic() + START_TIMEOUT
         while True:
             assert self.process.poll() is None, self.log.read_text()
             try:
@@ -46,18 +46,18 @@ class Running:
 
 
 @contextmanager
-def service(folder: Path, version: int | None = 1, **settings: object) -> Iterator[Running]:
-    """Serve the model of a pipeline folder until the block ends, from when `version` answers.
+def service(folder: Path, version: int | None = 1, **settings: object) -> Iterator[RunningService]:
+    """Serve the model of a pipeline folder: enter the block when `version` is served, stop the service at the end.
 
-    The folder gets the log. Settings are environment variables; MLFLOW_TRACKING_URI and the like of this process count
-    too. At the end the service is told to stop, and must.
+    The folder gets the log. Settings are environment variables, added to those of this process. A service that does not
+    stop on SIGTERM raises TimeoutExpired.
     """
     port = free_port()
     log = folder / f"service-{port}.log"
     environment = os.environ | {"PATH": PATH, "SERVICE_PORT": str(port)}
     environment |= {name: str(value) for name, value in settings.items()}
-    process = the_zygote().start(folder, "serve", environment=environment, log=log)
-    running = Running(f"http://127.0.0.1:{port}", process, log)
+    process = get_zygote().start(folder, "serve", environment=environment, log=log)
+    running = RunningService(f"http://127.0.0.1:{port}", process, log)
     try:
         running.wait_for(version)
         yield running

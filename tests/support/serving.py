@@ -1,4 +1,4 @@
-"""A model served as an operator would: by `mlflow models serve`, on a free port of loopback."""
+"""A model served by `mlflow models serve` on a free loopback port."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ import requests
 
 @contextmanager
 def serve(model_uri: str, folder: Path) -> Iterator[str]:
-    """Serve a model until the block ends, and yield the address that takes rows; `folder` gets the log."""
+    """Serve a model until the block ends and yield its invocations URL; `folder` gets the log."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     command = ["mlflow", "models", "serve", "-m", model_uri, "-p", str(port), "--env-manager", "local"]
@@ -27,7 +27,7 @@ def serve(model_uri: str, folder: Path) -> Iterator[str]:
         )
     try:
         address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 180
-        while not _answers(f"{address}/ping"):
+        while not _is_reachable(f"{address}/ping"):
             assert server.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.2)
@@ -37,7 +37,7 @@ def serve(model_uri: str, folder: Path) -> Iterator[str]:
         server.wait(timeout=30)
 
 
-def _answers(address: str) -> bool:
+def _is_reachable(address: str) -> bool:
     try:
         return requests.get(address, timeout=2).ok
     except requests.ConnectionError:

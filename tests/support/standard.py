@@ -1,4 +1,4 @@
-"""Experiments of every family and task."""
+"""One experiment of every model family on every task."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -21,13 +21,14 @@ from pipeline.support.paths import TEST_TABLE
 from pipeline.train.evaluation import Evaluation
 from pipeline.train.experiments import Experiment, Plan, Setup, run_experiment
 from pipeline.train.tables import Tables, load_tables
+from support.figures import without_figures
 from support.folders import enter, make_pipeline_folder, make_table
-from support.pictures import undrawn
 from support.repositories import change_params, git
 
 FAMILIES: Sequence[str] = ("nn", "random_forest", "xgboost")
 TARGETS = {"regression": "price", "binary": "garden", "multiclass": "place"}
-DRAWN = {("regression", "xgboost"), ("binary", "nn"), ("multiclass", "random_forest")}  # each task and family once
+# Experiments with real figures: each task and each family once.
+DRAWN = {("regression", "xgboost"), ("binary", "nn"), ("multiclass", "random_forest")}
 TRAIN: dict[str, Any] = {
     "experiment_name": "standard",
     "models": list(FAMILIES),
@@ -48,7 +49,7 @@ TRAIN: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Standard:
-    """One experiment, and what it was trained on."""
+    """One experiment and the tables and commit that it was trained on."""
 
     kind: str
     family: str
@@ -74,7 +75,7 @@ class Standard:
 
 
 def run_all(folder: Path, kind: str, families: Sequence[str] = FAMILIES) -> Iterator[Standard]:
-    """Prepare the folder for a task and run one experiment of each family."""
+    """Prepare the folder for a kind of task and run one experiment of each family."""
     task = "regression" if kind == "regression" else "classification"
     dataset = {"path": "data.csv", "target": TARGETS[kind], "task": task}
     change_params(folder, dataset=dataset, train=TRAIN)
@@ -86,28 +87,28 @@ def run_all(folder: Path, kind: str, families: Sequence[str] = FAMILIES) -> Iter
     setup = Setup.of(params, tables, evaluation, folder)
     test, head = pd.read_parquet(folder / TEST_TABLE), git(folder, "rev-parse", "HEAD")
     for name in families:
-        with nullcontext() if (kind, name) in DRAWN else undrawn():
+        with nullcontext() if (kind, name) in DRAWN else without_figures():
             experiment = run_experiment(setup, Plan(name, f"{kind}_{name}", tables.data.features, search_seed=5))
         yield Standard(kind, name, experiment, tables, test, head)
 
 
 def make_standard(place: Path, database: Path) -> None:
-    """Run all families on all tasks, in a folder that is left prepared for the last."""
+    """Run all families on all tasks; the folder stays prepared for the last task, binary."""
     folder = make_folder(place / "repository", database)
     with pytest.MonkeyPatch.context() as monkeypatch:
         enter(folder, monkeypatch)
         kinds = ("multiclass", "regression", "binary")
-        joblib.dump([one for kind in kinds for one in run_all(folder, kind)], place / "experiments.pkl")
+        joblib.dump([standard for kind in kinds for standard in run_all(folder, kind)], place / "experiments.pkl")
 
 
 def load_standard(place: Path) -> tuple[Path, dict[tuple[str, str], Standard]]:
-    """Return the folder that `make_standard` made and its experiments by task and family."""
-    found: list[Standard] = joblib.load(place / "experiments.pkl")
-    return place / "repository", {(one.kind, one.family): one for one in found}
+    """Return the folder that `make_standard` created and its experiments by task and family."""
+    experiments: list[Standard] = joblib.load(place / "experiments.pkl")
+    return place / "repository", {(standard.kind, standard.family): standard for standard in experiments}
 
 
 def make_folder(folder: Path, database: Path) -> Path:
-    """Make a pipeline folder whose table has a number, two labels and three labels to predict."""
+    """Create a pipeline folder whose table has a regression, a binary and a multiclass target."""
     make_pipeline_folder(folder, database)
     table, rng = make_table(), np.random.default_rng(1)
     table["garden"] = table["size <m2>"].fillna(100) + rng.normal(0, 30, len(table)) > 120

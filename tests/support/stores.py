@@ -1,4 +1,4 @@
-"""A store with three experiments, one of them registered, and looks into it past MLflow."""
+"""A store with three experiments, one of them registered, and direct access to its database."""
 
 import hashlib
 import json
@@ -16,29 +16,29 @@ from pipeline.store.care.status import status_of_local
 from pipeline.store.database import LocalStore, path_of
 from pipeline.store.logged_model import LOGGED_SHA256, MODEL_SHA256
 from pipeline.store.open import open_experiment, open_store
-from support.folders import Trained, enter, settle
+from support.folders import Trained, enter, relocate_copy
 
 MODEL = "small-model"
 DAY = 86_400_000  # milliseconds
 
 
-def enter_settled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> LocalStore:
-    """Make a pipeline folder the current one and its store the one that is used; give a copied store its place."""
+def enter_copied_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> LocalStore:
+    """Change to a copied pipeline folder, relocate its store and use it."""
     enter(folder, monkeypatch)
     store = LocalStore(folder / "mlruns" / "mlflow.db")
     if store.exists:
-        settle(store)
+        relocate_copy(store)
     return store
 
 
 @pytest.fixture(scope="module")
-def registered(trained_once: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a trained pipeline folder of which the winner has a version; tests copy it."""
+def registered(trained_module: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a trained pipeline folder whose winner is a model version; tests copy the folder."""
     folder = tmp_path_factory.mktemp("registered") / "repository"
-    shutil.copytree(trained_once.folder, folder, symlinks=True, ignore=shutil.ignore_patterns(".git", "src"))
+    shutil.copytree(trained_module.folder, folder, symlinks=True, ignore=shutil.ignore_patterns(".git", "src"))
     with pytest.MonkeyPatch.context() as monkeypatch:
-        enter_settled(folder, monkeypatch)
-        client, winner = open_store(), trained_once.experiments[0]
+        enter_copied_folder(folder, monkeypatch)
+        client, winner = open_store(), trained_module.experiments[0]
         client.create_registered_model(MODEL)
         client.create_model_version(
             MODEL,
@@ -52,50 +52,54 @@ def registered(trained_once: Trained, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 def store(registered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalStore:
-    """Return a store of this test's own with three experiments, one of them registered, in a folder as current one."""
+    """Return a store for one test, with three experiments, one of them registered; its folder is the current one."""
     folder = tmp_path / "repository"
     shutil.copytree(registered, folder, symlinks=True)
-    return enter_settled(folder, monkeypatch)
+    return enter_copied_folder(folder, monkeypatch)
 
 
-def rows(store: LocalStore, query: str, *values: object) -> list[tuple[object, ...]]:
+def query(store: LocalStore, sql: str, *values: object) -> list[tuple[object, ...]]:
+    """Return the rows of a query on the store's database."""
     with closing(sqlite3.connect(store.database)) as connection:
-        return connection.execute(query, values).fetchall()
+        return connection.execute(sql, values).fetchall()
 
 
-def change(store: LocalStore, statement: str, *values: object) -> None:
+def execute(store: LocalStore, statement: str, *values: object) -> None:
+    """Execute a statement on the store's database and commit it."""
     with closing(sqlite3.connect(store.database)) as connection, connection:
         connection.execute(statement, values)
 
 
-def contents(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file, but for locks."""
+def file_hashes(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file except locks, by relative path."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".lock")
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def check_sound(store: LocalStore) -> None:
-    """The database is whole, every place is there, and the registered model predicts."""
-    assert rows(store, "pragma integrity_check") == [("ok",)]
+def check_intact(store: LocalStore) -> None:
+    """Check the database, that nothing is orphaned or missing, and that every location is inside the store."""
+    assert query(store, "pragma integrity_check") == [("ok",)]
     assert "nothing is orphaned or missing" in status_of_local(store)
     for table, column in (("runs", "artifact_uri"), ("logged_models", "artifact_location")):
-        for (location,) in rows(store, f"select {column} from {table}"):
+        for (location,) in query(store, f"select {column} from {table}"):
             assert Path(str(path_of(str(location)))).is_relative_to(store.home)
 
 
 def predict() -> list[float]:
+    """Return predictions of the registered model for five test rows."""
     open_store()
     example = pd.read_parquet("data/processed/test.parquet").head(5).drop(columns="price")
-    return [float(one) for one in mlflow.pyfunc.load_model(f"models:/{MODEL}/1").predict(example)]
+    return [float(value) for value in mlflow.pyfunc.load_model(f"models:/{MODEL}/1").predict(example)]
 
 
-def no_temporary_file(store: LocalStore) -> bool:
+def has_no_temporary_files(store: LocalStore) -> bool:
+    """Return whether the store and its folder are free of temporary files."""
     return not [*store.home.glob(".*.tmp"), *store.home.parent.glob(".*.tmp")]
 
 
 @pytest.fixture
-def old_runs(store: LocalStore, trained_once: Trained) -> dict[str, str]:
-    """Add runs of every kind to the store, all but one ended 40 days ago, and return their ids."""
+def old_runs(store: LocalStore, trained_module: Trained) -> dict[str, str]:
+    """Add runs of every kind to the store, nearly all ended 40 days ago, and return their IDs by name."""
     client, now = open_store(), int(time.time() * 1000)
     experiment_id = open_experiment(client, "small")
     ids = {}
@@ -113,20 +117,21 @@ def old_runs(store: LocalStore, trained_once: Trained) -> dict[str, str]:
         client.log_metric(run.info.run_id, "m", 1.0)
         if status:
             client.set_terminated(run.info.run_id, status, ended)
-    change(store, "update runs set end_time = ? where end_time is not null and name <> 'young'", now - 40 * DAY)
+    execute(store, "update runs set end_time = ? where end_time is not null and name <> 'young'", now - 40 * DAY)
     winner = Path("mlartifacts/training/best_model_info.json")
     winner.write_text(json.dumps({"mlflow_run_id": ids["winner"]}))
-    ids |= {f"experiment {number}": one.run_id for number, one in enumerate(trained_once.experiments)}
+    ids |= {f"experiment {number}": experiment.run_id for number, experiment in enumerate(trained_module.experiments)}
     return ids
 
 
 def remaining(store: LocalStore, ids: dict[str, str]) -> set[str]:
-    there = {run_id for (run_id,) in rows(store, "select run_uuid from runs")}
-    return {name for name, run_id in ids.items() if run_id in there}
+    """Return the names of the runs that are still in the store."""
+    remaining_ids = {run_id for (run_id,) in query(store, "select run_uuid from runs")}
+    return {name for name, run_id in ids.items() if run_id in remaining_ids}
 
 
-def store_is_whole(database: Path) -> bool:
-    """Check a database, and that experiment Default has its place beside it."""
+def is_store_intact(database: Path) -> bool:
+    """Check a new database, and that experiment Default stores its artifacts beside it."""
     with closing(sqlite3.connect(database)) as connection:
         assert connection.execute("pragma integrity_check").fetchall() == [("ok",)]
         assert connection.execute("select artifact_location from experiments").fetchall() == [

@@ -1,7 +1,7 @@
-"""A process that has imported everything, and forks to run a script of src/ whenever a line asks for it.
+"""A process that has imported everything and forks to run a script of src/ for each line on its standard input.
 
-What it starts are real processes of the real scripts, which save one pixel in place of every picture: nine tenths of
-their lives would otherwise be imports and drawing.
+The forks are real processes of the real scripts, except that they save one pixel instead of every figure: imports and
+drawing would otherwise take nine tenths of their time.
 """
 
 import ctypes
@@ -21,7 +21,7 @@ from pathlib import Path
 from sqlalchemy.orm import configure_mappers
 
 from pipeline.cli import run_script
-from support.pictures import undrawn
+from support.figures import without_figures
 from support.repositories import ROOT
 
 MODULES = (
@@ -43,20 +43,20 @@ STAGES = (
     "pipeline.register.rollback",
     "pipeline.service.web.server",
 )
-PARENT_DEATH = 1  # PR_SET_PDEATHSIG of Linux' prctl
+PR_SET_PDEATHSIG = 1  # option of Linux's prctl
 
 
 class Forked:
-    """A script that was started: what tests use of `subprocess.Popen`, and what it printed."""
+    """A running script, with the part of the `subprocess.Popen` interface that tests use, and its output."""
 
     def __init__(self, zygote: "Zygote", pid: int, log: Path) -> None:
         self.zygote, self.pid, self.log = zygote, pid, log
         self.returncode: int | None = None
 
     def poll(self) -> int | None:
-        """Return the exit code (of a script that a signal killed, minus its number), or None while it runs."""
+        """Return the exit code, negative after a signal, or None while the script runs."""
         if self.returncode is None:
-            status = self.zygote.ask({"poll": self.pid})
+            status = self.zygote.request({"poll": self.pid})
             self.returncode = os.waitstatus_to_exitcode(int(status)) if status else None
         return self.returncode
 
@@ -80,7 +80,7 @@ class Forked:
 
 
 class Zygote:
-    """Starts scripts; `folder` is where their temporary files are."""
+    """A process that starts scripts; `folder` holds their temporary files."""
 
     def __init__(self, folder: Path) -> None:
         self.temporary = folder / "temporary"
@@ -98,94 +98,94 @@ class Zygote:
             stdout=subprocess.PIPE,
             text=True,
         )
-        assert self._answer() == "ready"
+        assert self._read_response() == "ready"
 
     def start(
         self, folder: Path, *command: str, environment: Mapping[str, str] | None = None, log: Path | None = None
     ) -> Forked:
-        """Start a script in a folder, in this process' environment or another; `log` gets what it prints."""
+        """Start a script in a folder, by default in the environment of this process; `log` gets its output."""
         self._started += 1
         log = log or self.temporary.parent / f"{self._started}.log"
-        known = dict(os.environ) | {"TMPDIR": str(self.temporary)} if environment is None else dict(environment)
-        pid = self.ask({"folder": str(folder), "command": command, "environment": known, "log": str(log)})
+        variables = dict(os.environ) | {"TMPDIR": str(self.temporary)} if environment is None else dict(environment)
+        pid = self.request({"folder": str(folder), "command": command, "environment": variables, "log": str(log)})
         return Forked(self, int(pid), log)
 
     def wait(self, script: Forked) -> tuple[int, str]:
-        """Return the exit code of a script, and what it printed."""
+        """Wait for a script and return its exit code and its output."""
         code = script.wait()
-        printed = script.log.read_text() if script.log.exists() else ""
+        output = script.log.read_text() if script.log.exists() else ""
         script.log.unlink(missing_ok=True)
-        return code, printed
+        return code, output
 
     def run(self, folder: Path, *command: str) -> float:
-        """Run a script to its good end, and return how many seconds it took."""
+        """Run a script, check that it succeeds, and return its duration in seconds."""
         started = time.monotonic()
-        code, printed = self.wait(self.start(folder, *command))
-        assert code == 0, printed
+        code, output = self.wait(self.start(folder, *command))
+        assert code == 0, output
         return time.monotonic() - started
 
     def close(self) -> None:
-        """End the process, and remove what it kept."""
+        """End the process and remove its folder."""
         self.process.communicate("")
         shutil.rmtree(self.temporary.parent, ignore_errors=True)
 
-    def ask(self, question: dict[str, object]) -> str:
-        """Send a question and return the answer."""
+    def request(self, message: dict[str, object]) -> str:
+        """Send a request and return the response."""
         assert self.process.stdin
-        self.process.stdin.write(json.dumps(question) + "\n")
+        self.process.stdin.write(json.dumps(message) + "\n")
         self.process.stdin.flush()
-        return self._answer()
+        return self._read_response()
 
-    def _answer(self) -> str:
+    def _read_response(self) -> str:
         assert self.process.stdout
         return self.process.stdout.readline().strip()
 
 
 @functools.cache
-def the_zygote() -> Zygote:
-    """Start the zygote of this test process."""
+def get_zygote() -> Zygote:
+    """Return the zygote of this test process, started by the first call."""
     return Zygote(Path(tempfile.mkdtemp(prefix="zygote-")))
 
 
 def close_zygote() -> None:
-    """End the zygote of this test process, if one was started."""
-    if the_zygote.cache_info().currsize:
-        the_zygote().close()
-        the_zygote.cache_clear()
+    """End the zygote of this test process if it was started."""
+    if get_zygote.cache_info().currsize:
+        get_zygote().close()
+        get_zygote.cache_clear()
 
 
 def serve() -> None:
-    """For each line, fork a script or look whether one has ended; a fork returns from here with its script."""
+    """Import every module, then fork scripts; a fork runs its script and exits from here."""
     for module in (*MODULES, *STAGES):
         importlib.import_module(module)
     configure_mappers()
-    with undrawn():
+    with without_figures():
         fork_scripts()
 
 
 def fork_scripts() -> None:
-    """Read the lines."""
+    """For each line, fork a script or poll one."""
     print("ready", flush=True)
     for line in sys.stdin:
-        question = json.loads(line)
-        if "poll" in question:
-            pid, status = os.waitpid(question["poll"], os.WNOHANG)
+        message = json.loads(line)
+        if "poll" in message:
+            pid, status = os.waitpid(message["poll"], os.WNOHANG)
             print(status if pid else "", flush=True)
             continue
         child = os.fork()
         if child == 0:
-            become(question["folder"], question["environment"], question["log"])
-            script, *arguments = question["command"]
+            become_script(message["folder"], message["environment"], message["log"])
+            script, *arguments = message["command"]
             sys.argv = [f"src/{script}.py", *arguments]
             run_script(importlib.import_module(script).main)
         print(child, flush=True)
 
 
-def become(folder: str, environment: dict[str, str], log: str) -> None:
-    """Let this process be as one that was started from a shell, in a session of its own, until the zygote ends."""
+def become_script(folder: str, environment: dict[str, str], log: str) -> None:
+    """Make this fork like a process started from a shell, in its own session; it ends with the zygote."""
     os.setsid()
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PARENT_DEATH, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(environment)
@@ -194,7 +194,7 @@ def become(folder: str, environment: dict[str, str], log: str) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # in their order with those of standard error
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # keeps the order with standard error
     os.chdir(folder)
 
 

@@ -1,4 +1,4 @@
-"""Scripts as processes: the signals that stop them, and what their help does not import."""
+"""Scripts as processes: signals that stop them, and the imports of their help."""
 
 import os
 import random
@@ -17,10 +17,10 @@ from support.repositories import ROOT, change_params
 from support.zygote import Zygote
 
 
-def test_a_signal_ends_the_run_as_failed(pipeline_folder: Path, zygote: Zygote) -> None:
+def test_signal_ends_the_run_as_failed(pipeline_folder: Path, zygote: Zygote) -> None:
     space = {"xgboost": {"gamma": {"low": 0.0, "high": 1.0}}}
-    long = {**SMALL, "search": {"n_candidates": 9999, "max_rounds": 5, "space": space}}
-    change_params(pipeline_folder, train={"experiment_name": "small", **long})
+    long_search = {**SMALL, "search": {"n_candidates": 9999, "max_rounds": 5, "space": space}}
+    change_params(pipeline_folder, train={"experiment_name": "small", **long_search})
     zygote.run(pipeline_folder, "prepare")
     rng = random.Random(0)
     database = sqlite3.connect("file:mlruns/mlflow.db?mode=ro", uri=True)
@@ -45,18 +45,18 @@ def test_a_signal_ends_the_run_as_failed(pipeline_folder: Path, zygote: Zygote) 
     assert not Path("mlartifacts/training/best_model_info.json").exists()
 
 
-def test_help_imports_nothing_heavy() -> None:
+def test_help_does_not_import_heavy_packages() -> None:
     for script in sorted((ROOT / "src").glob("*.py")):
         code = f"import sys, runpy; sys.argv = ['x', '--help']; sys.path.insert(0, {str(ROOT / 'src')!r})\n"
         code += f"try: runpy.run_path({str(script)!r}, run_name='__main__')\n"
-        code += "except SystemExit as stop: assert not stop.code\n"
+        code += "except SystemExit as exit_: assert not exit_.code\n"
         code += "assert not {'numpy', 'pandas', 'mlflow', 'xgboost', 'pydantic'} & set(sys.modules)"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert "usage:" in done.stdout
 
 
-OF_FINALIZER = """
+FINALIZER = """
 class Finalized:
     def __del__(self):
         stop()
@@ -64,7 +64,7 @@ def main():
     Finalized()
     time.sleep(200)
 """
-OF_XGBOOST = """
+XGBOOST_CALLBACK = """
 import numpy, xgboost
 from xgboost.data import SingleBatchInternalIter
 read = SingleBatchInternalIter.next
@@ -78,8 +78,8 @@ def main():
 """
 
 
-@pytest.mark.parametrize("code", [OF_FINALIZER, OF_XGBOOST], ids=["finalizer", "xgboost"])
-def test_a_signal_in_what_c_calls_is_not_lost(tmp_path: Path, code: str) -> None:
+@pytest.mark.parametrize("code", [FINALIZER, XGBOOST_CALLBACK], ids=["finalizer", "xgboost"])
+def test_signal_in_a_c_callback_is_not_lost(tmp_path: Path, code: str) -> None:
     (tmp_path / "script.py").write_text(
         "import os, signal, time\n"
         "from pipeline.cli import run_script\n"

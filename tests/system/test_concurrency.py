@@ -1,4 +1,4 @@
-"""Several registrations, several trainings and a reading page at once, on one store."""
+"""Concurrent registrations and trainings on one store, while a client reads it."""
 
 import os
 import shutil
@@ -24,26 +24,28 @@ EXPORTS = Path("models/production")
 
 @pytest.fixture
 def folder(trained: Trained) -> Path:
+    """Return the trained pipeline folder, as the current folder."""
     return trained.folder
 
 
 def name_model(name: str) -> None:
+    """Set the registered model name in params.yaml and remove all exports."""
     content = yaml.safe_load(Path("params.yaml").read_text())
     Path("params.yaml").write_text(yaml.safe_dump(content | {"register": {"model_name": name}}))
     shutil.rmtree(EXPORTS, ignore_errors=True)
 
 
 @pytest.mark.parametrize("numbers", [(0, 0), (0, 1), (0, 0, 0, 0), (0, 1, 2, 1)])
-def test_registrations_at_once_lose_none(
+def test_concurrent_registrations_are_all_kept(
     folder: Path,
-    trained_once: Trained,
+    trained_module: Trained,
     zygote: Zygote,
     told: Callable[[str], None],
     numbers: tuple[int, ...],
 ) -> None:
     name = "at-once-" + "-".join(map(str, numbers))
     name_model(name)
-    runs = [trained_once.experiments[number].run_id for number in numbers]
+    runs = [trained_module.experiments[number].run_id for number in numbers]
     command = ("model_register", "--stage", "Production", "--force", "--reason", "at once", "--run-id")
     started = [zygote.start(folder, *command, run_id) for run_id in runs]
     ended = [zygote.wait(script) for script in started]
@@ -60,10 +62,10 @@ def test_registrations_at_once_lose_none(
     moves = history(client, name)
     assert all(move.done for move in moves)
     assert moves[-1].version == int(production.version)
-    told(f"{len(runs)} registrations at once, of {len(set(runs))} runs: {len(versions)} versions written")
+    told(f"{len(runs)} concurrent registrations of {len(set(runs))} runs: {len(versions)} versions created")
 
 
-def test_two_trainings_at_once_while_the_page_reads(
+def test_two_concurrent_trainings_while_a_client_reads(
     folder: Path, zygote: Zygote, tmp_path: Path, told: Callable[[str], None]
 ) -> None:
     other = tmp_path / "other"
@@ -74,22 +76,22 @@ def test_two_trainings_at_once_while_the_page_reads(
     with socket.create_server(("127.0.0.1", 0)) as probe:
         address = f"http://127.0.0.1:{probe.getsockname()[1]}"
     command = ["mlflow", "server", "--backend-store-uri", os.environ["MLFLOW_TRACKING_URI"], "--workers", "1"]
-    lean = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # eight processes fewer
+    lean = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # saves eight processes
     with (tmp_path / "server.log").open("w") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", *command, "--port", address.rpartition(":")[2]], env=lean, stdout=log, stderr=log
         )
     try:
         _wait_for(address)
-        started = [zygote.start(place, "model_train") for place in (folder, other)]
-        answers = _read_until_ended(address, experiment_id, started)
+        started = [zygote.start(path, "model_train") for path in (folder, other)]
+        statuses = _read_until_ended(address, experiment_id, started)
         ended = [zygote.wait(script) for script in started]
     finally:
         server.terminate()
         server.wait(timeout=30)
     assert [code for code, _ in ended] == [0, 0], ended
-    assert answers
-    assert set(answers) == {200}, (tmp_path / "server.log").read_text()
+    assert statuses
+    assert set(statuses) == {200}, (tmp_path / "server.log").read_text()
 
     runs = [run for run in client.search_runs([experiment_id]) if run.info.run_id not in before]
     experiments = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
@@ -97,7 +99,7 @@ def test_two_trainings_at_once_while_the_page_reads(
     assert len(experiments) == 6
     hashes = {(run.info.run_name, run.data.tags["model_sha256"]) for run in experiments}
     assert len(hashes) == 3, "the same data and params gave different models"
-    told(f"2 trainings at once: {len(runs)} runs FINISHED, while the page answered {len(answers)} requests")
+    told(f"2 concurrent trainings: {len(runs)} runs FINISHED while the server answered {len(statuses)} requests")
 
 
 def _wait_for(address: str) -> None:
@@ -111,10 +113,10 @@ def _wait_for(address: str) -> None:
 
 
 def _read_until_ended(address: str, experiment_id: str, scripts: list[Forked]) -> list[int]:
-    """Ask a server for the runs again and again, and return its answers' status codes."""
-    answers: list[int] = []
+    """Search the runs on a server until all scripts have ended and return the HTTP status codes."""
+    statuses: list[int] = []
     while any(script.poll() is None for script in scripts):
-        asked = {"experiment_ids": [experiment_id]}
-        answers.append(requests.post(f"{address}/api/2.0/mlflow/runs/search", json=asked, timeout=30).status_code)
+        body = {"experiment_ids": [experiment_id]}
+        statuses.append(requests.post(f"{address}/api/2.0/mlflow/runs/search", json=body, timeout=30).status_code)
         time.sleep(0.1)
-    return answers
+    return statuses

@@ -1,4 +1,4 @@
-"""Scripts are killed at random moments; what they leave is sound at once, and clean after the next `dvc repro`."""
+"""Scripts killed at random moments: their outputs stay intact, and the next complete run cleans up."""
 
 import json
 import os
@@ -25,7 +25,7 @@ from support.folders import Trained, enter
 from support.repositories import shell
 from support.zygote import Zygote
 
-pytestmark = pytest.mark.xdist_group("crash")  # they share what a fixture makes
+pytestmark = pytest.mark.xdist_group("crash")  # share a module-scoped fixture
 
 MODEL = "small-model"
 EXPORTS = Path("models/production")
@@ -34,11 +34,11 @@ SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM)
 
 @pytest.fixture(scope="module")
 def repository(
-    trained_once: Trained, migrated_database: Path, zygote: Zygote, tmp_path_factory: pytest.TempPathFactory
+    trained_module: Trained, migrated_database: Path, zygote: Zygote, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """Return a repository that was prepared and trained."""
+    """Return a prepared and trained repository."""
     folder = tmp_path_factory.mktemp("crash") / "repository"
-    shutil.copytree(trained_once.folder, folder, symlinks=True, ignore=shutil.ignore_patterns("mlruns"))
+    shutil.copytree(trained_module.folder, folder, symlinks=True, ignore=shutil.ignore_patterns("mlruns"))
     (folder / "mlruns").mkdir()
     shutil.copy(migrated_database, folder / "mlruns" / "mlflow.db")
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -50,32 +50,33 @@ def repository(
 
 @pytest.fixture
 def folder(repository: Path, zygote: Zygote, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the repository as the current folder."""
     enter(repository, monkeypatch)
     monkeypatch.setenv("TMPDIR", str(zygote.temporary))
     return repository
 
 
 def kill(zygote: Zygote, rng: random.Random, longest: float, *command: str) -> tuple[int, float]:
-    """Start a script and kill it after a random time; return its exit code, and how long it takes at most.
+    """Start a script and kill it after a random delay; return its exit code and the longest useful delay.
 
-    A kill that came too late is tried again after a shorter time: how fast a machine is depends on what else it does.
+    A kill that comes too late is repeated with a shorter delay, because the speed of the machine varies with its load.
     """
     while True:
         script = zygote.start(Path.cwd(), *command)
-        waited = rng.uniform(0, longest)
-        time.sleep(waited)
+        delay = rng.uniform(0, longest)
+        time.sleep(delay)
         script.send_signal(rng.choice(SIGNALS))
-        code, said = zygote.wait(script)
-        assert "Traceback" not in said, said
-        nowhere = code == 2 and "there is nothing further back" in said
-        assert nowhere or code in (0, -signal.SIGKILL, 128 + signal.SIGTERM, -signal.SIGTERM), said
+        code, output = zygote.wait(script)
+        assert "Traceback" not in output, output
+        is_refused = code == 2 and "there is nothing further back" in output
+        assert is_refused or code in (0, -signal.SIGKILL, 128 + signal.SIGTERM, -signal.SIGTERM), output
         if code:
             return code, longest
-        longest = waited
+        longest = delay
 
 
-def check_sound() -> None:
-    """Check what holds at any moment: what has its final name is whole, and every version has its model."""
+def check_intact() -> None:
+    """Check what holds at any moment: every file under its final name is complete, every version has its model."""
     for table in Path("data/processed").glob("*.parquet"):
         assert len(pd.read_parquet(table)) > 20
     for name in Path("mlartifacts").rglob("*.json"):
@@ -94,9 +95,9 @@ def check_sound() -> None:
 
 
 def check_clean(folder: Path, zygote: Zygote, client: MlflowClient) -> None:
-    """Check what holds after the next run that ended well: nothing unfinished is left anywhere."""
-    check_sound()
-    experiments = [str(one.experiment_id) for one in client.search_experiments()]
+    """Check what holds after the next complete run: nothing unfinished is left."""
+    check_intact()
+    experiments = [str(experiment.experiment_id) for experiment in client.search_experiments()]
     assert not client.search_runs(experiments, "attributes.status = 'RUNNING'")
     for run in client.search_runs(experiments, "attributes.status = 'FAILED'"):
         assert run.data.tags["error"]
@@ -113,13 +114,13 @@ def check_clean(folder: Path, zygote: Zygote, client: MlflowClient) -> None:
         production = stages.get("production")
         if production:
             assert (EXPORTS / "latest").readlink() == Path(f"v{int(production):03d}")
-    left = [path for path in folder.rglob(".*.tmp") if ".dvc" not in path.parts]
-    left += list(zygote.temporary.iterdir())
-    assert not left
+    leftovers = [path for path in folder.rglob(".*.tmp") if ".dvc" not in path.parts]
+    leftovers += list(zygote.temporary.iterdir())
+    assert not leftovers
 
 
-def counted(script: str, codes: list[int]) -> str:
-    """Return how many kills were survived; at least half of them must have come in time."""
+def kill_summary(script: str, codes: list[int]) -> str:
+    """Return a line about the survived kills; check that at least half of them came in time."""
     killed = sum(code == -signal.SIGKILL for code in codes)
     stopped = sum(code in (-signal.SIGTERM, 128 + signal.SIGTERM) for code in codes)
     assert killed + stopped >= len(codes) // 2
@@ -128,19 +129,21 @@ def counted(script: str, codes: list[int]) -> str:
 
 
 @pytest.mark.parametrize(("script", "kills"), [("prepare", times(16, 6)), ("model_train", times(10, 3))])
-def test_a_stage_is_killed(folder: Path, zygote: Zygote, told: Callable[[str], None], script: str, kills: int) -> None:
+def test_stage_survives_kills(
+    folder: Path, zygote: Zygote, told: Callable[[str], None], script: str, kills: int
+) -> None:
     rng, codes = random.Random(kills), []
     longest = zygote.run(folder, script)
     for _ in range(kills):
         code, longest = kill(zygote, rng, longest, script)
         codes.append(code)
-        check_sound()
+        check_intact()
     zygote.run(folder, script)
-    told(counted(script, codes))
+    told(kill_summary(script, codes))
     check_clean(folder, zygote, open_store())
 
 
-def test_registration_and_rollback_are_killed(folder: Path, zygote: Zygote, told: Callable[[str], None]) -> None:
+def test_registration_and_rollback_survive_kills(folder: Path, zygote: Zygote, told: Callable[[str], None]) -> None:
     rng, codes = random.Random(3), []
     client = open_store()
     runs = client.search_runs([client.get_experiment_by_name("small").experiment_id], "attributes.status = 'FINISHED'")
@@ -155,20 +158,20 @@ def test_registration_and_rollback_are_killed(folder: Path, zygote: Zygote, told
             ("--rollback",),
             ("--stage", "Staging", "--run-id", rng.choice(trained)),
         ]
-        if kind == 0:  # so that exports are made, not only found
-            latest = (EXPORTS / "latest").resolve().name  # "latest" where nothing is in Production
+        if kind == 0:  # so that exports are written, not only verified
+            latest = (EXPORTS / "latest").resolve().name  # "latest" if no version is in Production
             for export in EXPORTS.glob("v*"):
                 if export.name != latest:
                     shutil.rmtree(export)
         code, longest[kind] = kill(zygote, rng, longest[kind], "model_register", *arguments[max(0, kind - 1)])
         codes.append(code)
-        check_sound()
+        check_intact()
     zygote.run(folder, "model_register", *forced, trained[2])
-    told(counted("model_register", codes))
+    told(kill_summary("model_register", codes))
     check_clean(folder, zygote, client)
 
 
-def test_dvc_repro_is_killed_with_all_it_started(folder: Path, zygote: Zygote, told: Callable[[str], None]) -> None:
+def test_dvc_repro_survives_kills(folder: Path, zygote: Zygote, told: Callable[[str], None]) -> None:
     rng, codes = random.Random(4), []
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     for _ in range(times(4, 1)):
@@ -179,33 +182,39 @@ def test_dvc_repro_is_killed_with_all_it_started(folder: Path, zygote: Zygote, t
             time.sleep(rng.uniform(2, 22))
             os.killpg(process.pid, signal.SIGKILL)
             codes.append(process.wait())
-        check_sound()
+        check_intact()
     shell(folder, "dvc", "repro")
-    told(counted("dvc repro", codes))
+    told(kill_summary("dvc repro", codes))
     check_clean(folder, zygote, open_store())
     assert "up to date" in shell(folder, "dvc", "repro")
 
 
-def test_a_run_of_another_host_or_of_a_living_process_is_left_alone(pipeline_folder: Path) -> None:
+def test_runs_of_other_hosts_and_live_processes_are_unchanged(pipeline_folder: Path) -> None:
     from pipeline.store.open import open_experiment
     from pipeline.store.stale_runs import sweep_runs
     from pipeline.support.processes import owner_tags
 
     client = open_store()
     experiment_id = open_experiment(client, "small")
-    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
-    own = owner_tags()
-    dead = own | {"pid": gone.stdout.strip()}
-    reused = own | {"process_started": "1000000000"}
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    alive = owner_tags()
+    dead = alive | {"pid": ended.stdout.strip()}
+    reused = alive | {"process_started": "1000000000"}
     elsewhere = dead | {"host": "another-host"}
     runs = {
         name: client.create_run(experiment_id, tags=tags).info.run_id
-        for name, tags in {"own": own, "dead": dead, "reused": reused, "elsewhere": elsewhere, "untagged": {}}.items()
+        for name, tags in {
+            "alive": alive,
+            "dead": dead,
+            "reused": reused,
+            "elsewhere": elsewhere,
+            "untagged": {},
+        }.items()
     }
     sweep_runs(client)
     status = {name: client.get_run(run_id).info.status for name, run_id in runs.items()}
     assert status == {
-        "own": "RUNNING",
+        "alive": "RUNNING",
         "dead": "FAILED",
         "reused": "FAILED",
         "elsewhere": "RUNNING",

@@ -1,4 +1,4 @@
-"""deploy/: what can be told of it without pulling images."""
+"""deploy/: checks that need no container images."""
 
 import ast
 import json
@@ -30,16 +30,17 @@ SECRETS = {
     "SERVICE_API_KEY",
     "SERVICE_MLFLOW_PASSWORD",
 }
-BUILT = ("mlflow", "service")  # images of this project
+BUILT = ("mlflow", "service")  # images built from this project
 
 
 def example() -> dict[str, str]:
+    """Return the variables of .env.example."""
     lines = (DEPLOY / ".env.example").read_text().splitlines()
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
 def compose() -> list[str]:
-    """Return Docker Compose's command, of either generation."""
+    """Return the command of Docker Compose, version 1 or 2."""
     if shutil.which("docker-compose"):
         return ["docker-compose"]
     if shutil.which("docker"):
@@ -50,7 +51,7 @@ def compose() -> list[str]:
 
 
 def config(folder: Path, variables: dict[str, str]) -> "subprocess.CompletedProcess[str]":
-    """Run `docker compose config` on a copy of deploy/ with an .env of these variables and nothing else."""
+    """Run `docker compose config` on a copy of deploy/ with only these variables in .env."""
     copy = shutil.copytree(DEPLOY, folder, dirs_exist_ok=True)
     (copy / ".env").write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder)}
@@ -64,7 +65,7 @@ def config(folder: Path, variables: dict[str, str]) -> "subprocess.CompletedProc
     )
 
 
-def test_every_variable_is_in_the_example_and_secrets_are_empty_there() -> None:
+def test_env_example_has_every_variable_and_empty_secrets() -> None:
     used = re.findall(r"(?<!\$)\$\{(\w+)(:[?-])", COMPOSE.read_text())
     assert {name for name, _ in used} | {"COMPOSE_PROJECT_NAME"} == set(example())
     assert {name for name, sign in used if sign == ":?"} == SECRETS
@@ -72,7 +73,7 @@ def test_every_variable_is_in_the_example_and_secrets_are_empty_there() -> None:
     assert ".env" in (DEPLOY / ".gitignore").read_text().split()
 
 
-def test_services_are_pinned_healthy_before_others_and_published_on_loopback_only() -> None:
+def test_services_are_pinned_ordered_by_health_and_published_on_loopback() -> None:
     services = yaml.safe_load(COMPOSE.read_text())["services"]
     for name, service in services.items():
         assert re.search(r":\d+\.\d+(\.\d+)?$", service["image"]), name
@@ -89,70 +90,73 @@ def test_services_are_pinned_healthy_before_others_and_published_on_loopback_onl
 
 
 @pytest.mark.parametrize("image", BUILT)
-def test_an_image_has_the_packages_of_the_project(image: str) -> None:
-    asked = pins((DEPLOY / image / "requirements.txt").read_text())
+def test_image_packages_match_the_project(image: str) -> None:
+    requirements = pins((DEPLOY / image / "requirements.txt").read_text())
     locked = pins((DEPLOY / image / "requirements.lock").read_text())
-    everything = (ROOT / "requirements.lock").read_text()
+    project_lock = (ROOT / "requirements.lock").read_text()
     if image == "mlflow":
-        assert {"mlflow", "psycopg2-binary", "boto3", "flask-wtf"} == set(asked)
-        assert compose_service("mlflow")["image"].endswith(f":{asked['mlflow']}")
+        assert {"mlflow", "psycopg2-binary", "boto3", "flask-wtf"} == set(requirements)
+        assert compose_service("mlflow")["image"].endswith(f":{requirements['mlflow']}")
     else:
-        assert asked.items() <= pins((ROOT / "requirements.txt").read_text()).items()
-    assert asked.items() <= locked.items()
-    assert [name for name, version in locked.items() if f"\n{name}=={version} " not in f"\n{everything}"] == []
+        assert requirements.items() <= pins((ROOT / "requirements.txt").read_text()).items()
+    assert requirements.items() <= locked.items()
+    assert [name for name, version in locked.items() if f"\n{name}=={version} " not in f"\n{project_lock}"] == []
 
 
-def imported(start: str) -> set[str]:
-    """Return the packages that a module and the modules of src/ that it imports, and so on, import, wherever."""
+def imported_packages(start: str) -> set[str]:
+    """Return the third-party packages that a module of src/ imports, directly or through other modules of src/."""
     waiting, seen, packages = [start, *(f"pipeline.learn.families.{name}" for name in names())], set(), set()
     while waiting:
         name = waiting.pop()
         path = ROOT / "src" / name.replace(".", "/")
         file = next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.exists()), None)
-        if file is None or file in seen:  # a function of a module, which is there as well
+        if file is None or file in seen:  # a name inside a module that is in the list too
             continue
         seen.add(file)
         text = re.sub(r"\nif TYPE_CHECKING:\n(    .*\n|\n)+", "\n", file.read_text())
-        packages |= set(re.findall(r'\bfiles\("(\w+)"\)', text))  # whose data files are served
+        packages |= set(re.findall(r'\bfiles\("(\w+)"\)', text))  # packages whose data files the service serves
         for node in ast.walk(ast.parse(text)):
-            found = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.module:
-                found = [node.module, *(f"{node.module}.{one.name}" for one in node.names)]
-            waiting += found
-            packages |= {one.partition(".")[0] for one in found}
+                modules = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            waiting += modules
+            packages |= {module.partition(".")[0] for module in modules}
     return packages - sys.stdlib_module_names - {"pipeline"}
 
 
-def test_the_image_of_the_service_has_what_it_imports() -> None:
+def test_service_image_has_every_imported_package() -> None:
     locked = {name.lower() for name in pins((DEPLOY / "service" / "requirements.lock").read_text())}
-    found = packages_distributions()
-    wanted = {name: {re.sub("[_.]", "-", one).lower() for one in found[name]} for name in imported("serve")}
-    assert {"fastapi", "mlflow", "shap", "onnxruntime"} <= set(wanted)
-    assert {name for name, distributions in wanted.items() if not distributions & locked} == set()
-    sent = (DEPLOY / "service" / "Dockerfile.dockerignore").read_text().split()
-    copied = re.findall(r"^COPY (\S+) ", (DEPLOY / "service" / "Dockerfile").read_text(), re.MULTILINE)
-    assert [name for name in sent if name.startswith("!")] == [f"!{name}" for name in reversed(copied)]
-    assert sent[0] == "*"
+    distributions_of = packages_distributions()
+    required = {
+        name: {re.sub("[_.]", "-", distribution).lower() for distribution in distributions_of[name]}
+        for name in imported_packages("serve")
+    }
+    assert {"fastapi", "mlflow", "shap", "onnxruntime"} <= set(required)
+    assert {name for name, distributions in required.items() if not distributions & locked} == set()
+    context = (DEPLOY / "service" / "Dockerfile.dockerignore").read_text().split()
+    sources = re.findall(r"^COPY (\S+) ", (DEPLOY / "service" / "Dockerfile").read_text(), re.MULTILINE)
+    assert [name for name in context if name.startswith("!")] == [f"!{name}" for name in reversed(sources)]
+    assert context[0] == "*"
 
 
-def test_the_service_is_told_what_it_knows() -> None:
+def test_service_environment_has_only_known_settings() -> None:
     service = compose_service("service")
     environment = service["environment"]
-    others = {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_DISABLE_TELEMETRY", "HOME"}
+    mlflow_variables = {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_DISABLE_TELEMETRY", "HOME"}
     known = {name.upper() for name in Settings.model_fields}
-    assert set(environment) - others <= known
+    assert set(environment) - mlflow_variables <= known
     assert {"MLFLOW_TRACKING_URI", "ENABLE_MODEL_REGISTRY", "SERVICE_HOST", "SERVICE_API_KEY"} <= set(environment)
     defaults = Settings.model_fields
     assert service["ports"][0].endswith(f":8080:{defaults['service_port'].default}")
     (volume,) = service["volumes"]
     assert volume.endswith(f":/opt/pipeline/{defaults['service_predictions'].default}")
     assert service["read_only"] is True
-    # MLflow's server answers no other name than those it is told.
+    # The MLflow server rejects requests for a host name that is not listed.
     host = urlsplit(environment["MLFLOW_TRACKING_URI"]).netloc
     assert compose_environment("mlflow")["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")[-1] == host
 
 
-def test_alerts_are_of_metrics_that_the_service_has() -> None:
+def test_alerts_use_metrics_of_the_service() -> None:
     scraped = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
     (job,) = scraped["scrape_configs"]
     assert scraped["rule_files"] == ["alerts.yml"]
@@ -168,7 +172,7 @@ def test_alerts_are_of_metrics_that_the_service_has() -> None:
     assert f'job="{job["job_name"]}"' in group["rules"][0]["expr"]
 
 
-def test_compose_accepts_the_file_and_refuses_an_empty_secret(tmp_path: Path) -> None:
+def test_compose_accepts_the_file_and_rejects_an_empty_secret(tmp_path: Path) -> None:
     filled = {name: value or "0123456789abcdef" for name, value in example().items()}
     accepted = config(tmp_path / "filled", filled)
     assert accepted.returncode == 0, accepted.stderr
@@ -179,12 +183,12 @@ def test_compose_accepts_the_file_and_refuses_an_empty_secret(tmp_path: Path) ->
         assert "set it in .env" in refused.stderr
 
 
-def test_the_s3_store_is_told_its_keys(tmp_path: Path) -> None:
-    """Run the shell of service s3 with a program that stands where SeaweedFS' would and shows what it was given."""
+def test_s3_store_gets_its_keys(tmp_path: Path) -> None:
+    """Run the shell command of service s3 with a stub of SeaweedFS that prints its configuration."""
     (program,) = compose_service("s3")["command"]
-    shown = tmp_path / "weed"
-    shown.write_text(f"#!/bin/sh\ncat {tmp_path}/s3.json\n")
-    shown.chmod(0o755)
+    stub = tmp_path / "weed"
+    stub.write_text(f"#!/bin/sh\ncat {tmp_path}/s3.json\n")
+    stub.chmod(0o755)
     script = program.replace("$$", "$").replace("/tmp/s3.json", f"{tmp_path}/s3.json")
     environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "S3_ACCESS_KEY_ID": "id", "S3_SECRET_ACCESS_KEY": "key"}
     done = subprocess.run(["/bin/sh", "-c", script], env=environment, capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""Data in a DVC remote on S3: pushed from one clone, pulled into another, where the pipeline runs on it."""
+"""Data in a DVC remote on S3: pushed from one clone, pulled into another and used there."""
 
 import shutil
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
-def test_data_travels_through_a_remote_on_s3(tmp_path: Path, s3: str) -> None:
+def test_data_is_pushed_to_and_pulled_from_an_s3_remote(tmp_path: Path, s3: str) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     copy_project(here)
     make_table().to_csv(here / "data.csv", index=False)
@@ -39,7 +39,7 @@ def test_data_travels_through_a_remote_on_s3(tmp_path: Path, s3: str) -> None:
     assert not [name for name in committed if SECRET in (here / name).read_text(errors="replace")]
     assert "pushed" in shell(here, "dvc", "push")
     stored = s3_client(s3).list_objects_v2(Bucket="dvc")["Contents"]
-    assert {one["Key"].split("/")[0] for one in stored} == {"tables"}
+    assert {item["Key"].split("/")[0] for item in stored} == {"tables"}
 
     git(tmp_path, "clone", "--quiet", str(here), str(there))
     shutil.copy(here / ".dvc" / "config.local", there / ".dvc" / "config.local")
@@ -47,4 +47,4 @@ def test_data_travels_through_a_remote_on_s3(tmp_path: Path, s3: str) -> None:
     shell(there, "dvc", "pull")
     assert (there / "data.csv").read_bytes() == (here / "data.csv").read_bytes()
     shell(there, "dvc", "repro", "--force", "prepare")
-    assert git(there, "status", "--porcelain") == ""  # the stage wrote what was pulled, and dvc.lock says so
+    assert git(there, "status", "--porcelain") == ""  # the outputs match dvc.lock

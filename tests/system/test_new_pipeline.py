@@ -1,3 +1,5 @@
+"""New pipeline folders for tables: what is inferred, written and refused, and that they run."""
+
 import json
 import shutil
 from collections.abc import Callable
@@ -18,7 +20,7 @@ N = 300
 
 @pytest.fixture
 def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a copy of the project, as current folder."""
+    """Return a copy of the project, as the current folder."""
     folder = tmp_path / "clone"
     copy_project(folder)
     monkeypatch.chdir(folder)
@@ -26,7 +28,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def customers() -> pd.DataFrame:
-    """Return a table with all kinds of columns, and an imbalanced label."""
+    """Return a table with every kind of column and an imbalanced target."""
     rng = np.random.default_rng(0)
     label = np.where(np.arange(N) % 10 == 0, "it's: #1", "no")
     return pd.DataFrame(
@@ -44,7 +46,7 @@ def customers() -> pd.DataFrame:
     )
 
 
-def test_a_classification_folder_says_what_was_inferred_and_is_prepared(
+def test_classification_folder_reports_inferences_and_prepares(
     clone: Path, call: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     customers().to_csv("My customers & co.csv", index=False)
@@ -81,7 +83,7 @@ def test_a_classification_folder_says_what_was_inferred_and_is_prepared(
     assert (train["left"] == "it's: #1").sum() == 24
 
 
-def test_every_choice_has_its_reason_in_an_aligned_comment(clone: Path, call: Callable[..., int]) -> None:
+def test_each_inferred_value_has_an_aligned_comment(clone: Path, call: Callable[..., int]) -> None:
     customers().to_csv("data.csv", index=False)
     call("new_pipeline", "data.csv", "--target", "left", "--into", "a/b")
     text = Path("a/b/params.yaml").read_text()
@@ -99,7 +101,7 @@ def test_every_choice_has_its_reason_in_an_aligned_comment(clone: Path, call: Ca
     assert reasons["search:"] == "smaller than usual, for 300 rows"
 
 
-def test_odd_names_come_back_as_they_are(
+def test_names_that_yaml_could_misread_are_preserved(
     clone: Path, call: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(0)
@@ -130,7 +132,7 @@ def test_odd_names_come_back_as_they_are(
         (np.where(np.arange(N) < N - 2, "common", "rare"), "classification"),
     ],
 )
-def test_folders_of_every_kind_of_target_are_prepared(
+def test_every_kind_of_target_prepares(
     target: object, task: str, clone: Path, call: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pd.DataFrame({"size": np.random.default_rng(0).normal(size=N), "y": target}).to_parquet("a.parquet")
@@ -140,7 +142,7 @@ def test_folders_of_every_kind_of_target_are_prepared(
     assert call("prepare") == 0
 
 
-def test_the_task_can_be_said_on_the_command_line(clone: Path, call: Callable[..., int]) -> None:
+def test_task_option_overrides_inference(clone: Path, call: Callable[..., int]) -> None:
     pd.DataFrame({"size": np.random.default_rng(0).normal(size=N), "y": np.arange(N) % 3}).to_csv("a.csv", index=False)
     assert call("new_pipeline", "a.csv", "--target", "y", "--task", "regression") == 0
     assert load_params(Path("a/params.yaml")).dataset.task == "regression"
@@ -149,22 +151,22 @@ def test_the_task_can_be_said_on_the_command_line(clone: Path, call: Callable[..
 
 def test_light_curves_become_features(clone: Path, call: Callable[..., int]) -> None:
     rng = np.random.default_rng(0)
-    table = pd.DataFrame(rng.normal(size=(N, 30)), columns=[f"FLUX.{place}" for place in range(1, 31)])
+    table = pd.DataFrame(rng.normal(size=(N, 30)), columns=[f"FLUX.{number}" for number in range(1, 31)])
     table.assign(LABEL=np.arange(N) % 2 + 1).to_csv("stars.csv", index=False)
     assert call("new_pipeline", "stars.csv", "--target", "LABEL") == 0
     assert load_params(Path("stars/params.yaml")).features.flux
 
 
-def test_stages_are_the_repositorys_with_plots_of_the_task(clone: Path, call: Callable[..., int]) -> None:
+def test_dvc_yaml_has_the_repository_stages_and_plots_of_the_task(clone: Path, call: Callable[..., int]) -> None:
     customers().to_csv("data.csv", index=False)
     call("new_pipeline", "data.csv", "--target", "left", "--into", "examples/a")
     call("new_pipeline", "data.csv", "--target", "size", "--into", "b")
     top, classes, numbers = (
         yaml.safe_load((clone / part / "dvc.yaml").read_text()) for part in ("", "examples/a", "b")
     )
-    for folder, made in (("examples/a", classes), ("b", numbers)):
-        assert made["stages"].keys() == top["stages"].keys()
-        for name, stage in made["stages"].items():
+    for folder, written in (("examples/a", classes), ("b", numbers)):
+        assert written["stages"].keys() == top["stages"].keys()
+        for name, stage in written["stages"].items():
             assert (clone / folder / stage["cmd"].removeprefix("python ")).exists()
             assert len(stage["deps"]) == len(top["stages"][name]["deps"])
             sources = [dep for dep in stage["deps"] if "src/" in dep]
@@ -177,16 +179,18 @@ def test_stages_are_the_repositorys_with_plots_of_the_task(clone: Path, call: Ca
     assert classes["plots"][2] == top["plots"][2]
 
 
-def test_a_table_outside_is_named_by_its_absolute_path(clone: Path, tmp_path: Path, call: Callable[..., int]) -> None:
+def test_table_outside_the_repository_gets_an_absolute_path(
+    clone: Path, tmp_path: Path, call: Callable[..., int]
+) -> None:
     customers().to_csv(tmp_path / "data.csv.gz", index=False)
     assert call("new_pipeline", "../data.csv.gz", "--target", "left") == 0
     assert load_params(Path("data/params.yaml")).dataset.path == str(tmp_path / "data.csv.gz")
 
 
-def test_nothing_is_overwritten_and_nothing_half_written(
+def test_refused_requests_write_nothing(
     clone: Path, tmp_path: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refused(*arguments: str) -> str:
+    def refusal(*arguments: str) -> str:
         assert call("new_pipeline", *arguments) == 2
         return capsys.readouterr().err
 
@@ -194,27 +198,25 @@ def test_nothing_is_overwritten_and_nothing_half_written(
     table = ("data.csv", "--target", "left")
     Path("kept").mkdir()
     Path("kept/dvc.yaml").write_text("mine")
-    assert "dvc.yaml exists already" in refused(*table, "--into", "kept")
+    assert "dvc.yaml exists already" in refusal(*table, "--into", "kept")
     assert [path.name for path in Path("kept").iterdir()] == ["dvc.yaml"]
     assert Path("kept/dvc.yaml").read_text() == "mine"
     Path("data").mkdir()
-    assert "--into data" in refused(*table)
-    assert "is a file" in refused(*table, "--into", "data.csv")
-    assert "is a folder that git ignores" in refused(*table, "--into", "mlruns/x")
-    assert "is a folder that git ignores" in refused(*table, "--into", ".git/x")
-    assert "is not below a clone of this project" in refused(*table, "--into", str(tmp_path / "x"))
-    assert "has no column 'Left'" in refused("data.csv", "--target", "Left", "--into", "new")
-    assert "does not exist" in refused("none.csv", "--target", "left", "--into", "new")
+    assert "--into data" in refusal(*table)
+    assert "is a file" in refusal(*table, "--into", "data.csv")
+    assert "is a folder that git ignores" in refusal(*table, "--into", "mlruns/x")
+    assert "is a folder that git ignores" in refusal(*table, "--into", ".git/x")
+    assert "is not below a clone of this project" in refusal(*table, "--into", str(tmp_path / "x"))
+    assert "has no column 'Left'" in refusal("data.csv", "--target", "Left", "--into", "new")
+    assert "does not exist" in refusal("none.csv", "--target", "left", "--into", "new")
     shutil.move(".git", ".no_git")
-    assert "is not both a git and a DVC repository" in refused(*table, "--into", "new")
+    assert "is not both a git and a DVC repository" in refusal(*table, "--into", "new")
     shutil.move(".no_git", ".git")
     assert not Path("new").exists()
     assert not Path("mlruns").exists()
 
 
-def test_a_new_folder_runs_to_a_registered_model(
-    clone: Path, migrated_database: Path, call: Callable[..., int]
-) -> None:
+def test_new_folder_runs_through_registration(clone: Path, migrated_database: Path, call: Callable[..., int]) -> None:
     table = customers().assign(spent=lambda rows: rows["size"] ** 2 + 100 * rows["active"])
     table.to_csv("spending.csv", index=False)
     commit(clone, "start")

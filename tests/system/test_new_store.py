@@ -1,4 +1,4 @@
-"""A new store, opened by several processes at once and by some that are killed."""
+"""Creation of a store by concurrent processes and by processes that are killed."""
 
 import random
 import shutil
@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.store.database import reading
-from support.stores import store_is_whole
+from support.stores import is_store_intact
 from support.zygote import Zygote
 
 
-def test_four_processes_open_a_new_store_at_once(
+def test_four_processes_open_a_new_store_concurrently(
     tmp_path: Path, zygote: Zygote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'new' / 'mlflow.db'}")
@@ -27,31 +27,31 @@ def test_four_processes_open_a_new_store_at_once(
     assert len({printed for _, printed in ended}) == 1
 
 
-def test_a_new_store_survives_kills(
+def test_new_store_survives_kills(
     tmp_path: Path, zygote: Zygote, monkeypatch: pytest.MonkeyPatch, told: Callable[[str], None]
 ) -> None:
     rng, longest, survived = random.Random(4), 0.0, 0
     for number in range(7):
-        place = tmp_path / str(number)
-        place.mkdir()
-        database = place / "mlruns" / "mlflow.db"
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        database = folder / "mlruns" / "mlflow.db"
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
         if number == 0:
-            longest = zygote.run(place, "store", "prune")
+            longest = zygote.run(folder, "store", "prune")
         else:
-            script = zygote.start(place, "store", "prune")
+            script = zygote.start(folder, "store", "prune")
             time.sleep(rng.random() * longest)
             script.kill()
             survived += zygote.wait(script)[0] == -signal.SIGKILL
-            assert not database.exists() or store_is_whole(database)
-        if number in (0, 6):  # a migration takes seconds
-            zygote.run(place, "store", "prune")
-            assert store_is_whole(database)
+            assert not database.exists() or is_store_intact(database)
+        if number in (0, 6):  # not in every round: a migration takes seconds
+            zygote.run(folder, "store", "prune")
+            assert is_store_intact(database)
             assert {path.name for path in database.parent.iterdir()} == {"mlflow.db", "mlflow.lock"}
     told(f"store creation: {survived} kills survived")
 
 
-def test_what_a_killed_process_left_half_written_is_rolled_back(migrated_database: Path, tmp_path: Path) -> None:
+def test_transaction_of_a_killed_process_is_rolled_back(migrated_database: Path, tmp_path: Path) -> None:
     database = tmp_path / "mlflow.db"
     shutil.copy(migrated_database, database)
     code = (

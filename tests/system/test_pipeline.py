@@ -1,4 +1,4 @@
-"""The pipeline as its users run it: dvc and mlflow commands in a real repository."""
+"""The pipeline as users run it: dvc and mlflow commands in a real repository."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from pipeline.store.open import open_store
 from support.folders import Trained, make_pipeline_folder
 from support.repositories import commit, git, shell
 
-pytestmark = pytest.mark.xdist_group("pipeline")  # they share what a fixture makes
+pytestmark = pytest.mark.xdist_group("pipeline")  # share a module-scoped fixture
 
 OUTPUTS = (
     "data/processed/train.parquet",
@@ -29,7 +29,7 @@ OUTPUTS = (
 
 
 def experiment_runs(folder: Path) -> dict[str, tuple[str, str]]:
-    """Return name and status of every experiment run in the folder's store, by run id."""
+    """Return name and status of every experiment run in the folder's store, by run ID."""
     with sqlite3.connect(f"file:{folder}/mlruns/mlflow.db?mode=ro", uri=True) as database:
         rows = database.execute(
             "select run_uuid, name, status from runs where name not like '%candidate%' and name not like '%fold%'"
@@ -39,7 +39,7 @@ def experiment_runs(folder: Path) -> dict[str, tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path) -> Path:
-    """Return a repository in which `dvc repro` ran once and everything is committed."""
+    """Return a repository after `dvc repro`, with everything committed."""
     folder = make_pipeline_folder(tmp_path_factory.mktemp("dvc") / "repository", migrated_database)
     printed = shell(folder, "dvc", "repro")
     assert printed.count("Running stage") == 3
@@ -47,7 +47,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory, migrated_database: Path
     return folder
 
 
-def test_repro_leaves_what_the_stages_promise_and_then_does_nothing(repository: Path) -> None:
+def test_repro_writes_every_output_and_then_does_nothing(repository: Path) -> None:
     for output in OUTPUTS:
         assert (repository / output).exists()
     assert git(repository, "status", "--porcelain") == ""
@@ -62,7 +62,7 @@ def test_repro_leaves_what_the_stages_promise_and_then_does_nothing(repository: 
     }
 
 
-def test_mlflow_run_uses_the_repositorys_store(repository: Path) -> None:
+def test_mlflow_run_uses_the_store_of_the_repository(repository: Path) -> None:
     before = experiment_runs(repository)
     assert "up to date" in shell(repository, "mlflow", "run", ".", "--env-manager", "local")
     register = ("--env-manager", "local", "--entry-point", "register", "--param-list", "stage=Staging")
@@ -71,7 +71,7 @@ def test_mlflow_run_uses_the_repositorys_store(repository: Path) -> None:
     assert git(repository, "status", "--porcelain") == ""
 
 
-def test_experiments_of_every_kind_keep_their_runs_and_the_metrics_can_be_compared(repository: Path) -> None:
+def test_every_kind_of_dvc_experiment_keeps_its_runs_and_metrics(repository: Path) -> None:
     first = json.loads((repository / "mlartifacts/training/best_model_info.json").read_text())["mlflow_run_id"]
 
     printed = shell(repository, "dvc", "exp", "run", "-S", "train.search.max_rounds=6")
@@ -90,15 +90,15 @@ def test_experiments_of_every_kind_keep_their_runs_and_the_metrics_can_be_compar
     assert len(runs) == 12
     assert {status for _, status in runs.values()} == {"FINISHED"}
     assert len(list(repository.glob("mlruns/small/*/artifacts/residuals.png"))) == 12
-    shown = shell(repository, "dvc", "exp", "show", "--csv")
-    assert shown.count("branch_") == 3
+    table = shell(repository, "dvc", "exp", "show", "--csv")
+    assert table.count("branch_") == 3
 
     git(repository, "checkout", "--quiet", "--", ".")
     printed = shell(repository, "dvc", "repro")
     assert "Running stage 'model_train'" in printed
-    back = json.loads((repository / "mlartifacts/training/best_model_info.json").read_text())["mlflow_run_id"]
-    assert back in experiment_runs(repository)
-    assert back != first
+    last = json.loads((repository / "mlartifacts/training/best_model_info.json").read_text())["mlflow_run_id"]
+    assert last in experiment_runs(repository)
+    assert last != first
     assert git(repository, "status", "--porcelain") in ("", "M dvc.lock")
     git(repository, "checkout", "--quiet", "--", ".")
 
@@ -124,12 +124,12 @@ def test_register_names_the_command_that_repairs_a_lost_run(repository: Path) ->
     assert "Traceback" not in done.stderr
 
 
-def test_the_best_run_is_found_by_the_documented_query(trained: Trained) -> None:
+def test_documented_query_finds_the_best_run(trained: Trained) -> None:
     client = open_store()
     experiment = client.get_experiment_by_name("small")
     assert experiment is not None
-    found = client.search_runs([experiment.experiment_id], order_by=["metrics.test_rmse ASC"])
-    ids = {one.run_id for one in trained.experiments}  # others' trainings are in that store as well
-    best = next(run for run in found if run.info.run_id in ids)
-    assert best.data.metrics["test_rmse"] == min(one.fitted.metrics["test_rmse"] for one in trained.experiments)
+    runs = client.search_runs([experiment.experiment_id], order_by=["metrics.test_rmse ASC"])
+    ids = {each.run_id for each in trained.experiments}  # the store also holds trainings of other tests
+    best = next(run for run in runs if run.info.run_id in ids)
+    assert best.data.metrics["test_rmse"] == min(each.fitted.metrics["test_rmse"] for each in trained.experiments)
     assert type(mlflow.xgboost.load_model(f"runs:/{best.info.run_id}/model")).__name__ == "XGBRegressor"

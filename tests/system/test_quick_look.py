@@ -1,4 +1,4 @@
-"""Quick looks where MLflow is not installed, and MLflow's page."""
+"""Quick looks without MLflow installed, and the MLflow page."""
 
 import os
 import signal
@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 import requests
 
-from support.quick_look import IRIS, numbers_of
+from support.quick_look import IRIS, printed_numbers
 from support.repositories import ROOT
 
 HIDDEN = ("mlflow", "dvc", "optuna", "sqlalchemy", "filelock")
 
 
-def test_a_look_needs_neither_mlflow_nor_dvc(tmp_path: Path) -> None:
+def test_quick_look_needs_neither_mlflow_nor_dvc(tmp_path: Path) -> None:
     packages = Path(sysconfig.get_path("purelib"))
     for entry in packages.iterdir():
         if not entry.name.startswith(HIDDEN):
@@ -34,13 +34,13 @@ def test_a_look_needs_neither_mlflow_nor_dvc(tmp_path: Path) -> None:
     command = (str(ROOT / "src/train.py"), str(IRIS), "--target", "species")
     plain, warned = run(*command), run(*command, "--use-mlflow")
     assert (plain.returncode, plain.stderr) == (0, "")
-    assert numbers_of(plain.stdout)["accuracy"] > 0.85
+    assert printed_numbers(plain.stdout)["accuracy"] > 0.85
     assert warned.returncode == 0
     assert warned.stderr.startswith("warning: MLflow is not installed, so nothing is recorded")
-    assert numbers_of(warned.stdout)["accuracy"] == numbers_of(plain.stdout)["accuracy"]
+    assert printed_numbers(warned.stdout)["accuracy"] == printed_numbers(plain.stdout)["accuracy"]
 
 
-def test_the_page_opens_or_says_why_not(
+def test_mlflow_page_opens_or_reports_why_not(
     empty_store: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.socket() as taken:
@@ -52,21 +52,21 @@ def test_the_page_opens_or_says_why_not(
         taken.listen()
         assert call("run_mlflow", "--ui") == 2
         assert "port 5000 is in use, perhaps" in capsys.readouterr().err
-    monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # eight processes fewer
+    monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # saves eight processes
     command = [sys.executable, str(ROOT / "src/run_mlflow.py"), "--ui"]
     page = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
     try:
-        deadline, answer = time.monotonic() + 180, None
-        while answer is None and time.monotonic() < deadline and page.poll() is None:
+        deadline, response = time.monotonic() + 180, None
+        while response is None and time.monotonic() < deadline and page.poll() is None:
             try:
-                answer = requests.get("http://127.0.0.1:5000", timeout=2)
+                response = requests.get("http://127.0.0.1:5000", timeout=2)
             except requests.RequestException:
                 time.sleep(0.3)
-        assert answer is not None
-        assert answer.ok
-        assert "MLflow" in answer.text
+        assert response is not None
+        assert response.ok
+        assert "MLflow" in response.text
     finally:
         os.killpg(page.pid, signal.SIGTERM)
         page.communicate(timeout=30)

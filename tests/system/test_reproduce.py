@@ -1,3 +1,5 @@
+"""Reproduction of a registered version in a clone of its commit."""
+
 import dataclasses
 import shutil
 import subprocess
@@ -27,14 +29,14 @@ from support.repositories import ROOT, change_params, commit, git, shell
 NAME = "small-model"
 
 
-def everything(folder: Path) -> dict[str, str]:
-    """Return the hashes of all files below a folder."""
+def file_hashes(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file below a folder, by relative path."""
     return {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Return the folder that temporary files go to; nothing may be left there."""
+    """Return the folder for temporary files; check that nothing is left there."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setenv("TMPDIR", str(folder))
@@ -44,7 +46,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     monkeypatch.setattr("tempfile.tempdir", None)
 
 
-def test_a_version_is_trained_again_after_all_has_moved_on(
+def test_version_is_reproduced_after_code_data_and_params_changed(
     trained: Trained,
     temporary: Path,
     tmp_path: Path,
@@ -59,12 +61,12 @@ def test_a_version_is_trained_again_after_all_has_moved_on(
     git(trained.folder, "clone", "--quiet", ".", str(here))
     git(here, "config", "user.name", "Test")
     git(here, "config", "user.email", "test@localhost")
-    (here / "src" / "model_train.py").write_text("raise SystemExit('not this one')")
+    (here / "src" / "model_train.py").write_text("raise SystemExit('wrong version')")
     (here / "data.csv").write_text("another\n1\n")
     change_params(here, register={"model_name": "reproduced"}, train={"seed": 7})
-    commit(here, "moved on")
+    commit(here, "later changes")
     monkeypatch.chdir(here)
-    repository, store = everything(here), everything(trained.folder / "mlruns")
+    repository, store = file_hashes(here), file_hashes(trained.folder / "mlruns")
 
     assert call("reproduce", "--version", "1") == 0
     printed = capsys.readouterr()
@@ -73,12 +75,12 @@ def test_a_version_is_trained_again_after_all_has_moved_on(
     assert "the table is data.csv: it is in the commit" in printed.out
     assert f"  | model_train: {winner.run_name} wins" in printed.out
     assert f"identical: {len(winner.fitted.metrics) + 3} metrics, the tables, and the model file" in printed.out
-    assert everything(here) == repository
-    assert everything(trained.folder / "mlruns") == store
+    assert file_hashes(here) == repository
+    assert file_hashes(trained.folder / "mlruns") == store
     assert git(here, "worktree", "list").count("\n") == 0
 
 
-def test_a_run_keeps_its_params_in_their_order_and_its_pipeline_folder(trained: Trained, tmp_path: Path) -> None:
+def test_run_keeps_the_order_of_params_and_its_pipeline_folder(trained: Trained, tmp_path: Path) -> None:
     run_id = trained.experiments[0].run_id
     stored = yaml.safe_load(mlflow.artifacts.load_text(f"runs:/{run_id}/params.yaml"))
     used = load_params().model_dump(by_alias=True)
@@ -93,15 +95,15 @@ def test_a_run_keeps_its_params_in_their_order_and_its_pipeline_folder(trained: 
 
 
 def stub(folder: Path, code: str) -> str:
-    """Commit stages that do little, and return the commit."""
+    """Commit stub stages and return the commit."""
     (folder / "src" / "prepare.py").write_text("print('preparing')\n")
     (folder / "src" / "model_train.py").write_text(textwrap.dedent(code))
     commit(folder, "stub")
     return git(folder, "rev-parse", "HEAD")
 
 
-# A training of another result; a new database would take seconds.
-TRAINS_OTHERWISE = """
+# A training with a different result; it copies an empty database because creating one takes seconds.
+DIFFERENT_TRAINING = """
     import os, pathlib, shutil, mlflow
     uri = os.environ["MLFLOW_TRACKING_URI"]
     shutil.copy(os.environ["EMPTY_DATABASE"], uri.removeprefix("sqlite:///"))
@@ -117,9 +119,9 @@ TRAINS_OTHERWISE = """
 def make_version(
     folder: Path, tags: dict[str, str | None], run_name: str = "exp1_tuned", artifacts: bool = True
 ) -> MlflowClient:
-    """Write a run into the folder's store, as training does, and register it."""
+    """Record a run in the folder's store, as training does, and register it."""
     client = open_store()
-    known = {
+    run_tags = {
         "git_commit": git(folder, "rev-parse", "HEAD"),
         "git_dirty": "false",
         "data_sha256": sha256(folder / "data.csv"),
@@ -129,7 +131,7 @@ def make_version(
     run = client.create_run(
         open_experiment(client, "small"),
         run_name=run_name,
-        tags={name: value for name, value in known.items() if value is not None},
+        tags={name: value for name, value in run_tags.items() if value is not None},
     )
     client.log_batch(run.info.run_id, [Metric("test_rmse", 0.3, 0, 0), Metric("cv_rmse_mean", 1.5, 0, 0)])
     if artifacts:
@@ -144,7 +146,7 @@ def make_version(
     return client
 
 
-def test_what_differs_is_told_in_full(
+def test_differences_are_reported_in_full(
     pipeline_folder: Path,
     temporary: Path,
     call: Callable[..., int],
@@ -152,10 +154,10 @@ def test_what_differs_is_told_in_full(
     monkeypatch: pytest.MonkeyPatch,
     migrated_database: Path,
 ) -> None:
-    stub(pipeline_folder, TRAINS_OTHERWISE)
+    stub(pipeline_folder, DIFFERENT_TRAINING)
     make_version(pipeline_folder, {"git_dirty": "true", "reproducible": "false"})
     monkeypatch.setenv("EMPTY_DATABASE", str(migrated_database))
-    before = everything(pipeline_folder / "mlruns")
+    before = file_hashes(pipeline_folder / "mlruns")
     assert call("reproduce", "--version", "1") == 1
     printed = capsys.readouterr()
     assert printed.err == ""
@@ -170,10 +172,10 @@ def test_what_differs_is_told_in_full(
         "note: tracked files differed from the commit then (git_dirty): other code than it has may have run",
         "note: a time budget ended its search (train.search.time_budget): another model may well come out",
     ]
-    assert everything(pipeline_folder / "mlruns") == before
+    assert file_hashes(pipeline_folder / "mlruns") == before
 
 
-def test_a_training_that_fails_is_told_with_its_last_lines(
+def test_failed_training_is_reported_with_its_last_lines(
     pipeline_folder: Path, temporary: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     stub(pipeline_folder, "print('x' * 10)\nraise SystemExit('error: the old code fails')")
@@ -187,10 +189,10 @@ def test_a_training_that_fails_is_told_with_its_last_lines(
     assert "Traceback" not in printed.err
 
 
-def test_what_is_stopped_leaves_nothing(pipeline_folder: Path, temporary: Path) -> None:
+def test_stopped_reproduction_leaves_nothing(pipeline_folder: Path, temporary: Path) -> None:
     stub(pipeline_folder, "import os, time\nprint('child', os.getpid(), flush=True)\ntime.sleep(60)")
     make_version(pipeline_folder, {})
-    before = everything(pipeline_folder)
+    before = file_hashes(pipeline_folder)
     command = [sys.executable, str(ROOT / "src" / "reproduce.py"), "--version", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -200,10 +202,10 @@ def test_what_is_stopped_leaves_nothing(pipeline_folder: Path, temporary: Path) 
         _, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (143, "stopped\n")
     assert not Path(f"/proc/{child}").exists()
-    assert everything(pipeline_folder) == before
+    assert file_hashes(pipeline_folder) == before
 
 
-def test_what_cannot_be_trained_again_says_why(pipeline_folder: Path, temporary: Path) -> None:
+def test_version_without_its_inputs_raises(pipeline_folder: Path, temporary: Path) -> None:
     client = make_version(pipeline_folder, {})
     make_version(pipeline_folder, {}, run_name="xgboost_20260101_120000")
     make_version(pipeline_folder, {"git_commit": None})
@@ -230,7 +232,7 @@ def test_what_cannot_be_trained_again_says_why(pipeline_folder: Path, temporary:
         original_training(client, NAME, 7)
 
 
-def test_the_commit_must_be_there_and_be_one_of_this_project(pipeline_folder: Path, temporary: Path) -> None:
+def test_commit_must_exist_and_belong_to_this_project(pipeline_folder: Path, temporary: Path) -> None:
     for name in ("f" * 40, "HEAD", "--upload-pack=touch"):
         with (
             pytest.raises(PipelineError, match=r"is not in the git repository(?s:.*)git fetch"),
@@ -250,8 +252,8 @@ def test_the_commit_must_be_there_and_be_one_of_this_project(pipeline_folder: Pa
         assert scripts_of(clone, clone / "examples" / "one") == clone / "src"
 
 
-def a_run(**changed: Any) -> OriginalTraining:
-    """Return what the store might know of a run."""
+def make_training(**changes: Any) -> OriginalTraining:
+    """Return metadata of a run as the store holds it; `changes` replaces fields."""
     run = OriginalTraining(
         run_id="r",
         run_name="exp1_tuned",
@@ -265,18 +267,18 @@ def a_run(**changed: Any) -> OriginalTraining:
         packages={},
         result=Result({}, {}),
     )
-    return dataclasses.replace(run, **changed)
+    return dataclasses.replace(run, **changes)
 
 
-def test_the_table_is_found_by_its_hash_wherever_it_is(pipeline_folder: Path, tmp_path: Path, temporary: Path) -> None:
+def test_table_is_found_by_its_hash(pipeline_folder: Path, tmp_path: Path, temporary: Path) -> None:
     first = sha256(pipeline_folder / "data.csv")
     tracked = git(pipeline_folder, "rev-parse", "HEAD")
 
     def find(path: str, digest: str, commit: str = tracked) -> tuple[str, str, bytes]:
-        run = a_run(params={"dataset": {"path": path}}, data_sha256=digest, commit=commit)
+        run = make_training(params={"dataset": {"path": path}}, data_sha256=digest, commit=commit)
         with clone_of(pipeline_folder, commit) as clone:
-            found = find_data(run, pipeline_folder, clone)
-            return found.path, found.where, (clone / found.path).read_bytes()
+            data = find_data(run, pipeline_folder, clone)
+            return data.path, data.where, (clone / data.path).read_bytes()
 
     content = (pipeline_folder / "data.csv").read_bytes()
     assert find("data.csv", first) == ("data.csv", "it is in the commit", content)
@@ -298,7 +300,7 @@ def test_the_table_is_found_by_its_hash_wherever_it_is(pipeline_folder: Path, tm
         find("gone.csv", first)
 
 
-def test_the_table_is_got_from_dvc(pipeline_folder: Path, tmp_path: Path, temporary: Path) -> None:
+def test_table_is_fetched_from_dvc(pipeline_folder: Path, tmp_path: Path, temporary: Path) -> None:
     table = pipeline_folder / "raw" / "data.csv"
     table.parent.mkdir()
     table.write_text("in DVC\n")
@@ -306,27 +308,27 @@ def test_the_table_is_got_from_dvc(pipeline_folder: Path, tmp_path: Path, tempor
     shell(pipeline_folder, "dvc", "remote", "add", "--quiet", "--default", "kept", str(tmp_path / "kept"))
     shell(pipeline_folder, "dvc", "push", "--quiet")
     commit(pipeline_folder, "data in DVC")
-    run = a_run(
+    run = make_training(
         params={"dataset": {"path": "raw/data.csv"}},
         data_sha256=sha256(table),
         commit=git(pipeline_folder, "rev-parse", "HEAD"),
     )
     table.write_text("newer\n")
     shutil.rmtree(pipeline_folder / ".dvc" / "cache")
-    before = everything(pipeline_folder)
+    before = file_hashes(pipeline_folder)
     with clone_of(pipeline_folder, run.commit) as clone:
-        found = find_data(run, pipeline_folder, clone)
-        assert (found.path, found.where) == ("raw/data.csv", "DVC has it")
+        data = find_data(run, pipeline_folder, clone)
+        assert (data.path, data.where) == ("raw/data.csv", "DVC has it")
         assert (clone / "raw" / "data.csv").read_text() == "in DVC\n"
-    assert everything(pipeline_folder) == before
+    assert file_hashes(pipeline_folder) == before
 
 
-def test_the_params_of_the_run_take_the_place_of_the_commits_in_their_order(tmp_path: Path) -> None:
-    """Features come in the order of their formulas, searches go by that of the space."""
+def test_params_of_the_run_replace_those_of_the_commit_in_order(tmp_path: Path) -> None:
+    """The order of formulas sets the order of features, and the order of the space that of the search."""
     committed = {"dataset": {"path": "d.csv", "derived": {"z": "1", "y": "2"}}, "train": {"seed": 1}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(committed, sort_keys=False))
     used = {"dataset": {"derived": {"y": "2", "z": "3"}, "path": "d.csv"}, "train": {"cv_folds": 3, "seed": 2}}
-    write_params(tmp_path, a_run(params=used), "/other/d.csv")
+    write_params(tmp_path, make_training(params=used), "/other/d.csv")
     written = yaml.safe_load((tmp_path / "params.yaml").read_text())
     assert written == {"dataset": used["dataset"] | {"path": "/other/d.csv"}, "train": used["train"]}
     assert list(written["dataset"]["derived"]) == ["y", "z"]

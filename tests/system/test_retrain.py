@@ -1,4 +1,4 @@
-"""Retraining on recorded and labelled predictions, in a real git + DVC repository with a version in Production."""
+"""Retraining on recorded and labeled predictions, in a real git + DVC repository with a version in Production."""
 
 import shutil
 import signal
@@ -28,20 +28,20 @@ from pipeline.store.open import open_store
 from pipeline.support.files import sha256
 from pipeline.support.paths import TEST_TABLE, TRAIN_TABLE
 from pipeline.tables.read import read_table
-from support.folders import Trained, copy_settled, enter, make_table
+from support.folders import Trained, copy_pipeline_folder, enter, make_table
 from support.repositories import ROOT, change_params, git
 
-pytestmark = pytest.mark.xdist_group("retrain")  # they share what a fixture makes
+pytestmark = pytest.mark.xdist_group("retrain")  # share a module-scoped fixture
 
 N_ROWS = 300
 PREDICTIONS, LABELS, EXTENDED = Path("data/predictions"), Path("data/labels.csv"), Path("data+recorded.parquet")
 
 
 @pytest.fixture(scope="module")
-def in_production(trained_first: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def in_production(trained_session: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a trained pipeline folder with a version in Production."""
     folder = tmp_path_factory.mktemp("retrain") / "repository"
-    copy_settled(trained_first.folder, folder)
+    copy_pipeline_folder(trained_session.folder, folder)
     with pytest.MonkeyPatch.context() as monkeypatch:
         enter(folder, monkeypatch)
         register(load_params().registry, folder, Registration("Production"))
@@ -50,13 +50,13 @@ def in_production(trained_first: Trained, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def folder(in_production: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return it as current folder."""
+    """Return that folder, as the current folder."""
     enter(in_production, monkeypatch)
     return in_production
 
 
-def asked(rng: np.random.Generator, drifted: bool) -> pd.DataFrame:
-    """Return rows that the service is asked, with what they turn out to be worth."""
+def request_rows(rng: np.random.Generator, drifted: bool) -> pd.DataFrame:
+    """Return rows sent to the service, with their actual prices."""
     rows = make_table().sample(N_ROWS, replace=True, random_state=1, ignore_index=True)
     if drifted:
         rows["size <m2>"] *= 2
@@ -65,12 +65,12 @@ def asked(rng: np.random.Generator, drifted: bool) -> pd.DataFrame:
 
 
 def record(rows: pd.DataFrame) -> list[str]:
-    """Let the model in Production answer rows, record that as the service does, and return the ids."""
+    """Predict rows with the model in Production, record the predictions as the service does, and return their IDs."""
     shutil.rmtree(PREDICTIONS, ignore_errors=True)
     client = open_store()
     model, _ = load(in_registry(client, load_settings("small-model"), None), client)
     columns = {name: [None if pd.isna(value) else value for value in rows[name].tolist()] for name in model.kinds}
-    ids = [f"session-{place}" for place in range(len(rows))]
+    ids = [f"session-{number}" for number in range(len(rows))]
     recorder = Recorder(PREDICTIONS, 10_000)
     recorder.start()
     outputs = model.predict(columns, len(rows))
@@ -79,15 +79,15 @@ def record(rows: pd.DataFrame) -> list[str]:
     return ids
 
 
-def holder() -> str:
+def production_version() -> str:
     """Return the number of the version in Production."""
     return str(in_stage(open_store(), "small-model", "Production").version)
 
 
-def test_without_drift_nothing_happens(
+def test_without_drift_nothing_is_retrained(
     folder: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    record(asked(np.random.default_rng(0), drifted=False))
+    record(request_rows(np.random.default_rng(0), drifted=False))
     before = git(folder, "status", "--porcelain")
     assert call("retrain", "--if-drifted") == 0
     printed = capsys.readouterr()
@@ -97,7 +97,7 @@ def test_without_drift_nothing_happens(
     )
     assert git(folder, "status", "--porcelain") == before
 
-    record(asked(np.random.default_rng(0), drifted=True).head(150))
+    record(request_rows(np.random.default_rng(0), drifted=True).head(150))
     assert call("retrain", "--if-drifted") == 0
     assert "150 predictions of small-model version 1 are recorded, too few to judge drift" in capsys.readouterr().out
     with alone(folder):
@@ -108,10 +108,10 @@ def test_without_drift_nothing_happens(
     assert "holds no recorded predictions" in capsys.readouterr().err
 
 
-def test_drift_and_labels_lead_to_a_new_model_that_the_gate_judges(
+def test_drift_with_labels_retrains_a_model_for_the_gate(
     folder: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = asked(np.random.default_rng(1), drifted=True)
+    rows = request_rows(np.random.default_rng(1), drifted=True)
     ids = record(rows)
     change_params(folder, register={"model_name": "small-model", "gate": {"min_improvement": 100}})
     git(folder, "commit", "--quiet", "--message", "a gate that nothing passes", "params.yaml")
@@ -121,13 +121,13 @@ def test_drift_and_labels_lead_to_a_new_model_that_the_gate_judges(
     original = sha256(folder / "data.csv")
     sides = {path: pd.read_parquet(path) for path in (TRAIN_TABLE, TEST_TABLE)}
 
-    # Stopped in the middle: it ends what it started, and the next one goes on.
+    # When it is stopped midway, it ends its child processes, and the next retraining continues.
     command = [sys.executable, str(ROOT / "src" / "retrain.py"), "--if-drifted"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         lines = iter(process.stdout)
-        seen = "".join(takewhile(lambda line: "Running stage 'model_train'" not in line, lines))
-        assert process.poll() is None, seen
+        output = "".join(takewhile(lambda line: "Running stage 'model_train'" not in line, lines))
+        assert process.poll() is None, output
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=60)
     assert (errors, process.returncode) == ("stopped\n", 143)
@@ -144,16 +144,16 @@ def test_drift_and_labels_lead_to_a_new_model_that_the_gate_judges(
     assert "  | Stage 'prepare' didn't change, skipping" in printed.out
     assert "  | model_train: " in printed.out
     assert "better in rmse (10,000 % asked)" in printed.out
-    assert "among its training rows" not in printed.out  # as no row of the table has changed sides:
+    assert "among its training rows" not in printed.out  # because no row moves between training and test set:
     for path, before in sides.items():
         now = pd.read_parquet(path)
         assert now.iloc[: len(before)].equals(before)
         assert 0 < len(now) - len(before) < 200
     assert printed.err.startswith("refused: run ")
-    assert (holder(), sha256(EXTENDED), sha256(folder / "data.csv")) == ("1", written, original)
+    assert (production_version(), sha256(EXTENDED), sha256(folder / "data.csv")) == ("1", written, original)
     assert load_params().dataset.path == str(EXTENDED)
 
-    # The same again is trained no more; a gate that lets it pass promotes it.
+    # The same data is not trained on again; with a lower bar, the gate promotes the model.
     text = (folder / "params.yaml").read_text()
     assert "min_improvement: 100" in text
     (folder / "params.yaml").write_text(text.replace("min_improvement: 100", "min_improvement: 0"))
@@ -161,13 +161,13 @@ def test_drift_and_labels_lead_to_a_new_model_that_the_gate_judges(
     printed = capsys.readouterr()
     assert "Running stage 'model_train'" not in printed.out
     assert "small-model version 2 has stage Production" in printed.out
-    assert (holder(), sha256(EXTENDED)) == ("2", written)
+    assert (production_version(), sha256(EXTENDED)) == ("2", written)
     assert read_table(EXTENDED).tail(200)["price"].tolist() == rows["price"].head(200).tolist()
 
 
-def test_a_version_that_has_answered_nothing_yet_is_not_judged(folder: Path) -> None:
-    record(asked(np.random.default_rng(2), drifted=True))
+def test_version_without_predictions_has_no_drift(folder: Path) -> None:
+    record(request_rows(np.random.default_rng(2), drifted=True))
     predictions = read_predictions(folder / PREDICTIONS, "small-model")
-    of_another = predictions.set_column(3, "model_version", pa.array([99] * N_ROWS)).drop_columns("input.rooms")
+    other_version = predictions.set_column(3, "model_version", pa.array([99] * N_ROWS)).drop_columns("input.rooms")
     assert predictions.column_names[3] == "model_version"
-    assert not has_drifted(of_another, load_params().monitor, load_settings("small-model"))
+    assert not has_drifted(other_version, load_params().monitor, load_settings("small-model"))

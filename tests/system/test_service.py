@@ -1,4 +1,4 @@
-"""The prediction service: what it loads, how it renews it, whom it answers, and what it says of itself."""
+"""The prediction service: model loading and renewal, authentication, recording, tracking and health."""
 
 import json
 import os
@@ -27,64 +27,64 @@ from support.repositories import ROOT
 from support.servers import PATH, free_port
 from support.services import service
 
-pytestmark = pytest.mark.xdist_group("service")  # they share what a fixture makes
-
+pytestmark = pytest.mark.xdist_group("service")  # share a module-scoped fixture
 
 NAME = "served"
-
-
 LATEST = Path("models/production/latest")
 
 
 @pytest.fixture(scope="module")
-def promoted_once(trained_once: Trained) -> Trained:
-    """Put the three runs of a trained pipeline folder into production, one after the other: version 3 is there."""
+def promoted_module(trained_module: Trained) -> Trained:
+    """Promote the three runs of a trained pipeline folder one after the other; version 3 stays in Production."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        enter(trained_once.folder, monkeypatch)
-        for experiment in trained_once.experiments:
-            promote(trained_once, experiment.run_id)
-    return trained_once
+        enter(trained_module.folder, monkeypatch)
+        for experiment in trained_module.experiments:
+            promote(trained_module, experiment.run_id)
+    return trained_module
 
 
 @pytest.fixture
-def promoted(promoted_once: Trained, monkeypatch: pytest.MonkeyPatch) -> Trained:
-    """Return the folder as current folder."""
-    enter(promoted_once.folder, monkeypatch)
+def promoted(promoted_module: Trained, monkeypatch: pytest.MonkeyPatch) -> Trained:
+    """Return that folder, as the current folder."""
+    enter(promoted_module.folder, monkeypatch)
     monkeypatch.setenv("MLFLOW_MODEL_NAME", NAME)
     monkeypatch.setenv("SERVICE_POLL_SECONDS", "0.2")
-    return promoted_once
+    return promoted_module
 
 
 def promote(trained: Trained, run_id: str) -> None:
-    asked = Registration("Production", run_id, force=True, reason="test")
-    register(RegisterParams(model_name=NAME), trained.folder, asked)
+    """Promote a run to Production without the gate."""
+    registration = Registration("Production", run_id, force=True, reason="test")
+    register(RegisterParams(model_name=NAME), trained.folder, registration)
 
 
-def rows_of(trained: Trained, count: int) -> pd.DataFrame:
+def sample_rows(trained: Trained, count: int) -> pd.DataFrame:
+    """Return a sample of the test rows with the input columns."""
     table = pd.read_parquet(trained.folder / "data/processed/test.parquet")
     inputs = list(RawRowsModel(LATEST / "model").transformer.kinds)
     return table[inputs].sample(count, replace=True, random_state=0)
 
 
 def as_json(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(rows.to_json(orient="records", double_precision=15))
-    return found
+    """Return rows as JSON objects."""
+    records: list[dict[str, Any]] = json.loads(rows.to_json(orient="records", double_precision=15))
+    return records
 
 
-def test_it_answers_as_the_registered_model_and_says_which(promoted: Trained) -> None:
-    rows = rows_of(promoted, 50)
+def test_service_predicts_as_the_registered_model_and_names_it(promoted: Trained) -> None:
+    rows = sample_rows(promoted, 50)
     expected = RawRowsModel(LATEST / "model").predict(rows)
     with service(promoted.folder, 3) as running:
-        one = requests.post(f"{running.address}/predict", json=as_json(rows)[0], timeout=10)
-        many = requests.post(f"{running.address}/predict", json=as_json(rows), timeout=10)
+        single = requests.post(f"{running.address}/predict", json=as_json(rows)[0], timeout=10)
+        batch = requests.post(f"{running.address}/predict", json=as_json(rows), timeout=10)
         card = requests.get(f"{running.address}/model", timeout=10).json()
         health = running.health()
-    assert (one.status_code, many.status_code) == (200, 200)
-    assert set(one.json()) == {"prediction", "model_version", "prediction_id"}
-    answers = [one.json(), *many.json()]
-    np.testing.assert_allclose([each["prediction"] for each in answers], [expected[0], *expected], rtol=1e-5)
-    assert {each["model_version"] for each in answers} == {3}
-    assert len({each["prediction_id"] for each in answers}) == 51
+    assert (single.status_code, batch.status_code) == (200, 200)
+    assert set(single.json()) == {"prediction", "model_version", "prediction_id"}
+    predictions = [single.json(), *batch.json()]
+    np.testing.assert_allclose([each["prediction"] for each in predictions], [expected[0], *expected], rtol=1e-5)
+    assert {each["model_version"] for each in predictions} == {3}
+    assert len({each["prediction_id"] for each in predictions}) == 51
     assert (health["status"], health["source"], health["warnings"]) == ("ok", "registry", [])
     best = promoted.experiments[-1]
     assert (card["version"], card["stage"], card["run_id"]) == (3, "Production", best.run_id)
@@ -96,16 +96,16 @@ def test_it_answers_as_the_registered_model_and_says_which(promoted: Trained) ->
     assert "Traceback" not in running.log.read_text()
 
 
-def test_one_run_a_session_and_every_answer_on_the_disk(promoted: Trained) -> None:
-    rows = as_json(rows_of(promoted, 40))
+def test_session_is_one_run_and_every_prediction_is_recorded(promoted: Trained) -> None:
+    rows = as_json(sample_rows(promoted, 40))
     with service(promoted.folder, 3, MLFLOW_EXPERIMENT_NAME="sessions", SERVICE_TRACKING_SECONDS=1) as running:
         ids = [
             requests.post(f"{running.address}/predict", json=row, timeout=10).json()["prediction_id"] for row in rows
         ]
-        refused = requests.post(f"{running.address}/predict", json={"no": 1}, timeout=10)
-    assert refused.status_code == 422
-    found = read_predictions(promoted.folder / "data/predictions", NAME)
-    assert set(ids) <= set(found.column("prediction_id").to_pylist())
+        rejected = requests.post(f"{running.address}/predict", json={"no": 1}, timeout=10)
+    assert rejected.status_code == 422
+    recorded = read_predictions(promoted.folder / "data/predictions", NAME)
+    assert set(ids) <= set(recorded.column("prediction_id").to_pylist())
     client = open_store()
     experiment = client.get_experiment_by_name("sessions")
     assert experiment is not None
@@ -117,20 +117,20 @@ def test_one_run_a_session_and_every_answer_on_the_disk(promoted: Trained) -> No
     )
 
 
-def test_a_version_given_production_answers_without_a_restart_and_without_a_failed_request(promoted: Trained) -> None:
-    row = as_json(rows_of(promoted, 1))[0]
+def test_promotion_switches_models_without_a_failed_request(promoted: Trained) -> None:
+    row = as_json(sample_rows(promoted, 1))[0]
     seen: list[tuple[int, int]] = []
     stop = threading.Event()
 
-    def ask(address: str) -> None:
+    def send_requests(address: str) -> None:
         with requests.Session() as session:
             while not stop.is_set():
-                answer = session.post(f"{address}/predict", json=row, timeout=10)
-                seen.append((answer.status_code, answer.json().get("model_version")))
+                response = session.post(f"{address}/predict", json=row, timeout=10)
+                seen.append((response.status_code, response.json().get("model_version")))
 
     with service(promoted.folder, 3) as running:
-        asking = threading.Thread(target=ask, args=[running.address])
-        asking.start()
+        client = threading.Thread(target=send_requests, args=[running.address])
+        client.start()
         try:
             promote(promoted, promoted.experiments[0].run_id)
             running.wait_for(1)
@@ -138,19 +138,19 @@ def test_a_version_given_production_answers_without_a_restart_and_without_a_fail
             promote(promoted, promoted.experiments[-1].run_id)
         running.wait_for(3)
         stop.set()
-        asking.join()
+        client.join()
     assert {status for status, _ in seen} == {200}
     assert {version for _, version in seen} == {1, 3}
 
 
-def test_the_export_is_served_where_the_registry_is_off_or_away_and_only_whole(promoted: Trained) -> None:
+def test_intact_export_is_served_without_a_registry(promoted: Trained) -> None:
     model = LATEST.resolve() / "model"
     with service(promoted.folder, 3, ENABLE_MODEL_REGISTRY="false") as running:
         health = running.health()
         assert (health["source"], health["warnings"]) == ("export", [])
         card = requests.get(f"{running.address}/model", timeout=10).json()
         assert (card["version"], card["family"]) == (3, "xgboost")
-        # Another export is taken up; a damaged one is not, and what answers goes on.
+        # A new export is loaded; a damaged one is not, and the current model stays.
         LATEST.unlink()
         LATEST.symlink_to("v001")
         running.wait_for(1)
@@ -168,36 +168,36 @@ def test_the_export_is_served_where_the_registry_is_off_or_away_and_only_whole(p
         LATEST.unlink()
         LATEST.symlink_to("v003")
         running.wait_for(3)
-    nowhere = f"http://127.0.0.1:{free_port()}"
-    with service(promoted.folder, 3, MLFLOW_TRACKING_URI=nowhere, MLFLOW_HTTP_REQUEST_MAX_RETRIES=1) as running:
+    unreachable = f"http://127.0.0.1:{free_port()}"
+    with service(promoted.folder, 3, MLFLOW_TRACKING_URI=unreachable, MLFLOW_HTTP_REQUEST_MAX_RETRIES=1) as running:
         health = running.health()
         assert health["source"] == "export"
         assert "the local export of version 3 answers" in health["warnings"][0]
-        assert requests.post(f"{running.address}/predict", json=as_json(rows_of(promoted, 1)), timeout=10).ok
+        assert requests.post(f"{running.address}/predict", json=as_json(sample_rows(promoted, 1)), timeout=10).ok
     assert model.exists()
 
 
-def test_without_a_model_it_starts_and_says_why(tmp_path: Path) -> None:
+def test_service_without_a_model_starts_and_reports_why(tmp_path: Path) -> None:
     with service(tmp_path, None, ENABLE_MODEL_REGISTRY="false", ENABLE_MLFLOW_TRACKING="false") as running:
         deadline = time.monotonic() + 60
-        while "being loaded" in (said := requests.get(f"{running.address}/health", timeout=10)).json()["reason"]:
+        while "being loaded" in (response := requests.get(f"{running.address}/health", timeout=10)).json()["reason"]:
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        assert said.status_code == 503
-        assert "models/production/latest does not exist" in said.json()["reason"]
-        assert "python src/model_register.py --stage Production" in said.json()["reason"]
+        assert response.status_code == 503
+        assert "models/production/latest does not exist" in response.json()["reason"]
+        assert "python src/model_register.py --stage Production" in response.json()["reason"]
         for method, path in (("POST", "/predict"), ("POST", "/explain"), ("GET", "/model"), ("GET", "/drift")):
-            answer = requests.request(method, f"{running.address}{path}", json={}, timeout=10)
-            assert answer.status_code == 503, path
-            assert "GET /health says why" in answer.json()["detail"][0]["msg"]
+            unavailable = requests.request(method, f"{running.address}{path}", json={}, timeout=10)
+            assert unavailable.status_code == 503, path
+            assert "GET /health says why" in unavailable.json()["detail"][0]["msg"]
         assert requests.get(f"{running.address}/metrics", timeout=10).ok
         assert requests.get(f"{running.address}/openapi.json", timeout=10).ok
 
 
-def test_the_key_is_wanted_where_data_is_and_not_printed(promoted: Trained) -> None:
+def test_data_endpoints_require_the_api_key(promoted: Trained) -> None:
     secret = "open-sesame-4711"
     with service(promoted.folder, 3, SERVICE_API_KEY=secret, ENABLE_MLFLOW_TRACKING="false") as running:
-        row = as_json(rows_of(promoted, 1))[0]
+        row = as_json(sample_rows(promoted, 1))[0]
         for method, path in (
             ("POST", "/predict"), ("POST", "/explain"), ("GET", "/model"), ("GET", "/drift"), ("GET", "/metrics")
         ):  # fmt: skip
@@ -214,8 +214,8 @@ def test_the_key_is_wanted_where_data_is_and_not_printed(promoted: Trained) -> N
     assert "SERVICE_API_KEY" in log
 
 
-def test_a_challenger_answers_its_share_of_the_keys_and_is_tracked_apart(promoted: Trained) -> None:
-    row = as_json(rows_of(promoted, 1))[0]
+def test_challenger_serves_its_share_and_is_tracked_separately(promoted: Trained) -> None:
+    row = as_json(sample_rows(promoted, 1))[0]
     keys = [f"customer {number}" for number in range(200)]
     settings = {"CHALLENGER_VERSION": 2, "CHALLENGER_SHARE": 0.3, "MLFLOW_EXPERIMENT_NAME": "arms"}
     with service(promoted.folder, 3, **settings) as running:
@@ -224,12 +224,12 @@ def test_a_challenger_answers_its_share_of_the_keys_and_is_tracked_apart(promote
             assert time.monotonic() < deadline
             time.sleep(0.05)
         with requests.Session() as session:
-            answers = [
+            responses = [
                 session.post(f"{running.address}/predict", json=row, headers={"X-Request-Key": key}, timeout=10).json()
                 for key in keys * 2
             ]
     expected = [2 if arm_of(key.encode(), 0.3) == "challenger" else 3 for key in keys * 2]
-    assert [answer["model_version"] for answer in answers] == expected
+    assert [response["model_version"] for response in responses] == expected
     assert 30 <= expected[:200].count(2) <= 90
     client = open_store()
     experiment = client.get_experiment_by_name("arms")
@@ -237,12 +237,12 @@ def test_a_challenger_answers_its_share_of_the_keys_and_is_tracked_apart(promote
     runs = client.search_runs([experiment.experiment_id])
     totals = {"mlflow.parentRunId" in run.data.tags: run.data.metrics["session_total_predictions"] for run in runs}
     assert totals == {False: expected.count(3), True: expected.count(2)}
-    found = read_predictions(promoted.folder / "data/predictions", NAME).to_pandas().set_index("prediction_id")
-    arms = found.loc[[answer["prediction_id"] for answer in answers], "arm"]
+    recorded = read_predictions(promoted.folder / "data/predictions", NAME).to_pandas().set_index("prediction_id")
+    arms = recorded.loc[[response["prediction_id"] for response in responses], "arm"]
     assert list(arms == "challenger") == [version == 2 for version in expected]
 
 
-def test_a_registry_that_never_answers_is_given_up_and_its_password_not_told(promoted: Trained) -> None:
+def test_silent_registry_falls_back_to_the_export(promoted: Trained) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         uri = f"http://someone:pass-4711@127.0.0.1:{silent.getsockname()[1]}"
         with service(promoted.folder, 3, MLFLOW_TRACKING_URI=uri, MLFLOW_HTTP_REQUEST_TIMEOUT=2) as running:
@@ -253,9 +253,9 @@ def test_a_registry_that_never_answers_is_given_up_and_its_password_not_told(pro
         assert "pass-4711" not in running.log.read_text()
 
 
-def test_a_taken_port_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
+def test_port_in_use_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
         done = subprocess.run(
             [sys.executable, str(ROOT / "src/serve.py")],
             cwd=tmp_path, env=os.environ | {"SERVICE_PORT": str(port), "PATH": PATH}, capture_output=True, text=True,
@@ -265,18 +265,21 @@ def test_a_taken_port_is_said_at_once(tmp_path: Path, monkeypatch: pytest.Monkey
     assert f"port {port}, cannot be listened at" in done.stderr
 
 
-def test_a_session_that_was_killed_is_swept_and_its_answers_are_there(promoted: Trained) -> None:
-    row = as_json(rows_of(promoted, 1))[0]
+def test_killed_session_is_ended_and_keeps_its_predictions(promoted: Trained) -> None:
+    row = as_json(sample_rows(promoted, 1))[0]
     settings = {"MLFLOW_EXPERIMENT_NAME": "killed", "SERVICE_TRACKING_SECONDS": 0.5}
     with service(promoted.folder, 3, **settings) as running:
-        kept = requests.post(f"{running.address}/predict", json=row, timeout=10).json()["prediction_id"]
+        prediction_id = requests.post(f"{running.address}/predict", json=row, timeout=10).json()["prediction_id"]
         deadline = time.monotonic() + 60
         while running.health()["tracking"]["run_id"] is None or not running.health()["recording"]["written_rows"]:
             assert time.monotonic() < deadline
             time.sleep(0.05)
         running.process.send_signal(signal.SIGKILL)
         running.process.wait()
-    assert kept in read_predictions(promoted.folder / "data/predictions", NAME).column("prediction_id").to_pylist()
+    assert (
+        prediction_id
+        in read_predictions(promoted.folder / "data/predictions", NAME).column("prediction_id").to_pylist()
+    )
     with service(promoted.folder, 3, **settings) as running:
         deadline = time.monotonic() + 60
         while running.health()["tracking"]["state"] != "ok":

@@ -1,4 +1,4 @@
-"""The running service against what its own document lets one send, and against what no client should send."""
+"""The running service with generated requests from its OpenAPI schema and with malformed requests."""
 
 import json
 import re
@@ -27,14 +27,14 @@ from pipeline.params.schema import RegisterParams
 from pipeline.register.stage import Registration, register
 from pipeline.service.requests.bodies import ARROW, CSV, JSON
 from support.folders import Trained, enter
-from support.services import Running, service
+from support.services import RunningService, service
 
-pytestmark = pytest.mark.xdist_group("service_fuzz")  # they share what a fixture makes
+pytestmark = pytest.mark.xdist_group("service_fuzz")  # share a module-scoped fixture
 
 KEY = "a-key"
 NAME = "fuzzed"
-READ_SECONDS = 1  # that the service waits for a body
-LONGEST = 8  # seconds that any answer may take
+READ_SECONDS = 1  # how long the service waits for a body
+TIMEOUT = 8  # seconds for any response
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -53,13 +53,13 @@ def _as_bytes(context: schemathesis.DeserializationContext, response: schemathes
 
 
 @pytest.fixture(scope="module")
-def running(trained_once: Trained) -> Iterator[Running]:
+def running(trained_module: Trained) -> Iterator[RunningService]:
     """Serve the best model of a trained pipeline folder from its export, with an API key."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        enter(trained_once.folder, monkeypatch)
-        asked = Registration("Production", trained_once.experiments[0].run_id, force=True, reason="test")
-        register(RegisterParams(model_name=NAME), trained_once.folder, asked)
-        chosen = {
+        enter(trained_module.folder, monkeypatch)
+        registration = Registration("Production", trained_module.experiments[0].run_id, force=True, reason="test")
+        register(RegisterParams(model_name=NAME), trained_module.folder, registration)
+        service_settings = {
             "MLFLOW_MODEL_NAME": NAME,
             "ENABLE_MODEL_REGISTRY": False,
             "ENABLE_MLFLOW_TRACKING": False,
@@ -67,46 +67,47 @@ def running(trained_once: Trained) -> Iterator[Running]:
             "SERVICE_READ_TIMEOUT_SECONDS": READ_SECONDS,
             "SERVICE_MAX_BODY_BYTES": 100_000,
         }
-        with service(trained_once.folder, **chosen) as started:
+        with service(trained_module.folder, **service_settings) as started:
             yield started
-            assert check_it_goes_on(started) == 200
+            assert valid_request_status(started) == 200
         log = started.log.read_text()
         assert "Traceback" not in log
         assert "ERROR" not in log
 
 
 @pytest.fixture(scope="module")
-def api(running: Running) -> schemathesis.BaseSchema:
-    """Read the service's own document."""
+def api(running: RunningService) -> schemathesis.BaseSchema:
+    """Return the OpenAPI schema of the service."""
     return schemathesis.openapi.from_url(f"{running.address}/openapi.json")
 
 
-def row_of(running: Running) -> bytes:
-    document = requests.get(f"{running.address}/openapi.json", timeout=LONGEST).json()
-    return json.dumps(document["components"]["schemas"]["Row"]["examples"][0]).encode()
+def example_row(running: RunningService) -> bytes:
+    """Return the example row of the OpenAPI schema as JSON."""
+    schema = requests.get(f"{running.address}/openapi.json", timeout=TIMEOUT).json()
+    return json.dumps(schema["components"]["schemas"]["Row"]["examples"][0]).encode()
 
 
-def check_it_goes_on(running: Running) -> int:
-    """Predict a row, as a client does that has done nothing wrong."""
+def valid_request_status(running: RunningService) -> int:
+    """Send a valid request and return its HTTP status."""
     headers = {"X-API-Key": KEY, "Content-Type": JSON}
-    answer = requests.post(f"{running.address}/predict", data=row_of(running), headers=headers, timeout=LONGEST)
-    return answer.status_code
+    response = requests.post(f"{running.address}/predict", data=example_row(running), headers=headers, timeout=TIMEOUT)
+    return response.status_code
 
 
 MODES = [schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE]
 
 
-def test_it_answers_as_its_document_says(api: schemathesis.BaseSchema, told: Callable[[str], None]) -> None:
+def test_responses_conform_to_the_openapi_schema(api: schemathesis.BaseSchema, told: Callable[[str], None]) -> None:
     statuses: Counter[int] = Counter()
 
     def check_case(case: schemathesis.Case) -> None:
-        more = [positive_data_acceptance, negative_data_rejection] if case.media_type == JSON else []
-        answer = case.call_and_validate(headers={"X-API-Key": KEY}, checks=CHECKS + more, timeout=LONGEST)
-        statuses[answer.status_code] += 1
+        json_checks = [positive_data_acceptance, negative_data_rejection] if case.media_type == JSON else []
+        response = case.call_and_validate(headers={"X-API-Key": KEY}, checks=CHECKS + json_checks, timeout=TIMEOUT)
+        statuses[response.status_code] += 1
 
-    operations = [found.ok() for found in api.get_all_operations()]
+    operations = [operation.ok() for operation in api.get_all_operations()]
     assert len(operations) == 7
-    few = settings(
+    few_examples = settings(
         max_examples=25, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
     )
     for operation in operations:
@@ -116,26 +117,26 @@ def test_it_answers_as_its_document_says(api: schemathesis.BaseSchema, told: Cal
         ):
             check_case(case)
         for mode in MODES if operation.body else MODES[:1]:
-            few(given(operation.as_strategy(mode))(check_case))()
+            few_examples(given(operation.as_strategy(mode))(check_case))()
     told(f"generated requests by status: {dict(statuses)}")
     assert statuses.keys() >= {200, 400, 401, 405, 415, 422}
 
 
-def exchange(running: Running, sent: bytes, then_closed: bool = False) -> bytes:
-    """Send bytes on a connection of their own, and return all that comes until the service closes it."""
+def exchange(running: RunningService, request: bytes, half_close: bool = False) -> bytes:
+    """Send bytes on a new connection and return everything received until the service closes it."""
     host, port = running.address.removeprefix("http://").split(":")
-    deadline, found = time.monotonic() + LONGEST, b""
-    with socket.create_connection((host, int(port)), timeout=LONGEST) as connection:
+    deadline, received = time.monotonic() + TIMEOUT, b""
+    with socket.create_connection((host, int(port)), timeout=TIMEOUT) as connection:
         try:
-            connection.sendall(sent)
-            if then_closed:
+            connection.sendall(request)
+            if half_close:
                 connection.shutdown(socket.SHUT_WR)
             while part := connection.recv(2**16):
-                found += part
+                received += part
                 assert time.monotonic() < deadline
         except (BrokenPipeError, ConnectionResetError):
-            pass  # it may close before it has read everything
-    return found
+            pass  # the service may close before it has read everything
+    return received
 
 
 def post(*headers: bytes, body: bytes = b"", line: bytes = b"POST /predict HTTP/1.1") -> bytes:
@@ -144,25 +145,26 @@ def post(*headers: bytes, body: bytes = b"", line: bytes = b"POST /predict HTTP/
 
 
 CHUNKED = b"Transfer-Encoding: chunked"
-BROKEN = {
-    "nothing": (b"", None),
+# Malformed requests with the expected status; None: no response.
+MALFORMED = {
+    "no bytes": (b"", None),
     "not HTTP": (b"hello\r\n\r\n", 400),
     "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200), 400),
     "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
     "HTTP/9.9": (post(line=b"GET /health HTTP/9.9"), 400),
     "no path": (post(line=b"GET HTTP/1.1"), 400),
     "an unknown method": (post(line=b"FROB /predict HTTP/1.1"), 400),
-    "another method": (post(line=b"PUT /predict HTTP/1.1"), 405),
-    "another path": (post(line=b"GET /nowhere HTTP/1.1"), 404),
-    "a path of a file": (post(line=b"GET /page/..%2f..%2fsettings.py HTTP/1.1"), 404),
+    "a wrong method": (post(line=b"PUT /predict HTTP/1.1"), 405),
+    "an unknown path": (post(line=b"GET /nowhere HTTP/1.1"), 404),
+    "a path traversal": (post(line=b"GET /page/..%2f..%2fsettings.py HTTP/1.1"), 404),
     "a path with NUL": (post(line=b"GET /page/%00 HTTP/1.1"), 404),
     "a path that is not UTF-8": (post(line=b"GET /%ff%fe HTTP/1.1"), 404),
     "a header without a colon": (post(b"what is this"), 400),
     "a header with NUL": (post(b"X-Request-Key: a\0b"), 400),
     "a header that is not ASCII": (post(b"X-Request-Key: \xff\xe4", b"Content-Length: 2", body=b"{}"), 422),
     "a key that is not ASCII": (post(line=b"POST /predict HTTP/1.1\r\nX-API-Key: \xff"), 401),
-    "a length that is no number": (post(b"Content-Length: abc", body=b"{}"), 400),
-    "a length in other digits": (post(b"Content-Length: \xb2", body=b"{}"), 400),
+    "a length that is not a number": (post(b"Content-Length: abc", body=b"{}"), 400),
+    "a length in non-ASCII digits": (post(b"Content-Length: \xb2", body=b"{}"), 400),
     "a negative length": (post(b"Content-Length: -5", body=b"{}"), 400),
     "two lengths": (post(b"Content-Length: 2", b"Content-Length: 3", body=b"{}"), 400),
     "a length and chunks": (post(b"Content-Length: 2", CHUNKED, body=b"2\r\n{}\r\n0\r\n\r\n"), 400),
@@ -172,46 +174,47 @@ BROKEN = {
     "a body shorter than its length": (post(b"Content-Length: 50", body=b'{"a": '), 408),
     "no body": (post(b"Content-Length: 0"), 400),
     "no length": (post(), 400),
-    "half a body as JSON": (post(b"Content-Length: 6", body=b'{"a": '), 400),
+    "truncated JSON": (post(b"Content-Length: 6", body=b'{"a": '), 400),
     "chunks without end": (post(CHUNKED, body=b"2\r\n{}\r\n"), 408),
-    "a chunk that is no chunk": (post(CHUNKED, body=b"zz\r\n{}\r\n"), 400),
+    "a malformed chunk": (post(CHUNKED, body=b"zz\r\n{}\r\n"), 400),
     "a chunk beyond 64 bits": (post(CHUNKED, body=b"f" * 40 + b"\r\n{}\r\n"), 400),
-    "another transfer coding": (post(b"Transfer-Encoding: gzip", body=b"{}"), 400),
+    "an unsupported transfer coding": (post(b"Transfer-Encoding: gzip", body=b"{}"), 400),
     "a compressed body": (post(b"Content-Encoding: gzip", b"Content-Length: 2", body=b"{}"), 415),
     "HTTP/1.0": (post(b"Content-Length: 2", body=b"{}", line=b"POST /predict HTTP/1.0"), 422),
-    "an offer of HTTP/2": (post(b"Connection: Upgrade", b"uPgrade : h2c", b"Content-Length: 2", body=b"{}"), 400),
-    "an offer of HTTP/2 as clients make it": (post(
+    "a malformed upgrade to HTTP/2": (post(
+        b"Connection: Upgrade", b"uPgrade : h2c", b"Content-Length: 2", body=b"{}"), 400),
+    "an upgrade to HTTP/2 as clients send it": (post(
         b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"Content-Length: 2", body=b"{}"), 422),
     "a websocket": (post(b"Upgrade: websocket", b"Sec-WebSocket-Key: YQ==", line=b"GET /predict HTTP/1.1"), 405),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", BROKEN)
-def test_what_is_no_request_is_refused_and_the_service_goes_on(running: Running, name: str) -> None:
-    sent, status = BROKEN[name]
-    found = exchange(running, sent, then_closed=not sent)
-    assert found.split(b" ")[1:2] == [str(status).encode()] * (status is not None), found[:300]
-    assert check_it_goes_on(running) == 200
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed_request_is_rejected_and_service_continues(running: RunningService, name: str) -> None:
+    request, status = MALFORMED[name]
+    response = exchange(running, request, half_close=not request)
+    assert response.split(b" ")[1:2] == [str(status).encode()] * (status is not None), response[:300]
+    assert valid_request_status(running) == 200
 
 
-def test_clients_that_go_away_in_the_middle(running: Running) -> None:
-    whole = post(b"Content-Length: 2", body=b"{}")
-    for length in range(0, len(whole), 7):
-        exchange(running, whole[:length], then_closed=True)
-    assert check_it_goes_on(running) == 200
+def test_clients_that_disconnect_mid_request_do_no_harm(running: RunningService) -> None:
+    request = post(b"Content-Length: 2", body=b"{}")
+    for length in range(0, len(request), 7):
+        exchange(running, request[:length], half_close=True)
+    assert valid_request_status(running) == 200
 
 
-def test_requests_in_a_row_are_answered_in_their_order(running: Running) -> None:
-    body = row_of(running)
+def test_pipelined_requests_are_answered_in_order(running: RunningService) -> None:
+    body = example_row(running)
     length = b"Content-Length: %d" % len(body)
-    kept = post(length, body=body).replace(b"Connection: close\r\n", b"")
-    found = exchange(
-        running, kept + b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n" + post(b"Content-Length: 2", body=b"{}")
+    keep_alive = post(length, body=body).replace(b"Connection: close\r\n", b"")
+    response = exchange(
+        running, keep_alive + b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n" + post(b"Content-Length: 2", body=b"{}")
     )
-    assert re.findall(rb"HTTP/1.1 (\d+)", found) == [b"200", b"200", b"422"]
+    assert re.findall(rb"HTTP/1.1 (\d+)", response) == [b"200", b"200", b"422"]
 
 
-def test_headers_without_end(running: Running) -> None:
-    for sent in (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 200_000, b"GET / HTTP/1.1\r\nX: " + b"y" * 2_000_000):
-        exchange(running, sent)
-        assert check_it_goes_on(running) == 200
+def test_endless_headers_do_no_harm(running: RunningService) -> None:
+    for request in (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 200_000, b"GET / HTTP/1.1\r\nX: " + b"y" * 2_000_000):
+        exchange(running, request)
+        assert valid_request_status(running) == 200

@@ -1,4 +1,4 @@
-"""The prediction service under load: many connections, slow clients, a model that changes, and nothing lost."""
+"""The prediction service under load: many connections, slow clients, model changes, memory and recording."""
 
 import json
 import signal
@@ -23,25 +23,25 @@ from pipeline.register.stage import Registration, register
 from pipeline.service.recording.read import read_predictions
 from support.folders import Trained, enter
 from support.repositories import ROOT
-from support.services import Running, service
+from support.services import RunningService, service
 
-pytestmark = pytest.mark.xdist_group("service_load")  # they share what a fixture makes
+pytestmark = pytest.mark.xdist_group("service_load")  # share a module-scoped fixture
 
 NAME = "loaded"
-PATIENCE = 1.5  # seconds a client may take to send a request or to read an answer
-SLOW = 40  # clients of each kind
-MOST_ROWS = 200  # of a request
-MOST_GROWTH = 40 * 2**20  # bytes of memory in a few seconds of load: of buffers and of what waits to be written
+READ_TIMEOUT = 1.5  # seconds for a client to send a request or to read a response
+N_SLOW = 40  # slow clients of each kind
+MAX_ROWS = 200  # in a request
+MAX_GROWTH = 40 * 2**20  # bytes of memory in a few seconds of load: buffers and predictions to write
 
 
 @dataclass
 class Served:
-    """A service under load, and what it has answered so far."""
+    """A service under load and its predictions so far."""
 
-    running: Running
+    running: RunningService
     trained: Trained
     requests: Path
-    answered: list[tuple[int, str]] = field(default_factory=list)  # model version, prediction id
+    predictions: list[tuple[int, str]] = field(default_factory=list)  # model version, prediction id
     loads: int = 0
 
     @property
@@ -49,46 +49,47 @@ class Served:
         return int(self.running.address.rpartition(":")[2])
 
     @contextmanager
-    def asked(self, *options: object) -> Iterator[dict[str, Any]]:
-        """Ask from a process of its own while the block runs and as long as `options` say; give what came of it."""
+    def load(self, *options: object) -> Iterator[dict[str, Any]]:
+        """Send requests from a separate process during the block; yield the report, which is filled when it ends."""
         self.loads += 1
         ids = self.requests.with_name(f"ids-{self.loads}")
         command = [sys.executable, ROOT / "benchmarks" / "load.py", self.port, self.requests, "--ids", ids, *options]
-        told: dict[str, Any] = {}
-        with subprocess.Popen([str(argument) for argument in command], stdout=subprocess.PIPE, text=True) as load:
+        report: dict[str, Any] = {}
+        with subprocess.Popen([str(argument) for argument in command], stdout=subprocess.PIPE, text=True) as client:
             try:
-                self._wait_for_answers()
-                yield told
-                told |= json.loads(load.communicate(timeout=90)[0])
+                self._wait_for_predictions()
+                yield report
+                report |= json.loads(client.communicate(timeout=90)[0])
             finally:
-                load.kill()
+                client.kill()
         lines = [line.partition(" ") for line in ids.read_text().splitlines()]
-        self.answered += [(int(version), number) for version, _, number in lines]
+        self.predictions += [(int(version), number) for version, _, number in lines]
 
-    def _wait_for_answers(self) -> None:
-        before, deadline = self._answered_rows(), time.monotonic() + 60
-        while self._answered_rows() == before:
+    def _wait_for_predictions(self) -> None:
+        before, deadline = self._predicted_rows(), time.monotonic() + 60
+        while self._predicted_rows() == before:
             assert time.monotonic() < deadline
             time.sleep(0.05)
 
-    def _answered_rows(self) -> int:
+    def _predicted_rows(self) -> int:
         recording = self.running.health()["recording"]
         return int(recording["queued_rows"] + recording["written_rows"])
 
 
 @pytest.fixture(scope="module")
-def promoted(trained_once: Trained) -> Trained:
-    """Put two runs into production: version 2 is there, and both are exported."""
+def promoted(trained_module: Trained) -> Trained:
+    """Promote two runs one after the other: version 2 is in Production, and both are exported."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        enter(trained_once.folder, monkeypatch)
-        for experiment in trained_once.experiments[:2]:
-            promote(trained_once, experiment.run_id)
-    return trained_once
+        enter(trained_module.folder, monkeypatch)
+        for experiment in trained_module.experiments[:2]:
+            promote(trained_module, experiment.run_id)
+    return trained_module
 
 
 def promote(trained: Trained, run_id: str) -> None:
-    asked = Registration("Production", run_id, force=True, reason="test")
-    register(RegisterParams(model_name=NAME), trained.folder, asked)
+    """Promote a run to Production without the gate."""
+    registration = Registration("Production", run_id, force=True, reason="test")
+    register(RegisterParams(model_name=NAME), trained.folder, registration)
 
 
 @pytest.fixture(autouse=True)
@@ -98,10 +99,10 @@ def _in_folder(promoted: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def requests_file(promoted: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write requests of one row and, every tenth, of `MOST_ROWS`."""
+    """Return a file of requests with one row each; every tenth has `MAX_ROWS` rows."""
     table = pd.read_parquet(promoted.folder / "data/processed/test.parquet").drop(columns="price")
     rows = json.loads(table.to_json(orient="records", double_precision=15))
-    bodies = [(8 * rows)[:MOST_ROWS] if place % 10 == 9 else row for place, row in enumerate(rows)]
+    bodies = [(8 * rows)[:MAX_ROWS] if index % 10 == 9 else row for index, row in enumerate(rows)]
     path = tmp_path_factory.mktemp("load") / "requests.jsonl"
     path.write_text("".join(json.dumps({"path": "/predict", "body": json.dumps(body)}) + "\n" for body in bodies))
     return path
@@ -109,22 +110,22 @@ def requests_file(promoted: Trained, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="module")
 def served(promoted: Trained, requests_file: Path) -> Iterator[Served]:
-    """Serve from the registry, for all tests but the last."""
+    """Serve the model from the registry."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         enter(promoted.folder, monkeypatch)
-        settings = {"SERVICE_READ_TIMEOUT_SECONDS": PATIENCE, "SERVICE_POLL_SECONDS": 0.2}
+        settings = {"SERVICE_READ_TIMEOUT_SECONDS": READ_TIMEOUT, "SERVICE_POLL_SECONDS": 0.2}
         with service(promoted.folder, 2, MLFLOW_MODEL_NAME=NAME, **settings) as running:
             yield Served(running, promoted, requests_file)
 
 
-def test_a_thousand_connections_are_all_answered(served: Served) -> None:
-    with served.asked("--connections", 1000, "--times", 3) as told:
+def test_a_thousand_connections_all_get_responses(served: Served) -> None:
+    with served.load("--connections", 1000, "--times", 3) as report:
         pass
-    assert told["statuses"] == {"200": 3000}
-    assert told["broken"] == 0
+    assert report["statuses"] == {"200": 3000}
+    assert report["broken"] == 0
 
 
-def test_slow_clients_are_cut_off_and_hold_up_no_one(served: Served) -> None:
+def test_slow_clients_are_cut_off_without_delaying_others(served: Served) -> None:
     head = b"POST /predict HTTP/1.1\r\nhost: here\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
     slow = {
         "silent": (b"", b""),
@@ -133,115 +134,115 @@ def test_slow_clients_are_cut_off_and_hold_up_no_one(served: Served) -> None:
         "large body": (head % 1_000_000, b"[" * 500),
     }
     with (
-        served.asked("--connections", 4, "--seconds", 3 * PATIENCE) as told,
+        served.load("--connections", 4, "--seconds", 3 * READ_TIMEOUT) as report,
         ThreadPoolExecutor(max_workers=200) as pool,
     ):
-        ended = {kind: [pool.submit(_drip, served.port, *sent) for _ in range(SLOW)] for kind, sent in slow.items()} | {
-            "unread": [pool.submit(_leave_unread, served.port) for _ in range(5)]
-        }
-        first = {kind: Counter(each.result() for each in futures) for kind, futures in ended.items()}
-    assert first == {
-        "silent": {"": SLOW},
-        "head": {"HTTP/1.1 408 Request Timeout": SLOW},
-        "body": {"HTTP/1.1 408 Request Timeout": SLOW},
-        "large body": {"HTTP/1.1 408 Request Timeout": SLOW},
+        futures = {
+            kind: [pool.submit(_drip, served.port, *sent) for _ in range(N_SLOW)] for kind, sent in slow.items()
+        } | {"unread": [pool.submit(_leave_unread, served.port) for _ in range(5)]}
+        outcomes = {kind: Counter(each.result() for each in group) for kind, group in futures.items()}
+    assert outcomes == {
+        "silent": {"": N_SLOW},
+        "head": {"HTTP/1.1 408 Request Timeout": N_SLOW},
+        "body": {"HTTP/1.1 408 Request Timeout": N_SLOW},
+        "large body": {"HTTP/1.1 408 Request Timeout": N_SLOW},
         "unread": {"cut off": 5},
     }
-    assert set(told["statuses"]) == {"200"}
-    assert told["broken"] == 0
-    assert told["most_ms"] < 1000 * PATIENCE, told  # no one waited until a slow client was cut off
+    assert set(report["statuses"]) == {"200"}
+    assert report["broken"] == 0
+    assert report["most_ms"] < 1000 * READ_TIMEOUT, report  # no request waited for a slow client to be cut off
 
 
-def _drip(port: int, at_once: bytes, dripped: bytes) -> str:
-    """Send byte after byte until the server ends it, and return the first line of its answer."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20 * PATIENCE) as connection:
-        connection.sendall(at_once)
+def _drip(port: int, head: bytes, rest: bytes) -> str:
+    """Send the head at once and the rest byte by byte; return the first line of the response."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20 * READ_TIMEOUT) as connection:
+        connection.sendall(head)
         connection.settimeout(0.05)
-        for place in range(len(dripped)):
+        for index in range(len(rest)):
             try:
-                connection.send(dripped[place : place + 1])
+                connection.send(rest[index : index + 1])
                 return connection.recv(1000).split(b"\r\n")[0].decode()
             except TimeoutError:
                 continue
-        connection.settimeout(20 * PATIENCE)
+        connection.settimeout(20 * READ_TIMEOUT)
         return connection.recv(1000).split(b"\r\n")[0].decode()
 
 
 def _leave_unread(port: int) -> str:
-    """Ask for more than the system's buffers hold, read nothing for a while, and then all there is."""
-    asked = b"GET /openapi.json HTTP/1.1\r\nhost: here\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", port), timeout=20 * PATIENCE) as connection:
-        connection.sendall(asked)
-        answer = connection.recv(2**20)
-        length = int(answer.partition(b"content-length: ")[2].partition(b"\r\n")[0])
-        while len(answer) < length:
-            answer += connection.recv(2**20)
-        wanted = 12_000_000 // length
+    """Request more than the system's buffers hold, read nothing for a while, then read what there is."""
+    request = b"GET /openapi.json HTTP/1.1\r\nhost: here\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=20 * READ_TIMEOUT) as connection:
+        connection.sendall(request)
+        response = connection.recv(2**20)
+        length = int(response.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        while len(response) < length:
+            response += connection.recv(2**20)
+        n_requests = 12_000_000 // length
         received = 0
         try:
-            connection.sendall(asked * wanted)
-            time.sleep(2.5 * PATIENCE)
+            connection.sendall(request * n_requests)
+            time.sleep(2.5 * READ_TIMEOUT)
             while part := connection.recv(2**20):
                 received += len(part)
-        except (ConnectionError, TimeoutError):  # on a busy machine the end of the connection may not be told
+        except (ConnectionError, TimeoutError):  # on a busy machine the end of the connection may go unnoticed
             return "cut off"
-    return "cut off" if received < wanted * length / 2 else "answered"
+    return "cut off" if received < n_requests * length / 2 else "answered"
 
 
-def test_a_model_may_change_under_load(served: Served) -> None:
-    with served.asked("--connections", 1, "--seconds", 0.5):
+def test_model_changes_under_load(served: Served) -> None:
+    with served.load("--connections", 1, "--seconds", 0.5):
         pass
-    assert {version for version, _ in served.answered} == {2}
-    before = len(served.answered)
-    for seconds in (6, 12, 24):  # longer where the machine is so slow that the load ends before the versions change
-        with served.asked("--connections", 8, "--seconds", seconds) as told:
+    assert {version for version, _ in served.predictions} == {2}
+    before = len(served.predictions)
+    for seconds in (6, 12, 24):  # longer if the machine is so slow that the load ends before the versions change
+        with served.load("--connections", 8, "--seconds", seconds) as report:
             promote(served.trained, served.trained.experiments[0].run_id)
             served.running.wait_for(1)
             promote(served.trained, served.trained.experiments[1].run_id)
             served.running.wait_for(2)
-        assert set(told["statuses"]) == {"200"}
-        assert told["broken"] == 0
-        if {version for version, _ in served.answered[before:]} == {1, 2}:
+        assert set(report["statuses"]) == {"200"}
+        assert report["broken"] == 0
+        if {version for version, _ in served.predictions[before:]} == {1, 2}:
             return
     raise AssertionError("version 1 predicted nothing")
 
 
-def test_memory_stays_as_it_is(served: Served) -> None:
+def test_memory_stays_stable(served: Served) -> None:
     process = psutil.Process(served.running.process.pid)
     sizes = []
     for _ in range(3):
-        with served.asked("--connections", 16, "--seconds", 1.5) as told:
+        with served.load("--connections", 16, "--seconds", 1.5) as report:
             pass
-        assert set(told["statuses"]) == {"200"}
+        assert set(report["statuses"]) == {"200"}
         sizes.append(process.memory_info().rss)
-    assert max(sizes) - sizes[0] < MOST_GROWTH
+    assert max(sizes) - sizes[0] < MAX_GROWTH
 
 
-def test_every_answer_is_on_the_disk_once_when_the_service_has_stopped(served: Served) -> None:
-    with served.asked("--connections", 8, "--seconds", 3) as told:
+def test_every_prediction_is_recorded_once_when_the_service_stops(served: Served) -> None:
+    with served.load("--connections", 8, "--seconds", 3) as report:
         time.sleep(1)
-        served.running.process.send_signal(signal.SIGTERM)  # while it is asked: what is answered is recorded
+        served.running.process.send_signal(signal.SIGTERM)  # under load: every prediction sent must be recorded
         served.running.process.wait(timeout=30)
-    assert set(told["statuses"]) == {"200"}
+    assert set(report["statuses"]) == {"200"}
     table = read_predictions(served.trained.folder / "data/predictions", NAME)
     versions, ids = (table.column(name).to_pylist() for name in ("model_version", "prediction_id"))
     times = Counter(zip(versions, ids, strict=True))
-    assert told["requests"] > 0
-    assert {times[answer] for answer in served.answered} == {1}
-    assert len(ids) - len(served.answered) <= told["broken"] * MOST_ROWS  # their answers had no one to take them
+    assert report["requests"] > 0
+    assert {times[prediction] for prediction in served.predictions} == {1}
+    assert len(ids) - len(served.predictions) <= report["broken"] * MAX_ROWS  # predictions whose client was gone
 
 
-def test_a_local_export_may_change_under_load(promoted: Trained, requests_file: Path, tmp_path: Path) -> None:
+def test_local_export_changes_under_load(promoted: Trained, requests_file: Path, tmp_path: Path) -> None:
     latest = promoted.folder / "models/production/latest"
     settings = {"ENABLE_MODEL_REGISTRY": "false", "SERVICE_POLL_SECONDS": 0.2, "SERVICE_PREDICTIONS": tmp_path}
     with service(promoted.folder, 2, MLFLOW_MODEL_NAME=NAME, ENABLE_MLFLOW_TRACKING="false", **settings) as running:
         served = Served(running, promoted, requests_file)
-        with served.asked("--connections", 8, "--seconds", 3) as told:
+        with served.load("--connections", 8, "--seconds", 3) as report:
             for version in (1, 2):
                 link = latest.with_name("next")
                 link.symlink_to(f"v{version:03}")
                 link.replace(latest)
                 running.wait_for(version)
-    assert set(told["statuses"]) == {"200"}
-    assert told["broken"] == 0
-    assert {version for version, _ in served.answered} == {1, 2}
+    assert set(report["statuses"]) == {"200"}
+    assert report["broken"] == 0
+    assert {version for version, _ in served.predictions} == {1, 2}

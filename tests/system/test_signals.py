@@ -1,4 +1,4 @@
-"""A script that is told to stop ends with 128 and the signal's number, whatever becomes of the exception on its way."""
+"""A stopped script exits with 128 plus the signal number, even if the exception of the stop gets lost."""
 
 import os
 import signal
@@ -9,13 +9,14 @@ import pytest
 
 from support.repositories import ROOT
 
+# Code that sends the signal and loses its exception in different ways.
 LOST = {
     "nothing": "os.kill(os.getpid(), number)",
     "__set_name__": """
 class Field:
     def __set_name__(self, owner, name):
         os.kill(os.getpid(), number)
-class Table:  # Python 3.11 turns what is raised in __set_name__ into a RuntimeError
+class Table:  # Python 3.11 wraps an exception from __set_name__ in a RuntimeError
     field = Field()
 """,
     "caught": """
@@ -28,7 +29,7 @@ except BaseException:
 try:
     os.kill(os.getpid(), number)
 except BaseException as error:
-    raise ValueError("as a library might") from None
+    raise ValueError("as in a library") from None
 """,
     "called by C": """
 class Finalized:
@@ -40,7 +41,7 @@ Finalized()
 
 
 def run(code: str) -> tuple[int, str, str]:
-    """Run Python code, and return its exit code and what it printed."""
+    """Run Python code and return its exit code, standard output and standard error."""
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
@@ -53,7 +54,7 @@ def run(code: str) -> tuple[int, str, str]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("lost", LOST)
-def test_a_stopped_script_ends_with_the_signals_number(lost: str, number: int) -> None:
+def test_stopped_script_exits_with_the_signal_number(lost: str, number: int) -> None:
     code = f"""
 import os, time
 from pipeline import cli
@@ -66,14 +67,14 @@ def main():
         exec({LOST[lost]!r}, namespace)
         time.sleep(30)
     finally:
-        time.sleep(0.5)  # longer than a stop is waited for: while it is handled, it is not raised again
+        time.sleep(0.5)  # longer than GRACE: during cleanup the stop is not raised again
         print("cleaned up")
 run_script(main)
 """
     assert run(code) == (128 + number, "cleaned up\n", "stopped\n")
 
 
-def test_what_handles_a_stop_elsewhere_has_time() -> None:
+def test_cleanup_after_a_caught_stop_has_time() -> None:
     code = """
 import os, signal, time
 from pipeline.cli import run_script
@@ -90,7 +91,7 @@ run_script(main)
     assert run(code) == (128 + signal.SIGTERM, "cleaned up\n", "stopped\n")
 
 
-def test_a_stop_after_the_end_spoils_nothing() -> None:
+def test_signal_after_the_end_terminates_by_default() -> None:
     code = """
 import atexit, os, signal
 from pipeline.cli import run_script

@@ -1,4 +1,4 @@
-"""Commands on the whole store, killed at random moments."""
+"""Commands on the whole store that are killed at random moments."""
 
 import random
 import shutil
@@ -16,43 +16,43 @@ from pipeline.store.care.restore import restore
 from pipeline.store.database import LocalStore, path_of
 from pipeline.store.open import open_store
 from support.effort import times
-from support.stores import check_sound, no_temporary_file, predict, remaining, rows
+from support.stores import check_intact, has_no_temporary_files, predict, query, remaining
 from support.zygote import Zygote
 
 
 def kill_at_random(zygote: Zygote, rng: random.Random, longest: float, *command: str) -> bool:
-    """Start a script, kill it at a random moment, and return whether it was still at work then."""
+    """Start a script, kill it at a random moment and return whether it was still running."""
     script = zygote.start(Path.cwd(), *command)
     time.sleep(rng.random() * longest)
     script.kill()
-    code, said = zygote.wait(script)
-    assert code in (0, -signal.SIGKILL), said
+    code, output = zygote.wait(script)
+    assert code in (0, -signal.SIGKILL), output
     return code != 0
 
 
 def test_relocate_survives_kills(
     store: LocalStore, zygote: Zygote, monkeypatch: pytest.MonkeyPatch, told: Callable[[str], None]
 ) -> None:
-    place = store.home.parent.with_name("moved")
+    folder = store.home.parent.with_name("moved")
     old, survived, rng = store.home, 0, random.Random(0)
-    store.home.parent.rename(place)
-    monkeypatch.chdir(place)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place / 'mlruns' / 'mlflow.db'}")
-    moved = LocalStore(place / "mlruns" / "mlflow.db")
+    store.home.parent.rename(folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlruns' / 'mlflow.db'}")
+    moved = LocalStore(folder / "mlruns" / "mlflow.db")
     for _ in range(times(20, 6)):
         survived += kill_at_random(zygote, rng, 0.15, "store", "relocate")
-        places = [str(path_of(str(one))) for (one,) in rows(moved, "select artifact_uri from runs")]
-        in_old = sum(one.startswith(f"{old}/") for one in places)
-        assert in_old in (0, len(places))
-        if not in_old:
+        locations = [str(path_of(str(location))) for (location,) in query(moved, "select artifact_uri from runs")]
+        n_old = sum(location.startswith(f"{old}/") for location in locations)
+        assert n_old in (0, len(locations))
+        if not n_old:
             with closing(sqlite3.connect(moved.database)) as connection, connection:
                 connection.execute("update runs set artifact_uri = replace(artifact_uri, '/moved/', '/repository/')")
                 connection.execute(
                     "update experiments set artifact_location = replace(artifact_location, '/moved/', '/repository/')"
                 )
-    zygote.run(place, "store", "relocate")
-    check_sound(moved)
-    assert no_temporary_file(moved)
+    zygote.run(folder, "store", "relocate")
+    check_intact(moved)
+    assert has_no_temporary_files(moved)
     told(f"store relocate: {survived} kills survived")
     assert survived >= times(5, 1)
 
@@ -63,7 +63,7 @@ def test_prune_survives_kills(
     rng, survived = random.Random(1), 0
     for _ in range(times(4, 2)):
         survived += kill_at_random(zygote, rng, 1.5, "store", "prune", "--no-dry-run")
-        assert rows(store, "pragma integrity_check") == [("ok",)]
+        assert query(store, "pragma integrity_check") == [("ok",)]
         assert {"young", "running", "foreign", "winner", "experiment 0"} <= remaining(store, old_runs)
     zygote.run(Path.cwd(), "store", "prune", "--no-dry-run")
     assert remaining(store, old_runs) == {"young", "running", "foreign", "winner", "experiment 0"}
@@ -78,25 +78,25 @@ def test_restore_survives_kills(
     capsys: pytest.CaptureFixture[str],
     told: Callable[[str], None],
 ) -> None:
-    backup(store, Path("whole.tar"))
-    rng, survived, between = random.Random(2), 0, 0
-    longest = 1.2 * zygote.run(Path.cwd(), "store", "restore", "whole.tar")
+    backup(store, Path("backup.tar"))
+    rng, survived, n_between = random.Random(2), 0, 0
+    longest = 1.2 * zygote.run(Path.cwd(), "store", "restore", "backup.tar")
     for _ in range(times(15, 5)):
-        survived += kill_at_random(zygote, rng, longest, "store", "restore", "whole.tar")
+        survived += kill_at_random(zygote, rng, longest, "store", "restore", "backup.tar")
         if not store.home.exists():
-            between += 1
+            n_between += 1
             assert call("store", "prune") == 2
             assert "run the restore again, or bring the former store back: mv" in capsys.readouterr().err
             sorted(store.home.parent.glob("mlruns.before-restore-*"))[-1].rename(store.home)
-        assert rows(store, "pragma integrity_check") == [("ok",)]
-        assert rows(store, "select count(*) from runs") == [(16,)]
+        assert query(store, "pragma integrity_check") == [("ok",)]
+        assert query(store, "select count(*) from runs") == [(16,)]
         for former in store.home.parent.glob("mlruns.before-restore-*"):
             shutil.rmtree(former)
-    zygote.run(Path.cwd(), "store", "restore", "whole.tar")
-    check_sound(store)
-    assert no_temporary_file(store)
+    zygote.run(Path.cwd(), "store", "restore", "backup.tar")
+    check_intact(store)
+    assert has_no_temporary_files(store)
     assert len(predict()) == 5
-    told(f"store restore: {survived} kills survived, {between} of them between the renames")
+    told(f"store restore: {survived} kills survived, {n_between} of them between the renames")
     assert survived >= times(5, 1)
 
 
@@ -109,5 +109,5 @@ def test_backup_survives_kills(store: LocalStore, zygote: Zygote, told: Callable
             shutil.rmtree("checked")
             Path("killed.tar").unlink()
     open_store()
-    assert no_temporary_file(store)
+    assert has_no_temporary_files(store)
     told(f"store backup: {survived} kills survived")

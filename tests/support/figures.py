@@ -1,4 +1,4 @@
-"""Trainings whose pictures no test looks at: drawing takes half of a small training's time."""
+"""Cheap figures for tests that do not look at them: drawing takes half the time of a small training."""
 
 import base64
 from collections.abc import Iterator
@@ -16,8 +16,8 @@ ONE_PIXEL = base64.b64decode(
 
 
 @contextmanager
-def undrawn() -> Iterator[None]:
-    """Save one pixel in place of every figure."""
+def without_figures() -> Iterator[None]:
+    """Save one pixel instead of every figure."""
 
     def save(_: Figure, target: str | Path | BinaryIO, **__: object) -> None:
         Path(target).write_bytes(ONE_PIXEL) if isinstance(target, str | Path) else target.write(ONE_PIXEL)
@@ -29,8 +29,8 @@ def undrawn() -> Iterator[None]:
 
 
 @contextmanager
-def drawn_small() -> Iterator[None]:
-    """Draw every figure once and small, not twice and large: what cannot be drawn still fails."""
+def with_small_figures() -> Iterator[None]:
+    """Draw every figure once and small instead of twice and large: a figure that cannot be drawn still fails."""
     save = Figure.savefig
 
     def save_small(figure: Figure, target: str | Path | BinaryIO, **_: object) -> None:
