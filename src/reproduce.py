@@ -1,4 +1,4 @@
-"""Train a registered version again, from its commit, params and data, and say 'identical' or what differs."""
+"""Retrain a registered version from its commit, parameters and data, and report whether the result is identical."""
 
 import argparse
 import sys
@@ -8,16 +8,16 @@ from pipeline.cli import run_script
 
 
 def main() -> None:
-    """Parse the command line and train again in a temporary clone."""
+    """Parse the command line and retrain the version in a temporary clone."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--version", type=int, required=True, metavar="N", help="of register.model_name")
+    parser.add_argument("--version", type=int, required=True, metavar="N", help="version of register.model_name")
     arguments = parser.parse_args()
     from pipeline.params.load import load_params
     from pipeline.reproduce.reproduce import reproduce
 
-    found = reproduce(load_params().registry.model_name, arguments.version, Path())
-    print(found.report)
-    sys.exit(not found.is_identical)
+    reproduction = reproduce(load_params().registry.model_name, arguments.version, Path())
+    print(reproduction.report)
+    sys.exit(not reproduction.is_identical)
 
 
 if __name__ == "__main__":
