@@ -73,9 +73,9 @@ def test_all_families_are_recorded_and_compared(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--model", "svm"), "'svm' is no model family"),
+        (("--model", "svm"), "'svm' is not a model family"),
         (("--test-size", "1.5"), "--test-size is 1.5"),
-        (("--epochs", "3"), "--epochs is nothing to random_forest"),
+        (("--epochs", "3"), "--epochs does not apply to random_forest"),
         (("--model", "nn", "--epochs", "0"), "--epochs is 0; it takes whole numbers, 1 or more"),
         (("--model", "nn", "--learning-rate", "-1"), "--learning-rate is -1"),
         (("--use-mlflow", "--experiment-name", "a/b"), "--experiment-name is 'a/b'"),

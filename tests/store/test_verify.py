@@ -26,7 +26,7 @@ pytestmark = pytest.mark.xdist_group("verify")  # they share what a fixture make
 NAME = "verified"
 EXPORTS = Path("models/production")
 EXPORT = EXPORTS / "v001"
-UNLOADED = "not tried: nothing is loaded before these are right: "
+UNLOADED = "skipped, as models are loaded only after these checks pass: "
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +94,8 @@ def test_what_is_sound_passes(exported: Path, trained: Trained) -> None:
     assert (EXPORT / "model.onnx").exists()
     assert failed(1) == failed(2) == {}
     details = {check.name: check.detail for check in verify(open_store(), NAME, exported, 2)}
-    assert details["export"] == "none, and none is needed outside Production"
-    assert details["predictions"] == "of the input example, finite"
+    assert details["export"] == "none, and only a production version needs one"
+    assert details["predictions"] == "finite for the input example"
     assert details["run"] == f"{trained.experiments[2].run_id} is FINISHED"
     assert details["latest"] == "v001 is in Production"
 
@@ -175,7 +175,7 @@ def test_more_or_fewer_files_are_found(exported: Path) -> None:
         shutil.rmtree(compiled)
     assert found["files"].startswith(
         "model/conda.yaml is missing; model/more.py was not exported; model/code/__pycache__ was not exported: "
-        "Python writes it when a model is loaded from here, unless PYTHONDONTWRITEBYTECODE=1; remove it"
+        "Python writes it when a model is loaded from here without PYTHONDONTWRITEBYTECODE=1; remove it"
     )
     assert found["same as store"].startswith(
         "model/conda.yaml differs from the store's; model/more.py differs from the store's -> python"
@@ -199,7 +199,9 @@ def test_metadata_must_be_whole_and_of_this_version(exported: Path) -> None:
     with put_back(metadata):
         write_json(metadata, json.loads(metadata.read_text()) | {"version": 3, "run_id": "f" * 32})
         found = failed()
-        assert found["metadata"].startswith("metadata.json says version 3, the registry 1; metadata.json says run_id ")
+        assert found["metadata"].startswith(
+            "metadata.json has version 3, but the registry has 1; metadata.json has run_id "
+        )
         metadata.write_text("{")
         found = failed()
         assert "is not valid JSON" in found["metadata"]
@@ -222,7 +224,7 @@ def test_what_the_registry_lost_is_found(exported: Path, trained: Trained) -> No
         for tag in ("export_sha256", "data_sha256", "git_commit"):
             client.set_model_version_tag(NAME, "1", tag, version.tags[tag])
     assert found["recorded"].endswith(f"-> python src/model_register.py --stage Production --run-id {run_id}")
-    assert found["data"] == "the version's tag data_sha256 is not its run's"
+    assert found["data"] == "the version's tag data_sha256 differs from its run's"
     assert found["code"].startswith(f"commit {'0' * 40} is not in this git repository -> git fetch --all; ")
     assert failed() == {}
 
@@ -275,8 +277,8 @@ def test_latest_must_be_the_version_in_production(exported: Path, tmp_path: Path
     shutil.copytree(EXPORT, EXPORTS / "v002")
     with link(EXPORTS / "latest", "v002"):
         found = failed()
-        assert found["latest"] == "v001 is in Production, and latest is v002"
-        assert "metadata.json says version 1, the registry 2" in found["metadata"]
+        assert found["latest"] == "v001 is in Production, but latest is v002"
+        assert "metadata.json has version 1, but the registry has 2" in found["metadata"]
     shutil.rmtree(EXPORTS / "v002")
     with link(EXPORTS / "latest", str(tmp_path / "v001")):
         assert failed().keys() == {"latest"}
@@ -290,7 +292,7 @@ def test_a_version_in_production_needs_an_export(exported: Path, tmp_path: Path)
     details = {check.name: check.detail for check in checks if not check.passed}
     assert details == {
         "export": "none, though the version is in Production -> python src/model_register.py --stage Production",
-        "latest": "v001 is in Production, and latest is missing",
+        "latest": "v001 is in Production, but latest is missing",
     }
 
 
@@ -310,13 +312,13 @@ def test_what_answers_otherwise_is_found(exported: Path, trained: Trained, tmp_p
     digest = {"model_sha256": sha256(other / "model" / "model.ubj")}
     described.write_text(json.dumps(json.loads(described.read_text()) | digest))
     assert problems_of_answers(store, other) == [
-        "model/ predicts otherwise than the store's model",
-        "model.pkl predicts otherwise than the store's model",
+        "model/ predicts differently from the store's model",
+        "model.pkl predicts differently from the store's model",
     ]
-    assert problems_of_answers(other / "model", other) == ["model.onnx predicts otherwise than the store's model"]
+    assert problems_of_answers(other / "model", other) == ["model.onnx predicts differently from the store's model"]
     (other / "model.pkl").write_bytes(b"no pickle")
     (problem,) = problems_of_answers(other / "model", other)
-    assert problem.startswith("the model cannot be loaded and asked: ")
+    assert problem.startswith("the model cannot be loaded or cannot predict: ")
 
 
 def _some_rows(n_features: int) -> tuple[list[list[float]], list[float]]:
@@ -347,9 +349,7 @@ def test_names_and_links_that_leave_the_export_are_not_followed(tmp_path: Path) 
     digest = metadata["files"]["model/MLmodel"]
     names = ["../outside/MLmodel", str(outside / "MLmodel"), "model/../model/MLmodel", ".", ""]
     write_json(export / "metadata.json", metadata | {"files": metadata["files"] | dict.fromkeys(names, digest)})
-    assert damages(export) == [
-        f"metadata.json names {name!r}, which is not within the export" for name in sorted(names)
-    ]
+    assert damages(export) == [f"metadata.json lists {name!r}, which is outside the export" for name in sorted(names)]
     write_json(export / "metadata.json", metadata)
 
     shutil.rmtree(export / "model")
@@ -358,18 +358,21 @@ def test_names_and_links_that_leave_the_export_are_not_followed(tmp_path: Path) 
     (export / "model").unlink()
     (export / "model").mkdir()
     (export / "model" / "MLmodel").symlink_to(outside / "MLmodel")
-    assert damages(export) == ["model/MLmodel is a link, or no file"]
+    assert damages(export) == ["model/MLmodel is not a regular file"]
     (export / "model" / "MLmodel").unlink()
     os.mkfifo(export / "model" / "MLmodel")
-    assert damages(export) == ["model/MLmodel is a link, or no file"]
+    assert damages(export) == ["model/MLmodel is not a regular file"]
 
 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
         ("[]", "does not hold name"),
-        ('{"name": 1, "version": 1, "run_id": 1, "model_id": 1, "files": {}}', "names no files"),
-        ('{"name": 1, "version": 1, "run_id": 1, "model_id": 1, "files": {"model.pkl": 5}}', "has no SHA-256 of model"),
+        ('{"name": 1, "version": 1, "run_id": 1, "model_id": 1, "files": {}}', "lists no files"),
+        (
+            '{"name": 1, "version": 1, "run_id": 1, "model_id": 1, "files": {"model.pkl": 5}}',
+            "has no SHA-256 for model",
+        ),
     ],
 )
 def test_metadata_that_says_nothing_is_damage(tmp_path: Path, content: str, problem: str) -> None:
@@ -378,7 +381,7 @@ def test_metadata_that_says_nothing_is_damage(tmp_path: Path, content: str, prob
     assert problem in damages(tmp_path / "v001")[0]
     (tmp_path / "v001" / "metadata.json").unlink()
     (tmp_path / "v001" / "metadata.json").symlink_to(tmp_path / "elsewhere.json")
-    assert "is a link, or no file" in damages(tmp_path / "v001")[0]
+    assert "is not a regular file" in damages(tmp_path / "v001")[0]
 
 
 def test_a_report_is_aligned_and_closes_with_what_it_comes_to() -> None:
@@ -398,8 +401,8 @@ def test_a_version_that_is_gone_leaves_its_export_to_be_found(exported: Path, tr
         client.delete_model_version(NAME, "3")
         found = failed()
         assert found == {
-            "registered": f"{NAME} has no version 3: it was deleted, or is of another store",
-            "latest": "no version is in Production, and latest is v003",
+            "registered": f"{NAME} has no version 3: it was deleted, or belongs to another store",
+            "latest": "no version is in Production, but latest is v003",
         }
     finally:
         register(RegisterParams(model_name=NAME), exported, Registration("Production", trained.experiments[0].run_id))

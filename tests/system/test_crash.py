@@ -67,7 +67,7 @@ def kill(zygote: Zygote, rng: random.Random, longest: float, *command: str) -> t
         script.send_signal(rng.choice(SIGNALS))
         code, said = zygote.wait(script)
         assert "Traceback" not in said, said
-        nowhere = code == 2 and "there is nothing further back" in said
+        nowhere = code == 2 and "there is no version to roll back to" in said
         assert nowhere or code in (0, -signal.SIGKILL, 128 + signal.SIGTERM, -signal.SIGTERM), said
         if code:
             return code, longest
