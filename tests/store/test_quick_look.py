@@ -112,6 +112,6 @@ def test_light_curves_and_a_rare_label_are_seen_in_a_look(
     pd.DataFrame(simulate(120, 90).table).to_csv("stars.csv", index=False)
     assert call("train", "stars.csv", "--target", "LABEL") == 0
     printed = capsys.readouterr().out
-    assert "light curves become features" in printed
-    assert "it is the positive label" in printed
+    assert "light curves are turned into features" in printed
+    assert "it is the positive class" in printed
     assert numbers_of(printed)["features"] == 40

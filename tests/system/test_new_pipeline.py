@@ -52,7 +52,7 @@ def test_a_classification_folder_says_what_was_inferred_and_is_prepared(
     printed = capsys.readouterr().out
     folder = clone / "My-customers-co"
     assert "cd My-customers-co && dvc repro" in printed
-    assert "note: 'leak' gives the target away" in printed
+    assert "note: 'leak' leaks the target" in printed
     assert "zip          categorical    a code with leading zeros" in printed
 
     content = yaml.safe_load((folder / "params.yaml").read_text())
@@ -90,13 +90,13 @@ def test_every_choice_has_its_reason_in_an_aligned_comment(clone: Path, call: Ca
     reasons = {left.strip(): comment for left, comment in lines.items()}
     assert reasons["- leak"] == "equals the target 'left' or recodes it one to one"
     (positive,) = (reason for left, reason in reasons.items() if left.startswith("positive:"))
-    assert positive == '"it\'s: #1" stands in 10 % of the rows'
-    assert reasons["task: classification"].startswith("text with 2 labels: 'no' (270 rows)")
-    assert reasons["# strategy: group"] == "when rows with the same value belong together"
+    assert positive == '"it\'s: #1" is in 10 % of the rows'
+    assert reasons["task: classification"].startswith("text with 2 classes: 'no' (270 rows)")
+    assert reasons["# strategy: group"] == "if rows with the same value belong together"
     assert "    # column: customer_id\n" in text
-    assert "write it as ISO 8601" in reasons["# strategy: time"]
+    assert "convert it to ISO 8601" in reasons["# strategy: time"]
     assert "    # column: signed\n" in text
-    assert reasons["search:"] == "smaller than usual, for 300 rows"
+    assert reasons["search:"] == "smaller than the default, for 300 rows"
 
 
 def test_odd_names_come_back_as_they_are(
@@ -194,15 +194,15 @@ def test_nothing_is_overwritten_and_nothing_half_written(
     table = ("data.csv", "--target", "left")
     Path("kept").mkdir()
     Path("kept/dvc.yaml").write_text("mine")
-    assert "dvc.yaml exists already" in refused(*table, "--into", "kept")
+    assert "dvc.yaml already exists" in refused(*table, "--into", "kept")
     assert [path.name for path in Path("kept").iterdir()] == ["dvc.yaml"]
     assert Path("kept/dvc.yaml").read_text() == "mine"
     Path("data").mkdir()
     assert "--into data" in refused(*table)
     assert "is a file" in refused(*table, "--into", "data.csv")
-    assert "is a folder that git ignores" in refused(*table, "--into", "mlruns/x")
-    assert "is a folder that git ignores" in refused(*table, "--into", ".git/x")
-    assert "is not below a clone of this project" in refused(*table, "--into", str(tmp_path / "x"))
+    assert "is ignored by git" in refused(*table, "--into", "mlruns/x")
+    assert "is ignored by git" in refused(*table, "--into", ".git/x")
+    assert "is not inside a clone of this project" in refused(*table, "--into", str(tmp_path / "x"))
     assert "has no column 'Left'" in refused("data.csv", "--target", "Left", "--into", "new")
     assert "does not exist" in refused("none.csv", "--target", "left", "--into", "new")
     shutil.move(".git", ".no_git")

@@ -23,7 +23,7 @@ from pipeline.params.schema import (
 )
 from pipeline.prepare.stage import prepare
 from pipeline.quick_look.comparison import FamilyResult, QuickLookResult
-from pipeline.scaffold.infer import Inferred, infer
+from pipeline.scaffold.infer import InferredSettings, infer
 from pipeline.scaffold.new_pipeline import describe, read_table_with_codes
 from pipeline.support.files import replacing_folder, sweep_files, write_json
 from pipeline.support.progress import progress
@@ -115,7 +115,7 @@ def run_quick_look(request: QuickLookRequest, output: Path | None = None) -> Qui
     return QuickLookResult(results, evaluation, request.experiment_name, output)
 
 
-def _params(request: QuickLookRequest, inferred: Inferred) -> Params:
+def _params(request: QuickLookRequest, inferred: InferredSettings) -> Params:
     fixed: dict[str, dict[str, Any]] = {model: {} for model in request.models}
     for option, value in request.options.items():
         models = [model for model in names_with(option) if model in request.models]
@@ -139,7 +139,7 @@ def _params(request: QuickLookRequest, inferred: Inferred) -> Params:
             target=request.target,
             task=inferred.task,
             positive=inferred.positive or None,
-            drop_duplicates=not inferred.keeps_copies,
+            drop_duplicates=not inferred.duplicates_reason,
             drop=list(inferred.drop),
             categorical=list(inferred.categorical),
             max_categories=inferred.max_categories,

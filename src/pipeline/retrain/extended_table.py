@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.errors import PipelineError
-from pipeline.scaffold.new_pipeline import ENDING
+from pipeline.scaffold.new_pipeline import TABLE_SUFFIX
 from pipeline.support.files import replacing
 from pipeline.tables.appended_predictions import AppendedPredictions, appended_predictions
 from pipeline.tables.read import read_table
@@ -60,7 +60,7 @@ def place_of(folder: Path, path: str) -> str:
     """
     if appended_predictions(folder / path).ids:
         return path
-    place = Path(path).with_name(ENDING.sub("", Path(path).name) + ADDED)
+    place = Path(path).with_name(TABLE_SUFFIX.sub("", Path(path).name) + ADDED)
     if (folder / place).exists() and not appended_predictions(folder / place).ids:
         raise PipelineError(
             f"{place} is where recorded predictions would be added to the rows of {path}, and it is another file",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import RegistryError
-from pipeline.register.export.export import exports_of
+from pipeline.register.export.export import exports_root
 from pipeline.register.export.files import EXPORT_AGAIN, damages
 from pipeline.register.verify.checks import (
     Check,
@@ -55,7 +55,7 @@ def verify(client: "MlflowClient", model_name: str, folder: Path, version: int |
     RegistryError
         If there is neither a version nor an export with that number.
     """
-    exports = exports_of(folder)
+    exports = exports_root(folder)
     number = _latest(client, model_name, exports) if version is None else version
     found, export = find_version(client, model_name, number), exports / f"v{number:03d}"
     is_exported = export.exists() or export.is_symlink()
