@@ -135,7 +135,7 @@ def last_transition(entries: list[Transition], version: int) -> Transition | Non
 
 
 def production_line(entries: list[Transition]) -> list[int]:
-    """Return the production versions in the order in which rollbacks undo them, the current one last."""
+    """Return the versions that rollbacks can return to, in the order of promotion, the current one last."""
     order: list[int] = []
     for entry in entries:
         if entry.stage != "Production":  # removed from Production by hand, if it was there

@@ -75,10 +75,10 @@ def _most_recent(predictions: "pa.Table", model: ServedModel, n_rows: int) -> An
     import pyarrow.compute as pc
 
     schema = schema_of(model.identity)
-    of_model = pc.and_(
+    is_from_model = pc.and_(
         pc.equal(predictions["model_version"], model.version), pc.equal(predictions["arm"], "production")
     )
-    selected = predictions.filter(of_model)
+    selected = predictions.filter(is_from_model)
     if selected.num_rows:
         selected = selected.slice(max(0, selected.num_rows - n_rows)).select(schema.names).cast(schema)
     else:  # the table may lack columns of this version

@@ -111,7 +111,7 @@ def _classify_other(column: pd.Series, values: pd.Series) -> ColumnUse:
     first = values.iloc[0]
     if isinstance(first, date):  # includes pandas timestamps
         return ColumnUse("drop", f"dates, such as {first}", alternative_split=_time_split(column, values, "iso"))
-    return ColumnUse("drop", f"holds {type(first).__name__} values, neither numbers nor text")
+    return ColumnUse("drop", f"contains {type(first).__name__} values, neither numbers nor text")
 
 
 def _classify_numbers(column: pd.Series, values: pd.Series, n_different: int) -> ColumnUse:

@@ -136,7 +136,7 @@ def infer(table: pd.DataFrame, target: str, source: str, task: TaskName | None =
         task=task,
         task_reason=task_reason,
         drop=drop,
-        duplicates_reason=f"{duplicates.mean():.0%} of the rows equal an earlier one" if keeps_duplicates else "",
+        duplicates_reason=f"{duplicates.mean():.0%} of the rows equal an earlier row" if keeps_duplicates else "",
         categorical=codes
         | {name: verdict.reason for name, verdict in verdicts.items() if verdict.use == "categorical"},
         inputs=inputs,

@@ -46,7 +46,7 @@ def test_default_gate_params() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gate", "named"),
+    ("gate", "message"),
     [
         ({"metrics": "mae"}, "register.gate.metrics: unknown key; known are metric, min_improvement, confidence"),
         ({"metric": "profit"}, "register.gate.*: `metric` is 'profit'; it is null or one of rmse, mae, mape, log_loss"),
@@ -59,8 +59,8 @@ def test_default_gate_params() -> None:
         ({"n_resamples": 10}, "register.gate.n_resamples: .*100.*10"),
     ],
 )
-def test_invalid_gate_params_are_reported(gate: dict[str, Any], named: str) -> None:
-    with pytest.raises(ParamsError, match=named):
+def test_invalid_gate_params_are_reported(gate: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
         check_params({"dataset": {"path": "x.csv", "target": "y"}, "register": {"gate": gate}}, "params.yaml")
 
 
@@ -170,12 +170,12 @@ def test_metric_and_slices_must_fit_task_and_rows() -> None:
     y_true, current = simulated(REGRESSION, 60, 1.0, seed=1)
     rows = pd.DataFrame({"x": np.arange(60.0), "place": "here"})
     outputs = PairedOutputs(REGRESSION, y_true, current, current + 1)
-    for named, params in {
+    for message, params in {
         "register.gate.metric in params.yaml is 'f1'(?s:.*)use one of rmse, mae, mape, r2": {"metric": "f1"},
         "register.gate.slices .* 'ocean', which is not a column(?s:.*)such as x, place": {"slices": ["ocean"]},
         "'x', which has 60 different values in the test rows, more than 50": {"slices": ["x"]},
     }.items():
-        with pytest.raises(PipelineError, match=named):
+        with pytest.raises(PipelineError, match=message):
             compare(outputs, rows, GateParams.model_validate(params))
     with pytest.raises(PipelineError, match="cannot be computed on the 1 test rows"):
         compare(PairedOutputs(REGRESSION, y_true[:1], current[:1], current[:1] + 1), rows[:1], GateParams())

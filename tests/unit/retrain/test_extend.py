@@ -1,4 +1,4 @@
-"""Tables extended by labeled predictions."""
+"""Tables extend_by_labels by labeled predictions."""
 
 from pathlib import Path
 from typing import Any
@@ -42,13 +42,15 @@ def recorded_rows(n_rows: int = 40) -> pd.DataFrame:
     )
 
 
-def extended(folder: Path, params: DatasetParams, labels: pd.DataFrame, rows: pd.DataFrame | None = None) -> Extension:
+def extend_by_labels(
+    folder: Path, params: DatasetParams, labels: pd.DataFrame, rows: pd.DataFrame | None = None
+) -> Extension:
     """Write labels to a file, and extend the table by them."""
     labels.to_csv(folder / "labels.csv", index=False)
     return extend(params, folder, recorded_rows() if rows is None else rows, read_labels(folder / "labels.csv", params))
 
 
-def labels_of(n_rows: int, **columns: Any) -> pd.DataFrame:
+def make_labels(n_rows: int, **columns: Any) -> pd.DataFrame:
     """Return labels for the first recorded rows."""
     ids = [f"s-{number}" for number in range(n_rows)]
     return pd.DataFrame({"prediction_id": ids, "price": np.arange(n_rows) * 10} | columns)
@@ -56,7 +58,7 @@ def labels_of(n_rows: int, **columns: Any) -> pd.DataFrame:
 
 def test_predictions_are_added_once_and_labels_can_be_corrected(tmp_path: Path) -> None:
     HOUSES.to_csv(tmp_path / "houses.csv", index=False)
-    first = extended(tmp_path, PARAMS, labels_of(30, annotator="me", size=1))
+    first = extend_by_labels(tmp_path, PARAMS, make_labels(30, annotator="me", size=1))
     assert first == Extension("houses+recorded.parquet", 3, 30, 30, 0, ["size", "annotator"])
     table = read_table(tmp_path / first.path)
     assert list(table.columns) == list(HOUSES.columns)
@@ -70,16 +72,16 @@ def test_predictions_are_added_once_and_labels_can_be_corrected(tmp_path: Path) 
     }
     assert [str(kind) for kind in table.dtypes] == ["float64", "float64", "bool", "str", "int64"]
 
-    # Extending the original or the extended table gives the same rows, even without older records; labels may change.
+    # Extending the original or the extend_by_labels table gives the same rows, even without older records; labels may change.
     digest = sha256(tmp_path / first.path)
-    assert extended(tmp_path, PARAMS, labels_of(30)).n_new == 0
+    assert extend_by_labels(tmp_path, PARAMS, make_labels(30)).n_new == 0
     again = PARAMS.model_copy(update={"path": first.path})
-    assert extended(tmp_path, again, labels_of(30)) == Extension(first.path, 3, 30, 0, 0, [])
+    assert extend_by_labels(tmp_path, again, make_labels(30)) == Extension(first.path, 3, 30, 0, 0, [])
     assert sha256(tmp_path / first.path) == digest
-    corrected = labels_of(40).assign(
+    corrected = make_labels(40).assign(
         price=lambda labels: labels["price"] + 1
     )  # includes predictions that are no longer recorded
-    more = extended(tmp_path, again, corrected, recorded_rows().tail(20))
+    more = extend_by_labels(tmp_path, again, corrected, recorded_rows().tail(20))
     assert (more.n_own, more.n_predictions, more.n_new) == (3, 40, 10)
     prices = read_table(tmp_path / first.path)["price"].tolist()
     assert prices == [1, 2, 3, *range(1, 401, 10)]
@@ -88,7 +90,7 @@ def test_predictions_are_added_once_and_labels_can_be_corrected(tmp_path: Path) 
 def test_texts_are_added_as_the_model_reads_them(tmp_path: Path) -> None:
     HOUSES.to_csv(tmp_path / "houses.csv", index=False)
     rows = recorded_rows().assign(**{"input.zip": ["01", "01.0", "", None, "7.0"] * 8})
-    table = read_table(tmp_path / extended(tmp_path, PARAMS, labels_of(40), rows).path)
+    table = read_table(tmp_path / extend_by_labels(tmp_path, PARAMS, make_labels(40), rows).path)
     assert table["zip"].iloc[3:8].fillna("missing").tolist() == ["01", "01", "missing", "missing", "7.0"]
 
 
@@ -104,8 +106,8 @@ def test_own_rows_keep_their_split_when_missing_values_change_their_types(
     prepare(params, tmp_path)
     before = {path: pd.read_parquet(tmp_path / path)["size"].tolist() for path in (TRAIN_TABLE, TEST_TABLE)}
     rows = recorded_rows().drop(columns=["input.garden", "input.zip"])
-    found = extended(tmp_path, params, labels_of(40), rows)
-    prepare(params.model_copy(update={"path": found.path}), tmp_path)
+    extension = extend_by_labels(tmp_path, params, make_labels(40), rows)
+    prepare(params.model_copy(update={"path": extension.path}), tmp_path)
     for path, sizes in before.items():
         assert pd.read_parquet(tmp_path / path)["size"].tolist()[: len(sizes)] == sizes
 
@@ -113,9 +115,9 @@ def test_own_rows_keep_their_split_when_missing_values_change_their_types(
 def test_predictions_without_a_boolean_are_left_out(tmp_path: Path) -> None:
     HOUSES.to_csv(tmp_path / "houses.csv", index=False)
     rows = recorded_rows().assign(**{"input.garden": [None, True, False, True] * 10})
-    found = extended(tmp_path, PARAMS, labels_of(40), rows)
-    assert (found.n_predictions, found.n_left_out) == (30, 10)
-    assert kind_of(read_table(tmp_path / found.path)["garden"]) == "boolean"
+    extension = extend_by_labels(tmp_path, PARAMS, make_labels(40), rows)
+    assert (extension.n_predictions, extension.n_left_out) == (30, 10)
+    assert kind_of(read_table(tmp_path / extension.path)["garden"]) == "boolean"
 
 
 def test_a_split_by_time_takes_its_column_from_the_labels(tmp_path: Path) -> None:
@@ -124,33 +126,33 @@ def test_a_split_by_time_takes_its_column_from_the_labels(tmp_path: Path) -> Non
     split = {"strategy": "time", "column": "sold"}
     params = DatasetParams(path="houses.parquet", target="price", drop=["id"], categorical=["zip"], split=split)
     with pytest.raises(PipelineError, match=r"no column 'sold', which dataset\.split of params\.yaml needs \(time"):
-        extended(tmp_path, params, labels_of(30))
+        extend_by_labels(tmp_path, params, make_labels(30))
     with pytest.raises(PipelineError, match="'sold' of prediction s-2 is missing in row 3"):
-        extended(tmp_path, params, labels_of(30, sold=["2026-02-01"] * 2 + [None] + ["2026-02-01"] * 27))
+        extend_by_labels(tmp_path, params, make_labels(30, sold=["2026-02-01"] * 2 + [None] + ["2026-02-01"] * 27))
     with pytest.raises(PipelineError, match="'soon' in column 'sold', which is not a time"):
-        extended(tmp_path, params, labels_of(30, sold="soon"))
-    table = read_table(tmp_path / extended(tmp_path, params, labels_of(30, sold="2026-02-01")).path)
+        extend_by_labels(tmp_path, params, make_labels(30, sold="soon"))
+    table = read_table(tmp_path / extend_by_labels(tmp_path, params, make_labels(30, sold="2026-02-01")).path)
     assert table["sold"].iloc[[2, 3]].tolist() == [days[2], pd.Timestamp("2026-02-01")]
 
 
 @pytest.mark.parametrize(
     ("labels", "problem"),
     [
-        (labels_of(29), "29 recorded predictions have a label, fewer than 30"),
-        (labels_of(41), "1 of 41 labels have no recorded prediction, such as s-40"),
-        (labels_of(30).drop(columns="price"), "no column 'price'"),
-        (labels_of(30).drop(columns="prediction_id"), "no column 'prediction_id'"),
-        (labels_of(30, price=[1.0] * 29 + [None]), "'price' of prediction s-29 is missing in row 30"),
+        (make_labels(29), "29 recorded predictions have a label, fewer than 30"),
+        (make_labels(41), "1 of 41 labels have no recorded prediction, such as s-40"),
+        (make_labels(30).drop(columns="price"), "no column 'price'"),
+        (make_labels(30).drop(columns="prediction_id"), "no column 'prediction_id'"),
+        (make_labels(30, price=[1.0] * 29 + [None]), "'price' of prediction s-29 is missing in row 30"),
         (
-            labels_of(30, price=["1"] * 29 + ["dear"]),
+            make_labels(30, price=["1"] * 29 + ["dear"]),
             "'price' of prediction s-29 is 'dear' in row 30, which is not a 32-bit number",
         ),
         (
-            labels_of(30, price=[1.0] * 29 + [np.inf]),
+            make_labels(30, price=[1.0] * 29 + [np.inf]),
             "'price' of prediction s-29 is inf in row 30, which is not a 32-bit number",
         ),
         (
-            pd.concat([labels_of(30), labels_of(2) + pd.Series({"prediction_id": "", "price": 1})]),
+            pd.concat([make_labels(30), make_labels(2) + pd.Series({"prediction_id": "", "price": 1})]),
             "prediction s-0 has the labels 0 in row 1 and 1 in row 31",
         ),
     ],
@@ -158,17 +160,17 @@ def test_a_split_by_time_takes_its_column_from_the_labels(tmp_path: Path) -> Non
 def test_unusable_labels_are_reported_with_their_row(tmp_path: Path, labels: pd.DataFrame, problem: str) -> None:
     HOUSES.to_csv(tmp_path / "houses.csv", index=False)
     with pytest.raises(PipelineError, match=problem):
-        extended(tmp_path, PARAMS, labels)
+        extend_by_labels(tmp_path, PARAMS, labels)
     assert not (tmp_path / "houses+recorded.parquet").exists()
 
 
 def test_labels_of_a_classification_must_be_in_the_table(tmp_path: Path) -> None:
     HOUSES.assign(sold=[1, 0, 1]).to_csv(tmp_path / "houses.csv", index=False)
     params = DatasetParams(path="houses.csv", target="sold", task="classification", drop=["id"], categorical=["zip"])
-    labels = labels_of(30, sold=1)
+    labels = make_labels(30, sold=1)
     with pytest.raises(PipelineError, match="prediction s-4 has the label 2, which houses"):
-        extended(tmp_path, params, labels.assign(sold=[1, 0, 1, 1, 2] + [1] * 25))
-    table = read_table(tmp_path / extended(tmp_path, params, labels).path)
+        extend_by_labels(tmp_path, params, labels.assign(sold=[1, 0, 1, 1, 2] + [1] * 25))
+    table = read_table(tmp_path / extend_by_labels(tmp_path, params, labels).path)
     assert table["sold"].tolist() == ["1", "0", *["1"] * 31]
 
 
@@ -176,9 +178,9 @@ def test_columns_that_do_not_fit_are_reported(tmp_path: Path) -> None:
     HOUSES.to_csv(tmp_path / "houses.csv", index=False)
     rows = recorded_rows()
     with pytest.raises(PipelineError, match=r"'size' contains 50\.0 in the table, but 'large' in recorded"):
-        extended(tmp_path, PARAMS, labels_of(30), rows.assign(**{"input.size": "large"}))
+        extend_by_labels(tmp_path, PARAMS, make_labels(30), rows.assign(**{"input.size": "large"}))
     with pytest.raises(PipelineError, match="has none of the recorded inputs: other"):
-        extended(tmp_path, PARAMS, labels_of(30), rows[["prediction_id"]].assign(**{"input.other": 1.0}))
+        extend_by_labels(tmp_path, PARAMS, make_labels(30), rows[["prediction_id"]].assign(**{"input.other": 1.0}))
     (tmp_path / "houses+recorded.parquet").write_bytes((tmp_path / "houses.csv").read_bytes())
     with pytest.raises(PipelineError, match="is another file"):
-        extended(tmp_path, PARAMS, labels_of(30))
+        extend_by_labels(tmp_path, PARAMS, make_labels(30))

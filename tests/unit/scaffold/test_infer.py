@@ -187,8 +187,8 @@ def test_dates_of_other_types_are_dropped() -> None:
         "dates",
         "dates as integers",
         "dates as integers",
-        "holds Timedelta values",
-        "holds list values",
+        "contains Timedelta values",
+        "contains list values",
     ]
     assert AlternativeSplit("time", "stamp", "to test on the latest rows") in inferred.alternative_splits
 
@@ -322,7 +322,7 @@ def test_duplicates_and_rows_without_a_target_are_not_counted() -> None:
 
 
 def test_light_curves_are_recognized(rng: np.random.Generator) -> None:
-    flux = {f"FLUX.{place}": rng.normal(size=N) for place in range(1, 31)}
+    flux = {f"FLUX.{number}": rng.normal(size=N) for number in range(1, 31)}
     inferred = infer_columns([1, 2] * (N // 2), **flux)
     assert inferred.flux
     assert inferred.inputs == {"number": 31}
@@ -352,11 +352,11 @@ def test_column_names_are_classified() -> None:
 
 
 def test_many_equal_rows_are_kept() -> None:
-    few = pd.DataFrame({"class": [f"c{place % 3}" for place in range(N)], "sex": ["f", "m"] * (N // 2)})
+    few = pd.DataFrame({"class": [f"c{number % 3}" for number in range(N)], "sex": ["f", "m"] * (N // 2)})
     few["y"] = np.where(np.random.default_rng(0).random(N) < 0.3, "yes", "no")
     inferred = infer(few, "y", "data.csv")
     assert inferred.n_rows == N
-    assert inferred.duplicates_reason.endswith("% of the rows equal an earlier one")
+    assert inferred.duplicates_reason.endswith("% of the rows equal an earlier row")
     copied = pd.DataFrame({"size": noise(), "y": ["a", "b"] * (N // 2)})
     inferred = infer(pd.concat([copied, copied.head(5)], ignore_index=True), "y", "data.csv")
     assert (inferred.n_rows, inferred.duplicates_reason) == (N, "")

@@ -50,12 +50,12 @@ def damages(export: Path) -> list[str]:
         hashes = read_metadata(export)["files"]
     except (PipelineError, OSError) as error:
         return [error.problem if isinstance(error, PipelineError) else f"{export / METADATA}: {error.strerror}"]
-    found = _list_files(export)
+    present = _list_files(export)
     problems = []
     for name, digest in sorted(hashes.items()):
         if not _is_inside(name):
             problems.append(f"{METADATA} lists {name!r}, which is outside the export")
-        elif name not in found:
+        elif name not in present:
             problems.append(f"{name} is missing")
         elif not _is_regular_file(export / name):
             problems.append(f"{name} is not a regular file")
@@ -63,16 +63,16 @@ def damages(export: Path) -> list[str]:
             problems.append(f"{METADATA} has no SHA-256 for {name}")
         elif sha256(export / name) != digest:
             problems.append(f"{name} is not the file that was exported (SHA-256 differs)")
-    return problems + _unexpected_files(found - set(hashes) - {METADATA})
+    return problems + _unexpected_files(present - set(hashes) - {METADATA})
 
 
 def _list_files(export: Path) -> set[str]:
     """Return the relative paths of all files and links in a folder."""
-    found = set()
+    present = set()
     for folder, folders, files in os.walk(export):
         links = [name for name in folders if (Path(folder) / name).is_symlink()]
-        found |= {(Path(folder) / name).relative_to(export).as_posix() for name in [*files, *links]}
-    return found
+        present |= {(Path(folder) / name).relative_to(export).as_posix() for name in [*files, *links]}
+    return present
 
 
 def _unexpected_files(names: set[str]) -> list[str]:

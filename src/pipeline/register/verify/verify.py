@@ -57,22 +57,22 @@ def verify(client: "MlflowClient", model_name: str, folder: Path, version: int |
     """
     exports = exports_root(folder)
     number = _latest(client, model_name, exports) if version is None else version
-    found, export = find_version(client, model_name, number), exports / f"v{number:03d}"
+    registered_version, export = find_version(client, model_name, number), exports / f"v{number:03d}"
     is_exported = export.exists() or export.is_symlink()
-    if found is None and version is not None and not is_exported:
+    if registered_version is None and version is not None and not is_exported:
         raise RegistryError(
             f"{model_name} has no version {number}, and {export} does not exist",
             "list the versions: python src/model_register.py --list",
         )
-    if found is None:
+    if registered_version is None:
         reason = f"{model_name} has no version {number}: it was deleted, or belongs to another store"
         return [
             Check("registered", False, reason),
             make_check("files", damages(export), f"all files of {export.name} are as exported"),
             latest_is_production(client, model_name, exports),
         ]
-    run = find_run(client, str(found.run_id))
-    subject = Subject(client, folder, found, run, export if is_exported else None)
+    run = find_run(client, str(registered_version.run_id))
+    subject = Subject(client, folder, registered_version, run, export if is_exported else None)
     with tempfile.TemporaryDirectory() as name:
         return [*_checks(subject, Path(name)), latest_is_production(client, model_name, exports)]
 
