@@ -1,4 +1,4 @@
-"""Tables extend_by_labels by labeled predictions."""
+"""Tables extended by labeled predictions."""
 
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ def test_predictions_are_added_once_and_labels_can_be_corrected(tmp_path: Path) 
     }
     assert [str(kind) for kind in table.dtypes] == ["float64", "float64", "bool", "str", "int64"]
 
-    # Extending the original or the extend_by_labels table gives the same rows, even without older records; labels may change.
+    # The original and the extended table give the same rows, even without older records; labels may change.
     digest = sha256(tmp_path / first.path)
     assert extend_by_labels(tmp_path, PARAMS, make_labels(30)).n_new == 0
     again = PARAMS.model_copy(update={"path": first.path})
