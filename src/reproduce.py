@@ -1,4 +1,4 @@
-"""Retrain a registered version from its commit, parameters and data, and report whether the result is identical."""
+"""Retrain a registered version from its commit, parameters and data, and compare the results."""
 
 import argparse
 import sys

@@ -18,7 +18,7 @@ def main() -> None:
         "--labels",
         type=Path,
         metavar="FILE",
-        help="CSV or Parquet file with the columns prediction_id and target (default: data/labels.csv)",
+        help="CSV or Parquet file with prediction_id and the target column (default: data/labels.csv)",
     )
     arguments = parser.parse_args()
     from pipeline.params.load import load_params

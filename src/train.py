@@ -1,4 +1,4 @@
-"""Train a quick baseline on a table: fit a model family and test it on held-out rows, without DVC and MLflow."""
+"""Train a quick baseline on a table: fit a model family and test it on held-out rows; needs neither DVC nor MLflow."""
 
 import argparse
 import sys
@@ -21,11 +21,9 @@ def main() -> None:
     parser.add_argument(
         "--test-size", type=float, default=0.3, metavar="SHARE", help="share of the rows to test on (default: 0.3)"
     )
-    parser.add_argument("--epochs", type=int, metavar="N", help="number of epochs, for families with epochs")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="batch size, for families with batches")
-    parser.add_argument(
-        "--learning-rate", type=float, metavar="X", help="learning rate, for families with a learning rate"
-    )
+    parser.add_argument("--epochs", type=int, metavar="N", help="number of epochs, for families that support it")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="batch size, for families that support it")
+    parser.add_argument("--learning-rate", type=float, metavar="X", help="learning rate, for families that support it")
     parser.add_argument("--output-path", type=Path, metavar="FOLDER", help="new folder to write the model to")
     arguments = parser.parse_args()
     from pipeline.learn.families import ranked_names
