@@ -1,4 +1,4 @@
-"""Stage 3: register a run's model, give it a stage, and export it when the stage is Production; or look, or go back."""
+"""Stage 3: register a run's model, set its stage and export it for Production; or list, verify, roll back."""
 
 import argparse
 import sys
@@ -13,39 +13,47 @@ LATEST = -1
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--stage", choices=STAGES, help="the stage to give; register.stage of params.yaml when absent")
-    what.add_argument("--rollback", action="store_true", help="put the version before back into Production")
-    what.add_argument("--list", action="store_true", help="the versions: stage, run, metrics, data, by whom and why")
-    what.add_argument("--history", action="store_true", help="every move of a version from stage to stage")
-    what.add_argument(
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--stage", choices=STAGES, help="stage of the version (default: register.stage of params.yaml)")
+    action.add_argument("--rollback", action="store_true", help="return to the previous production version")
+    action.add_argument(
+        "--list", action="store_true", help="list all versions: stage, run, metrics, data, who set the stage and why"
+    )
+    action.add_argument("--history", action="store_true", help="list all stage transitions, the oldest first")
+    action.add_argument(
         "--verify",
         nargs="?",
         type=int,
         const=LATEST,
         metavar="VERSION",
-        help="check a version and its export against the store; the export that latest points at when absent",
+        help="verify a version and its export against the store (default: the export that latest points to)",
     )
-    parser.add_argument("--run-id", metavar="ID", help="the MLflow run to register; the winner of training when absent")
-    parser.add_argument("--force", action="store_true", help="with --stage Production: promote what the gate refuses")
-    parser.add_argument("--reason", default="", metavar="TEXT", help="why, for the history; needed with --force")
-    parser.add_argument("--to", type=int, metavar="VERSION", help="with --rollback: the version to go back to")
+    parser.add_argument("--run-id", metavar="ID", help="MLflow run to register (default: the winner of model_train)")
+    parser.add_argument(
+        "--force", action="store_true", help="with --stage Production: promote even if the gate refuses"
+    )
+    parser.add_argument(
+        "--reason", default="", metavar="TEXT", help="reason to record in the history; required with --force"
+    )
+    parser.add_argument(
+        "--to", type=int, metavar="VERSION", help="with --rollback: version to return to (default: the previous one)"
+    )
     return parser
 
 
 def main() -> None:
-    """Parse the command line and do one thing in the current folder."""
+    """Parse the command line and run one action on the current pipeline folder."""
     parser = build_parser()
     arguments = parser.parse_args()
-    looks = arguments.list or arguments.history or arguments.verify is not None
+    is_read_only = arguments.list or arguments.history or arguments.verify is not None
     if arguments.force and (arguments.stage != "Production" or not arguments.reason.strip()):
-        parser.error('--force goes with --stage Production and a --reason "…", which the history keeps')
+        parser.error('--force requires --stage Production and a --reason "…" for the history')
     if arguments.to is not None and not arguments.rollback:
-        parser.error("--to goes with --rollback")
-    if arguments.run_id and (looks or arguments.rollback):
-        parser.error("--run-id goes with registering; --rollback takes --to VERSION")
-    if arguments.reason and looks:
-        parser.error("--reason goes with a change of stage")
+        parser.error("--to requires --rollback")
+    if arguments.run_id and (is_read_only or arguments.rollback):
+        parser.error("--run-id is for registration only; with --rollback, use --to VERSION")
+    if arguments.reason and is_read_only:
+        parser.error("--reason is for changes of a stage only")
 
     from pipeline.params.load import load_params
 
@@ -58,8 +66,8 @@ def main() -> None:
         from pipeline.register.verify.verify import report, verify
         from pipeline.store.open import open_store
 
-        wanted = None if arguments.verify == LATEST else arguments.verify
-        checks = verify(open_store(), params.model_name, Path(), wanted)
+        version = None if arguments.verify == LATEST else arguments.verify
+        checks = verify(open_store(), params.model_name, Path(), version)
         print(report(checks))
         sys.exit(not all(check.passed for check in checks))
     elif arguments.rollback:

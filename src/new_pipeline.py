@@ -1,4 +1,4 @@
-"""Write a pipeline folder, params.yaml and dvc.yaml, for a table of your own: what they say is inferred from it."""
+"""Create a pipeline folder for a table: params.yaml is inferred from its columns, and dvc.yaml has the stages."""
 
 import argparse
 from pathlib import Path
@@ -12,14 +12,18 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("table", type=Path, metavar="TABLE", help="CSV (plain or .gz) or Parquet file")
     parser.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
     parser.add_argument(
-        "--into", type=Path, metavar="FOLDER", help="below this repository; the table's name when absent"
+        "--into", type=Path, metavar="FOLDER", help="folder to create in this repository (default: the table's name)"
     )
-    parser.add_argument("--task", choices=("regression", "classification"), help="inferred from the target when absent")
+    parser.add_argument(
+        "--task",
+        choices=("regression", "classification"),
+        help="kind of prediction (default: inferred from the target)",
+    )
     return parser
 
 
 def main() -> None:
-    """Parse the command line and write the folder."""
+    """Parse the command line and create the folder."""
     arguments = build_parser().parse_args()
     from pipeline.scaffold.new_pipeline import new_pipeline
 

@@ -1,4 +1,4 @@
-"""Train a registered version again, from its commit, params and data, and say 'identical' or what differs."""
+"""Retrain a registered version from its commit, parameters and data, and compare the results."""
 
 import argparse
 import sys
@@ -10,19 +10,19 @@ from pipeline.cli import run_script
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--version", type=int, required=True, metavar="N", help="of register.model_name")
+    parser.add_argument("--version", type=int, required=True, metavar="N", help="version of register.model_name")
     return parser
 
 
 def main() -> None:
-    """Parse the command line and train again in a temporary clone."""
+    """Parse the command line and retrain the version in a temporary clone."""
     arguments = build_parser().parse_args()
     from pipeline.params.load import load_params
     from pipeline.reproduce.reproduce import reproduce
 
-    found = reproduce(load_params().registry.model_name, arguments.version, Path())
-    print(found.report)
-    sys.exit(not found.is_identical)
+    reproduction = reproduce(load_params().registry.model_name, arguments.version, Path())
+    print(reproduction.report)
+    sys.exit(not reproduction.is_identical)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Train anew on the recorded predictions whose labels are known, and promote the winner if the gate lets it pass."""
+"""Retrain on the recorded predictions that have labels, and promote the new model if it passes the gate."""
 
 import argparse
 from pathlib import Path
@@ -10,13 +10,15 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--if-drifted", action="store_true", help="do nothing unless the newest predictions of Production show drift"
+        "--if-drifted",
+        action="store_true",
+        help="retrain only if the most recent predictions of the production version drifted",
     )
     parser.add_argument(
         "--labels",
         type=Path,
         metavar="FILE",
-        help="CSV or Parquet file with prediction_id and the target's column; data/labels.csv when absent",
+        help="CSV or Parquet file with prediction_id and the target column (default: data/labels.csv)",
     )
     return parser
 

@@ -125,8 +125,8 @@ def test_run_without_its_test_table_is_registered_without_onnx(folder: Path, pro
         assert "is not the table that run" in progress
         assert registered["stage"] == "Staging"
         tags = open_store().get_run(run_id).data.tags
-        assert tags["onnx"].endswith("so no graph can be checked")
+        assert tags["onnx"].endswith("so the ONNX graph cannot be checked")
     finally:
         Path(TEST_TABLE).write_bytes(test)
     register(RegisterParams(model_name="unchecked"), folder, Registration("Staging", run_id))
-    assert "ONNX graph equals the model on all 30 test rows" in "\n".join(progress_lines)
+    assert "the ONNX graph matches the model on all 30 test rows" in "\n".join(progress_lines)

@@ -73,9 +73,9 @@ def test_all_families_are_recorded_and_compared(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--model", "svm"), "'svm' is no model family"),
+        (("--model", "svm"), "'svm' is not a model family"),
         (("--test-size", "1.5"), "--test-size is 1.5"),
-        (("--epochs", "3"), "--epochs is nothing to random_forest"),
+        (("--epochs", "3"), "--epochs does not apply to random_forest"),
         (("--model", "nn", "--epochs", "0"), "--epochs is 0; it takes whole numbers, 1 or more"),
         (("--model", "nn", "--learning-rate", "-1"), "--learning-rate is -1"),
         (("--use-mlflow", "--experiment-name", "a/b"), "--experiment-name is 'a/b'"),
@@ -112,6 +112,6 @@ def test_quick_look_detects_light_curves_and_a_rare_class(
     pd.DataFrame(simulate(120, 90).table).to_csv("stars.csv", index=False)
     assert call("train", "stars.csv", "--target", "LABEL") == 0
     printed = capsys.readouterr().out
-    assert "light curves become features" in printed
-    assert "it is the positive label" in printed
+    assert "light curves are turned into features" in printed
+    assert "it is the positive class" in printed
     assert printed_numbers(printed)["features"] == 40

@@ -101,7 +101,7 @@ def test_stage_in_params_does_not_demote_production(
 ) -> None:
     register(params, trained.folder, Registration("Production"))
     assert register(params, trained.folder)["stage"] == "Production"
-    assert "stays there" in "\n".join(progress_lines)
+    assert "stays in Production" in "\n".join(progress_lines)
     assert register(params, trained.folder, Registration("Staging"))["stage"] == "Staging"
 
 

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.xdist_group("verify")  # share a module-scoped fixture
 NAME = "verified"
 EXPORTS = Path("models/production")
 EXPORT = EXPORTS / "v001"
-UNLOADED = "not tried: nothing is loaded before these are right: "
+UNLOADED = "skipped, as models are loaded only after these checks pass: "
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +96,8 @@ def test_intact_versions_pass(exported: Path, trained: Trained) -> None:
     assert (EXPORT / "model.onnx").exists()
     assert failures(1) == failures(2) == {}
     details = {check.name: check.detail for check in verify(open_store(), NAME, exported, 2)}
-    assert details["export"] == "none, and none is needed outside Production"
-    assert details["predictions"] == "of the input example, finite"
+    assert details["export"] == "none, and only a production version needs one"
+    assert details["predictions"] == "finite for the input example"
     assert details["run"] == f"{trained.experiments[2].run_id} is FINISHED"
     assert details["latest"] == "v001 is in Production"
 
@@ -177,7 +177,7 @@ def test_extra_and_missing_files_are_detected(exported: Path) -> None:
         shutil.rmtree(compiled)
     assert failed["files"].startswith(
         "model/conda.yaml is missing; model/more.py was not exported; model/code/__pycache__ was not exported: "
-        "Python writes it when a model is loaded from here, unless PYTHONDONTWRITEBYTECODE=1; remove it"
+        "Python writes it when a model is loaded from here without PYTHONDONTWRITEBYTECODE=1; remove it"
     )
     assert failed["same as store"].startswith(
         "model/conda.yaml differs from the store's; model/more.py differs from the store's -> python"
@@ -199,7 +199,9 @@ def test_metadata_must_be_valid_and_of_this_version(exported: Path) -> None:
     with restored(metadata):
         write_json(metadata, json.loads(metadata.read_text()) | {"version": 3, "run_id": "f" * 32})
         failed = failures()
-        assert failed["metadata"].startswith("metadata.json says version 3, the registry 1; metadata.json says run_id ")
+        assert failed["metadata"].startswith(
+            "metadata.json has version 3, but the registry has 1; metadata.json has run_id "
+        )
         metadata.write_text("{")
         failed = failures()
         assert "is not valid JSON" in failed["metadata"]
@@ -222,7 +224,7 @@ def test_missing_and_changed_tags_are_detected(exported: Path, trained: Trained)
         for tag in ("export_sha256", "data_sha256", "git_commit"):
             client.set_model_version_tag(NAME, "1", tag, version.tags[tag])
     assert failed["recorded"].endswith(f"-> python src/model_register.py --stage Production --run-id {run_id}")
-    assert failed["data"] == "the version's tag data_sha256 is not its run's"
+    assert failed["data"] == "the version's tag data_sha256 differs from its run's"
     assert failed["code"].startswith(f"commit {'0' * 40} is not in this git repository -> git fetch --all; ")
     assert failures() == {}
 
@@ -278,8 +280,8 @@ def test_latest_must_link_to_the_production_version(exported: Path, tmp_path: Pa
     shutil.copytree(EXPORT, EXPORTS / "v002")
     with link(EXPORTS / "latest", "v002"):
         failed = failures()
-        assert failed["latest"] == "v001 is in Production, and latest is v002"
-        assert "metadata.json says version 1, the registry 2" in failed["metadata"]
+        assert failed["latest"] == "v001 is in Production, but latest is v002"
+        assert "metadata.json has version 1, but the registry has 2" in failed["metadata"]
     shutil.rmtree(EXPORTS / "v002")
     with link(EXPORTS / "latest", str(tmp_path / "v001")):
         assert failures().keys() == {"latest"}
@@ -293,7 +295,7 @@ def test_production_version_requires_an_export(exported: Path, tmp_path: Path) -
     details = {check.name: check.detail for check in checks if not check.passed}
     assert details == {
         "export": "none, though the version is in Production -> python src/model_register.py --stage Production",
-        "latest": "v001 is in Production, and latest is missing",
+        "latest": "v001 is in Production, but latest is missing",
     }
 
 
@@ -313,13 +315,13 @@ def test_different_predictions_are_detected(exported: Path, trained: Trained, tm
     digest = {"model_sha256": sha256(other / "model" / "model.ubj")}
     features.write_text(json.dumps(json.loads(features.read_text()) | digest))
     assert problems_of_answers(store, other) == [
-        "model/ predicts otherwise than the store's model",
-        "model.pkl predicts otherwise than the store's model",
+        "model/ predicts differently from the store's model",
+        "model.pkl predicts differently from the store's model",
     ]
-    assert problems_of_answers(other / "model", other) == ["model.onnx predicts otherwise than the store's model"]
+    assert problems_of_answers(other / "model", other) == ["model.onnx predicts differently from the store's model"]
     (other / "model.pkl").write_bytes(b"not a pickle")
     (problem,) = problems_of_answers(other / "model", other)
-    assert problem.startswith("the model cannot be loaded and asked: ")
+    assert problem.startswith("the model cannot be loaded or cannot predict: ")
 
 
 def _training_rows(n_features: int) -> tuple[list[list[float]], list[float]]:
@@ -350,9 +352,7 @@ def test_names_and_links_outside_the_export_are_not_followed(tmp_path: Path) -> 
     digest = metadata["files"]["model/MLmodel"]
     names = ["../outside/MLmodel", str(outside / "MLmodel"), "model/../model/MLmodel", ".", ""]
     write_json(export / "metadata.json", metadata | {"files": metadata["files"] | dict.fromkeys(names, digest)})
-    assert damages(export) == [
-        f"metadata.json names {name!r}, which is not within the export" for name in sorted(names)
-    ]
+    assert damages(export) == [f"metadata.json lists {name!r}, which is outside the export" for name in sorted(names)]
     write_json(export / "metadata.json", metadata)
 
     shutil.rmtree(export / "model")
@@ -361,18 +361,21 @@ def test_names_and_links_outside_the_export_are_not_followed(tmp_path: Path) -> 
     (export / "model").unlink()
     (export / "model").mkdir()
     (export / "model" / "MLmodel").symlink_to(outside / "MLmodel")
-    assert damages(export) == ["model/MLmodel is a link, or no file"]
+    assert damages(export) == ["model/MLmodel is not a regular file"]
     (export / "model" / "MLmodel").unlink()
     os.mkfifo(export / "model" / "MLmodel")
-    assert damages(export) == ["model/MLmodel is a link, or no file"]
+    assert damages(export) == ["model/MLmodel is not a regular file"]
 
 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("[]", "lacks one of the keys name"),
-        ('{"name": 1, "version": 1, "run_id": 1, "model_id": 1, "files": {}}', "names no files"),
-        ('{"name": 1, "version": 1, "run_id": 1, "model_id": 1, "files": {"model.pkl": 5}}', "has no SHA-256 of model"),
+        ("[]", "does not hold name"),
+        ('{"name": 1, "version": 1, "run_id": 1, "model_id": 1, "files": {}}', "lists no files"),
+        (
+            '{"name": 1, "version": 1, "run_id": 1, "model_id": 1, "files": {"model.pkl": 5}}',
+            "has no SHA-256 for model",
+        ),
     ],
 )
 def test_incomplete_metadata_is_reported_as_damage(tmp_path: Path, content: str, problem: str) -> None:
@@ -381,7 +384,7 @@ def test_incomplete_metadata_is_reported_as_damage(tmp_path: Path, content: str,
     assert problem in damages(tmp_path / "v001")[0]
     (tmp_path / "v001" / "metadata.json").unlink()
     (tmp_path / "v001" / "metadata.json").symlink_to(tmp_path / "elsewhere.json")
-    assert "is a link, or no file" in damages(tmp_path / "v001")[0]
+    assert "is not a regular file" in damages(tmp_path / "v001")[0]
 
 
 def test_report_is_aligned_and_ends_with_a_summary() -> None:
@@ -401,8 +404,8 @@ def test_export_of_a_deleted_version_is_detected(exported: Path, trained: Traine
         client.delete_model_version(NAME, "3")
         failed = failures()
         assert failed == {
-            "registered": f"{NAME} has no version 3: it was deleted, or is of another store",
-            "latest": "no version is in Production, and latest is v003",
+            "registered": f"{NAME} has no version 3: it was deleted, or belongs to another store",
+            "latest": "no version is in Production, but latest is v003",
         }
     finally:
         register(RegisterParams(model_name=NAME), exported, Registration("Production", trained.experiments[0].run_id))

@@ -68,7 +68,7 @@ def kill(zygote: Zygote, rng: random.Random, longest: float, *command: str) -> t
         script.send_signal(rng.choice(SIGNALS))
         code, output = zygote.wait(script)
         assert "Traceback" not in output, output
-        is_refused = code == 2 and "there is nothing further back" in output
+        is_refused = code == 2 and "there is no version to roll back to" in output
         assert is_refused or code in (0, -signal.SIGKILL, 128 + signal.SIGTERM, -signal.SIGTERM), output
         if code:
             return code, longest

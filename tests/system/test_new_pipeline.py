@@ -54,7 +54,7 @@ def test_classification_folder_reports_inferences_and_prepares(
     printed = capsys.readouterr().out
     folder = clone / "My-customers-co"
     assert "cd My-customers-co && dvc repro" in printed
-    assert "note: 'leak' gives the target away" in printed
+    assert "note: 'leak' leaks the target" in printed
     assert "zip          categorical    a code with leading zeros" in printed
 
     content = yaml.safe_load((folder / "params.yaml").read_text())
@@ -92,13 +92,13 @@ def test_each_inferred_value_has_an_aligned_comment(clone: Path, call: Callable[
     reasons = {left.strip(): comment for left, comment in lines.items()}
     assert reasons["- leak"] == "equals the target 'left' or recodes it one to one"
     (positive,) = (reason for left, reason in reasons.items() if left.startswith("positive:"))
-    assert positive == '"it\'s: #1" stands in 10 % of the rows'
-    assert reasons["task: classification"].startswith("text with 2 labels: 'no' (270 rows)")
-    assert reasons["# strategy: group"] == "when rows with the same value belong together"
+    assert positive == '"it\'s: #1" is in 10 % of the rows'
+    assert reasons["task: classification"].startswith("text with 2 classes: 'no' (270 rows)")
+    assert reasons["# strategy: group"] == "if rows with the same value belong together"
     assert "    # column: customer_id\n" in text
-    assert "write it as ISO 8601" in reasons["# strategy: time"]
+    assert "convert it to ISO 8601" in reasons["# strategy: time"]
     assert "    # column: signed\n" in text
-    assert reasons["search:"] == "smaller than usual, for 300 rows"
+    assert reasons["search:"] == "smaller than the default, for 300 rows"
 
 
 def test_names_that_yaml_could_misread_are_preserved(
@@ -198,15 +198,15 @@ def test_refused_requests_write_nothing(
     table = ("data.csv", "--target", "left")
     Path("kept").mkdir()
     Path("kept/dvc.yaml").write_text("mine")
-    assert "dvc.yaml exists already" in refusal(*table, "--into", "kept")
+    assert "dvc.yaml already exists" in refusal(*table, "--into", "kept")
     assert [path.name for path in Path("kept").iterdir()] == ["dvc.yaml"]
     assert Path("kept/dvc.yaml").read_text() == "mine"
     Path("data").mkdir()
     assert "--into data" in refusal(*table)
     assert "is a file" in refusal(*table, "--into", "data.csv")
-    assert "is a folder that git ignores" in refusal(*table, "--into", "mlruns/x")
-    assert "is a folder that git ignores" in refusal(*table, "--into", ".git/x")
-    assert "is not below a clone of this project" in refusal(*table, "--into", str(tmp_path / "x"))
+    assert "is ignored by git" in refusal(*table, "--into", "mlruns/x")
+    assert "is ignored by git" in refusal(*table, "--into", ".git/x")
+    assert "is not inside a clone of this project" in refusal(*table, "--into", str(tmp_path / "x"))
     assert "has no column 'Left'" in refusal("data.csv", "--target", "Left", "--into", "new")
     assert "does not exist" in refusal("none.csv", "--target", "left", "--into", "new")
     shutil.move(".git", ".no_git")

@@ -71,8 +71,8 @@ def test_version_is_reproduced_after_code_data_and_params_changed(
     assert call("reproduce", "--version", "1") == 0
     printed = capsys.readouterr()
     assert printed.err == ""
-    assert f"version 1 is {winner.run_name}, run {winner.run_id}, of commit " in printed.out
-    assert "the table is data.csv: it is in the commit" in printed.out
+    assert f"version 1 is run {winner.run_id} ({winner.run_name}) of commit " in printed.out
+    assert "the table data.csv was found in the commit" in printed.out
     assert f"  | model_train: {winner.run_name} wins" in printed.out
     assert f"identical: {len(winner.fitted.metrics) + 3} metrics, the tables, and the model file" in printed.out
     assert file_hashes(here) == repository
@@ -163,14 +163,14 @@ def test_differences_are_reported_in_full(
     assert printed.err == ""
     lines = [" ".join(line.split()) for line in printed.out.partition("differs:\n")[2].splitlines()]
     assert lines == [
-        "what version 1 trained again",
+        "result version 1 trained again",
         "test_rmse 0.3 0.30000000000000004",
         f"model file {'a' * 64} {'b' * 64}",
         "installed packages that differ:",
         "package version 1 trained again",
         f"python 3.10.0 {environment()['python']}",
-        "note: tracked files differed from the commit then (git_dirty): other code than it has may have run",
-        "note: a time budget ended its search (train.search.time_budget): another model may well come out",
+        "note: tracked files differed from the commit (git_dirty), so other code may have run",
+        "note: a time budget ended the search (train.search.time_budget), so another model may result",
     ]
     assert file_hashes(pipeline_folder / "mlruns") == before
 
@@ -184,7 +184,8 @@ def test_failed_training_is_reported_with_its_last_lines(
     printed = capsys.readouterr()
     assert "  | preparing\n  | xxxxxxxxxx\n  | error: the old code fails\n" in printed.out
     assert (
-        "error: model_train of that commit fails in the clone (exit code 1):\nxxxxxxxxxx\nerror: the old" in printed.err
+        "error: model_train of that commit failed in the clone (exit code 1):\nxxxxxxxxxx\nerror: the old"
+        in printed.err
     )
     assert "Traceback" not in printed.err
 
@@ -214,11 +215,11 @@ def test_version_without_its_inputs_raises(pipeline_folder: Path, temporary: Pat
     make_version(pipeline_folder, {"pipeline_folder": None})
     for number, problem in {
         9: "small-model has no version 9",
-        2: "is xgboost_20260101_120000, a quick look, which no stage trains",
-        3: "has no tag git_commit, so what it was trained from is not known",
-        4: "has no tag data_sha256, so what it was trained from is not known",
+        2: "is xgboost_20260101_120000, a quick look, which no stage trained",
+        3: "has no tag git_commit, so it cannot be reproduced",
+        4: "has no tag data_sha256, so it cannot be reproduced",
         5: "environment.json of run [0-9a-f]+ is not in the store",
-        6: "has no tag pipeline_folder, so what it was trained from is not known",
+        6: "has no tag pipeline_folder, so it cannot be reproduced",
     }.items():
         with pytest.raises(PipelineError, match=problem):
             original_training(client, NAME, number)
@@ -281,21 +282,21 @@ def test_table_is_found_by_its_hash(pipeline_folder: Path, tmp_path: Path, tempo
             return data.path, data.where, (clone / data.path).read_bytes()
 
     content = (pipeline_folder / "data.csv").read_bytes()
-    assert find("data.csv", first) == ("data.csv", "it is in the commit", content)
+    assert find("data.csv", first) == ("data.csv", "found in the commit", content)
 
     (pipeline_folder / "data.csv").write_text("other\n")
     second = sha256(pipeline_folder / "data.csv")
-    assert find("data.csv", second) == ("data.csv", "it is where it was", b"other\n")
-    assert find("./data.csv", first) == ("./data.csv", "it is in the commit", content)
+    assert find("data.csv", second) == ("data.csv", "found at its original path", b"other\n")
+    assert find("./data.csv", first) == ("./data.csv", "found in the commit", content)
     absolute = str(pipeline_folder / "data.csv")
-    assert find(absolute, second) == (absolute, "it is where it was", b"other\n")
+    assert find(absolute, second) == (absolute, "found at its original path", b"other\n")
     shutil.copy("data.csv", tmp_path / "outside.csv")
     outside = str(tmp_path / "outside.csv")
-    assert find("../outside.csv", second) == (outside, "it is where it was", b"other\n")
+    assert find("../outside.csv", second) == (outside, "found at its original path", b"other\n")
 
     with pytest.raises(PipelineError) as raised:
         find("data.csv", "d" * 64)
-    assert f"data.csv with SHA-256 {'d' * 64}, is no longer there: {absolute} is another file now" in str(raised.value)
+    assert f"data.csv with SHA-256 {'d' * 64} is not available: {absolute} is another file now" in str(raised.value)
     with pytest.raises(PipelineError, match=r"gone.csv does not exist(?s:.*)from a backup or with dvc pull"):
         find("gone.csv", first)
 
@@ -318,7 +319,7 @@ def test_table_is_fetched_from_dvc(pipeline_folder: Path, tmp_path: Path, tempor
     before = file_hashes(pipeline_folder)
     with clone_of(pipeline_folder, run.commit) as clone:
         data = find_data(run, pipeline_folder, clone)
-        assert (data.path, data.where) == ("raw/data.csv", "DVC has it")
+        assert (data.path, data.where) == ("raw/data.csv", "fetched from DVC")
         assert (clone / "raw" / "data.csv").read_text() == "in DVC\n"
     assert file_hashes(pipeline_folder) == before
 

@@ -93,16 +93,18 @@ def test_without_drift_nothing_is_retrained(
     printed = capsys.readouterr()
     assert printed.err == ""
     assert printed.out.endswith(
-        f"retrain: no drift in the newest {N_ROWS} predictions of small-model version 1: nothing to do\n"
+        f"retrain: no drift in the most recent {N_ROWS} predictions of small-model version 1: nothing to do\n"
     )
     assert git(folder, "status", "--porcelain") == before
 
     record(request_rows(np.random.default_rng(0), drifted=True).head(150))
     assert call("retrain", "--if-drifted") == 0
-    assert "150 predictions of small-model version 1 are recorded, too few to judge drift" in capsys.readouterr().out
+    assert (
+        "150 predictions of small-model version 1 are recorded, too few to check for drift" in capsys.readouterr().out
+    )
     with alone(folder):
         assert call("retrain") == 2
-    assert "another retraining is at work in" in capsys.readouterr().err
+    assert "another retraining is running in" in capsys.readouterr().err
     shutil.rmtree(PREDICTIONS)
     assert call("retrain", "--if-drifted") == 2
     assert "holds no recorded predictions" in capsys.readouterr().err
@@ -116,7 +118,7 @@ def test_drift_with_labels_retrains_a_model_for_the_gate(
     change_params(folder, register={"model_name": "small-model", "gate": {"min_improvement": 100}})
     git(folder, "commit", "--quiet", "--message", "a gate that nothing passes", "params.yaml")
     assert call("retrain", "--if-drifted") == 2
-    assert "data/labels.csv, the file of the labels, does not exist" in capsys.readouterr().err
+    assert "data/labels.csv does not exist" in capsys.readouterr().err
     pd.DataFrame({"prediction_id": ids, "price": rows["price"]}).head(200).to_csv(LABELS, index=False)
     original = sha256(folder / "data.csv")
     sides = {path: pd.read_parquet(path) for path in (TRAIN_TABLE, TEST_TABLE)}
@@ -135,15 +137,15 @@ def test_drift_with_labels_retrains_a_model_for_the_gate(
 
     assert call("retrain", "--if-drifted") == 3
     printed = capsys.readouterr()
-    assert f"retrain: drift in the newest {N_ROWS} predictions of small-model version 1\n" in printed.out
+    assert f"retrain: drift in the most recent {N_ROWS} predictions of small-model version 1\n" in printed.out
     assert "retrain:   size <m2>: distribution differs from training (PSI " in printed.out
     assert "retrain: 300 predictions recorded, 200 with a label, 100 without" in printed.out
-    assert "retrain: data+recorded.parquet: 150 rows of the table and 200 labelled predictions, 0 of them new" in (
+    assert "retrain: data+recorded.parquet: 150 rows of the table and 200 labeled predictions, 0 of them new" in (
         printed.out
     )
     assert "  | Stage 'prepare' didn't change, skipping" in printed.out
     assert "  | model_train: " in printed.out
-    assert "better in rmse (10,000 % asked)" in printed.out
+    assert "better in rmse (10,000 % required)" in printed.out
     assert "among its training rows" not in printed.out  # because no row moves between training and test set:
     for path, before in sides.items():
         now = pd.read_parquet(path)

@@ -1,1 +1,1 @@
-"""A quick look at a table: families fitted without a search, without DVC."""
+"""Train quick baselines on a table, without DVC, configuration or hyperparameter search."""

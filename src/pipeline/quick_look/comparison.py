@@ -1,4 +1,4 @@
-"""What quick looks at a table found, as a printed table."""
+"""The results of a quick look, and the table that compares them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +7,7 @@ from pipeline.support.text import ruled
 from pipeline.train.evaluation import Evaluation
 from pipeline.train.fit import Fitted
 
-SHOWN = {
+METRICS = {
     "regression": ("test_rmse", "test_mae", "test_r2", "cv_rmse_mean"),
     "classification": (
         "accuracy",
@@ -23,8 +23,8 @@ SHOWN = {
 
 
 @dataclass(frozen=True)
-class Look:
-    """A fitted family, how long it took in seconds, and the MLflow run that holds it."""
+class FamilyResult:
+    """A fitted family, the time it took in seconds, and its MLflow run if it was recorded."""
 
     family: str
     fitted: Fitted
@@ -33,56 +33,60 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Looks:
-    """What a quick look found.
+class QuickLookResult:
+    """The results of a quick look.
 
     Attributes
     ----------
-    looks : list of Look
-        The families in the order asked for.
+    results : list of FamilyResult
+        One for each requested family, in that order.
     evaluation : Evaluation
-        How they are compared.
+        The metrics by which they are compared.
     experiment_name : str, optional
-        Of MLflow, where the runs are recorded.
+        The MLflow experiment of the runs.
     output : Path, optional
         The folder that the model was written to.
     """
 
-    looks: list[Look]
+    results: list[FamilyResult]
     evaluation: Evaluation
     experiment_name: str | None
     output: Path | None
 
     @property
     def summary(self) -> str:
-        """The metrics, and where runs and model are, as lines to print."""
-        lines = [comparison(self)]
+        """The metrics, and where the runs and the model are, as text to print."""
+        lines = [comparison_table(self)]
         if self.experiment_name:
-            recorded = f"recorded in the MLflow experiment {self.experiment_name}"
-            lines.append(f"{recorded}; look: python src/run_mlflow.py --ui")
+            lines.append(
+                f"recorded in the MLflow experiment {self.experiment_name}; to view it: python src/run_mlflow.py --ui"
+            )
         if self.output:
             lines.append(f"wrote the model to {self.output}")
         return "\n".join(lines)
 
 
-def comparison(found: Looks) -> str:
-    """Return the metrics as a table, a column for each family, the best by cross-validation marked."""
-    looks, evaluation = found.looks, found.evaluation
+def comparison_table(comparison: QuickLookResult) -> str:
+    """Return a table with a column for each family; an asterisk marks the best cross-validation score."""
+    results, evaluation = comparison.results, comparison.evaluation
     task = "classification" if evaluation.task.labels else "regression"
-    best = min(looks, key=lambda one: evaluation.rank(one.fitted.metrics))
-    header = ["metric", *(f"{one.family} *" if one is best and len(looks) > 1 else one.family for one in looks)]
-    names = [name for name in SHOWN[task] if name in looks[0].fitted.metrics]
-    rows = [[name, *(_number(one.fitted.metrics[name]) for one in looks)] for name in names]
+    best = min(results, key=lambda result: evaluation.rank(result.fitted.metrics))
+    header = [
+        "metric",
+        *(f"{result.family} *" if result is best and len(results) > 1 else result.family for result in results),
+    ]
+    names = [name for name in METRICS[task] if name in results[0].fitted.metrics]
+    rows = [[name, *(_format_number(result.fitted.metrics[name]) for result in results)] for name in names]
     baseline = "baseline_log_loss" if task == "classification" else "baseline_rmse"
-    rows.append([baseline, *(_number(one.fitted.metrics[baseline]) for one in looks)])
-    rows.append(["features", *(str(len(one.fitted.features)) for one in looks)])
-    rows.append(["seconds", *(f"{one.seconds:.1f}" for one in looks)])
+    rows.append([baseline, *(_format_number(result.fitted.metrics[baseline]) for result in results)])
+    rows.append(["features", *(str(len(result.fitted.features)) for result in results)])
+    rows.append(["seconds", *(f"{result.seconds:.1f}" for result in results)])
     table = "\n" + ruled(header, rows)
-    if len(looks) > 1:
+    if len(results) > 1:
         n_folds = len(best.fitted.of_folds)
-        table += f"\n* best by {evaluation.chosen_by} (over {n_folds} folds of the training rows)"
+        table += f"\n* best by {evaluation.chosen_by} over {n_folds} folds of the training rows"
     return table
 
 
-def _number(value: float) -> str:
+def _format_number(value: float) -> str:
     return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"

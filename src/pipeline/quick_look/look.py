@@ -1,4 +1,4 @@
-"""A quick look at a table: model families as they are, tested on held-out rows, without DVC and without a search."""
+"""Train quick baselines on a table: fit families without a search, and test them on held-out rows, without DVC."""
 
 import re
 import tempfile
@@ -22,9 +22,9 @@ from pipeline.params.schema import (
     TrainParams,
 )
 from pipeline.prepare.stage import prepare
-from pipeline.quick_look.comparison import Look, Looks
-from pipeline.scaffold.infer import Inferred, infer
-from pipeline.scaffold.new_pipeline import described, read_as_written
+from pipeline.quick_look.comparison import FamilyResult, QuickLookResult
+from pipeline.scaffold.infer import InferredSettings, infer
+from pipeline.scaffold.new_pipeline import describe, read_table_with_codes
 from pipeline.support.files import replacing_folder, sweep_files, write_json
 from pipeline.support.progress import progress
 from pipeline.train.evaluation import Evaluation
@@ -40,22 +40,23 @@ NO_MLFLOW = "warning: MLflow is not installed, so nothing is recorded: pip insta
 
 
 @dataclass(frozen=True)
-class QuickLook:
-    """What is to be looked at, and how.
+class QuickLookRequest:
+    """The table, families and options of a quick look.
 
     Attributes
     ----------
     table : Path
         CSV or Parquet file.
     target : str
+        The column to predict.
     models : list of str
-        Families.
+        Names of the families.
     test_size : float
-        Share of the rows that models are tested on.
+        Share of the rows in the test set.
     options : dict of str to number
-        Some of those that the families' `quick_options` name.
+        Values of hyperparameters, by the names in the families' `quick_options`.
     experiment_name : str, optional
-        Of MLflow; None to record nothing there.
+        The MLflow experiment to record runs in; None to record nothing.
     """
 
     table: Path
@@ -71,31 +72,31 @@ def has_mlflow() -> bool:
     return find_spec("mlflow") is not None
 
 
-def look(request: QuickLook, output: Path | None = None) -> Looks:
-    """Fit and test families on a table; what was inferred of it is reported as progress.
+def run_quick_look(request: QuickLookRequest, output: Path | None = None) -> QuickLookResult:
+    """Fit and test families on a table; the inferred settings are reported as progress.
 
     Parameters
     ----------
-    request : QuickLook
+    request : QuickLookRequest
     output : Path, optional
-        A folder to write the (only) model to, with its metrics.
+        A new or empty folder for the first family's model and its metrics.
 
     Returns
     -------
-    Looks
+    QuickLookResult
 
     Raises
     ------
     PipelineError
-        When the table, an option or the store cannot be used.
+        If the table, an option or the store cannot be used.
     """
     if output and output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise PipelineError(f"{output} exists and is not an empty folder", "name another with --output-path")
+        raise PipelineError(f"{output} exists and is not an empty folder", "choose another folder with --output-path")
     if output:
-        output.parent.mkdir(parents=True, exist_ok=True)  # now, not after the fits
+        output.parent.mkdir(parents=True, exist_ok=True)  # so that a problem appears before the fits
     _check(request)
-    inferred = infer(read_as_written(request.table), request.target, str(request.table))
-    progress(described(inferred))
+    inferred = infer(read_table_with_codes(request.table), request.target, str(request.table))
+    progress(describe(inferred))
     params = _params(request, inferred)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -106,27 +107,27 @@ def look(request: QuickLook, output: Path | None = None) -> Looks:
         setup = Setup.of(params, tables, evaluation, Path()) if request.experiment_name else None
         progress(f"{len(data.y_train):,} rows to train on, {len(data.y_test):,} to test\n")
         if setup:
-            looks = [_recorded(model, setup) for model in request.models]
+            results = [_fit_in_run(model, setup) for model in request.models]
         else:
-            looks = [_look(model, params.train, data, evaluation) for model in request.models]
+            results = [_fit_without_run(model, params.train, data, evaluation) for model in request.models]
     if output:
-        _write(looks[0], tables.view, output)
-    return Looks(looks, evaluation, request.experiment_name, output)
+        _write(results[0], tables.view, output)
+    return QuickLookResult(results, evaluation, request.experiment_name, output)
 
 
-def _params(request: QuickLook, inferred: Inferred) -> Params:
+def _params(request: QuickLookRequest, inferred: InferredSettings) -> Params:
     fixed: dict[str, dict[str, Any]] = {model: {} for model in request.models}
     for option, value in request.options.items():
-        takers = [model for model in names_with(option) if model in request.models]
-        if not takers:
+        models = [model for model in names_with(option) if model in request.models]
+        if not models:
             raise PipelineError(
-                f"--{option.replace('_', '-')} is nothing to {', '.join(request.models)}",
-                f"leave it out, or choose {' or '.join(names_with(option))}",
+                f"--{option.replace('_', '-')} does not apply to {', '.join(request.models)}",
+                f"remove it, or choose {' or '.join(names_with(option))}",
             )
-        for model in takers:
+        for model in models:
             name = family(model).quick_options[option]
             if reason := family(model).parameters[name].refusal(value):
-                raise PipelineError(f"--{option.replace('_', '-')} is {value}; {reason}", "give another value")
+                raise PipelineError(f"--{option.replace('_', '-')} is {value}; {reason}", "use another value")
             fixed[model][name] = value
     for model in request.models:
         weight = family(model).positive_weight
@@ -138,7 +139,7 @@ def _params(request: QuickLook, inferred: Inferred) -> Params:
             target=request.target,
             task=inferred.task,
             positive=inferred.positive or None,
-            drop_duplicates=not inferred.keeps_copies,
+            drop_duplicates=not inferred.duplicates_reason,
             drop=list(inferred.drop),
             categorical=list(inferred.categorical),
             max_categories=inferred.max_categories,
@@ -156,42 +157,42 @@ def _params(request: QuickLook, inferred: Inferred) -> Params:
     )
 
 
-def _check(request: QuickLook) -> None:
+def _check(request: QuickLookRequest) -> None:
     unknown = [model for model in request.models if model not in names()]
     if unknown:
-        raise PipelineError(f"{unknown[0]!r} is no model family", f"choose of {', '.join(names())}")
+        raise PipelineError(f"{unknown[0]!r} is not a model family", f"choose from {', '.join(names())}")
     if len(set(request.models)) < len(request.models):
-        raise PipelineError(f"{' '.join(request.models)} names a family twice", "name each once")
+        raise PipelineError(f"{' '.join(request.models)} names a family twice", "name each family once")
     if not 0 < request.test_size < 1:
-        raise PipelineError(f"--test-size is {request.test_size:g}", "give a share between 0 and 1, such as 0.3")
+        raise PipelineError(f"--test-size is {request.test_size:g}", "use a share between 0 and 1, such as 0.3")
     if request.experiment_name is not None and not re.fullmatch(NAME_PATTERN, request.experiment_name):
         raise PipelineError(
-            f"--experiment-name is {request.experiment_name!r}", "use letters, digits, `.`, `_` and `-`, at most 100"
+            f"--experiment-name is {request.experiment_name!r}", "use at most 100 letters, digits, `.`, `_` and `-`"
         )
 
 
-def _recorded(model: str, setup: Setup) -> Look:
-    """Fit and test a family in a run of MLflow."""
+def _fit_in_run(model: str, setup: Setup) -> FamilyResult:
+    """Fit and test a family in an MLflow run."""
     progress(f"fitting {model} …")
     started = time.monotonic()
     run_name = f"{model}_{datetime.now():%Y%m%d_%H%M%S}"
     experiment = run_experiment(setup, Plan(model, run_name, setup.data.features))
-    return Look(model, experiment.fitted, time.monotonic() - started, experiment.run_id)
+    return FamilyResult(model, experiment.fitted, time.monotonic() - started, experiment.run_id)
 
 
-def _look(model: str, params: TrainParams, data: TrainingData, evaluation: Evaluation) -> Look:
+def _fit_without_run(model: str, params: TrainParams, data: TrainingData, evaluation: Evaluation) -> FamilyResult:
     progress(f"fitting {model} …")
     started = time.monotonic()
     fitter = Fitter.of(model, params, data)
     fitted = fit(fitter, choose(fitter.learner, None), evaluation)
-    return Look(model, fitted, time.monotonic() - started, None)
+    return FamilyResult(model, fitted, time.monotonic() - started, None)
 
 
-def _write(seen: Look, view: RawRowsView, output: Path) -> None:
-    """Write a model that takes raw rows, with its code, and its metrics; whole or not at all."""
-    file = family(seen.family).file
+def _write(result: FamilyResult, view: RawRowsView, output: Path) -> None:
+    """Write a model that takes raw rows, its code and its metrics, atomically."""
+    file = family(result.family).file
     sweep_files(output.parent)
-    with replacing_folder(output) as written:
-        file.save(seen.fitted.model, written / file.name)
-        write_view(view, written / file.name, written)
-        write_json(written / "metrics.json", seen.fitted.metrics)
+    with replacing_folder(output) as temporary:
+        file.save(result.fitted.model, temporary / file.name)
+        write_view(view, temporary / file.name, temporary)
+        write_json(temporary / "metrics.json", result.fitted.metrics)

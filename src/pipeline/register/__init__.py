@@ -1,1 +1,1 @@
-"""Stage 3: the winning run becomes a registry version and an export."""
+"""Stage 3, model_register: register the winning run as a model version, and export it for Production."""

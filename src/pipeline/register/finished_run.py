@@ -1,4 +1,4 @@
-"""The run that is to be registered, looked up and checked before anything is written."""
+"""Look up the run to register, and check it before anything is written."""
 
 import re
 import tempfile
@@ -16,23 +16,23 @@ from pipeline.support.paths import BEST_MODEL_INFO
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# Metrics that do not say how good a model is: of single folds, of the training rows, of its ONNX graph.
+# Prefixes of metrics that do not measure the model on new rows: of single folds, training rows, the ONNX graph.
 NOT_OF_MODEL = ("fold_", "train_", "training_", "onnx_")
-TAGS = ("data_sha256", "git_commit", "git_dirty", MODEL_SHA256, "family", LOGGED_SHA256)  # that its version gets too
+TAGS = ("data_sha256", "git_commit", "git_dirty", MODEL_SHA256, "family", LOGGED_SHA256)  # copied to the version
 TRAIN = "dvc repro -f -s model_train && dvc repro"
-LOOK = "python src/model_register.py --list shows those of versions, MLflow's page all"
+FIND_RUN = "python src/model_register.py --list shows the runs of versions, and the MLflow UI all runs"
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A finished run with a whole logged model.
+    """A finished run with an intact logged model.
 
     Attributes
     ----------
     metrics : dict of str to float
-        Its test and cross-validation metrics.
+        Test and cross-validation metrics.
     tags : dict of str to str
-        Those of `TAGS` that it has: it has no commit when it was trained outside a git repository.
+        The `TAGS` that the run has; one trained outside a git repository has no commit.
     """
 
     run_id: str
@@ -42,18 +42,18 @@ class FinishedRun:
 
 
 def find_finished_run(client: "MlflowClient", folder: Path, run_id: str | None) -> FinishedRun:
-    """Look up the run `run_id`, or the winner that stage model_train wrote down.
+    """Return the run with this ID or, by default, the winner of stage model_train.
 
     Raises
     ------
     RegistryError
-        When the run is not in the store, is deleted, is not FINISHED, or its model is missing or changed.
+        If the run is missing, deleted or not FINISHED, or its model is missing or was changed.
     """
     if run_id is None:
         run_id = str(read_json(folder / BEST_MODEL_INFO, "dvc repro", "mlflow_run_id")["mlflow_run_id"])
-        remedy = f"train anew: {TRAIN}"
+        remedy = f"train again: {TRAIN}"
     else:
-        run_id, remedy = _whole(client, run_id), f"name the id of an experiment's run: {LOOK}"
+        run_id, remedy = _complete_run_id(client, run_id), f"give the ID of an experiment run: {FIND_RUN}"
     run = find_run(client, run_id)
     if run is None:
         raise RegistryError(f"MLflow run {run_id} is not in the store", remedy)
@@ -66,7 +66,7 @@ def find_finished_run(client: "MlflowClient", folder: Path, run_id: str | None) 
     if run.info.status != "FINISHED":
         raise RegistryError(f"MLflow run {run_id} is {run.info.status}, not FINISHED", remedy)
     if "mlflow.parentRunId" in run.data.tags:
-        raise RegistryError(f"MLflow run {run_id} is a candidate of a search or a fold, which has no model", remedy)
+        raise RegistryError(f"MLflow run {run_id} is a search candidate or a fold, and has no model", remedy)
     model_id = logged_model_of(run)
     with tempfile.TemporaryDirectory() as temporary:
         fetch_logged(f"models:/{model_id}", run.data.tags, Path(temporary) / "model", remedy)
@@ -78,18 +78,18 @@ def find_finished_run(client: "MlflowClient", folder: Path, run_id: str | None) 
     )
 
 
-def _whole(client: "MlflowClient", start: str) -> str:
-    """Return the run id that begins so; what is given when none does, or it is no such beginning.
+def _complete_run_id(client: "MlflowClient", prefix: str) -> str:
+    """Return the run ID that starts with `prefix`, or `prefix` itself if there is none.
 
     Raises
     ------
     RegistryError
-        When several do.
+        If several IDs start with it.
     """
-    if not re.fullmatch("[0-9a-f]{4,31}", start):
-        return start
-    experiments = [str(one.experiment_id) for one in pages(client.search_experiments)]
-    found = client.search_runs(experiments, f"attributes.run_id LIKE '{start}%'", max_results=2)
+    if not re.fullmatch("[0-9a-f]{4,31}", prefix):
+        return prefix
+    experiments = [str(experiment.experiment_id) for experiment in pages(client.search_experiments)]
+    found = client.search_runs(experiments, f"attributes.run_id LIKE '{prefix}%'", max_results=2)
     if len(found) > 1:
-        raise RegistryError(f"several run ids begin with {start}", "give more of it")
-    return str(found[0].info.run_id) if found else start
+        raise RegistryError(f"several run IDs start with {prefix}", "give more characters of the ID")
+    return str(found[0].info.run_id) if found else prefix

@@ -1,6 +1,6 @@
-"""Every move of a version between stages, kept in the registry itself: one tag of the registered model each.
+"""The history of stage transitions, stored in the registry: each transition is a tag of the registered model.
 
-A move is written down before it is made and marked as done after it, so that what a killed process left can be told.
+A transition is recorded before it is made and marked as done afterwards, so that an interrupted one is recognized.
 """
 
 import getpass
@@ -16,23 +16,23 @@ from pipeline.support.processes import owner
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-LONGEST_REASON = 1000  # characters: a tag of a registered model holds 5,000
+MAX_REASON_LENGTH = 1000  # characters; a tag of a registered model is limited to 5,000
 How = Literal["params.yaml", "command", "forced", "rollback"]
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The stage that a version is to get, and why.
+    """The stage that a version is to have, and why.
 
     Attributes
     ----------
     stage : str
     how : str
-        By params.yaml, by a command with ``--stage``, forced past the gate, or by a rollback.
+        Whether params.yaml, a command with ``--stage``, ``--force`` or a rollback decided it.
     reason : str
-        What the person said.
+        The reason given by the user.
     comparison : str
-        What the gate found.
+        The result of the gate.
     """
 
     stage: Stage
@@ -43,25 +43,25 @@ class Decision:
 
 @dataclass(frozen=True)
 class Transition:
-    """A version's move to another stage.
+    """A transition of a version to another stage.
 
     Attributes
     ----------
     when : str
-        UTC, ISO 8601 with microseconds; moves are in its order.
+        UTC, ISO 8601 with microseconds. It orders the history.
     version : int
     origin, stage : str
-        The stage it had, and the one it was given.
+        The stage before and after the transition.
     archived : list of int
-        Versions that held the stage before, and are archived by this.
+        The versions in the stage before, which the transition archives.
     how, reason, comparison : str
-        Of the `Decision`; the reason in one line.
+        As in `Decision`, with the reason on one line.
     by : str
         ``user@host``.
     owner : str
-        The process that made it.
+        The process that makes the transition.
     done : bool
-        False until it is made.
+        Whether the transition is complete.
     """
 
     when: str
@@ -78,12 +78,12 @@ class Transition:
 
     @property
     def key(self) -> str:
-        """The name of its tag."""
+        """The name of the tag."""
         return f"{HISTORY}{self.when.replace('+00:00', 'Z').replace(':', '.')}"
 
 
 def transition(version: int, origin: str, archived: list[int], decision: Decision) -> Transition:
-    """Return a move that begins now, by the user of this process."""
+    """Return a transition that starts now, by the user of this process."""
     return Transition(
         when=datetime.now(UTC).isoformat(timespec="microseconds"),
         version=version,
@@ -92,69 +92,69 @@ def transition(version: int, origin: str, archived: list[int], decision: Decisio
         archived=archived,
         how=decision.how,
         by=f"{_user()}@{owner().split('~')[0]}",
-        reason=" ".join(decision.reason.split())[:LONGEST_REASON],
+        reason=" ".join(decision.reason.split())[:MAX_REASON_LENGTH],
         comparison=decision.comparison,
         owner=owner(),
     )
 
 
-def write(client: "MlflowClient", name: str, move: Transition) -> None:
-    """Write a move down, or what has become of it."""
-    client.set_registered_model_tag(name, move.key, json.dumps(asdict(move), ensure_ascii=False))
+def record(client: "MlflowClient", name: str, entry: Transition) -> None:
+    """Record a transition, or update its record."""
+    client.set_registered_model_tag(name, entry.key, json.dumps(asdict(entry), ensure_ascii=False))
 
 
-def done(client: "MlflowClient", name: str, move: Transition) -> None:
-    """Mark a move as made."""
-    write(client, name, replace(move, done=True))
+def mark_done(client: "MlflowClient", name: str, entry: Transition) -> None:
+    """Mark a transition as done."""
+    record(client, name, replace(entry, done=True))
 
 
-def forget(client: "MlflowClient", name: str, move: Transition) -> None:
-    """Take a move back that was never made."""
-    client.delete_registered_model_tag(name, move.key)
+def delete(client: "MlflowClient", name: str, entry: Transition) -> None:
+    """Delete the record of a transition that was not made."""
+    client.delete_registered_model_tag(name, entry.key)
 
 
 def history(client: "MlflowClient", name: str) -> list[Transition]:
-    """Return all moves of a registered model's versions, the oldest first; none when there is no such model."""
+    """Return all transitions of a registered model's versions, the oldest first; empty if there is no such model."""
     models = client.search_registered_models(f"name = '{name}'")
     tags = models[0].tags if models else {}
-    moves = [_read(tags[key]) for key in sorted(tags) if key.startswith(HISTORY)]
-    return [move for move in moves if move]
+    entries = [_parse(tags[key]) for key in sorted(tags) if key.startswith(HISTORY)]
+    return [entry for entry in entries if entry]
 
 
-def _read(tag: str) -> Transition | None:
-    """Return a move as its tag has it; None of a tag that another program wrote."""
+def _parse(tag: str) -> Transition | None:
+    """Return the transition in a tag; None if another program wrote the tag."""
     try:
         return Transition(**json.loads(tag))
     except (TypeError, ValueError):
         return None
 
 
-def last_of(moves: list[Transition], version: int) -> Transition | None:
-    """Return the last move that gave `version` its stage, or archived it."""
-    return next((move for move in reversed(moves) if move.version == version or version in move.archived), None)
+def last_transition(entries: list[Transition], version: int) -> Transition | None:
+    """Return the last transition that moved `version` to a stage or archived it."""
+    return next((entry for entry in reversed(entries) if entry.version == version or version in entry.archived), None)
 
 
-def production_line(moves: list[Transition]) -> list[int]:
-    """Return the versions that a rollback leads back through, the one in Production last."""
-    line: list[int] = []
-    for move in moves:
-        if move.stage != "Production":  # taken out by hand, if it was there
-            line = [version for version in line if version != move.version or move.origin != "Production"]
-        elif move.how == "rollback" and move.version in line:
-            line = line[: line.index(move.version) + 1]
+def production_line(entries: list[Transition]) -> list[int]:
+    """Return the versions that rollbacks can return to, in the order of promotion, the current one last."""
+    order: list[int] = []
+    for entry in entries:
+        if entry.stage != "Production":  # removed from Production by hand, if it was there
+            order = [version for version in order if version != entry.version or entry.origin != "Production"]
+        elif entry.how == "rollback" and entry.version in order:
+            order = order[: order.index(entry.version) + 1]
         else:
-            line = [version for version in line if version != move.version] + [move.version]
-    return line
+            order = [version for version in order if version != entry.version] + [entry.version]
+    return order
 
 
-def rolled_back_from(moves: list[Transition], version: int) -> Transition | None:
-    """Return the rollback that took `version` out of Production, if that is the last that happened to it."""
-    last = last_of(moves, version)
+def find_rollback(entries: list[Transition], version: int) -> Transition | None:
+    """Return the rollback that removed `version` from Production, if that was its last transition."""
+    last = last_transition(entries, version)
     return last if last and last.how == "rollback" and last.version != version else None
 
 
 def _user() -> str:
     try:
         return getpass.getuser()
-    except OSError:  # a process id without a name, as in some containers
+    except OSError:  # a user ID without a name, as in some containers
         return "unknown"

@@ -1,11 +1,11 @@
-"""The versions and the moves of a registered model, as text."""
+"""Format the versions and the stage transitions of a registered model as text tables."""
 
 from typing import TYPE_CHECKING
 
 from pipeline.errors import RegistryError
 from pipeline.learn.metrics import better
 from pipeline.register.finished_run import TRAIN
-from pipeline.register.history import Transition, history, last_of
+from pipeline.register.history import Transition, history, last_transition
 from pipeline.store.open import open_store
 from pipeline.support.text import aligned
 
@@ -13,73 +13,73 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-SHOWN = ("rmse", "log_loss", "accuracy", "r2")  # metrics of the test rows, as far as there are any
+METRICS = ("rmse", "log_loss", "accuracy", "r2")  # of the test rows; a version has some of them
 
 
 def versions_table(name: str) -> str:
-    """Return a line for each version: stage, alias, run, metrics, data hash, and who gave it its stage when and why."""
+    """Return a table of the versions: stage, alias, run, metrics, data hash, and who set the stage when and why."""
     client = open_store()
-    versions, moves = _versions(client, name), history(client, name)
+    versions, entries = _versions(client, name), history(client, name)
     aliases: dict[str, str] = client.get_registered_model(name).aliases
-    metrics = [metric for metric in SHOWN if any(_metric(version, metric) for version in versions)]
+    metrics = [metric for metric in METRICS if any(_metric(version, metric) for version in versions)]
     rows = []
     for version in versions:
-        last = last_of(moves, int(version.version))
-        named = [alias for alias, number in aliases.items() if str(number) == str(version.version)]
+        last = last_transition(entries, int(version.version))
+        version_aliases = [alias for alias, number in aliases.items() if str(number) == str(version.version)]
         rows.append(
             [
                 str(version.version),
                 str(version.current_stage),
-                ", ".join(sorted(named)) or "-",
+                ", ".join(sorted(version_aliases)) or "-",
                 str(version.run_id)[:8],
                 *(_metric(version, metric) or "-" for metric in metrics),
                 version.tags.get("data_sha256", "-")[:8],
                 last.when[:16].replace("T", " ") if last else "-",
                 last.by if last else "-",
-                _why(last, int(version.version)) if last else "-",
+                _describe_reason(last, int(version.version)) if last else "-",
             ]
         )
     return _table(["version", "stage", "alias", "run", *metrics, "data", "when (UTC)", "by", "how: reason"], rows)
 
 
 def history_table(name: str) -> str:
-    """Return a line for each move of a version, the oldest first, and what the gate found below it."""
+    """Return a table of the stage transitions, the oldest first, each with the result of the gate below it."""
     client = open_store()
-    versions, moves = _versions(client, name), history(client, name)
+    versions, entries = _versions(client, name), history(client, name)
     rows = [
         [
-            move.when[:19].replace("T", " "),
-            str(move.version),
-            move.origin,
-            move.stage if move.done else f"{move.stage} (begun)",
-            move.how,
-            move.by,
-            move.reason or "-",
+            entry.when[:19].replace("T", " "),
+            str(entry.version),
+            entry.origin,
+            entry.stage if entry.done else f"{entry.stage} (unfinished)",
+            entry.how,
+            entry.by,
+            entry.reason or "-",
         ]
-        for move in moves
+        for entry in entries
     ]
     header, *lines = _table(["when (UTC)", "version", "from", "to", "how", "by", "reason"], rows).split("\n")
-    shown = [header]
-    for move, line in zip(moves, lines, strict=True):
-        shown.append(line)
-        shown += [f"    archived version {one}" for one in move.archived]
-        shown += [f"    gate: {move.comparison}"] if move.comparison else []
-    return "\n".join(shown + _moved_elsewhere(versions, moves))
+    text = [header]
+    for entry, line in zip(entries, lines, strict=True):
+        text.append(line)
+        text += [f"    archived version {archived}" for archived in entry.archived]
+        text += [f"    gate: {entry.comparison}"] if entry.comparison else []
+    return "\n".join(text + _notes_on_other_changes(versions, entries))
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
-    """Return rows below a header, numbers to the right."""
-    columns = [{row[place] for row in rows} - {"-"} for place in range(len(header))]
-    numbers = [place for place, texts in enumerate(columns) if texts and all(map(_is_number, texts))]
-    return aligned([header, *rows], numbers)
+    """Return rows below a header as aligned text, with numbers right-aligned."""
+    columns = [{row[number] for row in rows} - {"-"} for number in range(len(header))]
+    numeric = [number for number, texts in enumerate(columns) if texts and all(map(_is_number, texts))]
+    return aligned([header, *rows], numeric)
 
 
 def _versions(client: "MlflowClient", name: str) -> list["ModelVersion"]:
-    versions = sorted(client.search_model_versions(f"name = '{name}'"), key=lambda one: int(one.version))
+    versions = sorted(client.search_model_versions(f"name = '{name}'"), key=lambda version: int(version.version))
     if not versions:
         raise RegistryError(
-            f"there is no version of {name} in the store",
-            f"register one: dvc repro; where that finds nothing to do: {TRAIN}",
+            f"the store has no version of {name}",
+            f"register one: dvc repro; if that has nothing to run: {TRAIN}",
         )
     return versions
 
@@ -90,23 +90,23 @@ def _metric(version: "ModelVersion", metric: str) -> str:
     return tags.get(f"test_{metric}") or tags.get(metric, "")
 
 
-def _why(last: Transition, version: int) -> str:
-    said = f": {last.reason}" if last.reason else ""
+def _describe_reason(last: Transition, version: int) -> str:
+    reason = f": {last.reason}" if last.reason else ""
     if last.version != version:
-        return f"{'rolled back' if last.how == 'rollback' else 'replaced'} by version {last.version}{said}"
-    return f"{last.how}{said}"
+        return f"{'rolled back' if last.how == 'rollback' else 'replaced'} by version {last.version}{reason}"
+    return f"{last.how}{reason}"
 
 
-def _moved_elsewhere(versions: list["ModelVersion"], moves: list[Transition]) -> list[str]:
-    """Return a note for each version whose stage is not what the history leaves it in: changed elsewhere."""
+def _notes_on_other_changes(versions: list["ModelVersion"], entries: list[Transition]) -> list[str]:
+    """Return a note for each version whose stage differs from the history, because something else changed it."""
     notes = []
     for version in versions:
-        last = last_of(moves, int(version.version))
+        last = last_transition(entries, int(version.version))
         expected = "None" if last is None else last.stage if last.version == int(version.version) else "Archived"
         if expected != version.current_stage:
             notes.append(
-                f"note: version {version.version} is in {version.current_stage}, where no recorded move put it: "
-                "it was moved by MLflow's page or another program"
+                f"note: version {version.version} is in {version.current_stage}, which is not in the history: "
+                "it was changed in the MLflow UI or by another program"
             )
     return notes
 

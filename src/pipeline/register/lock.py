@@ -1,4 +1,4 @@
-"""One process at a time changes a registry: MLflow keeps no two from registering one run twice."""
+"""A lock for changes of the registry, because MLflow lets two processes register the same run twice."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,16 +13,16 @@ from pipeline.support.progress import progress
 
 @contextmanager
 def registry_lock() -> Iterator[None]:
-    """Wait until no other process of this machine changes the registry; the lock of a killed one is free."""
+    """Hold the registry lock of this machine, after waiting for its holder; a killed process releases it."""
     from filelock import FileLock, Timeout
 
-    place = _place()
-    place.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(place / REGISTRY)
+    folder = _lock_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / REGISTRY)
     try:
         lock.acquire(timeout=1)
     except Timeout:
-        progress("model_register: waiting for another process that changes the registry …")
+        progress("model_register: waiting for another process to finish changing the registry …")
         lock.acquire()
     try:
         yield
@@ -30,7 +30,7 @@ def registry_lock() -> Iterator[None]:
         lock.release()
 
 
-def _place() -> Path:
-    """Return the folder of the lock: the database's; of a server, this repository's ``mlruns/``."""
+def _lock_folder() -> Path:
+    """Return the folder of the lock: the folder of the database or, for a server, ``mlruns/`` of this repository."""
     store = local_store(store_uri())
     return store.home if store else checkout_of(PROJECT) / "mlruns"

@@ -1,4 +1,4 @@
-"""The winner's second form: an ONNX graph over raw rows, checked on the whole test table, kept in the winner's run."""
+"""Add an ONNX graph to a run: it takes raw rows, and is compared with the model on all test rows."""
 
 import tempfile
 from importlib.metadata import version
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipeline.errors import PipelineError
 from pipeline.features.raw_rows_model import RawRowsModel
 from pipeline.register.finished_run import FinishedRun
-from pipeline.register.gate.tested_rows import tested_rows
+from pipeline.register.gate.tested_rows import load_test_rows
 from pipeline.store.logged_model import fetch_logged
 from pipeline.support.files import sha256
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 ONNX_FOLDER = "onnx_model"  # in a run's artifacts
 ONNX_FILE = "model.onnx"
-TAG = "onnx"  # of a run: "packaged", or why there is no graph
+TAG = "onnx"  # tag of a run: "packaged", or the reason why it has no graph
 PACKAGED = "packaged"
 ONNX_SHA256 = "onnx_sha256"  # tag of a run
 
 
 def package(client: "MlflowClient", run: FinishedRun, folder: Path) -> str:
-    """Add an ONNX graph of its logged model to a run, unless it has one.
+    """Add an ONNX graph of its logged model to a run that has none, and return a message.
 
     Parameters
     ----------
@@ -38,21 +38,21 @@ def package(client: "MlflowClient", run: FinishedRun, folder: Path) -> str:
     Returns
     -------
     str
-        What was done, or why there is no graph; the run's tag ``onnx`` says so too.
+        What was done, or why there is no graph. The run's tag ``onnx`` records it too.
     """
     tags = client.get_run(run.run_id).data.tags
     if tags.get(TAG) == PACKAGED:
         return f"run {run.run_id} was already packaged as ONNX"
     try:
-        done = _package(client, run, folder)
+        message = _package(client, run, folder)
     except ImportError as error:
         client.set_tag(run.run_id, TAG, str(error)[:500])
-        return f"registered without ONNX: {error}\n  -> pip install -r requirements.txt, and register once more"
+        return f"registered without ONNX: {error}\n  -> pip install -r requirements.txt, and register again"
     except PipelineError as error:
         client.set_tag(run.run_id, TAG, error.problem[:500])
         return f"registered without ONNX: {error}"
     client.set_tag(run.run_id, TAG, PACKAGED)
-    return done
+    return message
 
 
 def _package(client: "MlflowClient", run: FinishedRun, folder: Path) -> str:
@@ -61,13 +61,13 @@ def _package(client: "MlflowClient", run: FinishedRun, folder: Path) -> str:
     from pipeline.onnx.check import check
     from pipeline.onnx.model import to_onnx
 
-    rows = tested_rows(client, run.run_id, folder, "no graph can be checked", "and register once more")
+    rows = load_test_rows(client, run.run_id, folder, "the ONNX graph cannot be checked", "and register again")
     with tempfile.TemporaryDirectory() as name:
         logged = Path(name) / "model"
         fetch_logged(f"models:/{run.model_id}", run.tags, logged, "register another run")
-        served = RawRowsModel(logged)
-        graph = to_onnx(served.transformer, served.feature_names, served.model, served.labels)
-        timing = check(graph, served.transformer, rows, lambda some: by_output(served.predict(some)))
+        model = RawRowsModel(logged)
+        graph = to_onnx(model.transformer, model.feature_names, model.model, model.labels)
+        timing = check(graph, model.transformer, rows, lambda batch: outputs_by_name(model.predict(batch)))
         saved = Path(name) / ONNX_FOLDER
         requirements = [f"{package}=={version(package)}" for package in ("onnx", "onnxruntime")]
         mlflow.onnx.save_model(
@@ -88,14 +88,14 @@ def _package(client: "MlflowClient", run: FinishedRun, folder: Path) -> str:
     }.items():
         client.log_metric(run.run_id, metric, value)
     return (
-        f"ONNX graph equals the model on all {timing.n_rows:,} test rows (largest relative difference "
+        f"the ONNX graph matches the model on all {timing.n_rows:,} test rows (largest relative difference "
         f"{timing.largest_difference:.1g})\nmodel_register: one row takes {timing.row_ms:.3g} ms, "
-        f"the model {timing.original_row_ms:.3g} ms"
+        f"and {timing.original_row_ms:.3g} ms with the model"
     )
 
 
-def by_output(predicted: NDArray[Any] | pd.DataFrame) -> dict[str, NDArray[Any]]:
-    """Return what a model answers by the names of the graph's outputs."""
+def outputs_by_name(predicted: NDArray[Any] | pd.DataFrame) -> dict[str, NDArray[Any]]:
+    """Return a model's predictions, keyed by the names of the graph's outputs."""
     if not isinstance(predicted, pd.DataFrame):
         return {"prediction": predicted}
     return {"prediction": predicted["prediction"].to_numpy(), "probabilities": predicted.iloc[:, 1:].to_numpy()}

@@ -1,4 +1,4 @@
-"""What killed registrations left is finished or taken back before the registry is changed again."""
+"""Complete or undo what killed registrations left, before the registry is changed again."""
 
 import json
 import shutil
@@ -9,11 +9,11 @@ from pipeline.register import history
 from pipeline.register.export.export import (
     export_folder,
     exported_run,
-    exports_of,
-    is_sound,
-    point_latest_at,
-    points_at,
-    take_latest_away,
+    exports_root,
+    is_intact,
+    is_latest,
+    point_latest_to,
+    unlink_latest,
 )
 from pipeline.register.versions import MADE_BY, PENDING, align_aliases, in_stage, remove_empty_model
 from pipeline.store.lookup import pages
@@ -28,56 +28,58 @@ if TYPE_CHECKING:
 
 
 def recover(client: "MlflowClient", name: str, folder: Path) -> None:
-    """Finish the moves that were made, and take back the moves, versions and models that were only begun.
+    """Complete the transitions that were made, and remove the transitions, versions and models that were only started.
 
-    Only what processes of this host left that are gone; to be called under `registry_lock`. ``latest`` is made to
-    point at the export of the version of `name` in Production, where that has a sound one.
+    This covers ended processes of this host only, and must be called under `registry_lock`. ``latest`` is pointed to
+    the export of the production version of `name`, if it has an intact one.
     """
     sweep_outputs(folder)
     for model in pages(client.search_registered_models):
         with another_users_left_alone():
-            _finish_moves(client, model)
-            _take_back_versions(client, model, folder)
+            _complete_transitions(client, model)
+            _remove_pending_versions(client, model, folder)
             if is_owner_gone(model.tags.get(MADE_BY, "")):
                 remove_empty_model(client, model.name)
     current = in_stage(client, name, "Production")
     if current is None:
-        take_latest_away(client, name, exports_of(folder))
+        unlink_latest(client, name, exports_root(folder))
         return
-    export = export_folder(exports_of(folder), current)
-    if is_sound(client, current, export) and not points_at(export):
-        point_latest_at(export)
-        progress(f"recovered: latest points at {export.name}, the version in Production")
+    export = export_folder(exports_root(folder), current)
+    if is_intact(client, current, export) and not is_latest(export):
+        point_latest_to(export)
+        progress(f"recovered: latest points to {export.name}, the production version")
 
 
-def _finish_moves(client: "MlflowClient", model: "RegisteredModel") -> None:
-    for move in history.history(client, model.name):
-        if move.done or not is_owner_gone(move.owner):
+def _complete_transitions(client: "MlflowClient", model: "RegisteredModel") -> None:
+    for entry in history.history(client, model.name):
+        if entry.done or not is_owner_gone(entry.owner):
             continue
         versions = client.search_model_versions(f"name = '{model.name}'")
         stages = {int(version.version): version.current_stage for version in versions}
-        if stages.get(move.version) == move.stage:
+        if stages.get(entry.version) == entry.stage:
             align_aliases(client, model.name)
-            history.done(client, model.name, move)
-            progress(f"recovered: the move of {model.name} version {move.version} to {move.stage} is finished")
+            history.mark_done(client, model.name, entry)
+            progress(f"recovered: completed the transition of {model.name} version {entry.version} to {entry.stage}")
         else:
-            history.forget(client, model.name, move)
-            progress(f"recovered: the move of {model.name} version {move.version} to {move.stage} had not been made")
+            history.delete(client, model.name, entry)
+            progress(
+                f"recovered: removed the unfinished transition of {model.name} version {entry.version} to {entry.stage}"
+            )
 
 
-def _take_back_versions(client: "MlflowClient", model: "RegisteredModel", folder: Path) -> None:
+def _remove_pending_versions(client: "MlflowClient", model: "RegisteredModel", folder: Path) -> None:
     for version in client.search_model_versions(f"name = '{model.name}'"):
         if PENDING not in version.tags:
             continue
         pending = json.loads(version.tags[PENDING])
         if not is_owner_gone(pending["owner"]):
             continue
-        if version.current_stage != "None":  # it was only not yet marked as whole
+        if version.current_stage != "None":  # the registration is complete, but was not marked so
             client.delete_model_version_tag(version.name, str(version.version), PENDING)
             continue
         export = export_folder(Path(pending["exports"]), version)
-        # Not what an earlier store exported under that number, nor what a store that this is a copy of uses.
-        if export.parent == exports_of(folder) and exported_run(export) == version.run_id and not points_at(export):
+        # Keep exports of an earlier store, and exports in use by a store that this one was copied from.
+        if export.parent == exports_root(folder) and exported_run(export) == version.run_id and not is_latest(export):
             shutil.rmtree(export)
         client.delete_model_version(version.name, str(version.version))
-        progress(f"recovered: {version.name} version {version.version}, whose registration was killed, is taken back")
+        progress(f"recovered: removed {version.name} version {version.version}, whose registration was interrupted")

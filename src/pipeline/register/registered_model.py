@@ -1,4 +1,4 @@
-"""registered_model.json, the output of stage model_register: what the registry says of the version it registered."""
+"""Write registered_model.json, the output of stage model_register that describes the registered version."""
 
 import json
 from collections.abc import Iterator
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 
 @contextmanager
 def rewriting_registered_model(folder: Path) -> Iterator[dict[str, Any] | None]:
-    """Remove the file while the registry changes, and yield what it said; the block writes it anew.
+    """Remove the file while the registry changes, and yield its previous content; the block writes it again.
 
-    When the block does not end well, `dvc repro` finds the file missing, runs the stage again, and so recovers.
+    If the block fails, `dvc repro` finds the file missing, runs the stage again, and so recovers.
     """
     file = folder / REGISTERED_MODEL
     try:
-        before = json.loads(file.read_text(encoding="utf-8"))
+        previous = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        before = None
+        previous = None
     file.unlink(missing_ok=True)
-    yield before if isinstance(before, dict) else None
+    yield previous if isinstance(previous, dict) else None
 
 
 def write_registered_model(
     client: "MlflowClient", run: FinishedRun, version: "ModelVersion", folder: Path
 ) -> dict[str, Any]:
-    """Write what the registry says of a version, and return it."""
-    registered = {
+    """Write the description of a registered version, and return it."""
+    description = {
         "name": version.name,
         "version": int(version.version),
         **_stage(client.get_model_version(version.name, str(version.version))),
@@ -46,17 +46,17 @@ def write_registered_model(
         "metrics": run.metrics,
         **run.tags,
     }
-    write_json(folder / REGISTERED_MODEL, registered)
-    return registered
+    write_json(folder / REGISTERED_MODEL, description)
+    return description
 
 
-def update_registered_model(client: "MlflowClient", before: dict[str, Any] | None, folder: Path) -> None:
-    """Write the file as it was, with the stage that its version has now; none of a version that is gone."""
-    if before is None or not {"name", "version"} <= before.keys():
+def update_registered_model(client: "MlflowClient", previous: dict[str, Any] | None, folder: Path) -> None:
+    """Write the previous content with the current stage of its version; do nothing if the version is gone."""
+    if previous is None or not {"name", "version"} <= previous.keys():
         return
-    version = find_version(client, str(before["name"]), int(before["version"]))
+    version = find_version(client, str(previous["name"]), int(previous["version"]))
     if version:
-        write_json(folder / REGISTERED_MODEL, {**before, **_stage(version)})
+        write_json(folder / REGISTERED_MODEL, {**previous, **_stage(version)})
 
 
 def _stage(version: "ModelVersion") -> dict[str, str | None]:

@@ -1,1 +1,1 @@
-"""Training a registered version again, from its commit, its params and its data, and comparing what comes out."""
+"""Reproduce a registered version: train it again from its commit, parameters and data, and compare the results."""

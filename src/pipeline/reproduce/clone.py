@@ -1,4 +1,4 @@
-"""A temporary clone of this repository at a commit, with the params of a run."""
+"""A temporary clone of this repository at a commit, with the parameters of a run."""
 
 import tempfile
 from collections.abc import Iterator
@@ -15,64 +15,64 @@ TRAIN = "src/model_train.py"
 
 @contextmanager
 def clone_of(repository: Path, commit: str) -> Iterator[Path]:
-    """Check a commit out in a clone of its own, which is removed at the end; the repository stays as it is.
+    """Check out a commit in a temporary clone, which is removed at the end; the repository is not changed.
 
     Raises
     ------
     PipelineError
-        When the commit is not in the repository, or cannot be checked out.
+        If the commit is not in the repository, or cannot be checked out.
     """
     if not has_commit(repository, commit):
         raise PipelineError(
             f"commit {commit} is not in the git repository {repository}",
-            "fetch it from where it was pushed to: git fetch --all (of a shallow clone: git fetch --unshallow)",
+            "fetch it from a remote: git fetch --all (in a shallow clone: git fetch --unshallow)",
         )
     with tempfile.TemporaryDirectory(prefix="reproduce-") as name:
         clone = Path(name).resolve() / repository.name
-        # Objects are read where they are; hooks are of people's checkouts.
-        made = git(repository, "clone", "--quiet", "--shared", "--no-checkout", str(repository), str(clone))
+        # The clone shares the objects, and does not run the user's git hooks.
+        cloned = git(repository, "clone", "--quiet", "--shared", "--no-checkout", str(repository), str(clone))
         if (
-            made is None
+            cloned is None
             or git(clone, "-c", "core.hooksPath=/dev/null", "checkout", "--quiet", "--detach", commit) is None
         ):
             raise PipelineError(
-                f"commit {commit} cannot be checked out in {name}", "check the disk's space, and git fsck"
+                f"commit {commit} cannot be checked out in {name}", "check the free disk space, and run git fsck"
             )
         yield clone
 
 
-def folder_in(clone: Path, place: str) -> Path:
-    """Return the pipeline folder at `place` of a clone.
+def folder_in(clone: Path, relative_path: str) -> Path:
+    """Return the pipeline folder at `relative_path` in a clone.
 
     Raises
     ------
     PipelineError
-        When the commit has none there.
+        If the commit has no pipeline there.
     """
-    folder = (clone / place).resolve()
+    folder = (clone / relative_path).resolve()
     if not folder.is_relative_to(clone) or not (folder / "dvc.yaml").exists():
         raise PipelineError(
-            f"the commit has no pipeline folder {place}: there is no dvc.yaml",
-            "run this from the pipeline folder that the version was trained in",
+            f"the commit has no pipeline folder {relative_path}: there is no dvc.yaml",
+            "run this in the pipeline folder that the version was trained in",
         )
     return folder
 
 
 def scripts_of(clone: Path, folder: Path) -> Path:
-    """Return the nearest folder with the stages' scripts: of a pipeline folder or of one above it.
+    """Return the folder of the stages' scripts, in a pipeline folder or the nearest one above it.
 
     Raises
     ------
     PipelineError
-        When the commit has none.
+        If the commit has none.
     """
     for above in [folder, *folder.parents]:
         if above.is_relative_to(clone) and (above / TRAIN).exists():
             return (above / TRAIN).parent
-    raise PipelineError(f"the commit has no {TRAIN}", "only commits of this project can be trained again")
+    raise PipelineError(f"the commit has no {TRAIN}", "only commits of this project can be reproduced")
 
 
 def write_params(folder: Path, original: OriginalTraining, path: str) -> None:
-    """Write the params of a run to the clone's params.yaml, with the path of its data."""
+    """Write the parameters of a run, with the path of its data, to the clone's params.yaml."""
     params = {**original.params, "dataset": {**original.params["dataset"], "path": path}}
     (folder / "params.yaml").write_text(write_yaml(params), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What differs between a training and its repetition."""
+"""Compare the results of a training and its reproduction."""
 
 import math
 import textwrap
@@ -7,23 +7,23 @@ from collections.abc import Mapping
 from pipeline.reproduce.original import Result
 from pipeline.support.text import aligned
 
-Difference = tuple[str, str, str]  # what, before, now
+Difference = tuple[str, str, str]  # name, value before, value now
 ABSENT = "-"
 
 
 def differences(before: Result, now: Result) -> list[Difference]:
-    """Return the metrics and hashes that are not exactly the same."""
+    """Return the metrics and hashes that are not exactly equal."""
     metrics = [
-        (name, _number(before.metrics.get(name)), _number(now.metrics.get(name)))
+        (name, _format_number(before.metrics.get(name)), _format_number(now.metrics.get(name)))
         for name in sorted(before.metrics.keys() | now.metrics.keys())
-        if not _same(before.metrics.get(name), now.metrics.get(name))
+        if not _are_equal(before.metrics.get(name), now.metrics.get(name))
     ]
-    return metrics + _of_texts(before.hashes, now.hashes)
+    return metrics + _text_differences(before.hashes, now.hashes)
 
 
 def package_differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[Difference]:
-    """Return the packages that are not installed in the same version."""
-    return _of_texts(before, now)
+    """Return the packages whose installed versions differ."""
+    return _text_differences(before, now)
 
 
 def table(header: Difference, rows: list[Difference]) -> str:
@@ -31,7 +31,7 @@ def table(header: Difference, rows: list[Difference]) -> str:
     return textwrap.indent(aligned([header, *rows]), "  ")
 
 
-def _of_texts(before: Mapping[str, str], now: Mapping[str, str]) -> list[Difference]:
+def _text_differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[Difference]:
     return [
         (name, before.get(name, ABSENT), now.get(name, ABSENT))
         for name in sorted(before.keys() | now.keys(), key=str.lower)
@@ -39,11 +39,11 @@ def _of_texts(before: Mapping[str, str], now: Mapping[str, str]) -> list[Differe
     ]
 
 
-def _same(before: float | None, now: float | None) -> bool:
+def _are_equal(before: float | None, now: float | None) -> bool:
     if before is None or now is None:
         return before is now
     return before == now or (math.isnan(before) and math.isnan(now))
 
 
-def _number(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     return ABSENT if value is None else repr(value)

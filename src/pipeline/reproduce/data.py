@@ -1,4 +1,4 @@
-"""The table that a version was trained on, found by its SHA-256."""
+"""Find the training data of a version by its SHA-256."""
 
 import os
 import shutil
@@ -14,16 +14,16 @@ from pipeline.support.files import sha256
 
 @dataclass(frozen=True)
 class LocatedTable:
-    """A table: the path for the clone's params.yaml, and where it was found."""
+    """A table that was found: its path for the clone's params.yaml, and its origin."""
 
     path: str
     where: str
 
 
 def find_data(original: OriginalTraining, repository: Path, clone: Path) -> LocatedTable:
-    """Find the table of a run and put it where the clone's params.yaml says, if that is within the clone.
+    """Find the table of a run, and put it at its path in the clone, if that path is inside the clone.
 
-    It is looked for in the commit, at its path in the pipeline folder, and in DVC's cache and remote.
+    It is searched for in the commit, at its path in the pipeline folder, and in DVC's cache and remote.
 
     Parameters
     ----------
@@ -31,57 +31,57 @@ def find_data(original: OriginalTraining, repository: Path, clone: Path) -> Loca
     repository : Path
         The top of the git repository.
     clone : Path
-        Of the repository.
+        The clone of the repository.
 
     Raises
     ------
     PipelineError
-        When the table is nowhere.
+        If the table is not found.
     """
-    named, place = str(original.params["dataset"]["path"]), original.pipeline_folder
-    source = Path(os.path.normpath(repository / place / named))
-    target = None if Path(named).is_absolute() else (clone / place / named).resolve()
+    path, pipeline_folder = str(original.params["dataset"]["path"]), original.pipeline_folder
+    source = Path(os.path.normpath(repository / pipeline_folder / path))
+    target = None if Path(path).is_absolute() else (clone / pipeline_folder / path).resolve()
     if target and not target.is_relative_to(clone):
         target = None
-    if target and _is(target, original):
-        return LocatedTable(named, "it is in the commit")
-    if _is(source, original):
-        return LocatedTable(_put(source, target, named), "it is where it was")
-    fetched, refused = _from_dvc(repository, source, original.commit, clone.parent / "fetched" / source.name)
-    if _is(fetched, original):
-        return LocatedTable(_put(fetched, target, named), "DVC has it")
-    now = f"{source} is another file now" if source.exists() else f"{source} does not exist"
+    if target and _has_same_hash(target, original):
+        return LocatedTable(path, "found in the commit")
+    if _has_same_hash(source, original):
+        return LocatedTable(_put(source, target, path), "found at its original path")
+    fetched, dvc_error = _get_from_dvc(repository, source, original.commit, clone.parent / "fetched" / source.name)
+    if _has_same_hash(fetched, original):
+        return LocatedTable(_put(fetched, target, path), "fetched from DVC")
+    problem = f"{source} is another file now" if source.exists() else f"{source} does not exist"
     raise PipelineError(
-        f"the table that it was trained on, {named} with SHA-256 {original.data_sha256}, is no longer there: {now}, "
-        f"the commit does not hold it, and DVC neither{refused}",
-        f"put the file of that SHA-256 back to {source}, from a backup or with dvc pull, and run this again",
+        f"the training data {path} with SHA-256 {original.data_sha256} is not available: {problem}, "
+        f"and neither the commit nor DVC has it{dvc_error}",
+        f"restore the file with that SHA-256 to {source}, from a backup or with dvc pull, and run this again",
     )
 
 
-def _is(path: Path, original: OriginalTraining) -> bool:
+def _has_same_hash(path: Path, original: OriginalTraining) -> bool:
     return path.is_file() and sha256(path) == original.data_sha256
 
 
-def _put(found: Path, target: Path | None, named: str) -> str:
-    """Put a file where the params expect it, without copying where that can be helped; return the path for them."""
+def _put(found: Path, target: Path | None, path: str) -> str:
+    """Link or copy a file to `target`, and return the path for the parameters."""
     if target is None:
         return str(found)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     try:
         os.link(found, target)
-    except OSError:  # of another file system, or another's
+    except OSError:  # on another file system, or owned by another user
         shutil.copyfile(found, target)
-    return named
+    return path
 
 
-def _from_dvc(repository: Path, source: Path, commit: str, target: Path) -> tuple[Path, str]:
-    """Get a file as DVC tracked it at a commit, from its cache or remote; or return why not."""
+def _get_from_dvc(repository: Path, source: Path, commit: str, target: Path) -> tuple[Path, str]:
+    """Get a file as DVC tracked it at a commit, from its cache or remote; return its path, and DVC's error if any."""
     if not (repository / ".dvc").is_dir() or not source.is_relative_to(repository):
         return target, ""
     target.parent.mkdir()
     name = source.relative_to(repository).as_posix()
     command = [sys.executable, "-m", "dvc", "get", "--quiet", "--rev", commit, "--out", str(target), "--"]
-    done = subprocess.run([*command, str(repository), name], capture_output=True, text=True, check=False)
-    lines = done.stderr.strip().splitlines() if done.returncode else []
+    result = subprocess.run([*command, str(repository), name], capture_output=True, text=True, check=False)
+    lines = result.stderr.strip().splitlines() if result.returncode else []
     return target, f" ({lines[0].removeprefix('ERROR: ')})" if lines else ""

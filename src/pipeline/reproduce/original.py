@@ -1,4 +1,4 @@
-"""What the store knows of a version's training: where it came from, and what came out."""
+"""Look up how a version was trained: its commit, parameters and data, and the result."""
 
 import json
 import tempfile
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-EXPERIMENTS = ("exp1_tuned", "exp2_important_features", "exp3_tuned_selected")  # how names of training's runs begin
-ADDED_LATER = "onnx_"  # metrics of a graph, which registering adds
+# Prefixes of the names of experiment runs.
+EXPERIMENTS = ("exp1_tuned", "exp2_important_features", "exp3_tuned_selected")
+REGISTRATION_PREFIX = "onnx_"  # prefix of metrics that registration adds
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came out of a training.
+    """The result of a training.
 
     Attributes
     ----------
@@ -36,20 +37,20 @@ class Result:
 
 @dataclass(frozen=True)
 class OriginalTraining:
-    """A version's run: all that is needed to train again, and what to compare with.
+    """The run of a version: everything needed to train again, and the result to compare with.
 
     Attributes
     ----------
     dirty : bool
         Whether tracked files differed from the commit.
     timed : bool
-        Whether a time budget ended the search, so that another model may come out.
+        Whether a time budget ended the search, so that another model may result.
     pipeline_folder : str
-        From the top of the git repository.
+        Relative to the root of the git repository.
     params : dict
-        All of params.yaml, as it was used.
+        The content of params.yaml.
     packages : dict of str to str
-        Versions of what was installed, and of Python.
+        Versions of Python and of the installed packages.
     """
 
     run_id: str
@@ -66,23 +67,21 @@ class OriginalTraining:
 
 
 def original_training(client: "MlflowClient", name: str, number: int) -> OriginalTraining:
-    """Look a version's run up.
+    """Return how a version was trained.
 
     Raises
     ------
     PipelineError
-        When there is no such version, its run is gone, or it is not of a training that can be run again.
+        If there is no such version, its run is missing, or the run cannot be reproduced.
     """
     version = find_version(client, name, number)
     if version is None:
-        raise RegistryError(
-            f"{name} has no version {number}", "see which there are: python src/model_register.py --list"
-        )
+        raise RegistryError(f"{name} has no version {number}", "list the versions: python src/model_register.py --list")
     run = find_run(client, str(version.run_id))
     if run is None:
         raise RegistryError(
-            f"run {version.run_id} of {name} version {number} is not in the store (any more)",
-            "its commit, params and data are not known without it: train anew with dvc repro -f -s model_train",
+            f"run {version.run_id} of {name} version {number} is not in the store",
+            "without it, the version cannot be reproduced; train a new one: dvc repro -f -s model_train",
         )
     if run.info.lifecycle_stage != "active":
         raise RegistryError(
@@ -92,15 +91,14 @@ def original_training(client: "MlflowClient", name: str, number: int) -> Origina
     tags, run_name = run.data.tags, str(run.info.run_name)
     if not run_name.startswith(EXPERIMENTS):
         raise PipelineError(
-            f"run {run.info.run_id} of {name} version {number} is {run_name}, a quick look, which no stage trains",
-            "only what dvc repro trains can be trained again: make a pipeline folder of the table with "
+            f"run {run.info.run_id} of {name} version {number} is {run_name}, a quick look, which no stage trained",
+            "only runs of dvc repro can be reproduced: create a pipeline folder for the table with "
             "python src/new_pipeline.py",
         )
     for tag in ("git_commit", "pipeline_folder", "data_sha256"):
         if tag not in tags:
             raise PipelineError(
-                f"run {run.info.run_id} of {name} version {number} has no tag {tag}, so what it was trained from "
-                "is not known",
+                f"run {run.info.run_id} of {name} version {number} has no tag {tag}, so it cannot be reproduced",
                 "train in a git repository with a commit, and register that run",
             )
     environment = json.loads(_artifact(client, run, "environment.json"))
@@ -120,13 +118,13 @@ def original_training(client: "MlflowClient", name: str, number: int) -> Origina
 
 
 def packages(environment: dict[str, Any]) -> dict[str, str]:
-    """Return the versions that an environment, as a run stores it, names."""
+    """Return the package versions in the environment.json of a run."""
     return {"python": environment["python"], **environment["packages"]}
 
 
 def result_of(run: "Run") -> Result:
-    """Return what a run says came out."""
-    metrics = {name: value for name, value in run.data.metrics.items() if not name.startswith(ADDED_LATER)}
+    """Return the result of a run."""
+    metrics = {name: value for name, value in run.data.metrics.items() if not name.startswith(REGISTRATION_PREFIX)}
     hashes = {"model file": run.data.tags.get("model_sha256", "unknown")}
     for entry in run.inputs.dataset_inputs if run.inputs else []:
         tags = {tag.key: tag.value for tag in entry.tags}

@@ -1,4 +1,4 @@
-"""Repeat a version's training in a clone, and report what differs."""
+"""Train a version again in a temporary clone, and report the differences."""
 
 import tempfile
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ from pipeline.train.provenance import environment
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What came of training a version again.
+    """The result of training a version again.
 
     Attributes
     ----------
     is_identical : bool
         Whether metrics, tables and model file are exactly the same.
     report : str
-        'identical', or what differs, for people.
+        'identical', or a table of the differences.
     """
 
     is_identical: bool
@@ -36,14 +36,14 @@ class Reproduction:
 def reproduce(name: str, number: int, folder: Path) -> Reproduction:
     """Train a registered version again.
 
-    Neither the repository nor the store is changed: it is trained in a temporary clone, with a store of its own.
+    The training runs in a temporary clone with its own store; the repository and the store are not changed.
 
     Parameters
     ----------
     name : str
-        Of the registered model.
+        Name of the registered model.
     number : int
-        Of the version.
+        Number of the version.
     folder : Path
         The pipeline folder.
 
@@ -54,49 +54,51 @@ def reproduce(name: str, number: int, folder: Path) -> Reproduction:
     Raises
     ------
     PipelineError
-        When version, run, commit or data are not there (any more), or the training fails.
+        If the version, run, commit or data is missing, or the training fails.
     """
     original = original_training(open_store(), name, number)
     here = checkout_of(folder)
     top = git(here, "rev-parse", "--show-toplevel")
     if top is None:
         raise PipelineError(f"{here} is not in a git repository", "run this in a clone of the project")
-    _tell(f"{name} version {number} is {original.run_name}, run {original.run_id}, of commit {original.commit}")
+    _report_progress(
+        f"{name} version {number} is run {original.run_id} ({original.run_name}) of commit {original.commit}"
+    )
     for note in _notes(original):
-        _tell(note)
+        _report_progress(note)
     with clone_of(Path(top), original.commit) as clone, tempfile.TemporaryDirectory() as store:
-        there = folder_in(clone, original.pipeline_folder)
+        clone_folder = folder_in(clone, original.pipeline_folder)
         data = find_data(original, Path(top), clone)
-        _tell(f"the table is {data.path}: {data.where}; training again in a temporary clone")
-        write_params(there, original, data.path)
-        uri = train_again(there, scripts_of(clone, there), Path(store))
-        again = result_in(uri, original)
-    return Reproduction(not differences(original.result, again), _report(original, again, number))
+        _report_progress(f"the table {data.path} was {data.where}; training again in a temporary clone")
+        write_params(clone_folder, original, data.path)
+        uri = train_again(clone_folder, scripts_of(clone, clone_folder), Path(store))
+        result = result_in(uri, original)
+    return Reproduction(not differences(original.result, result), _format_report(original, result, number))
 
 
-def _tell(text: str) -> None:
+def _report_progress(text: str) -> None:
     progress(f"reproduce: {text}")
 
 
 def _notes(original: OriginalTraining) -> list[str]:
     notes = []
     if original.dirty:
-        notes.append("tracked files differed from the commit then (git_dirty): other code than it has may have run")
+        notes.append("tracked files differed from the commit (git_dirty), so other code may have run")
     if original.timed:
-        notes.append("a time budget ended its search (train.search.time_budget): another model may well come out")
+        notes.append("a time budget ended the search (train.search.time_budget), so another model may result")
     return notes
 
 
-def _report(original: OriginalTraining, again: Result, number: int) -> str:
-    different = differences(original.result, again)
+def _format_report(original: OriginalTraining, result: Result, number: int) -> str:
+    different = differences(original.result, result)
     other_packages = package_differences(original.packages, packages(environment()))
     header, count = (f"version {number}", "trained again"), len(original.result.metrics)
     if not different:
         others = f"; {len(other_packages)} installed packages differ" if other_packages else ""
-        return f"identical: {count} metrics, the tables, and the model file {again.hashes['model file']}{others}"
-    lines = ["differs:", table(("what", *header), different)]
+        return f"identical: {count} metrics, the tables, and the model file {result.hashes['model file']}{others}"
+    lines = ["differs:", table(("result", *header), different)]
     if other_packages:
         lines += ["installed packages that differ:", table(("package", *header), other_packages)]
     else:
-        lines += ["the same packages are installed"]
+        lines += ["the installed packages are the same"]
     return "\n".join([*lines, *(f"note: {note}" for note in _notes(original))])

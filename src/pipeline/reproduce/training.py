@@ -1,4 +1,4 @@
-"""Running a commit's own stages, with a store of their own."""
+"""Run the stages of a commit with a separate store."""
 
 import os
 import sys
@@ -9,11 +9,12 @@ from pipeline.reproduce.original import OriginalTraining, Result, result_of
 from pipeline.support.processes import run_shown
 
 STAGES = ("prepare", "model_train")
-OUTER = ("MLFLOW_", "DVC_", "GIT_")  # what says which store, stage and repository this is run in
+# Prefixes of environment variables that refer to the current store, stage and repository.
+EXCLUDED_VARIABLES = ("MLFLOW_", "DVC_", "GIT_")
 
 
 def train_again(folder: Path, scripts: Path, store: Path) -> str:
-    """Run prepare and model_train in a pipeline folder, and pass on what they print.
+    """Run prepare and model_train in a pipeline folder, and report their output as progress.
 
     Parameters
     ----------
@@ -32,28 +33,28 @@ def train_again(folder: Path, scripts: Path, store: Path) -> str:
     Raises
     ------
     PipelineError
-        When a stage fails; the message has its last lines.
+        If a stage fails; the message has the last lines of its output.
     """
     uri = f"sqlite:///{store / 'mlflow.db'}"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(OUTER)}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(EXCLUDED_VARIABLES)}
     environment["MLFLOW_TRACKING_URI"] = uri
     for stage in STAGES:
         code, last = run_shown([sys.executable, str(scripts / f"{stage}.py")], folder, environment)
         if code:
             raise PipelineError(
-                f"{stage} of that commit fails in the clone (exit code {code}):\n{last}",
-                "install what it was trained with (environment.json of the run has the versions), or mend what it says",
+                f"{stage} of that commit failed in the clone (exit code {code}):\n{last}",
+                "install the package versions in environment.json of the run, or fix the reported error",
             )
     return uri
 
 
 def result_in(uri: str, original: OriginalTraining) -> Result:
-    """Return what a training wrote to its store for the run of the same name.
+    """Return the result of the run with the original's name in the store of a training.
 
     Raises
     ------
     PipelineError
-        When there is no such run.
+        If there is no such run.
     """
     import mlflow
 
@@ -62,7 +63,5 @@ def result_in(uri: str, original: OriginalTraining) -> Result:
     query = f"attributes.run_name = '{original.run_name}'"
     runs = client.search_runs([experiment.experiment_id], query) if experiment else []
     if not runs:
-        raise PipelineError(
-            f"the training has no run {original.run_name}", "only what dvc repro trains can be trained again"
-        )
+        raise PipelineError(f"the training has no run {original.run_name}", "only runs of dvc repro can be reproduced")
     return result_of(client.get_run(runs[0].info.run_id))

@@ -1,1 +1,1 @@
-"""Retraining on what the prediction service recorded and someone labelled; the gate decides what becomes of it."""
+"""Retrain on recorded predictions that have labels; the gate decides about the new model."""

@@ -1,4 +1,4 @@
-"""Whether the newest recorded predictions of the version in Production show drift, judged as the service judges it."""
+"""Check the most recent recorded predictions of the production version for drift, as the service does."""
 
 import logging
 from collections.abc import Iterator
@@ -21,36 +21,36 @@ if TYPE_CHECKING:
 
 
 def has_drifted(predictions: "pa.Table", params: MonitorParams, settings: Settings) -> bool:
-    """Return whether there is drift, and report what was found.
+    """Return whether there is drift, and report the findings as progress.
 
-    How long answers took is not judged: training anew does not change that.
+    Inference times are not checked, because retraining does not change them.
 
     Parameters
     ----------
     predictions : Table
-        All recorded ones of the registered model.
+        All recorded predictions of the registered model.
     params : MonitorParams
     settings : Settings
-        They name the registered model, and its stage.
+        The registered model and its stage.
 
     Raises
     ------
     PipelineError
-        When no version is in that stage, or it has no reference profile.
+        If no version is in that stage, or it has no reference profile.
     """
     client = open_store()
     model, _ = load(in_registry(client, settings, None), client)
     name = f"{model.name} version {model.version}"
     if model.profile is None:
         raise PipelineError(
-            f"{name} has no reference profile, so what it was trained on is not known",
-            "retrain without --if-drifted: models have one now",
+            f"{name} has no reference profile to compare the predictions with",
+            "retrain without --if-drifted: the new model will have one",
         )
-    answered = _newest(predictions, model, params.window)
+    answered = _most_recent(predictions, model, params.window)
     n_rows = len(answered.ids)
     if n_rows < params.min_rows:
         progress(
-            f"retrain: {n_rows:,} predictions of {name} are recorded, too few to judge drift "
+            f"retrain: {n_rows:,} predictions of {name} are recorded, too few to check for drift "
             f"(monitor.min_rows: {params.min_rows:,}): nothing to do"
         )
         return False
@@ -65,33 +65,35 @@ def has_drifted(predictions: "pa.Table", params: MonitorParams, settings: Settin
             "retrain without --if-drifted",
         )
     alarms = report["alarms"]
-    found = f"retrain: {'' if alarms else 'no '}drift in the newest {n_rows:,} predictions of {name}"
-    progress("\nretrain:   ".join([found, *alarms]) if alarms else f"{found}: nothing to do")
+    message = f"retrain: {'' if alarms else 'no '}drift in the most recent {n_rows:,} predictions of {name}"
+    progress("\nretrain:   ".join([message, *alarms]) if alarms else f"{message}: nothing to do")
     return bool(alarms)
 
 
-def _newest(predictions: "pa.Table", model: ServedModel, n_rows: int) -> Answered:
-    """Return the newest recorded predictions of a model in production, as if they had come in one request."""
+def _most_recent(predictions: "pa.Table", model: ServedModel, n_rows: int) -> Answered:
+    """Return the most recent recorded predictions of a production model as if they came from one request."""
     import pyarrow.compute as pc
 
     schema = schema_of(model.identity)
-    of_model = pc.and_(
+    is_from_model = pc.and_(
         pc.equal(predictions["model_version"], model.version), pc.equal(predictions["arm"], "production")
     )
-    kept = predictions.filter(of_model)
-    if kept.num_rows:
-        kept = kept.slice(max(0, kept.num_rows - n_rows)).select(schema.names).cast(schema)
-    else:  # perhaps no version before had all of its columns
-        kept = schema.empty_table()
-    columns = {name: kept[INPUT + name].to_pylist() for name in model.kinds}
-    probabilities = [kept[f"{PROBABILITY}{label}"].to_pylist() for label in model.labels or []]
-    outputs = Outputs(kept["prediction"].to_pylist(), [list(row) for row in zip(*probabilities, strict=True)] or None)
-    return Answered(0.0, kept["prediction_id"].to_pylist(), "production", model.identity, columns, outputs, 0.0)
+    selected = predictions.filter(is_from_model)
+    if selected.num_rows:
+        selected = selected.slice(max(0, selected.num_rows - n_rows)).select(schema.names).cast(schema)
+    else:  # the table may lack columns of this version
+        selected = schema.empty_table()
+    columns = {name: selected[INPUT + name].to_pylist() for name in model.kinds}
+    probabilities = [selected[f"{PROBABILITY}{label}"].to_pylist() for label in model.labels or []]
+    outputs = Outputs(
+        selected["prediction"].to_pylist(), [list(row) for row in zip(*probabilities, strict=True)] or None
+    )
+    return Answered(0.0, selected["prediction_id"].to_pylist(), "production", model.identity, columns, outputs, 0.0)
 
 
 @contextmanager
 def _errors_only(name: str) -> Iterator[None]:
-    """Let a logger show errors, and not the alarms, which are reported here."""
+    """Let a logger show errors, but not the alarms, which are reported as progress."""
     logger, handler = logging.getLogger(name), logging.StreamHandler()
     handler.setLevel(logging.ERROR)
     logger.addHandler(handler)

@@ -1,4 +1,4 @@
-"""The table of dataset.path with labelled predictions below its rows, in a file of its own beside it."""
+"""Read and write tables with labeled predictions below their own rows, in a separate file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,23 +6,23 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.errors import PipelineError
-from pipeline.scaffold.new_pipeline import ENDING
+from pipeline.scaffold.new_pipeline import TABLE_SUFFIX
 from pipeline.support.files import replacing
 from pipeline.tables.appended_predictions import AppendedPredictions, appended_predictions
 from pipeline.tables.read import read_table
 
-ADDED = "+recorded.parquet"
+EXTENDED_SUFFIX = "+recorded.parquet"
 
 
 @dataclass(frozen=True)
 class ExtendedTable:
-    """A table whose last rows are labelled predictions.
+    """A table whose last rows are labeled predictions.
 
     Attributes
     ----------
     rows : DataFrame, shape (n_rows, n_columns)
     appended : AppendedPredictions
-        What its last ``len(appended.ids)`` rows are.
+        Describes the last ``len(appended.ids)`` rows.
     """
 
     rows: pd.DataFrame
@@ -30,12 +30,12 @@ class ExtendedTable:
 
     @property
     def own(self) -> pd.DataFrame:
-        """The rows that are no predictions, with the types they had without them."""
+        """The rows that are not predictions, with their original types."""
         return self.appended.own(self.rows)
 
     @property
     def predictions(self) -> pd.DataFrame:
-        """The rows that are, by their ids."""
+        """The rows that are predictions, indexed by their ids."""
         return self.rows.iloc[len(self.rows) - len(self.appended.ids) :].set_axis(list(self.appended.ids))
 
 
@@ -45,37 +45,37 @@ def read_extended_table(path: Path, text_columns: list[str]) -> ExtendedTable:
     Raises
     ------
     TableError
-        When there is no such table, or it is broken.
+        If the table is missing or invalid.
     """
     return ExtendedTable(read_table(path, text_columns), appended_predictions(path))
 
 
-def place_of(folder: Path, path: str) -> str:
-    """Return where the extended table of ``dataset.path`` lies: there if it is one itself, else beside it.
+def extended_path(folder: Path, path: str) -> str:
+    """Return the path of the extended table: `path` if it is an extended table itself, else a file beside it.
 
     Raises
     ------
     PipelineError
-        When another file lies there.
+        If another file has that path.
     """
     if appended_predictions(folder / path).ids:
         return path
-    place = Path(path).with_name(ENDING.sub("", Path(path).name) + ADDED)
-    if (folder / place).exists() and not appended_predictions(folder / place).ids:
+    extended = Path(path).with_name(TABLE_SUFFIX.sub("", Path(path).name) + EXTENDED_SUFFIX)
+    if (folder / extended).exists() and not appended_predictions(folder / extended).ids:
         raise PipelineError(
-            f"{place} is where recorded predictions would be added to the rows of {path}, and it is another file",
+            f"{extended}, where {path} with recorded predictions would be written, is another file",
             "move or rename it",
         )
-    return str(place)
+    return str(extended)
 
 
 def write_extended_table(path: Path, table: ExtendedTable) -> None:
-    """Write an extended table, whole or not at all: the same rows give the same bytes.
+    """Write an extended table, atomically; the same rows give the same bytes.
 
     Raises
     ------
     PipelineError
-        When a column holds values of several kinds, which Parquet does not take.
+        If a column has values of several types, which Parquet does not support.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -83,7 +83,9 @@ def write_extended_table(path: Path, table: ExtendedTable) -> None:
     try:
         rows = pa.Table.from_pandas(table.rows, preserve_index=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise PipelineError(f"the rows cannot be written to {path}: {error}", "give each column one type") from None
+        raise PipelineError(
+            f"the rows cannot be written to {path}: {error}", "convert each column to one type"
+        ) from None
     metadata = (rows.schema.metadata or {}) | table.appended.metadata()
-    with replacing(path) as written:
-        parquet.write_table(rows.replace_schema_metadata(metadata), written)
+    with replacing(path) as temporary:
+        parquet.write_table(rows.replace_schema_metadata(metadata), temporary)

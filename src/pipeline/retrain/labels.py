@@ -1,4 +1,4 @@
-"""The labels of recorded predictions, as someone found them out later."""
+"""Read the labels of recorded predictions, which become known later."""
 
 from pathlib import Path
 
@@ -12,57 +12,59 @@ from pipeline.params.schema import DatasetParams
 from pipeline.support.section import shown
 from pipeline.tables.read import read_table
 
-LABELS = Path("data/labels.csv")  # below the pipeline folder, unless --labels names another
-ID = "prediction_id"
+LABELS = Path("data/labels.csv")  # default of --labels, in the pipeline folder
+ID_COLUMN = "prediction_id"
 
 
 def read_labels(path: Path, params: DatasetParams) -> pd.DataFrame:
-    """Read a CSV or Parquet file with a prediction's id and label a row.
+    """Read a CSV or Parquet file with the ID and the label of a prediction in each row.
 
     Parameters
     ----------
     path : Path
     params : DatasetParams
-        Its target names the column of the labels. A split by group or time needs its column here too.
+        The label column is the target. A split by group or time needs its column too.
 
     Returns
     -------
     DataFrame, shape (n_labels, n_columns)
-        Each id once, as the index; the target, and what other columns the file has.
+        Indexed by the unique IDs, with the target and all other columns of the file.
 
     Raises
     ------
     PipelineError
-        When the file or a column is missing, a value in them is missing or of the wrong type, or a prediction has
-        two labels; the message names the row, counted from 1 below the header.
+        If the file, a column or a value is missing, a value has the wrong type, or a prediction has two labels. The
+        message has the number of the row, where 1 is the first one below the header.
     """
-    needed = [params.target, *_split_column(params)]
+    required = [params.target, *_split_column(params)]
     if not path.is_file():
         raise PipelineError(
-            f"{path}, the file of the labels, does not exist",
-            f"write a CSV or Parquet file with the columns {', '.join([ID, *needed])} there, or name it: --labels FILE",
+            f"the label file {path} does not exist",
+            f"create it with the columns {', '.join([ID_COLUMN, *required])}, or use another file: --labels FILE",
         )
-    table = read_table(path, [ID, *(params.categorical or [])])
-    for column in [ID, *needed]:
+    table = read_table(path, [ID_COLUMN, *(params.categorical or [])])
+    for column in [ID_COLUMN, *required]:
         if column not in table.columns:
-            why = f", by which dataset.split of params.yaml splits ({params.split.strategy})"
+            purpose = f", which dataset.split of params.yaml needs ({params.split.strategy})"
             raise PipelineError(
-                f"{path} has no column {column!r}{why if column in _split_column(params) else ''}",
-                f"it needs the columns {', '.join([ID, *needed])}",
+                f"{path} has no column {column!r}{purpose if column in _split_column(params) else ''}",
+                f"add it; the required columns are {', '.join([ID_COLUMN, *required])}",
             )
         if table[column].isna().any():
             row = int(np.flatnonzero(table[column].isna())[0])
-            of = "" if column == ID else f" of prediction {table[ID].iloc[row]}"
-            raise PipelineError(f"{path}: {column!r}{of} is missing in row {row + 1}", "fill it in, or remove the row")
+            owner = "" if column == ID_COLUMN else f" of prediction {table[ID_COLUMN].iloc[row]}"
+            raise PipelineError(
+                f"{path}: {column!r}{owner} is missing in row {row + 1}", "fill it in, or remove the row"
+            )
     if params.task == "regression":
         _check_numbers(table, params.target, path)
-    table[ID] = as_text(table[ID]).str.strip()
-    _check_one_each(table, params.target, path)
-    return table.drop_duplicates(ID).set_index(ID)
+    table[ID_COLUMN] = as_text(table[ID_COLUMN]).str.strip()
+    _check_unique(table, params.target, path)
+    return table.drop_duplicates(ID_COLUMN).set_index(ID_COLUMN)
 
 
 def _split_column(params: DatasetParams) -> list[str]:
-    """Return the column of the split where it is no input, so that no recorded prediction has it."""
+    """Return the group or time column of the split, which is not an input and so is not recorded."""
     return [params.split.column] if params.split.column and params.split.strategy in ("group", "time") else []
 
 
@@ -76,18 +78,19 @@ def _check_numbers(table: pd.DataFrame, target: str, path: Path) -> None:
         row = int(wrong.argmax())
         label = shown(labels.tolist()[row])
         raise PipelineError(
-            f"{path}: {target!r} of prediction {table[ID].iloc[row]} is {label} in row {row + 1}, no number of 32 bits",
+            f"{path}: {target!r} of prediction {table[ID_COLUMN].iloc[row]} is {label} in row {row + 1}, "
+            "which is not a 32-bit number",
             "correct it, or remove the row",
         )
 
 
-def _check_one_each(table: pd.DataFrame, target: str, path: Path) -> None:
-    different = table[[ID, target]].drop_duplicates()
-    twice = different[different[ID].duplicated(keep=False)]
-    if len(twice):
-        one = twice[twice[ID] == twice[ID].iloc[0]]
-        first, second = (f"{shown(label)} in row {int(str(row)) + 1}" for row, label in one[target].head(2).items())
+def _check_unique(table: pd.DataFrame, target: str, path: Path) -> None:
+    different = table[[ID_COLUMN, target]].drop_duplicates()
+    conflicts = different[different[ID_COLUMN].duplicated(keep=False)]
+    if len(conflicts):
+        rows = conflicts[conflicts[ID_COLUMN] == conflicts[ID_COLUMN].iloc[0]]
+        first, second = (f"{shown(label)} in row {int(str(row)) + 1}" for row, label in rows[target].head(2).items())
         raise PipelineError(
-            f"{path}: prediction {one[ID].iloc[0]} has the labels {first} and {second}",
+            f"{path}: prediction {rows[ID_COLUMN].iloc[0]} has the labels {first} and {second}",
             "remove the wrong one",
         )

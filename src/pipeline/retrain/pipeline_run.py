@@ -1,4 +1,4 @@
-"""Running the pipeline of the current folder on another table, by DVC."""
+"""Run the pipeline of a folder on another table, with DVC."""
 
 import fcntl
 import os
@@ -14,47 +14,47 @@ from pipeline.support.progress import progress
 
 @contextmanager
 def alone(folder: Path) -> Iterator[int]:
-    """Hold the lock of a pipeline folder's retraining, and yield its descriptor, which `run_pipeline` gives to DVC.
+    """Hold the retraining lock of a pipeline folder, and yield its file descriptor for `run_pipeline`.
 
-    When this process is killed, DVC goes on and holds it until it has ended: two of them in one folder would disturb
-    each other.
+    DVC inherits the descriptor. If this process is killed, DVC continues and holds the lock until it ends, so that two
+    of them never run in one folder.
 
     Raises
     ------
     PipelineError
-        When another retraining holds it.
+        If another retraining holds the lock.
     """
-    with (folder / "dvc.yaml").open("rb") as file:  # DVC does not write to it, so it is the same file all the time
+    with (folder / "dvc.yaml").open("rb") as file:  # DVC does not rewrite this file, so the lock stays valid
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise PipelineError(
-                f"another retraining is at work in {folder.resolve()}, or its DVC, if it was killed",
+                f"another retraining is running in {folder.resolve()}, or its DVC if it was killed",
                 "run this again when it has ended",
             ) from None
         yield file.fileno()
 
 
 def run_pipeline(folder: Path, path: str, lock: int) -> None:
-    """Run ``dvc exp run`` with another ``dataset.path``, and pass on what it prints; what is done is not redone.
+    """Run ``dvc exp run`` with another ``dataset.path``; stages that are up to date are skipped.
 
     Parameters
     ----------
     folder : Path
         The pipeline folder.
     path : str
-        Of the table.
+        Path of the table.
     lock : int
-        From `alone`.
+        The file descriptor from `alone`.
 
     Raises
     ------
     GateError
-        When ``register.stage`` is Production and the gate refuses the new model.
+        If ``register.stage`` is Production and the gate refuses the new model.
     PipelineError
-        When a stage or DVC fails.
+        If a stage or DVC fails.
     """
-    quoted = path.replace("\\'", "\\\\'").replace("'", "\\'")  # as Hydra reads it: a path may hold spaces and commas
+    quoted = path.replace("\\'", "\\\\'").replace("'", "\\'")  # quoted for Hydra: a path may contain spaces and commas
     command = ["exp", "run", "--set-param", f"dataset.path='{quoted}'"]
     progress(f"retrain: dvc {' '.join(command)}")
     paths = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
@@ -62,10 +62,10 @@ def run_pipeline(folder: Path, path: str, lock: int) -> None:
     if code:
         if f"exited with {GateError.exit_code}" in last:
             raise GateError(
-                "the new model does not get the stage of register.stage, Production: see what FAILED above",
-                "the version there goes on; the new model's run is in the store",
+                "the new model is not promoted to Production (register.stage): see the rules marked FAILED above",
+                "the current version stays in Production; the new model's run is in the store",
             )
         raise PipelineError(
-            f"the pipeline fails (DVC's exit code {code}):\n{last}",
-            "mend what it says, and run this again: it goes on where it stopped",
+            f"the pipeline failed (exit code {code} of DVC):\n{last}",
+            "fix the reported error, and run this again: it continues where it stopped",
         )

@@ -1,4 +1,4 @@
-"""Retraining: labelled predictions join the training table, the pipeline runs, and the gate decides."""
+"""Retrain: add labeled predictions to the training table, run the pipeline, and let the gate decide."""
 
 from pathlib import Path
 
@@ -15,9 +15,9 @@ from pipeline.support.progress import progress
 
 
 def retrain(params: Params, folder: Path, labels: Path | None = None, if_drifted: bool = False) -> None:
-    """Train on the training table and the recorded predictions whose labels are known, and try to promote the winner.
+    """Train on the training table with labeled predictions added, and promote the winner if it passes the gate.
 
-    Killed in the middle, it may be run again: no prediction becomes two rows, and what is trained is not trained anew.
+    After an interruption it can be run again: no prediction is added twice, and completed training is not repeated.
 
     Parameters
     ----------
@@ -25,16 +25,16 @@ def retrain(params: Params, folder: Path, labels: Path | None = None, if_drifted
     folder : Path
         The pipeline folder.
     labels : Path, optional
-        CSV or Parquet, see `read_labels`; ``data/labels.csv`` below the pipeline folder when absent.
+        CSV or Parquet file, see `read_labels`; by default ``data/labels.csv`` in the pipeline folder.
     if_drifted : bool
-        Whether to do nothing unless the newest predictions of the version in Production show drift.
+        Whether to retrain only if the most recent predictions of the production version show drift.
 
     Raises
     ------
     GateError
-        When the new model does not take the place of the version in Production.
+        If the gate refuses to promote the new model.
     PipelineError
-        When labels, records or the table cannot be used, or the pipeline fails.
+        If the labels, recorded predictions or table cannot be used, or the pipeline fails.
     """
     with alone(folder) as lock:
         _retrain(params, folder, labels or folder / LABELS, if_drifted, lock)
@@ -46,32 +46,34 @@ def _retrain(params: Params, folder: Path, labels: Path, if_drifted: bool, lock:
     predictions = read_predictions(folder / settings.service_predictions, name)
     if if_drifted and not has_drifted(predictions, params.monitor, settings):
         return
-    labelled = read_labels(labels, params.dataset)
+    label_table = read_labels(labels, params.dataset)
     rows = predictions.to_pandas()
-    extension = extend(params.dataset, folder, rows, labelled)
-    n_labelled = rows["prediction_id"].isin(labelled.index).sum()
+    extension = extend(params.dataset, folder, rows, label_table)
+    n_labeled = rows["prediction_id"].isin(label_table.index).sum()
     progress(
-        f"retrain: {len(rows):,} predictions recorded, {n_labelled:,} with a label, {len(rows) - n_labelled:,} without"
+        f"retrain: {len(rows):,} predictions recorded, {n_labeled:,} with a label, {len(rows) - n_labeled:,} without"
     )
     if extension.n_left_out:
         progress(
-            f"retrain: left out, as a truth value is missing that the table has in all rows: {extension.n_left_out:,}"
+            f"retrain: {extension.n_left_out:,} predictions left out, because they lack a boolean that all rows of the "
+            "table have"
         )
     if extension.unused:
         progress(
-            f"retrain: not used, as the table has no such column, or as the recorded value counts: "
+            f"retrain: columns not used, because the table lacks them or the recorded values are used: "
             f"{', '.join(extension.unused)}"
         )
     progress(
-        f"retrain: {extension.path}: {extension.n_own:,} rows of the table and {extension.n_predictions:,} labelled "
+        f"retrain: {extension.path}: {extension.n_own:,} rows of the table and {extension.n_predictions:,} labeled "
         f"predictions, {extension.n_new:,} of them new"
     )
     run_pipeline(folder, extension.path, lock)
     try:
         register(params.registry, folder, Registration(stage="Production", reason="retrained on recorded predictions"))
     except GateError as error:
-        insist = error.remedy.removeprefix("nothing was changed; ")
-        back = "git restore --staged --worktree . && dvc repro"
+        next_step = error.remedy.removeprefix("nothing was changed; ")
+        restore = "git restore --staged --worktree . && dvc repro"
         raise GateError(
-            error.problem, f"Production is as it was; this folder is the new model's (to go back: {back}); {insist}"
+            error.problem,
+            f"Production is unchanged, but this folder has the new model's files (to undo: {restore}); {next_step}",
         ) from None

@@ -1,1 +1,1 @@
-"""A pipeline folder for a table of one's own: what the table says of itself, written as params.yaml and dvc.yaml."""
+"""Create a pipeline folder for a table: infer params.yaml from the table, and adapt dvc.yaml."""

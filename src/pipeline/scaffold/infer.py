@@ -1,4 +1,4 @@
-"""What a table says of itself: task, columns that are no inputs or are codes, split, folds; each with its reason."""
+"""Infer the settings of a table: task, column roles, split and number of folds, each with its reason."""
 
 import math
 from collections.abc import Hashable
@@ -11,51 +11,57 @@ from pipeline.errors import TableError
 from pipeline.features.columns import as_text
 from pipeline.learn.search_params import SearchParams
 from pipeline.params.schema import SplitParams, TrainParams
-from pipeline.scaffold.columns import MOST_CATEGORIES, ColumnUse, OtherSplit, judge, light_curve
-from pipeline.scaffold.target import TaskName, check_target, task_of
-from pipeline.scaffold.text import plain, shown
+from pipeline.scaffold.columns import (
+    DEFAULT_MAX_CATEGORIES,
+    AlternativeSplit,
+    ColumnUse,
+    classify_column,
+    light_curve_columns,
+)
+from pipeline.scaffold.target import TaskName, check_target, infer_task
+from pipeline.scaffold.text import plain_values, short_repr
 from pipeline.tables.duplicates import duplicated
 
-MANY_COPIES = 0.2  # a share of equal rows that few different values explain better than copies do
-MINORITY = 0.2  # a binary target whose rarer label has a smaller share is imbalanced
+MAX_DUPLICATE_SHARE = 0.2  # above it, rows are equal because they have few possible values, not by copying
+MIN_CLASS_SHARE = 0.2  # a binary target with a rarer class is imbalanced
 
 
 @dataclass(frozen=True)
-class Inferred:
-    """What was inferred of a table.
+class InferredSettings:
+    """The settings inferred from a table.
 
     Attributes
     ----------
     target : str
     n_rows : int
-        Rows that have a target and, unless copies are kept, equal no earlier row.
+        Rows with a target, without duplicates unless they are kept.
     task, task_reason : str
-    keeps_copies : str
-        Why rows that equal an earlier one all count; empty when they are dropped.
+    duplicates_reason : str
+        Why duplicate rows are kept; empty if they are dropped.
     drop, categorical : dict of str to str
-        Columns with the reason, in the table's order; a target whose labels are codes is among `categorical`.
+        Columns with the reason, in the table's order; `categorical` includes a target whose labels are codes.
     inputs : dict of str to int
-        How many columns are inputs, by what they hold: number, text, boolean.
+        The number of input columns of each kind: number, text, boolean.
     flux : bool
-        Whether the table holds light curves.
+        Whether the table has light curves.
     max_categories : int
     strategy, strategy_reason : str
-        How rows are divided: random or stratified.
-    other_splits : list of OtherSplit
+        How rows are split: random or stratified.
+    alternative_splits : list of AlternativeSplit
     cv_folds : int
     folds_reason : str
-        Empty when there are as many as usual.
+        Why there are fewer folds than the default, or empty.
     positive, imbalance : str
-        The rarer label of an imbalanced binary target, and its share in words; else empty.
+        The rarer class of an imbalanced binary target, and its share in words; else empty.
     notes : list of str
-        What its user must know, the most important first.
+        What the user must know, the most important first.
     """
 
     target: str
     n_rows: int
     task: TaskName
     task_reason: str
-    keeps_copies: str
+    duplicates_reason: str
     drop: dict[str, str]
     categorical: dict[str, str]
     inputs: dict[str, int]
@@ -63,7 +69,7 @@ class Inferred:
     max_categories: int
     strategy: Literal["random", "stratified"]
     strategy_reason: str
-    other_splits: list[OtherSplit]
+    alternative_splits: list[AlternativeSplit]
     cv_folds: int
     folds_reason: str
     positive: str
@@ -71,8 +77,8 @@ class Inferred:
     notes: list[str]
 
 
-def infer(table: pd.DataFrame, target: str, source: str, task: TaskName | None = None) -> Inferred:
-    """Infer what params.yaml must say of a table.
+def infer(table: pd.DataFrame, target: str, source: str, task: TaskName | None = None) -> InferredSettings:
+    """Return the settings of params.yaml for a table.
 
     Parameters
     ----------
@@ -81,56 +87,56 @@ def infer(table: pd.DataFrame, target: str, source: str, task: TaskName | None =
     target : str
         The column to predict.
     source : str
-        The table's name in messages.
+        The name of the table in messages.
     task : {"regression", "classification"}, optional
-        Inferred from the target when absent.
+        Inferred from the target by default.
 
     Raises
     ------
     TableError
-        When the target is not a column, cannot be predicted, or no column is left to predict it from.
+        If the target is not a column or cannot be predicted, or no column is left to predict it from.
     """
     check_target(table, target, source)
-    copies = duplicated(table)
-    keeps_copies = bool(copies.mean() > MANY_COPIES)
-    used = table if keeps_copies else table[~copies]
+    duplicates = duplicated(table)
+    keeps_duplicates = bool(duplicates.mean() > MAX_DUPLICATE_SHARE)
+    used = table if keeps_duplicates else table[~duplicates]
     table = used[used[target].notna()]
-    values = plain(table[target])
-    task, task_reason, doubt = task_of(values, f"{source}: the target {target!r}", task)
-    flux = light_curve(table.drop(columns=target))
+    values = plain_values(table[target])
+    task, task_reason, task_notes = infer_task(values, f"{source}: the target {target!r}", task)
+    flux = light_curve_columns(table.drop(columns=target))
     verdicts = {
-        str(name): judge(table[name], values, task == "regression")
+        str(name): classify_column(table[name], values, task == "regression")
         for name in table.columns
         if name != target and name not in flux
     }
     drop = {name: verdict.reason for name, verdict in verdicts.items() if verdict.use == "drop"}
-    inputs = _kinds_of(verdicts, len(flux))
+    inputs = _count_kinds(verdicts, len(flux))
     if not inputs:
         raise TableError(
             f"{source} has no column to predict {target!r} from: "
             + "; ".join(f"{name}: {reason}" for name, reason in list(drop.items())[:5]),
-            "add columns that hold numbers or few different texts",
+            "add numeric columns, or text columns with few different values",
         )
-    leaks = [name for name, verdict in verdicts.items() if verdict.leak]
-    notes = [f"{shown(name)} gives the target away and is dropped: it {drop[name]}" for name in leaks]
-    notes += doubt
-    notes += [f"{shown(name)}: {verdict.note}" for name, verdict in verdicts.items() if verdict.note]
+    leaks = [name for name, verdict in verdicts.items() if verdict.is_leak]
+    notes = [f"{short_repr(name)} leaks the target and is dropped: it {drop[name]}" for name in leaks]
+    notes += task_notes
+    notes += [f"{short_repr(name)}: {verdict.note}" for name, verdict in verdicts.items() if verdict.note]
     counts = values.value_counts() if task == "classification" else None
-    strategy, strategy_reason, n_folds = _split_of(len(table), counts)
+    strategy, strategy_reason, n_folds = _choose_split(len(table), counts)
     if counts is not None and strategy == "random":
         notes.append(f"the split is random, not stratified: {strategy_reason}")
     positive, imbalance = _imbalance(counts)
     zeros = task == "classification" and values.astype("str").str.fullmatch(r"0\d+").any()
-    codes = {target: "labels with leading zeros, to be read as they stand"} if zeros else {}
-    usual = TrainParams.model_fields["cv_folds"].default
-    folds_reason = "" if n_folds >= usual else "few rows" if counts is None else "as many as the rarest label allows"
-    return Inferred(
+    codes = {target: "labels with leading zeros, read as text"} if zeros else {}
+    default_folds = TrainParams.model_fields["cv_folds"].default
+    folds_reason = "" if n_folds >= default_folds else "few rows" if counts is None else "limited by the rarest class"
+    return InferredSettings(
         target=target,
         n_rows=len(table),
         task=task,
         task_reason=task_reason,
         drop=drop,
-        keeps_copies=f"{copies.mean():.0%} of the rows equal an earlier one" if keeps_copies else "",
+        duplicates_reason=f"{duplicates.mean():.0%} of the rows equal an earlier row" if keeps_duplicates else "",
         categorical=codes
         | {name: verdict.reason for name, verdict in verdicts.items() if verdict.use == "categorical"},
         inputs=inputs,
@@ -138,8 +144,8 @@ def infer(table: pd.DataFrame, target: str, source: str, task: TaskName | None =
         max_categories=_max_categories(used, verdicts),
         strategy=strategy,
         strategy_reason=strategy_reason,
-        other_splits=[verdict.other_split for verdict in verdicts.values() if verdict.other_split],
-        cv_folds=min(n_folds, usual),
+        alternative_splits=[verdict.alternative_split for verdict in verdicts.values() if verdict.alternative_split],
+        cv_folds=min(n_folds, default_folds),
         folds_reason=folds_reason,
         positive=positive,
         imbalance=imbalance,
@@ -147,7 +153,7 @@ def infer(table: pd.DataFrame, target: str, source: str, task: TaskName | None =
     )
 
 
-def _kinds_of(verdicts: dict[str, ColumnUse], n_flux: int) -> dict[str, int]:
+def _count_kinds(verdicts: dict[str, ColumnUse], n_flux: int) -> dict[str, int]:
     kinds = {"number": n_flux, "text": 0, "boolean": 0}
     for verdict in verdicts.values():
         if verdict.use != "drop":
@@ -156,34 +162,34 @@ def _kinds_of(verdicts: dict[str, ColumnUse], n_flux: int) -> dict[str, int]:
 
 
 def _max_categories(table: pd.DataFrame, verdicts: dict[str, ColumnUse]) -> int:
-    """Return the usual limit, or the next ten above the most values a text column has in any rows."""
+    """Return the default limit, or the greatest number of values in a text column, rounded up to a multiple of ten."""
     texts = [name for name, verdict in verdicts.items() if verdict.use != "drop" and verdict.is_text]
     most = max((table[name].nunique() for name in texts), default=0)
-    return max(MOST_CATEGORIES, math.ceil(most / 10) * 10)
+    return max(DEFAULT_MAX_CATEGORIES, math.ceil(most / 10) * 10)
 
 
-def _split_of(n_rows: int, counts: "pd.Series[int] | None") -> tuple[Literal["random", "stratified"], str, int]:
-    """Return strategy, reason and the most folds possible."""
+def _choose_split(n_rows: int, counts: "pd.Series[int] | None") -> tuple[Literal["random", "stratified"], str, int]:
+    """Return the strategy, the reason, and the maximum number of folds."""
     n_test = math.ceil(n_rows * SplitParams.model_fields["test_size"].default)
     n_train = n_rows - n_test
     if counts is None:
         return "random", "", n_train // 2
     if n_test < len(counts):
-        return "random", f"{len(counts)} labels are more than the {n_test} test rows", 2
+        return "random", f"there are more classes ({len(counts)}) than test rows ({n_test})", 2
     rarest, rows = counts.idxmin(), int(counts.min())
-    of_rarest = rows * n_train // n_rows
+    n_rarest = rows * n_train // n_rows
     n_searched = SearchParams.model_fields["max_rows"].default
-    if n_train > n_searched:  # of so many rows drawn at random: three deviations fewer than expected
-        expected = of_rarest * n_searched / n_train
-        of_rarest = int(expected - 3 * math.sqrt(expected))
-    if of_rarest < 2:
-        return "random", f"{shown(rarest)} stands in only {rows:,} of {n_rows:,} rows", 2
-    return "stratified", "every label has its share of the test rows and of each fold", of_rarest
+    if n_train > n_searched:  # the search draws rows: allow for three standard deviations fewer
+        expected = n_rarest * n_searched / n_train
+        n_rarest = int(expected - 3 * math.sqrt(expected))
+    if n_rarest < 2:
+        return "random", f"{short_repr(rarest)} is in only {rows:,} of {n_rows:,} rows", 2
+    return "stratified", "each class has its share of the test rows and of each fold", n_rarest
 
 
 def _imbalance(counts: "pd.Series[int] | None") -> tuple[str, str]:
-    if counts is None or len(counts) != 2 or counts.min() / counts.sum() >= MINORITY:
+    if counts is None or len(counts) != 2 or counts.min() / counts.sum() >= MIN_CLASS_SHARE:
         return "", ""
     rarer: Hashable = counts.idxmin()
     text = str(as_text(pd.Series([rarer])).iloc[0])
-    return text, f"{shown(rarer)} stands in {100 * counts.min() / counts.sum():.2g} % of the rows"
+    return text, f"{short_repr(rarer)} is in {100 * counts.min() / counts.sum():.2g} % of the rows"

@@ -1,4 +1,4 @@
-"""What a column's name says of it, whatever its values."""
+"""Classify columns by their names alone."""
 
 import re
 
@@ -17,37 +17,37 @@ _CODE = {"code", "codes", "type", "class", "category", "kind", "status"}
 
 
 def words(name: str) -> list[str]:
-    """Return the words of a name in lower case: ``customerID``, ``customer_id`` and ``Customer ID`` are the same."""
-    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
-    return [word.lower() for word in re.split(r"[\W_]+", apart) if word] or [name.strip().lower()]
+    """Return the words of a name in lower case: ``customerID``, ``customer_id`` and ``Customer ID`` give the same."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
+    return [word.lower() for word in re.split(r"[\W_]+", spaced) if word] or [name.strip().lower()]
 
 
-def says_identifier(name: str) -> bool:
-    """Return whether it is called an id: ``id``, ``customer_id``, ``id_customer``, ``PassengerId``, ``uuid``."""
+def is_identifier_name(name: str) -> bool:
+    """Return whether a column is named like an identifier: ``id``, ``customer_id``, ``PassengerId``, ``uuid``."""
     parts = words(name)
     return bool(_ID.fullmatch(parts[-1]) or parts[0] == "id")
 
 
-def says_owner(name: str) -> bool:
-    """Return whether it names whom or what rows belong to: ``customer``, ``patient``."""
+def is_owner_name(name: str) -> bool:
+    """Return whether a column is named after the owner of its rows: ``customer``, ``patient``."""
     return bool(_OWNER.fullmatch(words(name)[-1]))
 
 
-def says_row(name: str) -> bool:
-    """Return whether it is called a row's number or index."""
+def is_row_number_name(name: str) -> bool:
+    """Return whether a column is named like a row number or index."""
     return " ".join(words(name)) in _ROW
 
 
-def says_time(name: str) -> bool:
-    """Return whether a word of it is of time: ``order_date``, ``year built``."""
+def is_time_name(name: str) -> bool:
+    """Return whether a column's name has a word for a date or time: ``order_date``, ``year built``."""
     return not _TIME.isdisjoint(words(name))
 
 
-def says_postal_code(name: str) -> bool:
-    """Return whether it is called a postal code."""
+def is_postal_code_name(name: str) -> bool:
+    """Return whether a column is named like a postal code."""
     return not _POSTAL.isdisjoint(words(name))
 
 
-def says_code(name: str) -> bool:
-    """Return whether it is called a code, type, class or the like, or a postal code."""
-    return words(name)[-1] in _CODE or says_postal_code(name)
+def is_code_name(name: str) -> bool:
+    """Return whether a column is named like a code, type, class or the like, or a postal code."""
+    return words(name)[-1] in _CODE or is_postal_code_name(name)

@@ -1,4 +1,4 @@
-"""A pipeline folder for a table: params.yaml with what is inferred of it, and dvc.yaml with the repository's stages."""
+"""Create a pipeline folder for a table: params.yaml with the inferred settings, and dvc.yaml with the stages."""
 
 import os
 import re
@@ -13,17 +13,17 @@ import pandas as pd
 from pipeline.errors import PipelineError
 from pipeline.features.columns import kind_of
 from pipeline.params.load import check_params
-from pipeline.scaffold.infer import Inferred, infer
+from pipeline.scaffold.infer import InferredSettings, infer
 from pipeline.scaffold.params_yaml import params_yaml
 from pipeline.scaffold.target import TaskName
 from pipeline.support.files import replacing
 from pipeline.support.yaml import read_yaml
 from pipeline.tables.read import PARQUET_SUFFIXES, read_table
 
-ENDING = re.compile(r"\.(csv|csv\.gz|parquet|pq)$", re.IGNORECASE)
+TABLE_SUFFIX = re.compile(r"\.(csv|csv\.gz|parquet|pq)$", re.IGNORECASE)
 RESERVED = ("src", "tests", "benchmarks", "docs")
-MOST_SHOWN = 40  # columns that are named on the screen; params.yaml names all
-CHUNK = 100_000  # rows read at a time as they are written
+MAX_PRINTED_COLUMNS = 40  # params.yaml has all of them
+CHUNK = 100_000  # rows read as text at a time
 CLASSIFICATION_PLOTS = """\
   - learning curve:
       x: round
@@ -41,39 +41,39 @@ CLASSIFICATION_PLOTS = """\
 
 @dataclass(frozen=True)
 class NewPipeline:
-    """A pipeline folder that was written for a table.
+    """A pipeline folder created for a table.
 
     Attributes
     ----------
     folder : Path
     table : Path
     n_rows, n_columns : int
-        Of the table.
-    inferred : Inferred
+        The size of the table.
+    inferred : InferredSettings
     """
 
     folder: Path
     table: Path
     n_rows: int
     n_columns: int
-    inferred: Inferred
+    inferred: InferredSettings
 
     @property
     def summary(self) -> str:
-        """What was inferred and written, and what to do next, as lines to print."""
+        """The inferred settings, the created files and the next step, as text to print."""
         here = os.path.relpath(self.folder)
         return "\n".join(
             [
                 f"{self.table}: {self.n_rows:,} rows x {self.n_columns:,} columns",
-                described(self.inferred),
-                f"wrote {here}/params.yaml and {here}/dvc.yaml; read and change what you know better, then run:",
+                describe(self.inferred),
+                f"created {here}/params.yaml and {here}/dvc.yaml; review the settings, then run:",
                 f"  cd {shlex.quote(here)} && dvc repro",
             ]
         )
 
 
 def new_pipeline(path: Path, target: str, into: Path | None = None, task: TaskName | None = None) -> NewPipeline:
-    """Write params.yaml and dvc.yaml for a table.
+    """Create a pipeline folder with params.yaml and dvc.yaml for a table.
 
     Parameters
     ----------
@@ -82,9 +82,9 @@ def new_pipeline(path: Path, target: str, into: Path | None = None, task: TaskNa
     target : str
         The column to predict.
     into : Path, optional
-        The folder to write to, below the repository; when absent, one of the table's name in the current folder.
+        The folder to create in the repository; by default named after the table, in the current folder.
     task : {"regression", "classification"}, optional
-        Inferred from the target when absent.
+        Inferred from the target by default.
 
     Returns
     -------
@@ -93,14 +93,14 @@ def new_pipeline(path: Path, target: str, into: Path | None = None, task: TaskNa
     Raises
     ------
     PipelineError
-        When the table or its target cannot be used, the folder is not below the repository, or it holds a pipeline.
+        If the table or its target cannot be used, or the folder is outside the repository or already has a pipeline.
     """
     if not path.exists():
-        raise PipelineError(f"{path} does not exist", "name a CSV or Parquet file")
-    folder = (into or Path(plain_name(ENDING.sub("", path.name)))).resolve()
+        raise PipelineError(f"{path} does not exist", "give the path of a CSV or Parquet file")
+    folder = (into or Path(plain_name(TABLE_SUFFIX.sub("", path.name)))).resolve()
     repository = _repository_of(folder)
     _check_is_free(folder, repository, is_named=into is not None)
-    table = read_as_written(path)
+    table = read_table_with_codes(path)
     inferred = infer(table, target, str(path), task)
     file = path.parent.resolve() / path.name
     table_path = os.path.relpath(file, folder) if file.is_relative_to(repository) else str(file)
@@ -114,34 +114,36 @@ def new_pipeline(path: Path, target: str, into: Path | None = None, task: TaskNa
 
 
 def plain_name(name: str) -> str:
-    """Return a name of letters, digits, ``.``, ``_`` and ``-`` only, as folders and models have."""
+    """Return a name for folders and models, with only letters, digits, ``.``, ``_`` and ``-``."""
     ascii_only = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9._-]+", "-", ascii_only).strip("._-")[:80] or "table"
 
 
-def read_as_written(path: Path) -> pd.DataFrame:
-    """Read a table; of a CSV, whole numbers of which some begin with zeros are read as text: they are codes."""
+def read_table_with_codes(path: Path) -> pd.DataFrame:
+    """Return a table, where integer columns with leading zeros in a CSV are read as text, because they are codes."""
     table = read_table(path)
-    whole = [
+    integer_columns = [
         name for name in table.columns if kind_of(table[name]) == "number" and (table[name].dropna() % 1 == 0).all()
     ]
-    if not whole or path.name.lower().endswith(PARQUET_SUFFIXES):
+    if not integer_columns or path.name.lower().endswith(PARQUET_SUFFIXES):
         return table
-    found: set[str] = set()
-    parts = pd.read_csv(path, encoding="utf-8-sig", index_col=False, usecols=whole, dtype="str", chunksize=CHUNK)
-    for part in parts:
-        found |= {name for name in whole if part[name].str.match("0[0-9]").any()}
-    return read_table(path, sorted(found)) if found else table
+    codes: set[str] = set()
+    chunks = pd.read_csv(
+        path, encoding="utf-8-sig", index_col=False, usecols=integer_columns, dtype="str", chunksize=CHUNK
+    )
+    for chunk in chunks:
+        codes |= {name for name in integer_columns if chunk[name].str.match("0[0-9]").any()}
+    return read_table(path, sorted(codes)) if codes else table
 
 
 def dvc_yaml(repository: Path, folder: Path, task: TaskName) -> str:
-    """Return the text of the repository's dvc.yaml with the paths to sources and the plots that `folder` needs."""
+    """Return the text of the repository's dvc.yaml, with source paths and plots adapted to `folder` and the task."""
     source = repository / "dvc.yaml"
     text = source.read_text(encoding="utf-8")
     stages, plots, regression_plots = text.partition("\nplots:\n")
     above, importance, below = regression_plots.partition("  - importance:\n")
     if not below:
-        raise PipelineError(f"{source} has no plot named importance, nor what follows it", f"git restore {source}")
+        raise PipelineError(f"{source} has no plot named importance with other plots below it", f"git restore {source}")
     if task == "classification":
         above = CLASSIFICATION_PLOTS
     up = os.path.relpath(repository, folder)
@@ -152,8 +154,8 @@ def _repository_of(folder: Path) -> Path:
     repository = next((parent for parent in folder.parents if (parent / "src/prepare.py").exists()), None)
     if repository is None:
         raise PipelineError(
-            f"{folder} is not below a clone of this project, where the stages' sources are",
-            "run this in the clone, or name a folder in it: --into CLONE/NAME",
+            f"{folder} is not inside a clone of this project",
+            "run this in the clone, or choose a folder in it: --into CLONE/NAME",
         )
     if not ((repository / ".git").exists() and (repository / ".dvc").exists()):
         raise PipelineError(
@@ -164,45 +166,46 @@ def _repository_of(folder: Path) -> Path:
 
 
 def _check_is_free(folder: Path, repository: Path, is_named: bool) -> None:
-    other = "name another folder with --into"
+    remedy = "choose another folder with --into"
     if folder.relative_to(repository).parts[0] in RESERVED:
-        raise PipelineError(f"{folder} is among the project's own files", other)
+        raise PipelineError(f"{folder} is reserved for the project's own files", remedy)
     if folder.exists() and not folder.is_dir():
-        raise PipelineError(f"{folder} is a file", other)
+        raise PipelineError(f"{folder} is a file", remedy)
     for name in ("params.yaml", "dvc.yaml"):
         if (folder / name).exists():
-            raise PipelineError(f"{folder / name} exists already", f"{other}, or move the file away")
+            raise PipelineError(f"{folder / name} already exists", f"{remedy}, or move the file away")
     if folder.exists() and not is_named:
-        raise PipelineError(
-            f"{folder} exists already", f"if it is where the pipeline belongs, say so: --into {folder.name}"
-        )
+        raise PipelineError(f"{folder} already exists", f"to create the pipeline in it, use --into {folder.name}")
     ignored = subprocess.run(
         ["git", "check-ignore", "--quiet", folder / "dvc.yaml"], cwd=repository, capture_output=True
     )
     if ignored.returncode == 0 or not {".git", ".dvc"}.isdisjoint(folder.relative_to(repository).parts):
-        raise PipelineError(f"{folder} is a folder that git ignores, and DVC with it", other)
+        raise PipelineError(f"{folder} is ignored by git, and therefore by DVC", remedy)
 
 
-def described(inferred: Inferred) -> str:
-    """Return what was inferred as text: a table of columns, then what must be known."""
+def describe(inferred: InferredSettings) -> str:
+    """Return inferred settings as text: a table of columns, followed by notes."""
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in inferred.inputs.items())
     rows = [(name, "dropped", reason) for name, reason in inferred.drop.items()]
     rows += [(name, "categorical", reason) for name, reason in inferred.categorical.items()]
-    rows += [(other.column, f"split: {other.strategy}?", other.when) for other in inferred.other_splits]
-    cells = [(name if name.isprintable() else repr(name), what, why) for name, what, why in rows[:MOST_SHOWN]]
-    widths = [max((len(cell[place]) for cell in cells), default=0) for place in (0, 1)]
+    rows += [(split.column, f"split: {split.strategy}?", split.reason) for split in inferred.alternative_splits]
+    cells = [
+        (name if name.isprintable() else repr(name), use, reason) for name, use, reason in rows[:MAX_PRINTED_COLUMNS]
+    ]
+    widths = [max((len(cell[number]) for cell in cells), default=0) for number in (0, 1)]
     lines = [
         f"{inferred.target}: {inferred.task} ({inferred.task_reason}), {inferred.n_rows:,} "
-        f"{'' if inferred.keeps_copies else 'different '}rows with a value",
-        f"inputs: {kinds}" + (" (light curves become features: flux)" if inferred.flux else ""),
-        *(f"  {name:<{widths[0]}}  {what:<{widths[1]}}  {why}" for name, what, why in cells),
+        f"{'' if inferred.duplicates_reason else 'different '}rows with a value",
+        f"inputs: {kinds}" + (" (light curves are turned into features: flux)" if inferred.flux else ""),
+        *(f"  {name:<{widths[0]}}  {use:<{widths[1]}}  {reason}" for name, use, reason in cells),
     ]
-    if len(rows) > MOST_SHOWN:
-        lines.append(f"  … and {len(rows) - MOST_SHOWN:,} more, all in params.yaml")
-    if inferred.keeps_copies:
-        lines.append(f"rows: {inferred.keeps_copies}; all count (dataset.drop_duplicates: false)")
+    if len(rows) > MAX_PRINTED_COLUMNS:
+        lines.append(f"  … and {len(rows) - MAX_PRINTED_COLUMNS:,} more, all in params.yaml")
+    if inferred.duplicates_reason:
+        lines.append(f"rows: {inferred.duplicates_reason}; all are kept (dataset.drop_duplicates: false)")
     if inferred.imbalance:
         lines.append(
-            f"rare: {inferred.imbalance}: it is the positive label, weighs more, and average precision chooses"
+            f"imbalanced: {inferred.imbalance}; it is the positive class with a higher weight, and average precision "
+            "selects the model"
         )
     return "\n".join(lines + [f"note: {note}" for note in inferred.notes])

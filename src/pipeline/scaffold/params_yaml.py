@@ -1,32 +1,32 @@
-"""The params.yaml of a table, as text: what was inferred, each choice with its reason as a comment."""
+"""Format inferred settings as the text of a params.yaml, with the reason for each choice as a comment."""
 
 import re
 
 from pipeline.learn.families import family, names
 from pipeline.params.schema import TrainParams
-from pipeline.scaffold.columns import MOST_CATEGORIES
-from pipeline.scaffold.infer import Inferred
+from pipeline.scaffold.columns import DEFAULT_MAX_CATEGORIES
+from pipeline.scaffold.infer import InferredSettings
 from pipeline.support.yaml import quoted, read_yaml
 
-COMMENTS_FROM = 36
+COMMENT_COLUMN = 36
 STAGES = "None | Staging | Production | Archived"
-SMALL_TABLE = 1000  # rows below which there is little to choose between many candidates
-STRATEGIES = "random | stratified | group | time (the last two need `column`)"
+SMALL_TABLE = 1000  # rows; with fewer, a large search does not pay off
+STRATEGIES = "random | stratified | group | time (group and time need `column`)"
 _PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./-]*")
 
 Line = tuple[str, str]
 
 
-def params_yaml(inferred: Inferred, path: str, name: str) -> str:
+def params_yaml(inferred: InferredSettings, path: str, name: str) -> str:
     """Return the text of a params.yaml.
 
     Parameters
     ----------
-    inferred : Inferred
+    inferred : InferredSettings
     path : str
-        The table, relative to the folder of params.yaml or absolute.
+        Path of the table, absolute or relative to the folder of params.yaml.
     name : str
-        Of the MLflow experiment; the registered model's begins with it.
+        Name of the MLflow experiment, and prefix of the registered model's name.
     """
     sections = [
         [("dataset:", ""), (f"  path: {as_yaml(path)}", ""), *_dataset(inferred)],
@@ -36,44 +36,48 @@ def params_yaml(inferred: Inferred, path: str, name: str) -> str:
         [("register:", ""), (f"  model_name: {name}-production", ""), ("  stage: Staging", STAGES)],
         _monitor(inferred),
     ]
-    return "\n".join("".join(f"{_aligned(*line)}\n" for line in lines) for lines in sections)
+    return "\n".join("".join(f"{_format_line(*line)}\n" for line in lines) for lines in sections)
 
 
 def as_yaml(text: str) -> str:
-    """Return a text in one line that YAML reads back: as it stands where that is safe, else in double quotes."""
+    """Return a text as a YAML scalar on one line, in double quotes where necessary."""
     return text if _PLAIN.fullmatch(text) and read_yaml(f"- {text}") == [text] else quoted(text)
 
 
-def _aligned(left: str, comment: str) -> str:
-    return f"{left:<{COMMENTS_FROM - 2}}  # {comment}" if comment else left
+def _format_line(left: str, comment: str) -> str:
+    return f"{left:<{COMMENT_COLUMN - 2}}  # {comment}" if comment else left
 
 
-def _named(key: str, columns: dict[str, str], comment: str) -> list[Line]:
+def _column_list(key: str, columns: dict[str, str], comment: str) -> list[Line]:
     if not columns:
         return [(f"  {key}: []", comment)]
     return [(f"  {key}:", comment), *((f"    - {as_yaml(name)}", reason) for name, reason in columns.items())]
 
 
-def _dataset(inferred: Inferred) -> list[Line]:
-    most, strategy = inferred.max_categories, inferred.strategy_reason or STRATEGIES
-    limit = "raised: a text column here has more values than usual" if most > MOST_CATEGORIES else ""
+def _dataset(inferred: InferredSettings) -> list[Line]:
+    max_categories, strategy = inferred.max_categories, inferred.strategy_reason or STRATEGIES
+    limit = (
+        "raised from the default, because a text column has more values"
+        if max_categories > DEFAULT_MAX_CATEGORIES
+        else ""
+    )
     return [
         (f"  target: {as_yaml(inferred.target)}", ""),
         (f"  task: {inferred.task}", inferred.task_reason),
         *([(f"  positive: {as_yaml(inferred.positive)}", inferred.imbalance)] if inferred.positive else []),
-        *([("  drop_duplicates: false", inferred.keeps_copies)] if inferred.keeps_copies else []),
-        *_named("drop", inferred.drop, "columns that are no input"),
-        *_named("categorical", inferred.categorical, "codes; other text columns are found without being named"),
-        ("  derived: {}", "formulas over number columns, such as margin: price / cost"),
-        (f"  max_categories: {most}", limit or "a text column with more different values is an error"),
+        *([("  drop_duplicates: false", inferred.duplicates_reason)] if inferred.duplicates_reason else []),
+        *_column_list("drop", inferred.drop, "columns that are not inputs"),
+        *_column_list("categorical", inferred.categorical, "codes; text columns are always categorical"),
+        ("  derived: {}", "formulas over numeric columns, such as margin: price / cost"),
+        (f"  max_categories: {max_categories}", limit or "maximum number of values of a categorical column"),
         ("  split:", ""),
         (f"    strategy: {inferred.strategy}", strategy),
         *(
             line
-            for other in inferred.other_splits
+            for split in inferred.alternative_splits
             for line in (
-                (f"    # strategy: {other.strategy}", other.when),
-                (f"    # column: {as_yaml(other.column)}", ""),
+                (f"    # strategy: {split.strategy}", split.reason),
+                (f"    # column: {as_yaml(split.column)}", ""),
             )
         ),
         ("    test_size: 0.2", ""),
@@ -81,43 +85,46 @@ def _dataset(inferred: Inferred) -> list[Line]:
     ]
 
 
-def _evaluate(inferred: Inferred) -> list[Line]:
+def _evaluate(inferred: InferredSettings) -> list[Line]:
     if inferred.imbalance:
         return [
             ("evaluate:", ""),
-            ("  choose_by: average_precision", "how pure the most probable rows are: what counts of a rare label"),
+            ("  choose_by: average_precision", "suits a rare positive class better than accuracy"),
         ]
-    return [("evaluate: {}", "thresholds, a function of your own, the metric that chooses: README")]
+    return [("evaluate: {}", "thresholds, custom metrics, selection metric: see README")]
 
 
-def _features(inferred: Inferred) -> list[Line]:
+def _features(inferred: InferredSettings) -> list[Line]:
     if inferred.flux:
-        return [("features:", ""), ("  flux: true", "the columns FLUX.1, FLUX.2, … are light curves")]
-    return [("features: {}", "features that are learnt from training rows: README")]
+        return [("features:", ""), ("  flux: true", "turn the light curve in columns FLUX.1, FLUX.2, … into features")]
+    return [("features: {}", "features learned from the training rows: see README")]
 
 
-def _train(inferred: Inferred) -> list[Line]:
+def _train(inferred: InferredSettings) -> list[Line]:
     is_small = inferred.n_rows < SMALL_TABLE
     (model,) = TrainParams().models
     weight = family(model).positive_weight
-    params: list[Line] = [("  params: {}", "of a family: what is fixed")]
+    params: list[Line] = [("  params: {}", "fixed hyperparameters of each family")]
     if inferred.imbalance and weight:
-        balance = (f"      {weight}: balanced", "the rare rows weigh as much as the others together")
+        balance = (f"      {weight}: balanced", "the rare class weighs as much as the other one in total")
         params = [("  params:", ""), (f"    {model}:", ""), balance]
     others = [name for name in names() if name != model]
     return [
-        (f"  models: [{model}]", f"{' | '.join([model, *others])}: three experiments of each"),
+        (f"  models: [{model}]", f"{' | '.join([model, *others])}, with three experiment runs each"),
         *params,
         ("  seed: 42", ""),
         ("  n_jobs: 2", ""),
         (f"  cv_folds: {inferred.cv_folds}", inferred.folds_reason),
-        ("  search:", f"smaller than usual, for {inferred.n_rows:,} rows" if is_small else ""),
+        ("  search:", f"smaller than the default, for {inferred.n_rows:,} rows" if is_small else ""),
         (f"    n_candidates: {8 if is_small else 16}", ""),
         (f"    max_rounds: {200 if is_small else 400}", ""),
     ]
 
 
-def _monitor(inferred: Inferred) -> list[Line]:
+def _monitor(inferred: InferredSettings) -> list[Line]:
     if inferred.imbalance:
-        return [("monitor:", ""), ("  max_class_share: null", "one label is most of the rows: its share is no alarm")]
-    return [("monitor: {}", "limits of the prediction service's alarms: docs/service.md")]
+        return [
+            ("monitor:", ""),
+            ("  max_class_share: null", "no alarm for a large share of one class, which is normal here"),
+        ]
+    return [("monitor: {}", "alarms of the prediction service: see docs/service.md")]

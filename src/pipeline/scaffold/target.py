@@ -1,4 +1,4 @@
-"""What the target is: a number to predict, or labels; or why it cannot be predicted."""
+"""Infer from the target whether the task is a regression or a classification."""
 
 import difflib
 from typing import Literal
@@ -8,14 +8,14 @@ import pandas as pd
 
 from pipeline.errors import TableError
 from pipeline.features.columns import as_text, kind_of
-from pipeline.scaffold.text import counted, flawed_numbers, shown, written_dates
+from pipeline.scaffold.text import date_format, format_counts, number_flaw, short_repr
 
 TaskName = Literal["regression", "classification"]
-FEWEST_ROWS = 10
-# Whole numbers are labels when they are so few, and each stands in so many rows.
-MOST_LABELS, LABEL_ROWS = 10, 10
-AMBIGUOUS = 20  # so many different whole numbers might be labels as well, which is said
-OTHER_TARGET = "name another target, or add a column that says as a number what is to be predicted"
+MIN_ROWS = 10
+# Integers are classes if there are at most so many, each in at least so many rows.
+MAX_INTEGER_CLASSES, MIN_CLASS_ROWS = 10, 10
+MAX_AMBIGUOUS = 20  # up to so many different integers may also be classes, which is noted
+OTHER_TARGET = "choose another target, or add a numeric column to predict"
 
 
 def check_target(table: pd.DataFrame, target: str, source: str) -> None:
@@ -27,103 +27,103 @@ def check_target(table: pd.DataFrame, target: str, source: str) -> None:
     """
     if target not in table.columns:
         names = [str(name) for name in table.columns]
-        near = difflib.get_close_matches(target, names, n=1)
-        few = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
-        remedy = f"did you mean {near[0]!r}?" if near else f"name one of its {len(names)} columns: {few}"
+        matches = difflib.get_close_matches(target, names, n=1)
+        columns = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
+        remedy = f"did you mean {matches[0]!r}?" if matches else f"choose one of its {len(names)} columns: {columns}"
         raise TableError(f"{source} has no column {target!r}", remedy)
     if table[target].isna().all():
-        raise TableError(f"{source}: the target {target!r} holds no value at all", "name another column as target")
+        raise TableError(f"{source}: the target {target!r} has no values", "choose another target")
 
 
-def task_of(values: pd.Series, where: str, wanted: TaskName | None) -> tuple[TaskName, str, list[str]]:
-    """Return the task, the reason, and what must be said when it might be the other.
+def infer_task(values: pd.Series, where: str, requested: TaskName | None) -> tuple[TaskName, str, list[str]]:
+    """Return the task, the reason for it, and a note if the other task is plausible.
 
-    Text and truth values are labels; so are two different whole numbers, and up to 10 of which each stands in 10 rows
-    or more. All other numbers are quantities.
+    Texts and booleans are classes. So are two different integers, and up to 10 if each is in at least 10 rows. All
+    other numbers are quantities.
 
     Parameters
     ----------
     values : Series, shape (n_rows,)
-        The target's, none missing.
+        The target, without missing values.
     where : str
-        The target's name in messages.
-    wanted : {"regression", "classification"}, optional
-        The task whatever the values look like, if they allow it.
+        The name of the target in messages.
+    requested : {"regression", "classification"}, optional
+        The task to use instead of inferring it.
 
     Raises
     ------
     TableError
-        When there are too few rows, or the values are all the same, dates, numbers spoilt by text, too many labels
-        for their rows, or labels of one row.
+        If there are too few rows, the values are constant, dates or numbers mixed with text, or there are too many
+        classes or classes with a single row.
     """
-    if len(values) < FEWEST_ROWS:
+    if len(values) < MIN_ROWS:
         raise TableError(
             f"{where} has {len(values)} different rows with a value, too few to train, validate and test on",
-            f"add rows, {FEWEST_ROWS} at the least",
+            f"add rows until there are at least {MIN_ROWS}",
         )
     kind = kind_of(values)
     if kind is None:
-        raise TableError(f"{where} holds {shown(values.iloc[0])}, which is neither a number nor a label", OTHER_TARGET)
+        raise TableError(
+            f"{where} contains {short_repr(values.iloc[0])}, which is neither a number nor a class", OTHER_TARGET
+        )
     if values.nunique() == 1:
-        raise TableError(f"{where} is {shown(values.iloc[0])} in every row", "name a target that varies")
-    task, reason = _task_of_kind(values, kind, where) if wanted is None else (wanted, "as --task says")
+        raise TableError(f"{where} is {short_repr(values.iloc[0])} in every row", "choose a target that varies")
+    task, reason = _task_of_kind(values, kind, where) if requested is None else (requested, "set by --task")
     if task == "regression" and kind == "text":
         raise TableError(
-            f"{where} holds {shown(values.iloc[0])}; the target of a regression must be a number",
-            "name another target, or leave --task away",
+            f"{where} contains {short_repr(values.iloc[0])}, but the target of a regression must be numeric",
+            "choose another target, or remove --task",
         )
     if task == "classification":
-        _check_labels(values, where)
-    doubt = []
-    if wanted is None and kind == "number" and (task == "classification" or reason.endswith("labels as well")):
+        _check_classes(values, where)
+    notes = []
+    if requested is None and kind == "number" and (task == "classification" or reason.endswith("may also be classes")):
         other = "regression" if task == "classification" else "classification"
-        doubt = [f"taken for a {task}, as the target has {reason}; otherwise give --task {other}"]
-    return task, reason, doubt
+        notes = [f"the task is {task}, because the target has {reason}; to change it, use --task {other}"]
+    return task, reason, notes
 
 
 def _task_of_kind(values: pd.Series, kind: str | None, where: str) -> tuple[TaskName, str]:
     if kind == "boolean":
-        return "classification", "true or false"
-    if kind == "text" and written_dates(as_text(values)):
-        raise TableError(f"{where} holds dates, such as {shown(values.iloc[0])}", OTHER_TARGET)
-    different = values.nunique()
+        return "classification", "booleans"
+    if kind == "text" and date_format(as_text(values)):
+        raise TableError(f"{where} contains dates, such as {short_repr(values.iloc[0])}", OTHER_TARGET)
+    n_different = values.nunique()
     if kind == "text":
-        flaw = flawed_numbers(as_text(values))
+        flaw = number_flaw(as_text(values))
         if flaw:
-            remedy = "correct or empty such values; if they are labels, give --task classification"
-            raise TableError(f"{where} holds {flaw}", remedy)
-        return "classification", f"text with {different} labels: {counted(values)}"
-    if not _whole(values):
-        return "regression", "numbers with fractions"
-    least = int(values.value_counts().min())
-    if different == 2 or (different <= MOST_LABELS and least >= LABEL_ROWS):
-        return "classification", f"{different} different whole numbers: {counted(values)}"
-    if different <= MOST_LABELS:
-        return (
-            "regression",
-            f"{different} different whole numbers, one in {least} rows only, which may be labels as well",
-        )
-    if different <= AMBIGUOUS:
-        return "regression", f"{different} different whole numbers, which may be labels as well"
-    return "regression", f"{different:,} different numbers"
+            remedy = "correct or clear such values; if they are classes, use --task classification"
+            raise TableError(f"{where} contains {flaw}", remedy)
+        return "classification", f"text with {n_different} classes: {format_counts(values)}"
+    if not _are_integers(values):
+        return "regression", "fractional numbers"
+    min_count = int(values.value_counts().min())
+    if n_different == 2 or (n_different <= MAX_INTEGER_CLASSES and min_count >= MIN_CLASS_ROWS):
+        return "classification", f"{n_different} different integers: {format_counts(values)}"
+    if n_different <= MAX_INTEGER_CLASSES:
+        reason = f"{n_different} different integers, one in only {min_count} rows, which may also be classes"
+        return "regression", reason
+    if n_different <= MAX_AMBIGUOUS:
+        return "regression", f"{n_different} different integers, which may also be classes"
+    return "regression", f"{n_different:,} different numbers"
 
 
-def _whole(values: pd.Series) -> bool:
+def _are_integers(values: pd.Series) -> bool:
     numbers = values.to_numpy(np.float64)
     return bool(np.isfinite(numbers).all() and (numbers == np.round(numbers)).all())
 
 
-def _check_labels(values: pd.Series, where: str) -> None:
+def _check_classes(values: pd.Series, where: str) -> None:
     counts = values.value_counts()
     if len(counts) > len(values) / 2:
         raise TableError(
-            f"{where} has {len(counts):,} different values in {len(values):,} rows, too many to be labels",
-            "name another target, or give --task regression if it is a number",
+            f"{where} has {len(counts):,} different values in {len(values):,} rows, too many for classes",
+            "choose another target, or use --task regression if it is numeric",
         )
-    lonely = counts[counts == 1].index
-    if len(lonely):
-        first = ", ".join(shown(label) for label in lonely[:5]) + (", …" if len(lonely) > 5 else "")
+    single = counts[counts == 1].index
+    if len(single):
+        first = ", ".join(short_repr(label) for label in single[:5]) + (", …" if len(single) > 5 else "")
         raise TableError(
-            f"{where} has labels that stand in one row only, which cannot be both trained and tested on: {first}",
-            "remove those rows, join the labels with others, or add rows",
+            f"{where} has classes with a single row, which cannot be in both the training and the test set: {first}",
+            "remove those rows, merge the classes with others, or add rows",
         )

@@ -1,4 +1,4 @@
-"""What the texts of a column are: dates, numbers with flaws, hashes, prose; and values as messages show them."""
+"""Recognize dates, flawed numbers, hashes and prose in text columns, and format values for messages."""
 
 import itertools
 import re
@@ -8,24 +8,24 @@ import pandas as pd
 
 from pipeline.features.columns import as_text, kind_of
 
-SAMPLE = 500  # different values that are looked at
-MOST_SHOWN = 5
-LONGEST_SHOWN = 30
+SAMPLE = 500  # different values to check
+MAX_COUNTS = 5
+MAX_LENGTH = 30
 
 _DATE = re.compile(
     r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|^\d{4}-\d\d$|\b(?:jan|feb|m|apr|jun|jul|aug|sep|oct|nov|dec)[a-z]*\b", re.I
 )
-_DAYS = (
+_DATE_FORMATS = (
     *("%d.%m.%Y", "%d.%m.%y", "%m/%d/%Y", "%d/%m/%Y", "%m/%d/%y", "%d/%m/%y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y"),
     *("%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y", "%b %Y", "%b-%y"),
 )
-_TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+_TIME_FORMATS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 _STYLED = re.compile(r"[\s$€£¥+-]*(?:\d{1,3}(?:[,.' ]\d{3})+|\d+)(?:[.,]\d+)?\s*[%€$£¥]?")
 _HASH = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|(?=.*\d)(?=.*[a-f])[0-9a-f]{16,}", re.I)
 
 
-def plain(column: pd.Series) -> pd.Series:
-    """Return the values that are there, as booleans, numbers or texts where they are such in a column of any type."""
+def plain_values(column: pd.Series) -> pd.Series:
+    """Return the non-missing values, converted to booleans, numbers or texts where the column type hides them."""
     values = column.dropna()
     if values.dtype == object:
         values = values.infer_objects()
@@ -34,46 +34,46 @@ def plain(column: pd.Series) -> pd.Series:
     return values
 
 
-def shown(value: object) -> str:
-    """Return a value as messages and comments show it: short, on one line."""
+def short_repr(value: object) -> str:
+    """Return a value as a short text on one line, for messages and comments."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     text = repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 2] + "…" + text[-1:]
+    return text if len(text) <= MAX_LENGTH else text[: MAX_LENGTH - 2] + "…" + text[-1:]
 
 
-def counted(values: pd.Series) -> str:
-    """Return the most frequent values with their rows."""
+def format_counts(values: pd.Series) -> str:
+    """Return the most frequent values with their numbers of rows, as text."""
     counts = values.value_counts()
-    first = [f"{shown(value)} ({count:,} rows)" for value, count in counts.head(MOST_SHOWN).items()]
-    return ", ".join(first) + (", …" if len(counts) > MOST_SHOWN else "")
+    first = [f"{short_repr(value)} ({count:,} rows)" for value, count in counts.head(MAX_COUNTS).items()]
+    return ", ".join(first) + (", …" if len(counts) > MAX_COUNTS else "")
 
 
-def written_dates(texts: pd.Series) -> Literal["iso", "other"] | None:
-    """Return how dates are written when nearly all texts are such, else None."""
+def date_format(texts: pd.Series) -> Literal["iso", "other"] | None:
+    """Return the kind of date format if nearly all texts are dates, else None."""
     sample = texts.drop_duplicates().head(SAMPLE)
     if sample.str.contains(_DATE).mean() < 0.95:
         return None
     if pd.to_datetime(sample, format="ISO8601", errors="coerce", utc=True).notna().mean() >= 0.95:
         return "iso"
-    for day, time in itertools.product(_DAYS, _TIMES):
+    for day, time in itertools.product(_DATE_FORMATS, _TIME_FORMATS):
         if pd.to_datetime(sample, format=day + time, errors="coerce").notna().mean() >= 0.95:
             return "other"
     return None
 
 
-def flawed_numbers(texts: pd.Series) -> str:
-    """Return what keeps a column of numbers from being read as one; empty when it is none."""
+def number_flaw(texts: pd.Series) -> str:
+    """Return why a column of numbers is read as text; empty if it does not contain numbers."""
     different = pd.Series(texts.unique())
     numbers = different[pd.to_numeric(different, errors="coerce").notna()]
     wrong = texts[~texts.isin(numbers)]
     if len(numbers) > 10 and len(wrong) <= len(texts) / 2:
         if wrong.empty:
-            return f"numbers that are stored as text, such as {shown(texts.iloc[0])}"
-        rows = "1 row is not" if len(wrong) == 1 else f"{len(wrong):,} rows are not"
-        return f"numbers, but {rows}, such as {shown(wrong.iloc[0])} in row {wrong.index[0] + 1}"
+            return f"numbers stored as text, such as {short_repr(texts.iloc[0])}"
+        rows = "1 row" if len(wrong) == 1 else f"{len(wrong):,} rows"
+        return f"numbers except in {rows}, such as {short_repr(wrong.iloc[0])} in row {wrong.index[0] + 1}"
     if len(different) > 10 and different.str.fullmatch(_STYLED).mean() >= 0.95:
-        return f"numbers written with other signs than digits and point, such as {shown(wrong.iloc[0])}"
+        return f"numbers with characters other than digits and a decimal point, such as {short_repr(wrong.iloc[0])}"
     return ""
 
 
@@ -83,6 +83,6 @@ def are_hashes(texts: pd.Series) -> bool:
 
 
 def is_prose(texts: pd.Series) -> bool:
-    """Return whether texts are long and of several words."""
+    """Return whether texts are long and have several words."""
     sample = texts.drop_duplicates().head(SAMPLE)
-    return bool(sample.str.len().mean() >= LONGEST_SHOWN and sample.str.count(r"\s+").mean() >= 3)
+    return bool(sample.str.len().mean() >= MAX_LENGTH and sample.str.count(r"\s+").mean() >= 3)

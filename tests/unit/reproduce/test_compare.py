@@ -1,10 +1,10 @@
-"""What came out, compared with what came out then."""
+"""Differences between a training and its reproduction."""
 
 from pipeline.reproduce.compare import differences, package_differences
 from pipeline.reproduce.original import Result
 
 
-def test_metrics_are_compared_to_the_last_bit() -> None:
+def test_metrics_are_compared_exactly() -> None:
     before = Result({"a": 0.3, "b": float("nan"), "c": 1.0}, {"model file": "x", "test table": "y"})
     assert differences(before, before) == []
     now = Result({"a": 0.1 + 0.2, "b": float("nan"), "d": 2.0}, {"model file": "x", "test table": "z"})

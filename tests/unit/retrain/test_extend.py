@@ -1,4 +1,4 @@
-"""A table extended by recorded predictions and their labels."""
+"""Tables extended by labeled predictions."""
 
 from pathlib import Path
 from typing import Any
@@ -26,14 +26,14 @@ HOUSES = pd.DataFrame(
         "price": [1, 2, 3],
     }
 )
-LISTED = DatasetParams(path="houses.csv", target="price", drop=["id"], categorical=["zip"])
+PARAMS = DatasetParams(path="houses.csv", target="price", drop=["id"], categorical=["zip"])
 
 
 def recorded_rows(n_rows: int = 40) -> pd.DataFrame:
-    """Return what `recorded` gives, as far as it counts here."""
+    """Return recorded predictions with the columns that matter here."""
     return pd.DataFrame(
         {
-            "prediction_id": [f"s-{place}" for place in range(n_rows)],
+            "prediction_id": [f"s-{number}" for number in range(n_rows)],
             "input.size": np.arange(n_rows) + 0.5,
             "input.garden": [True] * n_rows,
             "input.zip": ["03"] * n_rows,
@@ -42,21 +42,23 @@ def recorded_rows(n_rows: int = 40) -> pd.DataFrame:
     )
 
 
-def extended(folder: Path, params: DatasetParams, labels: pd.DataFrame, rows: pd.DataFrame | None = None) -> Extension:
-    """Extend a table by labels that are written to a file first."""
+def extend_by_labels(
+    folder: Path, params: DatasetParams, labels: pd.DataFrame, rows: pd.DataFrame | None = None
+) -> Extension:
+    """Write labels to a file, and extend the table by them."""
     labels.to_csv(folder / "labels.csv", index=False)
     return extend(params, folder, recorded_rows() if rows is None else rows, read_labels(folder / "labels.csv", params))
 
 
-def labels_of(n_rows: int, **columns: Any) -> pd.DataFrame:
-    """Return labels of the first recorded rows."""
-    ids = [f"s-{place}" for place in range(n_rows)]
+def make_labels(n_rows: int, **columns: Any) -> pd.DataFrame:
+    """Return labels for the first recorded rows."""
+    ids = [f"s-{number}" for number in range(n_rows)]
     return pd.DataFrame({"prediction_id": ids, "price": np.arange(n_rows) * 10} | columns)
 
 
-def test_predictions_are_added_once_and_labels_may_be_corrected(tmp_path: Path) -> None:
+def test_predictions_are_added_once_and_labels_can_be_corrected(tmp_path: Path) -> None:
     HOUSES.to_csv(tmp_path / "houses.csv", index=False)
-    first = extended(tmp_path, LISTED, labels_of(30, annotator="me", size=1))
+    first = extend_by_labels(tmp_path, PARAMS, make_labels(30, annotator="me", size=1))
     assert first == Extension("houses+recorded.parquet", 3, 30, 30, 0, ["size", "annotator"])
     table = read_table(tmp_path / first.path)
     assert list(table.columns) == list(HOUSES.columns)
@@ -70,30 +72,32 @@ def test_predictions_are_added_once_and_labels_may_be_corrected(tmp_path: Path) 
     }
     assert [str(kind) for kind in table.dtypes] == ["float64", "float64", "bool", "str", "int64"]
 
-    # From the original or the extended table on: the same rows. Older records may be gone, labels corrected.
+    # The original and the extended table give the same rows, even without older records; labels may change.
     digest = sha256(tmp_path / first.path)
-    assert extended(tmp_path, LISTED, labels_of(30)).n_new == 0
-    again = LISTED.model_copy(update={"path": first.path})
-    assert extended(tmp_path, again, labels_of(30)) == Extension(first.path, 3, 30, 0, 0, [])
+    assert extend_by_labels(tmp_path, PARAMS, make_labels(30)).n_new == 0
+    again = PARAMS.model_copy(update={"path": first.path})
+    assert extend_by_labels(tmp_path, again, make_labels(30)) == Extension(first.path, 3, 30, 0, 0, [])
     assert sha256(tmp_path / first.path) == digest
-    corrected = labels_of(40).assign(price=lambda labels: labels["price"] + 1)  # also of what is recorded no more
-    more = extended(tmp_path, again, corrected, recorded_rows().tail(20))
+    corrected = make_labels(40).assign(
+        price=lambda labels: labels["price"] + 1
+    )  # includes predictions that are no longer recorded
+    more = extend_by_labels(tmp_path, again, corrected, recorded_rows().tail(20))
     assert (more.n_own, more.n_predictions, more.n_new) == (3, 40, 10)
     prices = read_table(tmp_path / first.path)["price"].tolist()
     assert prices == [1, 2, 3, *range(1, 401, 10)]
 
 
-def test_texts_are_added_as_the_model_read_them(tmp_path: Path) -> None:
+def test_texts_are_added_as_the_model_reads_them(tmp_path: Path) -> None:
     HOUSES.to_csv(tmp_path / "houses.csv", index=False)
     rows = recorded_rows().assign(**{"input.zip": ["01", "01.0", "", None, "7.0"] * 8})
-    table = read_table(tmp_path / extended(tmp_path, LISTED, labels_of(40), rows).path)
+    table = read_table(tmp_path / extend_by_labels(tmp_path, PARAMS, make_labels(40), rows).path)
     assert table["zip"].iloc[3:8].fillna("missing").tolist() == ["01", "01", "missing", "missing", "7.0"]
 
 
-def test_own_rows_stay_where_they_are_though_gaps_change_their_types(
+def test_own_rows_keep_their_split_when_missing_values_change_their_types(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A column of whole numbers that is no input, by which is split, has gaps in recorded predictions."""
+    """The integer column of the split is not an input, so it is missing in recorded predictions."""
     rng = np.random.default_rng(0)
     table = pd.DataFrame({"size": rng.uniform(1, 9, 600), "block": np.arange(600) % 60, "price": rng.random(600)})
     table.to_csv(tmp_path / "houses.csv", index=False)
@@ -102,18 +106,18 @@ def test_own_rows_stay_where_they_are_though_gaps_change_their_types(
     prepare(params, tmp_path)
     before = {path: pd.read_parquet(tmp_path / path)["size"].tolist() for path in (TRAIN_TABLE, TEST_TABLE)}
     rows = recorded_rows().drop(columns=["input.garden", "input.zip"])
-    found = extended(tmp_path, params, labels_of(40), rows)
-    prepare(params.model_copy(update={"path": found.path}), tmp_path)
+    extension = extend_by_labels(tmp_path, params, make_labels(40), rows)
+    prepare(params.model_copy(update={"path": extension.path}), tmp_path)
     for path, sizes in before.items():
         assert pd.read_parquet(tmp_path / path)["size"].tolist()[: len(sizes)] == sizes
 
 
-def test_predictions_without_a_truth_value_are_left_out(tmp_path: Path) -> None:
+def test_predictions_without_a_boolean_are_left_out(tmp_path: Path) -> None:
     HOUSES.to_csv(tmp_path / "houses.csv", index=False)
     rows = recorded_rows().assign(**{"input.garden": [None, True, False, True] * 10})
-    found = extended(tmp_path, LISTED, labels_of(40), rows)
-    assert (found.n_predictions, found.n_left_out) == (30, 10)
-    assert kind_of(read_table(tmp_path / found.path)["garden"]) == "boolean"
+    extension = extend_by_labels(tmp_path, PARAMS, make_labels(40), rows)
+    assert (extension.n_predictions, extension.n_left_out) == (30, 10)
+    assert kind_of(read_table(tmp_path / extension.path)["garden"]) == "boolean"
 
 
 def test_a_split_by_time_takes_its_column_from_the_labels(tmp_path: Path) -> None:
@@ -121,62 +125,62 @@ def test_a_split_by_time_takes_its_column_from_the_labels(tmp_path: Path) -> Non
     HOUSES.assign(sold=days).to_parquet(tmp_path / "houses.parquet")
     split = {"strategy": "time", "column": "sold"}
     params = DatasetParams(path="houses.parquet", target="price", drop=["id"], categorical=["zip"], split=split)
-    with pytest.raises(PipelineError, match=r"no column 'sold', by which dataset\.split of params\.yaml splits \(time"):
-        extended(tmp_path, params, labels_of(30))
+    with pytest.raises(PipelineError, match=r"no column 'sold', which dataset\.split of params\.yaml needs \(time"):
+        extend_by_labels(tmp_path, params, make_labels(30))
     with pytest.raises(PipelineError, match="'sold' of prediction s-2 is missing in row 3"):
-        extended(tmp_path, params, labels_of(30, sold=["2026-02-01"] * 2 + [None] + ["2026-02-01"] * 27))
-    with pytest.raises(PipelineError, match="'soon' in column 'sold', which is no time"):
-        extended(tmp_path, params, labels_of(30, sold="soon"))
-    table = read_table(tmp_path / extended(tmp_path, params, labels_of(30, sold="2026-02-01")).path)
+        extend_by_labels(tmp_path, params, make_labels(30, sold=["2026-02-01"] * 2 + [None] + ["2026-02-01"] * 27))
+    with pytest.raises(PipelineError, match="'soon' in column 'sold', which is not a time"):
+        extend_by_labels(tmp_path, params, make_labels(30, sold="soon"))
+    table = read_table(tmp_path / extend_by_labels(tmp_path, params, make_labels(30, sold="2026-02-01")).path)
     assert table["sold"].iloc[[2, 3]].tolist() == [days[2], pd.Timestamp("2026-02-01")]
 
 
 @pytest.mark.parametrize(
     ("labels", "problem"),
     [
-        (labels_of(29), "29 recorded predictions have a label, fewer than 30"),
-        (labels_of(41), "1 of 41 labels are of no recorded prediction, such as s-40"),
-        (labels_of(30).drop(columns="price"), "no column 'price'"),
-        (labels_of(30).drop(columns="prediction_id"), "no column 'prediction_id'"),
-        (labels_of(30, price=[1.0] * 29 + [None]), "'price' of prediction s-29 is missing in row 30"),
+        (make_labels(29), "29 recorded predictions have a label, fewer than 30"),
+        (make_labels(41), "1 of 41 labels have no recorded prediction, such as s-40"),
+        (make_labels(30).drop(columns="price"), "no column 'price'"),
+        (make_labels(30).drop(columns="prediction_id"), "no column 'prediction_id'"),
+        (make_labels(30, price=[1.0] * 29 + [None]), "'price' of prediction s-29 is missing in row 30"),
         (
-            labels_of(30, price=["1"] * 29 + ["dear"]),
-            "'price' of prediction s-29 is 'dear' in row 30, no number of 32 bits",
+            make_labels(30, price=["1"] * 29 + ["dear"]),
+            "'price' of prediction s-29 is 'dear' in row 30, which is not a 32-bit number",
         ),
         (
-            labels_of(30, price=[1.0] * 29 + [np.inf]),
-            "'price' of prediction s-29 is inf in row 30, no number of 32 bits",
+            make_labels(30, price=[1.0] * 29 + [np.inf]),
+            "'price' of prediction s-29 is inf in row 30, which is not a 32-bit number",
         ),
         (
-            pd.concat([labels_of(30), labels_of(2) + pd.Series({"prediction_id": "", "price": 1})]),
+            pd.concat([make_labels(30), make_labels(2) + pd.Series({"prediction_id": "", "price": 1})]),
             "prediction s-0 has the labels 0 in row 1 and 1 in row 31",
         ),
     ],
 )
-def test_labels_that_cannot_be_used_say_where(tmp_path: Path, labels: pd.DataFrame, problem: str) -> None:
+def test_unusable_labels_are_reported_with_their_row(tmp_path: Path, labels: pd.DataFrame, problem: str) -> None:
     HOUSES.to_csv(tmp_path / "houses.csv", index=False)
     with pytest.raises(PipelineError, match=problem):
-        extended(tmp_path, LISTED, labels)
+        extend_by_labels(tmp_path, PARAMS, labels)
     assert not (tmp_path / "houses+recorded.parquet").exists()
 
 
-def test_labels_of_a_classification_are_those_of_the_table(tmp_path: Path) -> None:
+def test_labels_of_a_classification_must_be_in_the_table(tmp_path: Path) -> None:
     HOUSES.assign(sold=[1, 0, 1]).to_csv(tmp_path / "houses.csv", index=False)
     params = DatasetParams(path="houses.csv", target="sold", task="classification", drop=["id"], categorical=["zip"])
-    labels = labels_of(30, sold=1)
+    labels = make_labels(30, sold=1)
     with pytest.raises(PipelineError, match="prediction s-4 has the label 2, which houses"):
-        extended(tmp_path, params, labels.assign(sold=[1, 0, 1, 1, 2] + [1] * 25))
-    table = read_table(tmp_path / extended(tmp_path, params, labels).path)
+        extend_by_labels(tmp_path, params, labels.assign(sold=[1, 0, 1, 1, 2] + [1] * 25))
+    table = read_table(tmp_path / extend_by_labels(tmp_path, params, labels).path)
     assert table["sold"].tolist() == ["1", "0", *["1"] * 31]
 
 
-def test_columns_that_do_not_fit_are_told(tmp_path: Path) -> None:
+def test_columns_that_do_not_fit_are_reported(tmp_path: Path) -> None:
     HOUSES.to_csv(tmp_path / "houses.csv", index=False)
     rows = recorded_rows()
-    with pytest.raises(PipelineError, match=r"'size' holds 50\.0 in the table, and 'large' among recorded"):
-        extended(tmp_path, LISTED, labels_of(30), rows.assign(**{"input.size": "large"}))
+    with pytest.raises(PipelineError, match=r"'size' contains 50\.0 in the table, but 'large' in recorded"):
+        extend_by_labels(tmp_path, PARAMS, make_labels(30), rows.assign(**{"input.size": "large"}))
     with pytest.raises(PipelineError, match="has none of the recorded inputs: other"):
-        extended(tmp_path, LISTED, labels_of(30), rows[["prediction_id"]].assign(**{"input.other": 1.0}))
+        extend_by_labels(tmp_path, PARAMS, make_labels(30), rows[["prediction_id"]].assign(**{"input.other": 1.0}))
     (tmp_path / "houses+recorded.parquet").write_bytes((tmp_path / "houses.csv").read_bytes())
-    with pytest.raises(PipelineError, match="and it is another file"):
-        extended(tmp_path, LISTED, labels_of(30))
+    with pytest.raises(PipelineError, match="is another file"):
+        extend_by_labels(tmp_path, PARAMS, make_labels(30))

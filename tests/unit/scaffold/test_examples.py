@@ -1,4 +1,4 @@
-"""The pipeline folders under examples/: made of the top-level one, and of params.yaml files that can be read."""
+"""The pipeline folders in examples/: valid params.yaml files, and the same stages as the top-level pipeline."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def test_there_are_examples() -> None:
 
 
 @pytest.mark.parametrize("folder", EXAMPLES, ids=lambda folder: folder.name)
-def test_an_examples_stages_are_the_top_levels(folder: Path) -> None:
+def test_stages_of_examples_equal_the_top_level_ones(folder: Path) -> None:
     task = load_params(folder / "params.yaml").dataset.task
     expected = yaml.safe_load(dvc_yaml(ROOT, folder, task))
     found = yaml.safe_load((folder / "dvc.yaml").read_text())
@@ -26,10 +26,10 @@ def test_an_examples_stages_are_the_top_levels(folder: Path) -> None:
     assert found == expected
 
 
-def test_iris_is_scikit_learns() -> None:
+def test_iris_table_equals_that_of_scikit_learn() -> None:
     from sklearn.datasets import load_iris
 
     iris = load_iris(as_frame=True)
     table = pd.read_csv(ROOT / "examples/iris/data/raw/iris.csv")
     assert (table.drop(columns="species").to_numpy() == iris.data.to_numpy()).all()
-    assert list(table["species"]) == [iris.target_names[place] for place in iris.target]
+    assert list(table["species"]) == [iris.target_names[number] for number in iris.target]

@@ -1,3 +1,5 @@
+"""Settings inferred from tables."""
+
 from datetime import date
 
 import numpy as np
@@ -5,9 +7,16 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import TableError
-from pipeline.scaffold.columns import OtherSplit
-from pipeline.scaffold.infer import Inferred, infer
-from pipeline.scaffold.names import says_code, says_identifier, says_owner, says_postal_code, says_row, says_time
+from pipeline.scaffold.columns import AlternativeSplit
+from pipeline.scaffold.infer import InferredSettings, infer
+from pipeline.scaffold.names import (
+    is_code_name,
+    is_identifier_name,
+    is_owner_name,
+    is_postal_code_name,
+    is_row_number_name,
+    is_time_name,
+)
 
 N = 400
 
@@ -17,8 +26,8 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def of(target: object, **columns: object) -> Inferred:
-    """Infer from a table of a size, the given columns, and the target."""
+def infer_columns(target: object, **columns: object) -> InferredSettings:
+    """Return the settings inferred from a table with a numeric column, the given columns and the target."""
     size = np.random.default_rng(1).normal(50, 10, N).round(3)
     return infer(pd.DataFrame({"size": size, **columns, "y": target}), "y", "data.csv")
 
@@ -30,31 +39,31 @@ def noise() -> np.ndarray:
 @pytest.mark.parametrize(
     ("values", "task", "reason"),
     [
-        (["yes", "no"], "classification", "text with 2 labels: 'yes' (200 rows), 'no' (200 rows)"),
-        ([True, False], "classification", "true or false"),
-        ([True, False, None, True], "classification", "true or false"),
-        ([0, 1], "classification", "2 different whole numbers"),
-        ([1.0, 2.0, np.nan, 1.0], "classification", "2 different whole numbers"),
-        (range(10), "classification", "10 different whole numbers"),
-        (range(16), "regression", "16 different whole numbers, which may be labels as well"),
+        (["yes", "no"], "classification", "text with 2 classes: 'yes' (200 rows), 'no' (200 rows)"),
+        ([True, False], "classification", "booleans"),
+        ([True, False, None, True], "classification", "booleans"),
+        ([0, 1], "classification", "2 different integers"),
+        ([1.0, 2.0, np.nan, 1.0], "classification", "2 different integers"),
+        (range(10), "classification", "10 different integers"),
+        (range(16), "regression", "16 different integers, which may also be classes"),
         (range(40), "regression", "40 different numbers"),
-        ([0.5, 1, 1.5, 2], "regression", "numbers with fractions"),
-        ([*range(4)] * 24 + [9] * 4, "classification", "5 different whole numbers"),
-        ([*range(4)] * 49 + [9] * 4, "regression", "one in 8 rows only, which may be labels as well"),
+        ([0.5, 1, 1.5, 2], "regression", "fractional numbers"),
+        ([*range(4)] * 24 + [9] * 4, "classification", "5 different integers"),
+        ([*range(4)] * 49 + [9] * 4, "regression", "one in only 8 rows, which may also be classes"),
     ],
 )
 def test_the_task_follows_from_the_target(values: list[object], task: str, reason: str) -> None:
     values = list(values)
-    inferred = of((values * N)[:N])
+    inferred = infer_columns((values * N)[:N])
     assert inferred.task == task
     assert reason in inferred.task_reason
-    if "may be labels" in reason:
-        assert "otherwise give --task classification" in inferred.notes[0]
-    if task == "classification" and "whole" in reason:
-        assert "otherwise give --task regression" in inferred.notes[0]
+    if "may also be classes" in reason:
+        assert "to change it, use --task classification" in inferred.notes[0]
+    if task == "classification" and "integers" in reason:
+        assert "to change it, use --task regression" in inferred.notes[0]
 
 
-def test_the_task_can_be_said(rng: np.random.Generator) -> None:
+def test_the_task_can_be_set(rng: np.random.Generator) -> None:
     table = pd.DataFrame({"size": rng.normal(size=N), "y": rng.integers(0, 16, N)})
     assert infer(table, "y", "t", "classification").strategy == "stratified"
     assert infer(table.assign(y=table["y"] % 2), "y", "t", "regression").strategy == "random"
@@ -63,27 +72,27 @@ def test_the_task_can_be_said(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize(
     ("target", "task", "named"),
     [
-        (["same"] * N, None, "is 'same' in every row.*name a target that varies"),
-        ([np.nan] * N, None, "holds no value at all"),
-        ([f"name {i}" for i in range(N)], None, "400 different values in 400 rows, too many to be labels"),
+        (["same"] * N, None, "is 'same' in every row.*choose a target that varies"),
+        ([np.nan] * N, None, "has no values"),
+        ([f"name {i}" for i in range(N)], None, "400 different values in 400 rows, too many for classes"),
         ([f"name {i % 300}" for i in range(N)], None, "300 different values"),
-        (["a", "b"] * (N // 2 - 1) + ["a", "odd"], None, "one row only.*'odd'.*join the labels"),
-        ([*map(str, range(N - 1)), "a lot"], None, "1 row is not, such as 'a lot' in row 400"),
-        ([f"2024-01-{1 + i % 28:02d}" for i in range(N)], None, "holds dates, such as '2024-01-01'"),
-        (pd.date_range("2024-01-01", periods=N), None, "neither a number nor a label"),
-        ([[1, 2]] * N, None, "neither a number nor a label"),
-        (["a", "b"] * (N // 2), "regression", "holds 'a'; the target of a regression must be a number"),
-        (noise(), "classification", "too many to be labels"),
+        (["a", "b"] * (N // 2 - 1) + ["a", "odd"], None, "a single row.*'odd'.*merge the classes"),
+        ([*map(str, range(N - 1)), "a lot"], None, "except in 1 row, such as 'a lot' in row 400"),
+        ([f"2024-01-{1 + i % 28:02d}" for i in range(N)], None, "contains dates, such as '2024-01-01'"),
+        (pd.date_range("2024-01-01", periods=N), None, "neither a number nor a class"),
+        ([[1, 2]] * N, None, "neither a number nor a class"),
+        (["a", "b"] * (N // 2), "regression", "contains 'a', but the target of a regression must be numeric"),
+        (noise(), "classification", "too many for classes"),
         ([1.0, 2.0] + [np.nan] * (N - 2), None, "2 different rows with a value, too few"),
     ],
 )
-def test_a_target_that_cannot_be_predicted_is_an_error(target: object, task: str | None, named: str) -> None:
+def test_unusable_target_is_an_error(target: object, task: str | None, named: str) -> None:
     table = pd.DataFrame({"size": noise(), "y": target})
     with pytest.raises(TableError, match=f"(?s)data.csv: the target 'y'.*{named}"):
         infer(table, "y", "data.csv", task)  # type: ignore[arg-type]
 
 
-def test_a_target_that_is_no_column_is_an_error_with_the_nearest_name() -> None:
+def test_unknown_target_column_is_an_error_with_the_closest_name() -> None:
     table = pd.DataFrame({"size": noise(), "price": noise()})
     with pytest.raises(TableError, match=r"(?s)no column 'Price'.*did you mean 'price'"):
         infer(table, "Price", "data.csv")
@@ -91,15 +100,15 @@ def test_a_target_that_is_no_column_is_an_error_with_the_nearest_name() -> None:
         infer(table, "zzz", "data.csv")
 
 
-def test_a_table_without_inputs_is_an_error_that_says_why() -> None:
+def test_table_without_inputs_is_an_error_with_the_reasons() -> None:
     table = pd.DataFrame({"id": range(N), "one": 1, "y": noise()})
-    with pytest.raises(TableError, match="no column to predict 'y' from: id: numbers the rows; one: the same"):
+    with pytest.raises(TableError, match="no column to predict 'y' from: id: row numbers; one: the same"):
         infer(table, "y", "data.csv")
 
 
 def test_identifiers_are_dropped_and_measurements_kept(rng: np.random.Generator) -> None:
     shuffled = rng.permutation(N)
-    inferred = of(
+    inferred = infer_columns(
         noise(),
         row=range(N),
         shuffled=shuffled + 1000,
@@ -117,10 +126,10 @@ def test_identifiers_are_dropped_and_measurements_kept(rng: np.random.Generator)
         paid=rng.integers(0, 1000, N),
     )
     assert inferred.drop == {
-        "row": "numbers the rows",
-        "shuffled": "numbers the rows",
-        "gaps": "numbers the rows",
-        "tens": "numbers the rows",
+        "row": "row numbers",
+        "shuffled": "row numbers",
+        "gaps": "row numbers",
+        "tens": "row numbers",
         "PassengerId": "an identifier, different in every row",
         "ref": "an identifier, different in every row",
         "checksum": "an identifier, different in every row",
@@ -130,7 +139,7 @@ def test_identifiers_are_dropped_and_measurements_kept(rng: np.random.Generator)
     assert inferred.drop["phone_id"].startswith("an identifier with 79 different values, about 4.")
     assert inferred.categorical == {"shop_id": "a code with 5 different values, about 80 rows each"}
     assert inferred.inputs == {"number": 5, "text": 1}
-    assert [(other.strategy, other.column) for other in inferred.other_splits] == [
+    assert [(split.strategy, split.column) for split in inferred.alternative_splits] == [
         ("group", "session"),
         ("group", "phone_id"),
         ("group", "shop_id"),
@@ -139,7 +148,7 @@ def test_identifiers_are_dropped_and_measurements_kept(rng: np.random.Generator)
 
 
 @pytest.mark.parametrize(
-    ("written", "is_iso"),
+    ("date_format", "is_iso"),
     [
         ("%Y-%m-%d", True),
         ("%Y-%m-%dT%H:%M:%S+02:00", True),
@@ -152,19 +161,19 @@ def test_identifiers_are_dropped_and_measurements_kept(rng: np.random.Generator)
         ("%B %d, %Y", False),
     ],
 )
-def test_dates_are_no_inputs_and_their_splits_are_named(written: str, is_iso: bool) -> None:
-    days = pd.date_range("2019-01-01", periods=N, freq="D").strftime(written)
-    inferred = of(noise(), when=pd.Series(days).where(noise() < 1))
+def test_dates_are_dropped_with_a_split_by_time_suggested(date_format: str, is_iso: bool) -> None:
+    days = pd.date_range("2019-01-01", periods=N, freq="D").strftime(date_format)
+    inferred = infer_columns(noise(), when=pd.Series(days).where(noise() < 1))
     assert inferred.drop["when"].startswith("dates as text, such as '")
-    (other,) = inferred.other_splits
-    assert (other.strategy, other.column) == ("time", "when")
-    assert ("ISO 8601" in other.when) is not is_iso
-    assert "rows without it" in other.when
+    (split,) = inferred.alternative_splits
+    assert (split.strategy, split.column) == ("time", "when")
+    assert ("ISO 8601" in split.reason) is not is_iso
+    assert "rows without a value" in split.reason
 
 
-def test_dates_of_other_types_are_no_inputs() -> None:
+def test_dates_of_other_types_are_dropped() -> None:
     days = pd.date_range("2019-01-01", periods=N)
-    inferred = of(
+    inferred = infer_columns(
         noise(),
         stamp=days,
         day=[date(2020, 1, 1 + i % 28) for i in range(N)],
@@ -176,16 +185,16 @@ def test_dates_of_other_types_are_no_inputs() -> None:
     assert [reason.split(",")[0] for reason in inferred.drop.values()] == [
         "dates",
         "dates",
-        "dates as whole numbers",
-        "dates as whole numbers",
-        "holds Timedelta values",
-        "holds list values",
+        "dates as integers",
+        "dates as integers",
+        "contains Timedelta values",
+        "contains list values",
     ]
-    assert OtherSplit("time", "stamp", "to test on the latest rows") in inferred.other_splits
+    assert AlternativeSplit("time", "stamp", "to test on the latest rows") in inferred.alternative_splits
 
 
-def test_texts_are_inputs_when_they_are_few(rng: np.random.Generator) -> None:
-    inferred = of(
+def test_texts_with_few_values_are_inputs(rng: np.random.Generator) -> None:
+    inferred = infer_columns(
         noise(),
         few=rng.choice(["a", "b", "c"], N),
         many=[f"town {i % 200}" for i in range(N)],
@@ -204,19 +213,19 @@ def test_texts_are_inputs_when_they_are_few(rng: np.random.Generator) -> None:
         "many": "text with 200 different values, about 2.0 rows each",
         "patient": "text with 100 different values, about 4.0 rows each",
         "prose": "free text with 400 different values",
-        "income": "numbers, but 8 rows are not, such as 'a lot' in row 1",
-        "price": "numbers written with other signs than digits and point, such as '$1,000.50'",
+        "income": "numbers except in 8 rows, such as 'a lot' in row 1",
+        "price": "numbers with characters other than digits and a decimal point, such as '$1,000.50'",
         "empty": "no row has a value",
         "rare": "only 3 of 400 rows have a value",
         "constant": "the same in every row: 'x'",
     }
     assert inferred.inputs == {"number": 1, "text": 4}
-    assert [other.column for other in inferred.other_splits] == ["patient"]
+    assert [split.column for split in inferred.alternative_splits] == ["patient"]
     assert [note.split(":")[0] for note in inferred.notes] == ["'income'", "'price'"]
     assert inferred.max_categories == 50
 
 
-def test_text_with_many_rows_for_each_of_many_values_raises_the_limit() -> None:
+def test_many_categories_with_many_rows_each_raise_the_limit() -> None:
     n = 63 * 20
     size = np.random.default_rng(0).normal(size=n)
     table = pd.DataFrame({"size": size, "town": [f"town {i % 63}" for i in range(n)], "y": np.arange(n) % 37 / 2})
@@ -224,12 +233,12 @@ def test_text_with_many_rows_for_each_of_many_values_raises_the_limit() -> None:
     assert not inferred.drop
     assert inferred.max_categories == 70
 
-    more = pd.DataFrame({"town": [f"other {i}" for i in range(50)]})  # rows without a target are read as well
+    more = pd.DataFrame({"town": [f"other {i}" for i in range(50)]})  # rows without a target count as well
     assert infer(pd.concat([table, more], ignore_index=True), "y", "data.csv").max_categories == 120
 
 
-def test_codes_are_categories_when_name_or_zeros_say_so(rng: np.random.Generator) -> None:
-    inferred = of(
+def test_codes_are_recognized_by_name_or_leading_zeros(rng: np.random.Generator) -> None:
+    inferred = infer_columns(
         noise(),
         zip=[f"{number:05d}" for number in rng.choice([501, 10001, 94110], N)],
         serial=[f"{number:07d}" for number in rng.permutation(N)],
@@ -249,46 +258,45 @@ def test_codes_are_categories_when_name_or_zeros_say_so(rng: np.random.Generator
     assert inferred.categorical["zip"].startswith("a code with leading zeros, such as '00501'")
     assert inferred.drop == {"serial": "an identifier, different in every row"}
     assert inferred.inputs == {"number": 4, "text": 3, "boolean": 2}
-    assert "different codes are taken as a number" in inferred.notes[0]
+    assert "different codes are treated as numbers" in inferred.notes[0]
 
 
-def test_what_gives_the_target_away_is_dropped_and_said_first(rng: np.random.Generator) -> None:
+def test_columns_that_leak_the_target_are_dropped_and_noted_first(rng: np.random.Generator) -> None:
     label = rng.choice(["no", "yes"], N)
-    inferred = of(label, same=label, code=np.where(label == "no", 7, 3), other=rng.choice(["no", "yes"], N))
+    inferred = infer_columns(label, same=label, code=np.where(label == "no", 7, 3), other=rng.choice(["no", "yes"], N))
     assert list(inferred.drop) == ["same", "code"]
     assert (
-        inferred.notes[0]
-        == "'same' gives the target away and is dropped: it equals the target 'y' or recodes it one to one"
+        inferred.notes[0] == "'same' leaks the target and is dropped: it equals the target 'y' or recodes it one to one"
     )
-    assert "'code' gives the target away" in inferred.notes[1]
+    assert "'code' leaks the target" in inferred.notes[1]
 
     price = rng.normal(100, 10, N)
     close = price + rng.normal(0, 0.5, N)
-    inferred = of(price, cents=100 * price, log=-np.log(price), close=close, year=np.arange(N))
+    inferred = infer_columns(price, cents=100 * price, log=-np.log(price), close=close, year=np.arange(N))
     assert list(inferred.drop) == ["cents", "log"]
     rating = rng.integers(0, 100, N)
-    assert list(of(rating, name=[f"r{i}" for i in rating], half=rating // 2).drop) == ["name"]
+    assert list(infer_columns(rating, name=[f"r{i}" for i in rating], half=rating // 2).drop) == ["name"]
 
 
-def test_rows_that_are_few_make_fewer_folds_or_no_strata() -> None:
-    def counted(**rows: int) -> Inferred:
+def test_small_classes_reduce_the_folds_or_prevent_stratification() -> None:
+    def infer_counts(**rows: int) -> InferredSettings:
         labels = [label for label, count in rows.items() for _ in range(count)]
         size = np.random.default_rng(0).normal(size=len(labels))
         return infer(pd.DataFrame({"size": size, "y": labels}), "y", "data.csv")
 
-    assert (counted(a=100, b=100).strategy, counted(a=100, b=100).cv_folds) == ("stratified", 5)
-    assert (counted(a=100, b=5).strategy, counted(a=100, b=5).cv_folds) == ("stratified", 4)
-    few = counted(a=100, b=2)
+    assert (infer_counts(a=100, b=100).strategy, infer_counts(a=100, b=100).cv_folds) == ("stratified", 5)
+    assert (infer_counts(a=100, b=5).strategy, infer_counts(a=100, b=5).cv_folds) == ("stratified", 4)
+    few = infer_counts(a=100, b=2)
     assert (few.strategy, few.cv_folds) == ("random", 2)
-    assert "'b' stands in only 2 of 102 rows" in few.notes[0]
-    many = counted(**{f"label {i}": 3 for i in range(30)}, other=5)
-    assert (many.strategy, many.strategy_reason) == ("random", "31 labels are more than the 19 test rows")
+    assert "'b' is in only 2 of 102 rows" in few.notes[0]
+    many = infer_counts(**{f"label {i}": 3 for i in range(30)}, other=5)
+    assert (many.strategy, many.strategy_reason) == ("random", "there are more classes (31) than test rows (19)")
 
     tiny = infer(pd.DataFrame({"size": noise()[:10], "y": noise()[-10:]}), "y", "data.csv")
     assert (tiny.strategy, tiny.cv_folds) == ("random", 4)
 
 
-def test_rare_labels_survive_the_sample_that_a_search_sees() -> None:
+def test_rare_classes_are_large_enough_in_the_sample_for_the_search() -> None:
     n = 400_000
     table = pd.DataFrame({"size": np.random.default_rng(0).normal(size=n), "y": "no"})
     table.loc[:29, "y"] = "yes"
@@ -297,61 +305,63 @@ def test_rare_labels_survive_the_sample_that_a_search_sees() -> None:
     assert infer(table, "y", "data.csv").strategy == "stratified"
 
 
-def test_an_imbalanced_target_is_said() -> None:
+def test_imbalanced_target_is_recognized() -> None:
     labels = np.where(np.arange(N) % 20 == 0, "fraud", "fine")
-    assert of(labels).imbalance == "'fraud' stands in 5 % of the rows"
-    assert of(np.where(np.arange(N) % 4 == 0, "fraud", "fine")).imbalance == ""
-    assert of(np.where(np.arange(N) % 20 == 0, "a", np.where(np.arange(N) % 2 == 0, "b", "c"))).imbalance == ""
+    assert infer_columns(labels).imbalance == "'fraud' is in 5 % of the rows"
+    assert infer_columns(np.where(np.arange(N) % 4 == 0, "fraud", "fine")).imbalance == ""
+    assert (
+        infer_columns(np.where(np.arange(N) % 20 == 0, "a", np.where(np.arange(N) % 2 == 0, "b", "c"))).imbalance == ""
+    )
 
 
-def test_only_rows_that_are_used_count() -> None:
+def test_duplicates_and_rows_without_a_target_are_not_counted() -> None:
     table = pd.DataFrame({"size": noise(), "y": ["a", "b"] * (N // 2)})
     table.loc[:9, "y"] = np.nan
     inferred = infer(pd.concat([table, table.tail(50)], ignore_index=True), "y", "data.csv")
     assert inferred.n_rows == N - 10
 
 
-def test_light_curves_are_found(rng: np.random.Generator) -> None:
-    flux = {f"FLUX.{place}": rng.normal(size=N) for place in range(1, 31)}
-    inferred = of([1, 2] * (N // 2), **flux)
+def test_light_curves_are_recognized(rng: np.random.Generator) -> None:
+    flux = {f"FLUX.{number}": rng.normal(size=N) for number in range(1, 31)}
+    inferred = infer_columns([1, 2] * (N // 2), **flux)
     assert inferred.flux
     assert inferred.inputs == {"number": 31}
     few = dict(list(flux.items())[:5])
-    assert not of([1, 2] * (N // 2), **few).flux
+    assert not infer_columns([1, 2] * (N // 2), **few).flux
 
 
-def test_infinite_numbers_are_said() -> None:
+def test_infinite_numbers_are_noted() -> None:
     values = noise()
     values[6] = np.inf
-    assert "'x': infinite, to models, in row 7" in of(noise()[::-1], x=values).notes[0]
+    assert "'x': infinite as a 32-bit float in row 7" in infer_columns(noise()[::-1], x=values).notes[0]
 
 
-def test_names_say_what_they_say() -> None:
+def test_column_names_are_classified() -> None:
     ids = ["id", "ID", "customer_id", "customerID", "PassengerId", "id_customer", "userid", "kepid", "uuid", "Order ID"]
-    assert all(map(says_identifier, ids))
-    assert not any(map(says_identifier, ["paid", "humid", "idle", "grid", "covid", "width", "", "?"]))
-    assert says_owner("customer")
-    assert not says_owner("customers")
-    assert says_row("Unnamed: 0")
-    assert not says_row("body mass index")
-    assert says_time("order_date")
-    assert not says_time("update")
-    assert says_code("dress_class")
-    assert not says_code("first class tickets")
-    assert says_postal_code("zip code")
+    assert all(map(is_identifier_name, ids))
+    assert not any(map(is_identifier_name, ["paid", "humid", "idle", "grid", "covid", "width", "", "?"]))
+    assert is_owner_name("customer")
+    assert not is_owner_name("customers")
+    assert is_row_number_name("Unnamed: 0")
+    assert not is_row_number_name("body mass index")
+    assert is_time_name("order_date")
+    assert not is_time_name("update")
+    assert is_code_name("dress_class")
+    assert not is_code_name("first class tickets")
+    assert is_postal_code_name("zip code")
 
 
-def test_many_equal_rows_are_no_copies() -> None:
-    few = pd.DataFrame({"class": [f"c{place % 3}" for place in range(N)], "sex": ["f", "m"] * (N // 2)})
+def test_many_equal_rows_are_kept() -> None:
+    few = pd.DataFrame({"class": [f"c{number % 3}" for number in range(N)], "sex": ["f", "m"] * (N // 2)})
     few["y"] = np.where(np.random.default_rng(0).random(N) < 0.3, "yes", "no")
     inferred = infer(few, "y", "data.csv")
     assert inferred.n_rows == N
-    assert inferred.keeps_copies.endswith("% of the rows equal an earlier one")
+    assert inferred.duplicates_reason.endswith("% of the rows equal an earlier row")
     copied = pd.DataFrame({"size": noise(), "y": ["a", "b"] * (N // 2)})
     inferred = infer(pd.concat([copied, copied.head(5)], ignore_index=True), "y", "data.csv")
-    assert (inferred.n_rows, inferred.keeps_copies) == (N, "")
+    assert (inferred.n_rows, inferred.duplicates_reason) == (N, "")
 
 
-def test_labels_with_leading_zeros_stay_as_they_stand() -> None:
+def test_labels_with_leading_zeros_are_read_as_text() -> None:
     inferred = infer(pd.DataFrame({"size": noise(), "y": ["001", "002"] * (N // 2)}), "y", "data.csv")
-    assert inferred.categorical == {"y": "labels with leading zeros, to be read as they stand"}
+    assert inferred.categorical == {"y": "labels with leading zeros, read as text"}

@@ -1,1 +1,1 @@
-"""A registered version as files, loaded back from MLflow."""
+"""Export model versions to files."""

@@ -1,4 +1,4 @@
-"""Export of a registered version to a folder, always loaded back from MLflow."""
+"""Export a model version to a folder, always from its files in the MLflow store."""
 
 import json
 import tempfile
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import Model
 
-EXPORT_SHA256 = "export_sha256"  # tag of a version: of its export's metadata.json, which has those of all other files
+EXPORT_SHA256 = "export_sha256"  # tag of a version: hash of metadata.json, which lists the hashes of all other files
 
 
-def exports_of(folder: Path) -> Path:
-    """Return the place of a pipeline folder's exports."""
+def exports_root(folder: Path) -> Path:
+    """Return the folder that holds a pipeline folder's exports."""
     return checkout_of(folder) / EXPORTS
 
 
@@ -38,7 +38,7 @@ def export_folder(exports: Path, version: "ModelVersion") -> Path:
 
 
 def exported_run(export: Path) -> str | None:
-    """Return the run that an export says it is of; None where there is no export, or a broken one."""
+    """Return the run ID in the metadata of an export; None if there is no export or its metadata is invalid."""
     try:
         return str(read_json(export / METADATA, "python src/model_register.py --stage Production", "run_id")["run_id"])
     except PipelineError:
@@ -46,71 +46,72 @@ def exported_run(export: Path) -> str | None:
 
 
 def export_version(client: "MlflowClient", version: "ModelVersion", run: FinishedRun, folder: Path) -> Path:
-    """Write a version to ``models/production/vNNN``, whole or not at all; a sound export of it stays as it is.
+    """Export a version to ``models/production/vNNN``, atomically; an intact export of it is left unchanged.
 
     Parameters
     ----------
     client : MlflowClient
     version : ModelVersion
     run : FinishedRun
-        Its run.
+        The run of the version.
     folder : Path
         The pipeline folder.
 
     Returns
     -------
     Path
-        The export: model.pkl (the bare estimator), model/ (the MLflow model, raw rows in), model.onnx (the graph,
-        where the model has one), metadata.json.
+        The export: model.pkl (the bare estimator), model/ (the MLflow model, which takes raw rows), model.onnx (if the
+        run has an ONNX graph) and metadata.json.
 
     Raises
     ------
     RegistryError
-        When the exported model does not predict the stored input example as the store's model does, or the place
-        holds the export of another store's run.
+        If the exported model and the store's model predict differently for the input example, or the folder has an
+        export of another run.
     """
     import joblib
     from mlflow.models import Model
 
     uri = f"models:/{version.name}/{version.version}"
-    target = export_folder(exports_of(folder), version)
+    target = export_folder(exports_root(folder), version)
     _check_same_run(target, run.run_id)
-    if is_sound(client, version, target):
-        progress(f"model_register: {EXPORTS / target.name} is whole, and stays as it is")
+    if is_intact(client, version, target):
+        progress(f"model_register: {EXPORTS / target.name} is intact and was left unchanged")
         return target
-    again = target.exists()
-    with replacing_folder(target) as written:
-        fetch_logged(uri, run.tags, written / "model", "train anew")
-        model = Model.load(str(written / "model"))
-        flavour = next(name for name in model.flavors if name != "python_function")
-        loaded = import_module(f"mlflow.{flavour}").load_model(str(written / "model"))
-        joblib.dump(loaded, written / "model.pkl")
-        fetch_onnx(client, run.run_id, written)
-        _check_same_predictions(uri, run, written / "model", model)
-        write_json(written / METADATA, _metadata(version, run, written, model))
-        digest = sha256(written / METADATA)
+    is_replacement = target.exists()
+    with replacing_folder(target) as temporary:
+        fetch_logged(uri, run.tags, temporary / "model", "train again: dvc repro -f -s model_train")
+        model = Model.load(str(temporary / "model"))
+        flavor = next(name for name in model.flavors if name != "python_function")
+        loaded = import_module(f"mlflow.{flavor}").load_model(str(temporary / "model"))
+        joblib.dump(loaded, temporary / "model.pkl")
+        fetch_onnx(client, run.run_id, temporary)
+        _check_same_predictions(uri, run, temporary / "model", model)
+        write_json(temporary / METADATA, _build_metadata(version, run, temporary, model))
+        digest = sha256(temporary / METADATA)
     client.set_model_version_tag(version.name, str(version.version), EXPORT_SHA256, digest)
-    progress(f"model_register: exported to {EXPORTS / target.name}{', which was damaged, anew' if again else ''}")
+    replacing_damaged = ", replacing a damaged export" if is_replacement else ""
+    progress(f"model_register: exported to {EXPORTS / target.name}{replacing_damaged}")
     return target
 
 
-def is_sound(client: "MlflowClient", version: "ModelVersion", export: Path) -> bool:
-    """Return whether an export is there, whole, and the one that the registry knows."""
+def is_intact(client: "MlflowClient", version: "ModelVersion", export: Path) -> bool:
+    """Return whether an export exists, is complete, and has the hash that the registry recorded."""
     if not (export / METADATA).exists():
         return False
-    known = client.get_model_version(version.name, str(version.version)).tags.get(EXPORT_SHA256)
-    return known == sha256(export / METADATA) and not damages(export)
+    recorded_sha256 = client.get_model_version(version.name, str(version.version)).tags.get(EXPORT_SHA256)
+    return recorded_sha256 == sha256(export / METADATA) and not damages(export)
 
 
-def point_latest_at(export: Path) -> None:
-    """Make ``latest`` beside `export` a link to it, in one step."""
+def point_latest_to(export: Path) -> None:
+    """Point the link ``latest`` beside `export` to it, atomically."""
     replace_link(export.parent / "latest", export.name)
 
 
-def take_latest_away(client: "MlflowClient", name: str, exports: Path) -> bool:
-    """Remove ``latest`` when no version is in Production any more, and return whether it was.
+def unlink_latest(client: "MlflowClient", name: str, exports: Path) -> bool:
+    """Remove ``latest`` if no version is in Production, and return whether it was removed.
 
-    Unless it points at the export of an earlier store, of which this registry knows nothing.
+    A link to an export that is not of this registry, such as one from an earlier store, is kept.
     """
     versions = client.search_model_versions(f"name = '{name}'")
     if any(version.current_stage == "Production" for version in versions):
@@ -122,19 +123,19 @@ def take_latest_away(client: "MlflowClient", name: str, exports: Path) -> bool:
     return True
 
 
-def points_at(export: Path) -> bool:
-    """Return whether ``latest`` beside `export` is a link to it."""
+def is_latest(export: Path) -> bool:
+    """Return whether the link ``latest`` beside `export` points to it."""
     latest = export.parent / "latest"
     return latest.is_symlink() and str(latest.readlink()) == export.name
 
 
 def fetch_onnx(client: "MlflowClient", run_id: str, folder: Path) -> None:
-    """Put the ONNX graph of a run, if it has one, into a folder.
+    """Download the ONNX graph of a run, if it has one, to a folder.
 
     Raises
     ------
     RegistryError
-        When it is not the one that was packaged.
+        If the graph is not the one that was packaged.
     """
     tags = client.get_run(run_id).data.tags
     if tags.get(TAG) != PACKAGED:
@@ -144,18 +145,18 @@ def fetch_onnx(client: "MlflowClient", run_id: str, folder: Path) -> None:
         if sha256(graph) != tags.get(ONNX_SHA256):
             raise RegistryError(
                 f"the ONNX graph of run {run_id} is not the one that was packaged (SHA-256 differs)",
-                "find out who writes to the store; restore a backup, or register another run",
+                "restore the store from a backup, or register another run",
             )
         graph.rename(folder / ONNX_FILE)
 
 
 def _check_same_run(export: Path, run_id: str) -> None:
-    """Refuse to replace what an earlier store exported under the same number."""
+    """Raise if the folder has the export of another run, which must not be overwritten."""
     exported = exported_run(export)
     if exported not in (None, run_id):
         raise RegistryError(
-            f"{export} is the export of another run, {exported}, from an earlier store or of another registered model",
-            f"keep it elsewhere first: mv {export.parent} {export.parent}.old",
+            f"{export} is the export of another run, {exported}, from an earlier store or another registered model",
+            f"move it away first: mv {export.parent} {export.parent}.old",
         )
 
 
@@ -163,28 +164,29 @@ def _check_same_predictions(uri: str, run: FinishedRun, exported: Path, model: "
     import mlflow
 
     example = model.load_input_example(str(exported))
-    with tempfile.TemporaryDirectory() as name:  # read by this project's own code, not by the store's
-        fetch_logged(uri, run.tags, Path(name) / "model", "train anew")
-        stored = np.asarray(RawRowsModel(Path(name) / "model").predict(cast(pd.DataFrame, example)))
+    with tempfile.TemporaryDirectory() as name:  # loaded with the project's code instead of the model's
+        fetch_logged(uri, run.tags, Path(name) / "model", "train again: dvc repro -f -s model_train")
+        expected_output = np.asarray(RawRowsModel(Path(name) / "model").predict(cast(pd.DataFrame, example)))
     try:
-        found = np.asarray(mlflow.pyfunc.load_model(str(exported)).predict(example))
+        exported_output = np.asarray(mlflow.pyfunc.load_model(str(exported)).predict(example))
     except ImportError as error:
         raise RegistryError(
-            f"{uri} was trained with code that is laid out otherwise than this project's now: {error}",
-            "check its commit out to export it (the version's tag git_commit), or train anew: dvc repro",
+            f"{uri} cannot be loaded with the current code of this project: {error}",
+            "check out the commit in the version's tag git_commit to export it, or train again: dvc repro",
         ) from None
-    if not np.array_equal(stored, found):
+    if not np.array_equal(expected_output, exported_output):
         raise RegistryError(
-            f"the export of {uri} predicts {found.tolist()} for its input example, the store's model {stored.tolist()}",
+            f"the export of {uri} predicts {exported_output.tolist()} for its input example, but the store's model "
+            f"predicts {expected_output.tolist()}",
             "check that nothing else writes to models/production, and run the command again",
         )
 
 
-def _metadata(version: "ModelVersion", run: FinishedRun, written: Path, model: "Model") -> dict[str, Any]:
-    requirements = (written / "model" / "requirements.txt").read_text(encoding="utf-8").split()
-    files = sorted(path for path in written.rglob("*") if path.is_file())
+def _build_metadata(version: "ModelVersion", run: FinishedRun, temporary: Path, model: "Model") -> dict[str, Any]:
+    requirements = (temporary / "model" / "requirements.txt").read_text(encoding="utf-8").split()
+    files = sorted(path for path in temporary.rglob("*") if path.is_file())
     signature = model.signature.to_dict() if model.signature else {}
-    stored = json.loads((written / "model" / "features.json").read_text(encoding="utf-8"))
+    features = json.loads((temporary / "model" / "features.json").read_text(encoding="utf-8"))
     return {
         "name": version.name,
         "version": int(version.version),
@@ -194,12 +196,12 @@ def _metadata(version: "ModelVersion", run: FinishedRun, written: Path, model: "
         "family": run.tags.get("family"),
         "model_uri": f"models:/{version.name}/{version.version}",
         "metrics": run.metrics,
-        "feature_names": stored["feature_names"],
-        "labels": stored["labels"],
+        "feature_names": features["feature_names"],
+        "labels": features["labels"],
         "signature": {side: json.loads(columns) for side, columns in signature.items() if columns},
         "data_sha256": run.tags.get("data_sha256"),
         "git_commit": run.tags.get("git_commit"),
         "git_dirty": run.tags.get("git_dirty"),
         "packages": dict(line.split("==") for line in requirements if "==" in line),
-        "files": {str(path.relative_to(written)): sha256(path) for path in files},
+        "files": {str(path.relative_to(temporary)): sha256(path) for path in files},
     }

@@ -1,4 +1,4 @@
-"""The files of an export, held against its own metadata.json: without MLflow, and without loading any of them."""
+"""Check the files of an export against its metadata.json, without MLflow and without loading any of them."""
 
 import os
 import re
@@ -14,78 +14,79 @@ EXPORT_AGAIN = "python src/model_register.py --stage Production"
 
 
 def read_metadata(export: Path) -> dict[str, Any]:
-    """Read what an export says of itself.
+    """Return the content of an export's metadata.json.
 
     Raises
     ------
     PipelineError
-        When metadata.json is missing, a link, broken, or lacks what the checks need.
+        If metadata.json is missing, not a regular file, not valid, or lacks a key that the checks need.
     """
     path = export / METADATA
     if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise PipelineError(f"{path} is a link, or no file", f"export again: {EXPORT_AGAIN}")
+        raise PipelineError(f"{path} is not a regular file", f"export again: {EXPORT_AGAIN}")
     metadata = read_json(path, EXPORT_AGAIN, "name", "version", "run_id", "model_id", "files")
     if not isinstance(metadata["files"], dict) or not metadata["files"]:
-        raise PipelineError(f"{path} names no files", f"export again: {EXPORT_AGAIN}")
+        raise PipelineError(f"{path} lists no files", f"export again: {EXPORT_AGAIN}")
     return metadata
 
 
 def damages(export: Path) -> list[str]:
-    """Return what is wrong with the files of an export, by its own metadata.json.
+    """Return the problems of an export's files, compared with its own metadata.json.
 
-    It tells damage, not malice: who can change a file can change metadata.json too, whose SHA-256 the registry has.
+    This detects damage, not tampering: whoever can change a file can also change metadata.json, whose SHA-256 is in
+    the registry.
 
     Parameters
     ----------
     export : Path
-        The folder, or a link to it such as ``latest``. Links within it are not followed, they are damage.
+        The folder, or a link to it such as ``latest``. Links inside the folder are not followed and count as damage.
 
     Returns
     -------
     list of str
-        Empty when every file is the one that was exported, none is missing, and there is no other.
+        Empty if every file is the exported one, none is missing, and there are no others.
     """
     try:
-        listed = read_metadata(export)["files"]
+        hashes = read_metadata(export)["files"]
     except (PipelineError, OSError) as error:
         return [error.problem if isinstance(error, PipelineError) else f"{export / METADATA}: {error.strerror}"]
-    found = _found(export)
-    wrong = []
-    for name, digest in sorted(listed.items()):
-        if not _stays_within(name):
-            wrong.append(f"{METADATA} names {name!r}, which is not within the export")
-        elif name not in found:
-            wrong.append(f"{name} is missing")
-        elif not _is_file(export / name):
-            wrong.append(f"{name} is a link, or no file")
+    present = _list_files(export)
+    problems = []
+    for name, digest in sorted(hashes.items()):
+        if not _is_inside(name):
+            problems.append(f"{METADATA} lists {name!r}, which is outside the export")
+        elif name not in present:
+            problems.append(f"{name} is missing")
+        elif not _is_regular_file(export / name):
+            problems.append(f"{name} is not a regular file")
         elif not (isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest)):
-            wrong.append(f"{METADATA} has no SHA-256 of {name}")
+            problems.append(f"{METADATA} has no SHA-256 for {name}")
         elif sha256(export / name) != digest:
-            wrong.append(f"{name} is not the file that was exported (SHA-256 differs)")
-    return wrong + _extra(found - set(listed) - {METADATA})
+            problems.append(f"{name} is not the file that was exported (SHA-256 differs)")
+    return problems + _unexpected_files(present - set(hashes) - {METADATA})
 
 
-def _found(export: Path) -> set[str]:
-    """Return all files and links below a folder, by their names from there."""
-    found = set()
+def _list_files(export: Path) -> set[str]:
+    """Return the relative paths of all files and links in a folder."""
+    present = set()
     for folder, folders, files in os.walk(export):
         links = [name for name in folders if (Path(folder) / name).is_symlink()]
-        found |= {(Path(folder) / name).relative_to(export).as_posix() for name in [*files, *links]}
-    return found
+        present |= {(Path(folder) / name).relative_to(export).as_posix() for name in [*files, *links]}
+    return present
 
 
-def _extra(names: set[str]) -> list[str]:
-    """Say which files do not belong there, and of compiled Python, which takes the place of its source, where from."""
+def _unexpected_files(names: set[str]) -> list[str]:
+    """Return a problem for each unexpected file, and one with its cause for each folder of compiled Python."""
     compiled = sorted({name.partition(COMPILED)[0] + COMPILED for name in names if COMPILED in name.split("/")})
     others = sorted(name for name in names if COMPILED not in name.split("/"))
-    why = "Python writes it when a model is loaded from here, unless PYTHONDONTWRITEBYTECODE=1; remove it"
-    return [f"{name} was not exported" for name in others] + [f"{name} was not exported: {why}" for name in compiled]
+    cause = "Python writes it when a model is loaded from here without PYTHONDONTWRITEBYTECODE=1; remove it"
+    return [f"{name} was not exported" for name in others] + [f"{name} was not exported: {cause}" for name in compiled]
 
 
-def _stays_within(name: str) -> bool:
+def _is_inside(name: str) -> bool:
     path = PurePosixPath(name)
     return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and path.as_posix() == name
 
 
-def _is_file(path: Path) -> bool:
+def _is_regular_file(path: Path) -> bool:
     return path.is_file() and not path.is_symlink()

@@ -1,1 +1,1 @@
-"""Whether a run may take the place of the version in Production."""
+"""The gate: compare a run with the current production version before it is promoted."""

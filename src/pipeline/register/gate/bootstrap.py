@@ -1,4 +1,4 @@
-"""Whether a model is better than another by luck: a paired bootstrap over the rows that both predict."""
+"""A paired bootstrap: how often a model beats another on resampled test rows."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from pipeline.learn.metrics import DIRECTIONS, judged_classes, predicted_classes
 from pipeline.learn.task import Task
 
 Values = NDArray[Any]
-BATCH = 2_000_000  # rows resampled at a time, 32 bytes each
-SLOW = 2  # seconds after which a progress bar is shown
+BATCH = 2_000_000  # resampled rows in memory at a time, 32 bytes each
+SLOW = 2  # seconds before a progress bar appears
 
 
 @dataclass(frozen=True)
 class PairedOutputs:
-    """What two models predict of the same rows.
+    """Predictions of two models for the same rows.
 
     Attributes
     ----------
@@ -25,7 +25,7 @@ class PairedOutputs:
     y_true : array, shape (n_rows,)
         From `Task.encode`.
     current, candidate : arrays of float, shape (n_rows,) or (n_rows, n_classes)
-        Predictions, or probabilities of the classes. `current` is None where that model cannot predict the rows.
+        Predictions, or probabilities of the classes. `current` is None if that model cannot predict the rows.
     """
 
     task: Task
@@ -34,30 +34,30 @@ class PairedOutputs:
     candidate: Values
 
 
-def share_better(metric: str, outputs: PairedOutputs, n_resamples: int, seed: int) -> float:
-    """Return the share of resamples of the rows in which the candidate's metric is better than the current one's.
+def bootstrap_win_rate(metric: str, outputs: PairedOutputs, n_resamples: int, seed: int) -> float:
+    """Return the share of bootstrap resamples in which the candidate's metric is better than the current model's.
 
-    Every resample draws as many rows as there are, with replacement, the same ones for both models
+    Each resample draws as many rows as there are, with replacement, and is the same for both models
     (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 16).
 
     Parameters
     ----------
     metric : str
-        One of `pipeline.learn.metrics.DIRECTIONS` that fits the task.
+        A key of `pipeline.learn.metrics.DIRECTIONS` that fits the task.
     outputs : PairedOutputs
-        Of both models, for at least two rows.
+        Predictions of both models for at least two rows.
     n_resamples : int
     seed : int
-        The same one gives the same share.
+        Random seed of the resamples.
     """
     from scipy.stats import bootstrap
 
     assert outputs.current is not None
     y_true, pair = outputs.y_true, (outputs.current, outputs.candidate)
     n_rows, rng = len(y_true), np.random.default_rng(seed)
-    losses = [_losses(metric, outputs.task, y_true, one) for one in pair]
+    losses = [_losses(metric, outputs.task, y_true, predictions) for predictions in pair]
     if losses[0] is not None and losses[1] is not None:
-        found = bootstrap(
+        result = bootstrap(
             (losses[0] - losses[1],),
             np.mean,
             n_resamples=n_resamples,
@@ -65,20 +65,20 @@ def share_better(metric: str, outputs: PairedOutputs, n_resamples: int, seed: in
             method="percentile",
             rng=rng,
         )
-        return float(np.mean(found.bootstrap_distribution > 0))
+        return float(np.mean(result.bootstrap_distribution > 0))
 
     from tqdm import tqdm
 
-    of_current, of_candidate = (_score(metric, y_true, one) for one in pair)
+    current_score, candidate_score = (_metric_on_rows(metric, y_true, predictions) for predictions in pair)
     sign = 1 if DIRECTIONS[metric] else -1
     with tqdm(total=n_resamples, desc="resamples", unit="", delay=SLOW, disable=None, leave=False) as bar:
 
         def gain(rows: Values) -> float:
             bar.update()
-            difference = sign * (of_candidate(rows) - of_current(rows))
-            return 0.0 if np.isnan(difference) else difference  # not defined on these rows: not better
+            difference = sign * (candidate_score(rows) - current_score(rows))
+            return 0.0 if np.isnan(difference) else difference  # undefined on these rows: not better
 
-        found = bootstrap(
+        result = bootstrap(
             (np.arange(n_rows),),
             gain,
             n_resamples=n_resamples,
@@ -87,13 +87,13 @@ def share_better(metric: str, outputs: PairedOutputs, n_resamples: int, seed: in
             method="percentile",
             rng=rng,
         )
-    return float(np.mean(found.bootstrap_distribution > 0))
+    return float(np.mean(result.bootstrap_distribution > 0))
 
 
 def _losses(metric: str, task: Task, y_true: Values, outputs: Values) -> NDArray[np.float64] | None:
-    """Return rows' losses whose mean is less exactly when the metric is better; None where there are none such.
+    """Return losses of the rows whose mean is lower exactly when the metric is better; None for other metrics.
 
-    R² and MAPE divide by what depends on the rows alone, and so is the same for both models.
+    R² and MAPE also divide by a term that depends only on the rows, so it is the same for both models.
     """
     if metric in ("rmse", "r2", "log_loss"):
         return task.losses(y_true, outputs)
@@ -106,27 +106,27 @@ def _losses(metric: str, task: Task, y_true: Values, outputs: Values) -> NDArray
     return None
 
 
-def _score(metric: str, y_true: Values, outputs: Values) -> Callable[[Values], float]:
-    """Return what computes a metric of classes, as `pipeline.learn.metrics` does, on rows given by their numbers."""
+def _metric_on_rows(metric: str, y_true: Values, outputs: Values) -> Callable[[Values], float]:
+    """Return a function of row numbers that computes a classification metric as `pipeline.learn.metrics` does."""
     from sklearn.metrics import average_precision_score, precision_recall_fscore_support, roc_auc_score
 
     n_classes = outputs.shape[1]
     if metric in ("roc_auc", "average_precision"):
         score = roc_auc_score if metric == "roc_auc" else average_precision_score
 
-        def of_order(rows: Values) -> float:
+        def score_of_ranking(rows: Values) -> float:
             y, proba = y_true[rows], outputs[rows]
             scores = [score(y == k, proba[:, k]) for k in judged_classes(y, n_classes)]
             return float(np.mean(scores)) if scores else np.nan
 
-        return of_order
+        return score_of_ranking
 
-    # These follow from how many rows of each class are predicted to be of each: so many, not rows, are looked at.
-    place = ("precision", "recall", "f1").index(metric)
+    # These depend only on the confusion matrix, whose few cells are cheaper to weight than the rows.
+    position = ("precision", "recall", "f1").index(metric)
     true, predicted = np.divmod(np.arange(n_classes**2), n_classes)
     cells = y_true * n_classes + predicted_classes(outputs)
 
-    def of_counts(rows: Values) -> float:
+    def score_of_counts(rows: Values) -> float:
         counts = np.bincount(cells[rows], minlength=n_classes**2)
         scores = precision_recall_fscore_support(
             true,
@@ -136,6 +136,6 @@ def _score(metric: str, y_true: Values, outputs: Values) -> Callable[[Values], f
             zero_division=0,
             sample_weight=counts,
         )
-        return float(scores[place])
+        return float(scores[position])
 
-    return of_counts
+    return score_of_counts

@@ -1,4 +1,4 @@
-"""A candidate and the version in Production, compared by what both predict of the same rows."""
+"""Compare a candidate with the current production version by their predictions for the same rows."""
 
 import math
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from pipeline.features.columns import as_text
 from pipeline.learn.metrics import DIRECTIONS, classification_metrics, regression_scores
 from pipeline.learn.task import Task
 from pipeline.params.schema import GateParams
-from pipeline.register.gate.bootstrap import PairedOutputs, share_better
+from pipeline.register.gate.bootstrap import PairedOutputs, bootstrap_win_rate
 
 Values = NDArray[Any]
 KEY = "register.gate"
-OF_REGRESSION = ("rmse", "mae", "mape", "r2")
-FEWEST_ROWS = 30  # of a slice that is judged
-MOST_VALUES = 50  # of a column whose values are slices
+REGRESSION_METRICS = ("rmse", "mae", "mape", "r2")
+MIN_SLICE_ROWS = 30  # smaller slices are not judged
+MAX_SLICES = 50  # maximum number of values of a slice column
 
 
 @dataclass(frozen=True)
 class Score:
-    """A metric of the two models on some rows; None where it is not defined there."""
+    """A metric of both models on some rows; None where it is undefined."""
 
     metric: str
     n_rows: int
@@ -33,7 +33,7 @@ class Score:
 
     @property
     def improvement(self) -> float | None:
-        """By how much the candidate is better, as a share of the current value; negative where it is worse."""
+        """The improvement by the candidate, as a share of the current value; negative if it is worse."""
         if self.current is None or self.candidate is None:
             return None
         gain = (self.candidate - self.current) * (1 if DIRECTIONS[self.metric] else -1)
@@ -44,7 +44,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Slice:
-    """The rows that hold one value of a column; `value` is None where it is missing."""
+    """The rows with one value of a column; `value` is None for missing values."""
 
     column: str
     value: str | None
@@ -52,120 +52,124 @@ class Slice:
 
     @property
     def is_judged(self) -> bool:
-        """Whether it has rows enough, and the metric is defined there."""
-        return self.score.n_rows >= FEWEST_ROWS and self.score.improvement is not None
+        """Whether the slice has enough rows, and the metric is defined on them."""
+        return self.score.n_rows >= MIN_SLICE_ROWS and self.score.improvement is not None
 
-    def regressed(self, allowed: float) -> bool:
-        """Return whether the candidate is worse here by more than the share `allowed`."""
+    def has_regressed(self, allowed: float) -> bool:
+        """Return whether the candidate is worse on the slice by more than the share `allowed`."""
         return self.is_judged and (self.score.improvement or 0) < -allowed
 
 
 @dataclass(frozen=True)
 class ModelComparison:
-    """What was found.
+    """The result of comparing two models.
 
     Attributes
     ----------
     scores : list of Score
-        Every metric on all rows, the one that is judged first.
+        Every metric on all rows, the judged metric first.
     slices : list of Slice
-        By the metric that is judged.
-    share : float
-        Of the resamples in which the candidate is better.
-    same : bool
-        Whether both predict exactly the same.
+        Scores of the judged metric.
+    win_rate : float
+        Share of the bootstrap resamples in which the candidate is better.
+    is_identical : bool
+        Whether both models predict exactly the same.
     """
 
     scores: list[Score]
     slices: list[Slice]
-    share: float
-    same: bool
+    win_rate: float
+    is_identical: bool
 
 
-def metric_of(params: GateParams, task: Task) -> str:
-    """Return the metric to judge by.
+def judged_metric(params: GateParams, task: Task) -> str:
+    """Return the metric that the gate judges.
 
     Raises
     ------
     PipelineError
-        When params.yaml names one of the other task.
+        If params.yaml names a metric of the other task.
     """
-    fitting = [name for name in DIRECTIONS if (name in OF_REGRESSION) != bool(task.labels)]
-    if params.metric is not None and params.metric not in fitting:
+    valid = [name for name in DIRECTIONS if (name in REGRESSION_METRICS) != bool(task.labels)]
+    if params.metric is not None and params.metric not in valid:
         kind = "classification" if task.labels else "regression"
         raise PipelineError(
-            f"{KEY}.metric in params.yaml is {params.metric!r}, and the model is of a {kind}",
-            f"name one of {', '.join(fitting)}, or null for {task.loss}",
+            f"{KEY}.metric in params.yaml is {params.metric!r}, which is not a metric of {kind}",
+            f"use one of {', '.join(valid)}, or null for {task.loss}",
         )
     return params.metric or task.loss
 
 
-def slices_of(rows: pd.DataFrame, params: GateParams) -> list[tuple[str, str | None, Values]]:
-    """Return column, value and which rows of the slices that params.yaml names; rows without a value come last.
+def slice_masks(rows: pd.DataFrame, params: GateParams) -> list[tuple[str, str | None, Values]]:
+    """Return column, value and row mask of each slice that params.yaml names; missing values come last.
 
     Raises
     ------
     PipelineError
-        When it names a column that the rows do not have, or one of more than `MOST_VALUES` values.
+        If it names a column that the rows do not have, or one with more than `MAX_SLICES` values.
     """
-    found: list[tuple[str, str | None, Values]] = []
+    slices: list[tuple[str, str | None, Values]] = []
     for column in params.slices:
-        where = f"{KEY}.slices in params.yaml names {column!r}"
+        setting = f"{KEY}.slices in params.yaml names {column!r}"
         if column not in rows.columns:
             raise PipelineError(
-                f"{where}, which is no column of the test table", f"name some of {', '.join(rows.columns[:20])}, or []"
+                f"{setting}, which is not a column of the test table",
+                f"use columns such as {', '.join(rows.columns[:20])}, or []",
             )
         texts = as_text(rows[column])
         values = sorted(texts.dropna().unique())
-        if len(values) > MOST_VALUES:
+        if len(values) > MAX_SLICES:
             raise PipelineError(
-                f"{where}, which has {len(values):,} different values among the test rows, more than {MOST_VALUES}",
-                "name a column of fewer values, or remove it",
+                f"{setting}, which has {len(values):,} different values in the test rows, more than {MAX_SLICES}",
+                "use a column with fewer values, or remove it",
             )
-        found += [(column, value, (texts == value).to_numpy(bool)) for value in values]
+        slices += [(column, value, (texts == value).to_numpy(bool)) for value in values]
         if texts.isna().any():
-            found.append((column, None, texts.isna().to_numpy(bool)))
-    return found
+            slices.append((column, None, texts.isna().to_numpy(bool)))
+    return slices
 
 
 def compare(outputs: PairedOutputs, rows: pd.DataFrame, params: GateParams) -> ModelComparison:
-    """Compare what two models predict of the same rows.
+    """Compare the predictions of two models for the same rows.
 
     Parameters
     ----------
     outputs : PairedOutputs
     rows : DataFrame, shape (n_rows, n_columns)
-        As prepared: slices are made of its columns.
+        The prepared rows, whose columns define the slices.
     params : GateParams
 
     Raises
     ------
     PipelineError
-        When params.yaml names a metric or a slice that these rows do not have.
+        If params.yaml names a metric or a slice that these rows do not have.
     """
     task, y_true, current, candidate = outputs.task, outputs.y_true, outputs.current, outputs.candidate
-    metric = metric_of(params, task)
-    parts = slices_of(rows, params)
-    theirs, ours = _scores(task, y_true, current), _scores(task, y_true, candidate)
-    if metric not in ours or len(y_true) < 2:
+    metric = judged_metric(params, task)
+    masks = slice_masks(rows, params)
+    current_scores, candidate_scores = _scores(task, y_true, current), _scores(task, y_true, candidate)
+    if metric not in candidate_scores or len(y_true) < 2:
         raise PipelineError(
-            f"{KEY}.metric in params.yaml is {metric}, which cannot be judged on the {len(y_true):,} test rows",
-            "name another metric that fits the task, or prepare more test rows",
+            f"{KEY}.metric in params.yaml is {metric}, which cannot be computed on the {len(y_true):,} test rows",
+            "use another metric of the task, or prepare more test rows",
         )
-    same = current is not None and np.array_equal(current, candidate)
-    share = 0.0
-    if current is not None and not same:
-        share = share_better(metric, outputs, params.n_resamples, params.seed)
+    is_identical = current is not None and np.array_equal(current, candidate)
+    win_rate = 0.0
+    if current is not None and not is_identical:
+        win_rate = bootstrap_win_rate(metric, outputs, params.n_resamples, params.seed)
     slices = []
-    for column, value, inside in parts:
+    for column, value, inside in masks:
         pair = [
-            None if one is None else _scores(task, y_true[inside], one[inside]).get(metric)
-            for one in (current, candidate)
+            None if predictions is None else _scores(task, y_true[inside], predictions[inside]).get(metric)
+            for predictions in (current, candidate)
         ]
         slices.append(Slice(column, value, Score(metric, int(inside.sum()), *pair)))
-    names = [metric, *(name for name in ours if name != metric)]
+    names = [metric, *(name for name in candidate_scores if name != metric)]
     return ModelComparison(
-        [Score(name, len(y_true), theirs.get(name), ours[name]) for name in names], slices, share, same
+        [Score(name, len(y_true), current_scores.get(name), candidate_scores[name]) for name in names],
+        slices,
+        win_rate,
+        is_identical,
     )
 
 

@@ -1,4 +1,4 @@
-"""The gate: whether a run may take the place of the version in Production."""
+"""The gate: decide whether a run may replace the current production version."""
 
 import json
 import tempfile
@@ -18,8 +18,8 @@ from pipeline.params.schema import GateParams
 from pipeline.register.finished_run import FinishedRun, find_finished_run
 from pipeline.register.gate.bootstrap import PairedOutputs
 from pipeline.register.gate.comparison import compare
-from pipeline.register.gate.comparison_table import conditions, summary, table
-from pipeline.register.gate.tested_rows import may_know, tested_rows
+from pipeline.register.gate.comparison_table import conditions, format_table, summary
+from pipeline.register.gate.tested_rows import load_test_rows, may_have_trained_on
 from pipeline.store.logged_model import fetch_logged
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 FORCE = 'promote it without a comparison: --stage Production --force --reason "…"'
-LONGEST_SUMMARY = 300
+MAX_SUMMARY_LENGTH = 300
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class GateVerdict:
     reason : str
         One sentence.
     table : str
-        What was compared and found, in lines of at most 110 characters.
+        The comparison in lines of at most 110 characters.
     summary : str
-        For the history: at most 300 characters.
+        The result in at most 300 characters, for the history.
     """
 
     promotes: bool
@@ -52,8 +52,8 @@ class GateVerdict:
 
 
 @dataclass(frozen=True)
-class _Answers:
-    """What a model predicts of some rows: numbers, or probabilities of its labels."""
+class _Predictions:
+    """Predictions of a model for some rows: numbers, or probabilities of its classes."""
 
     labels: list[Label] | None
     outputs: NDArray[Any]
@@ -62,14 +62,14 @@ class _Answers:
 def judge(
     client: "MlflowClient", candidate: FinishedRun, current: "ModelVersion", params: GateParams, folder: Path
 ) -> GateVerdict:
-    """Compare a candidate with the version in Production: both predict the candidate's test rows now.
+    """Compare a candidate with the current production version; both predict the candidate's test rows now.
 
     Parameters
     ----------
     client : MlflowClient
     candidate : FinishedRun
     current : ModelVersion
-        The version in Production, of another run.
+        The production version, which has another run.
     params : GateParams
     folder : Path
         The pipeline folder, with the test table.
@@ -77,86 +77,85 @@ def judge(
     Returns
     -------
     GateVerdict
-        A version that cannot be evaluated lets nothing pass: whether it is worse is not known.
+        If the current version cannot be evaluated, the candidate is refused: it is not known to be better.
 
     Raises
     ------
     PipelineError
-        When the candidate cannot be evaluated: the test table is not there or another one, its model cannot predict
-        it, or params.yaml names a metric or a slice that do not fit it.
+        If the candidate cannot be evaluated: the test table is missing or differs, its model cannot predict it, or
+        params.yaml names a metric or a slice that does not fit it.
     """
     name = f"version {current.version}"
-    rows = tested_rows(client, candidate.run_id, folder, f"it cannot be compared with {name}", f"or {FORCE}")
+    rows = load_test_rows(client, candidate.run_id, folder, f"it cannot be compared with {name}", f"or {FORCE}")
     target = client.get_run(candidate.run_id).data.params.get("dataset.target", "")
     if target not in rows.columns:
-        raise RegistryError(f"run {candidate.run_id} does not say which column it predicts", f"train anew, or {FORCE}")
-    ours = _answers(candidate, rows)
-    task = Task(ours.labels)
+        raise RegistryError(f"run {candidate.run_id} has no parameter dataset.target", f"train again, or {FORCE}")
+    predictions = _predict(candidate, rows)
+    task = Task(predictions.labels)
     y_true = task.encode(rows[target])
-    title = f"run {candidate.run_id} against {current.name} {name}, on the same {len(rows):,} test rows"
+    title = f"run {candidate.run_id} compared with {current.name} {name} on the same {len(rows):,} test rows"
     try:
-        rival = _rival(client, current, folder, target)
-        theirs = _in_order(_answers(rival, rows), task)
+        current_run = _find_current_run(client, current, folder, target)
+        current_outputs = _align_classes(_predict(current_run, rows), task)
     except PipelineError as error:
-        only = compare(PairedOutputs(task, y_true, None, ours.outputs), rows, params)
+        comparison = compare(PairedOutputs(task, y_true, None, predictions.outputs), rows, params)
         reason = f"{name} cannot be evaluated: {error.problem}"
-        return GateVerdict(
-            False, reason, table(title, current.version, only, params, [("FAILED", reason)]), reason[:LONGEST_SUMMARY]
-        )
-    found = compare(PairedOutputs(task, y_true, theirs, ours.outputs), rows, params)
-    rules = conditions(found, params)
+        text = format_table(title, current.version, comparison, params, [("FAILED", reason)])
+        return GateVerdict(False, reason, text, reason[:MAX_SUMMARY_LENGTH])
+    comparison = compare(PairedOutputs(task, y_true, current_outputs, predictions.outputs), rows, params)
+    rules = conditions(comparison, params)
     failed = [rule.text for rule in rules if not rule.holds]
-    below = [("passed" if rule.holds else "FAILED", rule.text) for rule in rules]
-    if found.same:
-        failed = [f"predicts exactly what {name} predicts of all {len(rows):,} test rows"]
-        below = [("FAILED", f"the candidate {failed[0]}")]
-    if may_know(client, rival.run_id, candidate.run_id):
+    findings = [("passed" if rule.holds else "FAILED", rule.text) for rule in rules]
+    if comparison.is_identical:
+        failed = [f"predicts exactly the same as {name} for all {len(rows):,} test rows"]
+        findings = [("FAILED", f"the candidate {failed[0]}")]
+    if may_have_trained_on(client, current_run.run_id, candidate.run_id):
         note = f"{name} was trained on another table: some of these test rows may be among its training rows, "
-        below.append(("note", note + "which makes it look better here than it is"))
-    words = failed or [rule.text for rule in rules]
+        findings.append(("note", note + "so its metrics here may be better than on new rows"))
+    reasons = failed or [rule.text for rule in rules]
     return GateVerdict(
         promotes=not failed,
-        reason=f"run {candidate.run_id}, compared with {name}: {'; '.join(words)}",
-        table=table(title, current.version, found, params, below),
-        summary=summary(found, params)[:LONGEST_SUMMARY],
+        reason=f"run {candidate.run_id}, compared with {name}: {'; '.join(reasons)}",
+        table=format_table(title, current.version, comparison, params, findings),
+        summary=summary(comparison, params)[:MAX_SUMMARY_LENGTH],
     )
 
 
-def _rival(client: "MlflowClient", current: "ModelVersion", folder: Path, target: str) -> FinishedRun:
-    """Return the run of the version in Production, checked like a candidate.
+def _find_current_run(client: "MlflowClient", current: "ModelVersion", folder: Path, target: str) -> FinishedRun:
+    """Return the run of the current production version, checked like a candidate.
 
     Raises
     ------
     PipelineError
-        When it or its model is gone or changed, or it predicts something else than `target`.
+        If the run or its model is missing or was changed, or it predicts another column than `target`.
     """
     if not current.run_id:
-        raise RegistryError("it belongs to no MLflow run", FORCE)
-    rival = find_finished_run(client, folder, current.run_id)
-    predicted = client.get_run(rival.run_id).data.params.get("dataset.target")
+        raise RegistryError("it has no MLflow run", FORCE)
+    current_run = find_finished_run(client, folder, current.run_id)
+    predicted = client.get_run(current_run.run_id).data.params.get("dataset.target")
     if predicted != target:
-        raise RegistryError(f"it predicts the column {predicted!r}, the candidate {target!r}", FORCE)
-    return rival
+        raise RegistryError(f"it predicts the column {predicted!r}, but the candidate predicts {target!r}", FORCE)
+    return current_run
 
 
-def _answers(run: FinishedRun, rows: pd.DataFrame) -> _Answers:
-    """Load a run's logged model, after comparing its files with what the run wrote, and predict rows.
+def _predict(run: FinishedRun, rows: pd.DataFrame) -> _Predictions:
+    """Return the predictions of a run's logged model, after checking that its files are what the run wrote.
 
     Raises
     ------
     RegistryError
-        When the model cannot be loaded or cannot predict these rows.
+        If the model cannot be loaded or cannot predict these rows.
     """
     with tempfile.TemporaryDirectory() as name:
         try:
             logged = Path(name) / "model"
             fetch_logged(f"models:/{run.model_id}", run.tags, logged, FORCE)
-            stored = json.loads((logged / FEATURES_FILE).read_text(encoding="utf-8"))
-            absent = [column for column in stored["transformer"]["kinds"] if column not in rows.columns]
-            if absent:
-                raise ValueError(f"it needs the column {absent[0]!r}, which the test table does not have")
-            served = RawRowsModel(logged)
-            predicted = served.predict(rows)
+            features = json.loads((logged / FEATURES_FILE).read_text(encoding="utf-8"))
+            missing = [column for column in features["transformer"]["kinds"] if column not in rows.columns]
+            if missing:
+                raise ValueError(f"it needs the column {missing[0]!r}, which is not in the test table")
+            model = RawRowsModel(logged)
+            predicted = model.predict(rows)
         except Exception as error:  # a model may raise anything
             detail = str(error).strip().split("\n")[0] or type(error).__name__
             raise RegistryError(
@@ -164,23 +163,25 @@ def _answers(run: FinishedRun, rows: pd.DataFrame) -> _Answers:
             ) from None
     outputs = predicted.iloc[:, 1:].to_numpy() if isinstance(predicted, pd.DataFrame) else predicted
     if not np.isfinite(outputs).all():
-        raise RegistryError(f"the model of run {run.run_id} predicts what is no finite number", FORCE)
-    return _Answers(served.labels, outputs)
+        raise RegistryError(f"the model of run {run.run_id} predicts values that are not finite", FORCE)
+    return _Predictions(model.labels, outputs)
 
 
-def _in_order(answers: _Answers, task: Task) -> NDArray[Any]:
-    """Return predictions with probabilities in the order of the task's labels.
+def _align_classes(predictions: _Predictions, task: Task) -> NDArray[Any]:
+    """Return predictions with probabilities in the order of the task's classes.
 
     Raises
     ------
     RegistryError
-        When they are of other labels, or of another kind of target.
+        If the model has other classes, or predicts numbers instead of classes or vice versa.
     """
-    theirs = Task(answers.labels)
-    if bool(theirs.labels) != bool(task.labels):
-        kinds = ("labels", "a number") if theirs.labels else ("a number", "labels")
-        raise RegistryError(f"it predicts {kinds[0]}, the candidate {kinds[1]}", FORCE)
-    if sorted(theirs.texts) != sorted(task.texts):
-        lists = [", ".join(texts[:10]) + (", …" if len(texts) > 10 else "") for texts in (theirs.texts, task.texts)]
-        raise RegistryError(f"it knows the labels {lists[0]}, the candidate {lists[1]}", FORCE)
-    return answers.outputs[:, [theirs.texts.index(text) for text in task.texts]] if task.labels else answers.outputs
+    current_task = Task(predictions.labels)
+    if bool(current_task.labels) != bool(task.labels):
+        kinds = ("classes", "numbers") if current_task.labels else ("numbers", "classes")
+        raise RegistryError(f"it predicts {kinds[0]}, but the candidate predicts {kinds[1]}", FORCE)
+    if sorted(current_task.texts) != sorted(task.texts):
+        both = (current_task.texts, task.texts)
+        lists = [", ".join(texts[:10]) + (", …" if len(texts) > 10 else "") for texts in both]
+        raise RegistryError(f"its classes are {lists[0]}, but those of the candidate are {lists[1]}", FORCE)
+    order = [current_task.texts.index(text) for text in task.texts]
+    return predictions.outputs[:, order] if task.labels else predictions.outputs

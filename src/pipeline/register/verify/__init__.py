@@ -1,1 +1,1 @@
-"""Whether a version and its export are what they claim to be."""
+"""Verify a version and its export."""

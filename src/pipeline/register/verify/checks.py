@@ -1,4 +1,4 @@
-"""What is looked at of a version by itself: the registry, its run, its data and code, what ``latest`` points at."""
+"""Checks of a version's metadata: its registration, run, data and code, and the link ``latest``."""
 
 import re
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 SHA256 = re.compile("[0-9a-f]{64}")
-SHOWN = 5  # problems of one check
+MAX_PROBLEMS = 5  # shown for one check
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at, and what was found."""
+    """The result of one check."""
 
     name: str
     passed: bool
@@ -31,7 +31,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Subject:
-    """A version as the registry has it, its run, and its export, as far as there are these.
+    """A version to verify, with its run and export if they exist.
 
     Attributes
     ----------
@@ -51,26 +51,26 @@ class Subject:
 
     @property
     def run_tags(self) -> dict[str, str]:
-        """Tags of the run; none of one that is gone."""
+        """The tags of the run; empty if the run is missing."""
         return dict(self.run.data.tags) if self.run else {}
 
 
-def checked(name: str, problems: Sequence[str], fine: str) -> Check:
-    """Make a check of its problems, or of what is fine where there are none."""
-    more = [f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
-    return Check(name, not problems, "; ".join([*problems[:SHOWN], *more]) or fine)
+def make_check(name: str, problems: Sequence[str], success: str) -> Check:
+    """Return a check that fails with `problems`, or passes with `success` as its detail."""
+    more = [f"and {len(problems) - MAX_PROBLEMS} more"] if len(problems) > MAX_PROBLEMS else []
+    return Check(name, not problems, "; ".join([*problems[:MAX_PROBLEMS], *more]) or success)
 
 
 def registered(subject: Subject) -> Check:
-    """Check that the registration of the version is finished."""
+    """Check that the registration of the version is complete."""
     version = subject.version
-    unfinished = "not finished: it is being registered now, or that was cut short -> python src/model_register.py"
+    unfinished = "unfinished: the registration is running, or was interrupted -> python src/model_register.py"
     stage = f"{version.name} version {version.version}, stage {version.current_stage}"
-    return checked("registered", [unfinished] if PENDING in version.tags else [], stage)
+    return make_check("registered", [unfinished] if PENDING in version.tags else [], stage)
 
 
 def run_finished(subject: Subject) -> Check:
-    """Check that its run is in the store, FINISHED and not deleted."""
+    """Check that the run is in the store, FINISHED and not deleted."""
     run_id, run = subject.version.run_id, subject.run
     problems = []
     if run is None:
@@ -79,20 +79,20 @@ def run_finished(subject: Subject) -> Check:
         problems.append(f"run {run_id} has been deleted -> {with_store('mlflow runs restore')} --run-id {run_id}")
     elif run.info.status != "FINISHED":
         problems.append(f"run {run_id} is {run.info.status}, not FINISHED")
-    return checked("run", problems, f"{run_id} is FINISHED")
+    return make_check("run", problems, f"{run_id} is FINISHED")
 
 
 def data(subject: Subject) -> Check:
-    """Check that the hash of the table it was trained on is known."""
-    known = subject.version.tags.get("data_sha256", "")
-    problems = [] if SHA256.fullmatch(known) else ["the version has no tag data_sha256"]
-    if subject.run and known != subject.run_tags.get("data_sha256", ""):
-        problems.append("the version's tag data_sha256 is not its run's")
-    return checked("data", problems, f"SHA-256 {known}")
+    """Check that the hash of the training data is recorded."""
+    recorded = subject.version.tags.get("data_sha256", "")
+    problems = [] if SHA256.fullmatch(recorded) else ["the version has no tag data_sha256"]
+    if subject.run and recorded != subject.run_tags.get("data_sha256", ""):
+        problems.append("the version's tag data_sha256 differs from its run's")
+    return make_check("data", problems, f"SHA-256 {recorded}")
 
 
 def code(subject: Subject) -> Check:
-    """Check that the commit it was trained at is known, and in this repository."""
+    """Check that the commit of the training is recorded, and in this repository."""
     commit = subject.version.tags.get("git_commit", "")
     problems = []
     if not commit:
@@ -100,22 +100,24 @@ def code(subject: Subject) -> Check:
     elif not has_commit(subject.folder, commit):
         problems.append(f"commit {commit} is not in this git repository -> git fetch --all")
     if subject.run and commit != subject.run_tags.get("git_commit", ""):
-        problems.append("the version's tag git_commit is not its run's")
+        problems.append("the version's tag git_commit differs from its run's")
     dirty = subject.version.tags.get("git_dirty") == "true"
-    return checked("code", problems, f"commit {commit}" + (", with changes that were not committed" if dirty else ""))
+    return make_check("code", problems, f"commit {commit}" + (", with uncommitted changes" if dirty else ""))
 
 
-def needs_no_export(version: "ModelVersion") -> Check:
+def export_not_required(version: "ModelVersion") -> Check:
     """Check that a version without an export is not in Production."""
-    missing = version.current_stage == "Production"
-    problems = [f"none, though the version is in Production -> {EXPORT_AGAIN}"] if missing else []
-    return checked("export", problems, "none, and none is needed outside Production")
+    is_required = version.current_stage == "Production"
+    problems = [f"none, though the version is in Production -> {EXPORT_AGAIN}"] if is_required else []
+    return make_check("export", problems, "none, and only a production version needs one")
 
 
 def latest_is_production(client: "MlflowClient", name: str, exports: Path) -> Check:
-    """Check that ``latest`` points at the version in Production."""
+    """Check that ``latest`` points to the production version."""
     latest, production = exports / "latest", in_stage(client, name, "Production")
-    target = str(latest.readlink()) if latest.is_symlink() else ("no link" if latest.exists() else "missing")
+    target = str(latest.readlink()) if latest.is_symlink() else ("not a link" if latest.exists() else "missing")
     expected = f"v{int(production.version):03d}" if production else "missing"
     in_production = f"{expected} is in Production" if production else "no version is in Production"
-    return checked("latest", [] if target == expected else [f"{in_production}, and latest is {target}"], in_production)
+    return make_check(
+        "latest", [] if target == expected else [f"{in_production}, but latest is {target}"], in_production
+    )

@@ -1,4 +1,4 @@
-"""Whether a version and its export are what they claim to be; nothing is loaded before all hashes are right."""
+"""Verify a version and its export; no model is loaded before all hashes are verified."""
 
 import re
 import tempfile
@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import RegistryError
-from pipeline.register.export.export import exports_of
+from pipeline.register.export.export import exports_root
 from pipeline.register.export.files import EXPORT_AGAIN, damages
 from pipeline.register.verify.checks import (
     Check,
     Subject,
-    checked,
     code,
     data,
+    export_not_required,
     latest_is_production,
-    needs_no_export,
+    make_check,
     registered,
     run_finished,
 )
@@ -39,51 +39,51 @@ def verify(client: "MlflowClient", model_name: str, folder: Path, version: int |
     ----------
     client : MlflowClient
     model_name : str
-        Of the registered model.
+        Name of the registered model.
     folder : Path
         The pipeline folder.
     version : int, optional
-        The export that ``latest`` points at when absent.
+        By default, the version whose export ``latest`` points to.
 
     Returns
     -------
     list of Check
-        Files are unpickled, and models asked for predictions, only when all checks of hashes have passed.
+        Models are loaded only if all checks of hashes pass.
 
     Raises
     ------
     RegistryError
-        When there is nothing of that number to verify.
+        If there is neither a version nor an export with that number.
     """
-    exports = exports_of(folder)
+    exports = exports_root(folder)
     number = _latest(client, model_name, exports) if version is None else version
-    found, export = find_version(client, model_name, number), exports / f"v{number:03d}"
+    registered_version, export = find_version(client, model_name, number), exports / f"v{number:03d}"
     is_exported = export.exists() or export.is_symlink()
-    if found is None and version is not None and not is_exported:
+    if registered_version is None and version is not None and not is_exported:
         raise RegistryError(
             f"{model_name} has no version {number}, and {export} does not exist",
-            "see which there are: python src/model_register.py --list",
+            "list the versions: python src/model_register.py --list",
         )
-    if found is None:
-        gone = f"{model_name} has no version {number}: it was deleted, or is of another store"
+    if registered_version is None:
+        reason = f"{model_name} has no version {number}: it was deleted, or belongs to another store"
         return [
-            Check("registered", False, gone),
-            checked("files", damages(export), f"all of {export.name} as exported"),
+            Check("registered", False, reason),
+            make_check("files", damages(export), f"all files of {export.name} are as exported"),
             latest_is_production(client, model_name, exports),
         ]
-    run = find_run(client, str(found.run_id))
-    subject = Subject(client, folder, found, run, export if is_exported else None)
+    run = find_run(client, str(registered_version.run_id))
+    subject = Subject(client, folder, registered_version, run, export if is_exported else None)
     with tempfile.TemporaryDirectory() as name:
         return [*_checks(subject, Path(name)), latest_is_production(client, model_name, exports)]
 
 
 def report(checks: Sequence[Check]) -> str:
-    """Return checks as aligned lines, and what they come to."""
+    """Return the checks as aligned lines, with a summary below."""
     width = max(len(check.name) for check in checks)
-    below = "\n" + " " * (width + 10)
+    separator = "\n" + " " * (width + 10)
     lines = []
     for check in checks:
-        detail = check.detail.replace("; ", below).replace(" -> ", f"{below}-> ")
+        detail = check.detail.replace("; ", separator).replace(" -> ", f"{separator}-> ")
         lines.append(f"{'ok' if check.passed else 'FAILED':6}  {check.name:{width}}  {detail}")
     failed = [check.name for check in checks if not check.passed]
     if failed:
@@ -92,14 +92,14 @@ def report(checks: Sequence[Check]) -> str:
 
 
 def _latest(client: "MlflowClient", name: str, exports: Path) -> int:
-    """Return the version that ``latest`` points at, or should."""
+    """Return the version that ``latest`` points to, or should point to."""
     latest, production = exports / "latest", in_stage(client, name, "Production")
-    if latest.is_symlink() and (numbered := re.fullmatch(r"v(\d{3,})", str(latest.readlink()))):
-        return int(numbered[1])
+    if latest.is_symlink() and (match := re.fullmatch(r"v(\d{3,})", str(latest.readlink()))):
+        return int(match[1])
     if production is None:
         raise RegistryError(
             f"{latest} does not exist: no version of {name} is in Production",
-            "verify another: --verify VERSION (python src/model_register.py --list shows them)",
+            "verify a version by number: --verify VERSION (python src/model_register.py --list shows them)",
         )
     return int(production.version)
 
@@ -109,24 +109,28 @@ def _checks(subject: Subject, temporary: Path) -> Iterator[Check]:
     checks = [registered(subject), run_finished(subject), data(subject), code(subject)]
     if export:
         checks += [metadata(subject, export), metadata_sha256(subject.version, export)]
-        checks += [checked("files", _with_remedy(damages(export), subject), f"all of {export.name} as exported")]
+        checks += [
+            make_check("files", _with_remedy(damages(export), subject), f"all files of {export.name} are as exported")
+        ]
     else:
-        checks += [needs_no_export(subject.version)]
+        checks += [export_not_required(subject.version)]
     missing = download(f"models:/{subject.version.name}/{subject.version.version}", store)
-    checks += [checked("model files", missing or model_files(subject, store), "those that the run wrote")]
+    checks += [make_check("model files", missing or model_files(subject, store), "as the run wrote them")]
     if export:
-        different = missing or differences(subject, export, store, temporary)
-        checks += [checked("same as store", _with_remedy(different, subject), "every file of model/, byte for byte")]
+        problems = missing or differences(subject, export, store, temporary)
+        checks += [make_check("same as store", _with_remedy(problems, subject), "all files of model/ are identical")]
     yield from checks
-    if wrong := [check.name for check in checks if check.name in HASHES and not check.passed]:
-        yield Check("predictions", False, f"not tried: nothing is loaded before these are right: {', '.join(wrong)}")
+    if failed := [check.name for check in checks if check.name in HASHES and not check.passed]:
+        yield Check(
+            "predictions", False, f"skipped, as models are loaded only after these checks pass: {', '.join(failed)}"
+        )
     else:
-        fine = "of the input example, equal to those of the store's model" if export else "of the input example, finite"
-        yield checked("predictions", problems_of_answers(store, export), fine)
+        success = "equal to the store's model for the input example" if export else "finite for the input example"
+        yield make_check("predictions", problems_of_answers(store, export), success)
 
 
 def _with_remedy(problems: list[str], subject: Subject) -> list[str]:
-    """Add to the last problem of an export the command that exports it again."""
+    """Append the command that exports the version again to the last problem."""
     if not problems:
         return []
     return [*problems[:-1], f"{problems[-1]} -> {EXPORT_AGAIN} --run-id {subject.version.run_id}"]
