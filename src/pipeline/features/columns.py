@@ -103,7 +103,7 @@ def as_text(column: pd.Series) -> pd.Series:
 
 
 def as_numbers(column: pd.Series, kind: Kind) -> NDArray[np.float64]:
-    """Return a number or boolean column as float64, NaN where a value is missing.
+    """Return a numeric or boolean column as float64, NaN where a value is missing.
 
     Raises
     ------

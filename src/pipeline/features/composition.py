@@ -48,7 +48,7 @@ class Composition:
 
     @property
     def numbers(self) -> dict[str, str]:
-        """Names of the features that are a raw or derived number column, by column name."""
+        """Names of the features that are a raw or derived numeric column, by column name."""
         return {feature.column: name for name, feature in self.features.items() if feature.column and feature.is_number}
 
     @cached_property

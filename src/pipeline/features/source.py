@@ -35,7 +35,7 @@ class Source:
     def from_table(cls, rows: pd.DataFrame, kinds: Mapping[str, Kind]) -> Self:
         """Return the source for a table that has at least the columns of `kinds`.
 
-        Number and boolean columns are read immediately, so that an invalid value raises even if no feature uses it.
+        Numeric and boolean columns are read immediately, so that an invalid value raises even if no feature uses it.
         """
         columns = {name: read_column(rows[name], kind) for name, kind in kinds.items() if kind != "text"}
         return cls(len(rows), lambda name: read_column(rows[name], kinds[name]), _columns=columns)
@@ -47,7 +47,7 @@ class Source:
         return cls(n_rows, lambda name: read_values(columns[name], kinds[name]))
 
     def numbers(self, column: str) -> NDArray[np.float64]:
-        """Return a number or boolean column, NaN where a value is missing."""
+        """Return a numeric or boolean column, NaN where a value is missing."""
         values = self._column(column)
         assert not isinstance(values, Texts)
         return values

@@ -129,7 +129,7 @@ def test_a_transformer_computes_neighbor_features_and_rejects_other_columns() ->
     assert fitted.raw_columns[names[0]] == ["a", "b"]
     pd.testing.assert_frame_equal(fitted.transform(rows, only=["a"]), features[["a"]])
     for invalid in ({"by": ["t"]}, {"by": ["a"], "means": ["c"]}):
-        with pytest.raises(PipelineError, match="is not a number column or a derived column"):
+        with pytest.raises(PipelineError, match="is neither a numeric nor a derived column"):
             with_neighbors(invalid["by"], invalid.get("means", []))
 
 

@@ -1,4 +1,4 @@
-"""Compute derived columns: formulas over number columns (``dataset.derived`` in params.yaml)."""
+"""Compute derived columns: formulas over numeric columns (``dataset.derived`` in params.yaml)."""
 
 import ast
 from collections.abc import Iterable, Mapping, Sequence
@@ -92,7 +92,8 @@ def _check(name: str, formula: str, kinds: Mapping[str, Kind]) -> None:
             )
         if kinds[column] == "text":
             raise PipelineError(
-                f"dataset.derived.{name} uses {column!r}, which holds categories", "use only number columns in formulas"
+                f"dataset.derived.{name} uses {column!r}, which holds categories",
+                "use only numeric columns in formulas",
             )
 
 

@@ -41,7 +41,7 @@ class LightCurves(FeatureKind):
         columns = cls.claims(training.columns.kinds, settings)
         if settings and len(columns) < 2:
             raise PipelineError(
-                "features.flux in params.yaml is true, but the table has no number columns FLUX.1, FLUX.2, …",
+                "features.flux in params.yaml is true, but the table has no numeric columns FLUX.1, FLUX.2, …",
                 "rename the columns of the light curve, in time order, or set features.flux: false",
             )
         return cls(columns)

@@ -82,7 +82,7 @@ class TrainingRows:
     source : Source
         The values of the rows.
     numbers : mapping of str to str
-        Names of the features that are raw or derived number columns, by column name.
+        Names of the features that are raw or derived numeric columns, by column name.
     target : Target, optional
         Set only for kinds that use the target.
     """

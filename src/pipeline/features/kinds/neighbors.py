@@ -53,7 +53,7 @@ class Neighbors(FeatureKind):
         Raises
         ------
         PipelineError
-            If ``by`` or ``means`` names a column that is neither a number column nor a derived one.
+            If ``by`` or ``means`` names a column that is neither numeric nor derived.
         """
         if not settings:
             return None
@@ -122,7 +122,7 @@ def _features(key: str, columns: Sequence[str], numbers: Mapping[str, str]) -> l
     for column in columns:
         if column not in numbers:
             raise PipelineError(
-                f"features.neighbors.{key} uses {column!r}, which is not a number column or a derived column",
+                f"features.neighbors.{key} uses {column!r}, which is neither a numeric nor a derived column",
                 f"use any of {', '.join(numbers)}",
             )
     return [numbers[column] for column in columns]

@@ -1,4 +1,4 @@
-"""Pass number and boolean columns through as features."""
+"""Pass numeric and boolean columns through as features."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from pipeline.features.source import Source
 
 @dataclass(frozen=True, eq=False)
 class Numbers(FeatureKind):
-    """Number and boolean columns; each is one feature.
+    """Numeric and boolean columns; each is one feature.
 
     Attributes
     ----------
@@ -27,12 +27,12 @@ class Numbers(FeatureKind):
 
     @classmethod
     def fit(cls, training: TrainingRows, settings: Any) -> Self:
-        """Take the number and boolean columns that no other kind claims."""
+        """Take the numeric and boolean columns that no other kind claims."""
         return cls.restore(training.columns, None, {})
 
     @classmethod
     def restore(cls, columns: RawColumns, state: Any, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Take the unclaimed number and boolean columns; this kind stores no state."""
+        """Take the unclaimed numeric and boolean columns; this kind stores no state."""
         return cls({name: columns.kinds[name] == "number" for name in columns.unclaimed("number", "boolean")})
 
     @cached_property
