@@ -29,7 +29,8 @@ from pipeline.learn.scoring import RACE_FOLDS, Race
 from pipeline.learn.space import Choice, Range, Space
 
 DEFAULT_LEARNING_RATE = 0.3  # XGBoost's default, for a space without the learning rate
-# `tpe` compares shapes at this learning rate if the space allows it: higher ones rank shapes worse, lower ones are slow.
+# `tpe` compares shapes at this learning rate if the space allows it: higher rates rank shapes worse, lower ones are slow
+# to fit.
 SHAPE_LEARNING_RATE = 0.2
 # Shapes are compared at the first round where the first candidate's score is within 2% of its best: fewer rounds favor
 # deep trees; more rounds take time and compare overfitting instead of shapes.
@@ -106,7 +107,7 @@ class Boosting:
         return max((value for value in numbers if value <= SHAPE_LEARNING_RATE), default=numbers[0])
 
     def cross_validate(self, sampled: Sampled, rounds: int, choose_round: bool) -> CrossValidation:
-        """Fit on each fold for `rounds`, scoring along the way; with `choose_round`, cut the curves at the best round."""
+        """Fit and score on each fold along `rounds`; with `choose_round`, cut the curves at the best round."""
         native, scored = {**self.native, **sampled}, scored_rounds(rounds)
         fits = run_parallel(partial(learning_curves, scored=scored), [(native, fold) for fold in self.folds])
         valid_curves = [valid for _, _, valid in fits]

@@ -77,7 +77,7 @@ class Estimators:
         return sampled, int(sampled.pop(self.recipe.rounds_name, self.problem.fixed.get(self.recipe.rounds_name)))
 
     def cross_validate(self, sampled: Sampled, rounds: int, choose_round: bool) -> CrossValidation:
-        """Fit on each fold for `rounds`, scoring along the way; with `choose_round`, cut the curves at a best round."""
+        """Fit and score on each fold along `rounds`; with `choose_round`, cut the curves at the best round, if any."""
         task, scored = self.problem.task, scored_rounds(rounds)
         fits = [({"nthread": self.problem.n_jobs, **sampled}, fold) for fold in self.folds]
 

@@ -72,7 +72,10 @@ class Learner(Protocol):
         """Return the parameters for the final fit, given the best candidate (None: no search), and the most rounds."""
 
     def cross_validate(self, sampled: Sampled, rounds: int, choose_round: bool) -> "CrossValidation":
-        """Fit on each fold for `rounds`; with `choose_round`, cut the curves at the best round, if the family has one."""
+        """Fit and score on each fold along `rounds`.
+
+        With `choose_round`, cut the curves at the best round, if the family has one (`Recipe.has_best_round`).
+        """
 
     def estimator(self, sampled: Sampled, rounds: int, y: NDArray[Any]) -> Any:
         """Return an unfitted estimator with every parameter set explicitly; `y` is the training target."""

@@ -89,8 +89,8 @@ def follow(
 
     X_train, y_train, X_valid, _ = fold
     pipeline, network = model if n_classes else model.regressor, network_of(model)
-    # With a seed instead of a generator, every epoch would shuffle the rows in the same way. The second generator repeats
-    # the draws of the first, to know the order of the rows.
+    # With a seed instead of a generator, every epoch would shuffle the rows in the same way. The second generator
+    # repeats the draws of the first, to know the order of the rows.
     generator, order_generator = (np.random.RandomState(network.random_state) for _ in range(2))
     network.set_params(random_state=generator, max_iter=scored[-1] + 1)
     inputs, valid_inputs = pipeline[:-1].fit_transform(X_train), pipeline[:-1].transform(X_valid)
