@@ -29,8 +29,7 @@ from pipeline.learn.scoring import RACE_FOLDS, Race
 from pipeline.learn.space import Choice, Range, Space
 
 DEFAULT_LEARNING_RATE = 0.3  # XGBoost's default, for a space without the learning rate
-# `tpe` compares shapes at this learning rate if the space allows it: higher rates rank shapes worse, lower ones are slow
-# to fit.
+# `tpe` compares shapes at this rate if the space allows it: higher rates rank shapes worse, lower ones take longer.
 SHAPE_LEARNING_RATE = 0.2
 # Shapes are compared at the first round where the first candidate's score is within 2% of its best: fewer rounds favor
 # deep trees; more rounds take time and compare overfitting instead of shapes.

@@ -1,4 +1,4 @@
-"""Score candidates by racing: drop those that are clearly worse than the best one on the first fold."""
+"""Score candidates by racing: drop those that the first fold shows to be worse than the best one."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ class CandidateFitter(Protocol):
 
 
 class Race:
-    """A `Scoring` that drops candidates that are clearly worse than the best one on the first fold.
+    """A `Scoring` that drops candidates which are worse than the best one on the first fold, by `DROP_MARGIN`.
 
     Parameters
     ----------
