@@ -64,7 +64,7 @@ def parse(name: str, formula: str) -> ast.expr:
     """
     where = f"dataset.derived.{name} in params.yaml"
     if PLACEHOLDER in formula:
-        raise FormulaError(f"{where} contains the reserved name {PLACEHOLDER}", "rename that column")
+        raise FormulaError(f"{where} holds the reserved name {PLACEHOLDER}", "rename that column")
     if len(formula) > MAX_LENGTH:
         raise FormulaError(f"{where} is longer than {MAX_LENGTH} characters", "split it into several derived columns")
     quoted: list[str] = []
@@ -136,7 +136,7 @@ def _check(node: ast.expr, where: str, depth: int) -> None:
         case ast.Constant(int(value) | float(value)) if type(value) is not bool and np.isfinite(float(value)):
             pass
         case _:
-            raise FormulaError(f"{where} contains {ast.unparse(node)!r}, which is not allowed", ALLOWED)
+            raise FormulaError(f"{where} holds {ast.unparse(node)!r}, which is not allowed", ALLOWED)
 
 
 def _value(node: ast.expr, columns: Mapping[str, Column]) -> Column:

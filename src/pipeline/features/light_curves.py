@@ -123,7 +123,7 @@ def _curve_features(curve: Values, known: NDArray[np.bool_]) -> tuple[Values, di
     trend = median_filter(np.pad(curve, half, mode="symmetric"), WINDOW)[half:-half]
     residuals = curve - trend
     scatter = 1.4826 * np.median(np.abs(residuals[known] - np.median(residuals[known])))
-    if scatter < TINY:  # more than half of the values are equal
+    if scatter < TINY:  # half of the values or more are equal
         scatter = residuals[known].std()
     if scatter < TINY:
         return flat, features

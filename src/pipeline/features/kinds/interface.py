@@ -120,7 +120,7 @@ class FeatureKind(ABC):
     @classmethod
     @abstractmethod
     def fit(cls, training: TrainingRows, settings: Any) -> Self | None:
-        """Fit to training rows; return None if the settings, None if absent, do not enable the kind."""
+        """Fit to training rows; return None if the settings (None if absent) do not enable the kind."""
 
     @property
     @abstractmethod
