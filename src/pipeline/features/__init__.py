@@ -1,1 +1,1 @@
-"""From raw rows to features: ships whole inside every logged model."""
+"""Compute features from raw rows. The whole package is copied into every logged model."""

@@ -1,4 +1,4 @@
-"""What a raw column of a table or a request holds, and its values as texts or as numbers."""
+"""Infer the kind of a raw column (number, boolean, text) and read its values as arrays."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from pipeline.errors import PipelineError
 from pipeline.features.formulas import LARGEST
 
 Kind = Literal["number", "boolean", "text"]
-SUFFIX = ".0"  # a server that met a missing value beside whole numbers sends 10001 as the text 10001.0
+SUFFIX = ".0"  # pandas turns whole numbers beside missing values into floats, so a client sends 10001 as "10001.0"
 
 
 @dataclass(frozen=True)
 class Texts:
-    """The values of a text column.
+    """The values of a text column, dictionary-encoded.
 
     Attributes
     ----------
     distinct : list of str
-        Each value once.
+        The distinct values.
     codes : array of int, shape (n_rows,)
-        The position of each row's value in `distinct`; -1 where it is missing.
+        Index of each row's value in `distinct`; -1 if missing.
     """
 
     distinct: list[str]
@@ -34,35 +34,35 @@ class Texts:
         return type(self)(self.distinct, self.codes[rows])
 
     def look_up(self, values: Sequence[float], missing: float) -> NDArray[Any]:
-        """Return the value of each row, given those of `distinct` and that of a missing text."""
-        return np.array([*values, missing])[self.codes]  # -1 is the last
+        """Map each row to the number given for its text in `distinct`, or to `missing`."""
+        return np.array([*values, missing])[self.codes]  # code -1 selects the last element
 
 
 Values = NDArray[np.float64] | Texts
 
 
-def kinds_of(rows: pd.DataFrame) -> dict[str, Kind]:
-    """Return what each column holds.
+def infer_kinds(rows: pd.DataFrame) -> dict[str, Kind]:
+    """Return the kind of each column.
 
     Raises
     ------
     PipelineError
-        When one holds what the pipeline does not take.
+        If a column has a type that cannot be a feature.
     """
     kinds: dict[str, Kind] = {}
     for name in rows.columns:
         kind = kind_of(rows[name])
         if kind is None:
             raise PipelineError(
-                f"column {name!r} is of type {rows[name].dtype}, which is not a feature",
-                "add it to dataset.drop in params.yaml, or turn it into a number",
+                f"column {name!r} is of type {rows[name].dtype}, which cannot be used as a feature",
+                "add it to dataset.drop in params.yaml, or convert it to a number",
             )
         kinds[str(name)] = kind
     return kinds
 
 
 def kind_of(column: pd.Series) -> Kind | None:
-    """Return what a column holds, or None for what the pipeline does not take (dates, lists, mixed values)."""
+    """Return the kind of a column, or None if it cannot be a feature (dates, lists, mixed types)."""
     if pd.api.types.is_bool_dtype(column):
         return "boolean"
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_complex_dtype(column):
@@ -73,7 +73,7 @@ def kind_of(column: pd.Series) -> Kind | None:
 
 
 def read_column(column: pd.Series, kind: Kind) -> Values:
-    """Return a column of a table as arrays."""
+    """Read a column of a table as numbers or as `Texts`."""
     if kind == "text":
         codes, distinct = pd.factorize(as_text(column))
         return Texts(list(distinct), codes)
@@ -81,44 +81,50 @@ def read_column(column: pd.Series, kind: Kind) -> Values:
 
 
 def read_values(values: Sequence[Any], kind: Kind) -> Values:
-    """Return a column of validated values (float, bool or str, None where one is missing) as arrays, without pandas."""
+    """Read validated values (float, bool, str or None) as numbers or as `Texts`, without the overhead of pandas."""
     if kind == "text":
-        places: dict[str, int] = {}
-        codes = [-1 if value is None else places.setdefault(value, len(places)) for value in values]
-        return Texts(list(places), np.array(codes, dtype=np.intp))
+        code_by_text: dict[str, int] = {}
+        codes = [-1 if value is None else code_by_text.setdefault(value, len(code_by_text)) for value in values]
+        return Texts(list(code_by_text), np.array(codes, dtype=np.intp))
     return without_too_large(np.array(values, dtype=np.float64))  # None becomes NaN
 
 
 def as_text(column: pd.Series) -> pd.Series:
-    """Turn values into text one by one, whole numbers without a decimal point, however pandas happened to read them.
+    """Convert values to text, whole numbers without a decimal point even if pandas read them as floats.
 
     Returns
     -------
     Series of str
-        Missing where the value is missing.
+        Missing values stay missing.
     """
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(object)
-    return column if column.dtype == "str" else column.map(_text, na_action="ignore").astype("str")
+    return column if column.dtype == "str" else column.map(_format_value, na_action="ignore").astype("str")
 
 
 def as_numbers(column: pd.Series, kind: Kind) -> NDArray[np.float64]:
-    """Return a number or boolean column as numbers, NaN where a value is missing, whatever a request made of it."""
-    if kind == "boolean" and not pd.api.types.is_numeric_dtype(column):  # from a request: JSON's true, or its text
-        known = as_text(column).str.lower().map({"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0})
-        wrong = column[known.isna() & column.notna()]
-        if len(wrong):
-            raise ValueError(f"column {column.name!r} holds {wrong.iloc[0]!r}, which is neither true nor false")
-        column = known
+    """Return a numeric or boolean column as float64, NaN where a value is missing.
+
+    Raises
+    ------
+    ValueError
+        If a value of a boolean column is not a boolean, 0, 1 or their text.
+    """
+    if kind == "boolean" and not pd.api.types.is_numeric_dtype(column):  # requests send booleans as objects or text
+        numbers = as_text(column).str.lower().map({"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0})
+        invalid = column[numbers.isna() & column.notna()]
+        if len(invalid):
+            raise ValueError(f"column {column.name!r} holds {invalid.iloc[0]!r}, which is neither true nor false")
+        column = numbers
     values = np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
     return without_too_large(values)
 
 
 def without_too_large(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return values with NaN for what is infinite in the models' 32 bits, as in derived columns; prepare refuses it."""
+    """Replace values that overflow float32 with NaN, as derived columns do; stage prepare rejects them in a table."""
     too_large = np.abs(values) > LARGEST
     return np.where(too_large, np.nan, values) if too_large.any() else values
 
 
-def _text(value: object) -> str:
+def _format_value(value: object) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -1,4 +1,4 @@
-"""Formulas for derived columns: parsed into arithmetic, never evaluated as code."""
+"""Parse and compute the formulas of derived columns. They are restricted to arithmetic and never run as code."""
 
 import ast
 import operator
@@ -29,26 +29,28 @@ FUNCTIONS: dict[str, Callable[[Column], Column]] = {
     "sin": np.sin,
     "cos": np.cos,
 }
-# XGBoost computes in 32 bits, where a larger number is infinite.
+# XGBoost computes in float32, where a larger number is infinite.
 LARGEST = float(np.finfo(np.float32).max)
 PLACEHOLDER = "__column"
-ALLOWED = f"use column names (`in backticks` unless plain), numbers, + - * / ** ( ) and {', '.join(FUNCTIONS)}"
+ALLOWED = (
+    f"use column names (in `backticks` if not a plain identifier), numbers, + - * / ** ( ) and {', '.join(FUNCTIONS)}"
+)
 MAX_LENGTH = 1000
-MAX_DEPTH = 100  # of operations within each other: Python's stack is to be deep enough wherever it is computed
+MAX_DEPTH = 100  # nested operations; keeps the recursion within Python's stack on every platform
 
 
 @lru_cache(maxsize=1000)
 def parse(name: str, formula: str) -> ast.expr:
-    """Parse the formula of derived column `name` and check that it holds nothing but arithmetic.
+    """Parse the formula of derived column `name` and check that it is pure arithmetic.
 
-    A column whose name is not a plain word stands in backticks, as in pandas' ``query``.
+    Column names that are not valid identifiers must be in backticks, as in pandas' ``query``.
 
     Parameters
     ----------
     name : str
-        The derived column, for messages.
+        Name of the derived column, for error messages.
     formula : str
-        Such as ``total_rooms / households`` or ``log1p(population)``.
+        For example ``total_rooms / households`` or ``log1p(population)``.
 
     Returns
     -------
@@ -58,7 +60,7 @@ def parse(name: str, formula: str) -> ast.expr:
     Raises
     ------
     FormulaError
-        When the formula is not arithmetic over columns.
+        If the formula is not arithmetic over columns.
     """
     where = f"dataset.derived.{name} in params.yaml"
     if PLACEHOLDER in formula:
@@ -77,22 +79,22 @@ def parse(name: str, formula: str) -> ast.expr:
             tree = ast.parse(re.sub(r"`([^`]+)`", placeholder, formula).strip(), mode="eval").body
         _check(tree, where, MAX_DEPTH)
     except (SyntaxError, ValueError, OverflowError):
-        raise FormulaError(f"{where} is not a formula: {formula!r}", ALLOWED) from None
+        raise FormulaError(f"{where} is not a valid formula: {formula!r}", ALLOWED) from None
     except (RecursionError, MemoryError):
         raise FormulaError(
-            f"{where} is nested too deeply: more than {MAX_DEPTH} operations within each other, as in a long sum",
+            f"{where} nests more than {MAX_DEPTH} operations (each term of a long sum counts as one)",
             "split it into several derived columns",
         ) from None
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and node.id.startswith(PLACEHOLDER):
             node.id = quoted[int(node.id.removeprefix(PLACEHOLDER))]
     if not columns_of(tree):
-        raise FormulaError(f"{where} uses no column: {formula!r}", "name at least one column")
+        raise FormulaError(f"{where} uses no column: {formula!r}", "use at least one column in the formula")
     return tree
 
 
 def columns_of(tree: ast.expr) -> list[str]:
-    """Return the columns a parsed formula reads, each once."""
+    """Return the columns that a parsed formula uses, without duplicates."""
     functions = {node.func for node in ast.walk(tree) if isinstance(node, ast.Call)}
     names = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and node not in functions]
     return list(dict.fromkeys(names))
@@ -104,14 +106,14 @@ def compute(tree: ast.expr, columns: Mapping[str, Column]) -> Column:
     Parameters
     ----------
     tree : ast.expr
-        From `parse`.
+        The result of `parse`.
     columns : mapping of str to array of float64, shape (n_rows,)
-        At least those of `columns_of`.
+        Must include the columns returned by `columns_of`.
 
     Returns
     -------
     array of float64, shape (n_rows,)
-        Missing (NaN) where an input is missing or the result is no number of 32 bits (such as 1 / 0).
+        NaN where an input is missing or the result is not a finite float32 (such as 1 / 0).
     """
     with np.errstate(all="ignore"):
         values = np.asarray(_value(tree, columns), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""What a kind of feature needs to add its nodes to an ONNX graph; `pipeline.onnx` builds the graph."""
+"""The interface through which kinds of features add nodes to an ONNX graph; `pipeline.onnx` implements it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,41 +6,41 @@ from typing import Any, Protocol
 
 
 class GraphBuilder(Protocol):
-    """A graph under construction; values are referred to by their names."""
+    """An ONNX graph under construction; values are referred to by name."""
 
     def name(self, what: str) -> str:
-        """Return a name that no other value has."""
+        """Return a new, unique name for a value."""
 
     def node(
         self, operator: str, *inputs: str, into: str = "", outputs: int = 1, domain: str = "", **attributes: Any
     ) -> str:
-        """Add a node and return the name of its last output."""
+        """Add a node and return the name of its last output: `into` if given, otherwise a new name."""
 
     def constant(self, values: Any) -> str:
-        """Add a constant array."""
+        """Add a constant array and return its name."""
 
     def cast(self, value: str, dtype: str, into: str = "") -> str:
-        """Convert to ``FLOAT``, ``DOUBLE``, ``INT64`` or ``BOOL``."""
+        """Add a conversion to ``FLOAT``, ``DOUBLE``, ``INT64`` or ``BOOL`` and return the name of its output."""
 
     def within(self) -> "GraphBuilder":
-        """Return a graph for a node of this one."""
+        """Return an empty subgraph for an attribute of a node."""
 
     def body(self, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> Any:
-        """Return the nodes of `within` as an attribute; inputs and outputs are doubles, given with their lengths."""
+        """Return this subgraph as the attribute of a node; its inputs and outputs are vectors of doubles, by length."""
 
 
 @dataclass(frozen=True)
 class GraphSource:
-    """What features are computed from in a graph.
+    """The inputs of features in a graph.
 
     Attributes
     ----------
     columns : mapping of str to str
-        The value of each raw column, shape (n_rows, 1): double of numbers and booleans, NaN where missing; string of
-        texts, the empty one where missing.
+        Name of the value of each raw column, shape (n_rows, 1): a double for numbers and booleans, NaN if missing; a
+        string for text, empty if missing.
     features : callable
-        Called with names of features of the kinds before the one that asks; returns their value: float, shape
-        (n_rows, n_features).
+        ``features(names)`` returns the name of a float value, shape (n_rows, n_features), with features of preceding
+        kinds.
     """
 
     columns: Mapping[str, str]
@@ -48,5 +48,5 @@ class GraphSource:
 
 
 def concat(graph: GraphBuilder, values: Sequence[str]) -> str:
-    """Put columns side by side."""
+    """Concatenate values along the column axis."""
     return values[0] if len(values) == 1 else graph.node("Concat", *values, axis=1)

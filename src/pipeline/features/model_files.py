@@ -1,4 +1,4 @@
-"""Formats of the file that holds a logged model's estimator: written and read without MLflow."""
+"""File formats of the estimator in a logged model, read and written without MLflow."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from pipeline.errors import PipelineError
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A file format of fitted estimators.
+    """A file format for fitted estimators.
 
     Attributes
     ----------
     name : str
-        Of the file in a logged model; its suffix tells the format.
+        File name in a logged model; its suffix identifies the format.
     save : callable
-        Called with the fitted estimator and the path to write to.
+        ``save(estimator, path)`` writes a fitted estimator.
     load : callable
-        Called with the path and whether the estimator is a classifier; returns the estimator.
+        ``load(path, is_classifier)`` returns the estimator.
     """
 
     name: str
@@ -27,28 +27,28 @@ class ModelFile:
     load: Callable[[Path, bool], Any]
 
 
-def load_estimator(path: Path, classifies: bool) -> Any:
-    """Read a fitted estimator, in the format that the file's suffix names.
+def load_estimator(path: Path, is_classifier: bool) -> Any:
+    """Load a fitted estimator in the format given by the file's suffix.
 
     Raises
     ------
     PipelineError
-        When no format has that suffix.
+        If no format has this suffix.
     """
-    for known in (XGBOOST, PICKLE):
-        if path.suffix == Path(known.name).suffix:
-            return known.load(path, classifies)
-    raise PipelineError(f"{path} is in no format this reads", "serve the model with the code it was trained with")
+    for model_format in (XGBOOST, PICKLE):
+        if path.suffix == Path(model_format.name).suffix:
+            return model_format.load(path, is_classifier)
+    raise PipelineError(f"{path} has an unknown model format", "serve the model with the code it was trained with")
 
 
 def _save_xgboost(model: Any, path: Path) -> None:
     model.save_model(path)
 
 
-def _load_xgboost(path: Path, classifies: bool) -> Any:
+def _load_xgboost(path: Path, is_classifier: bool) -> Any:
     from xgboost import XGBClassifier, XGBRegressor
 
-    model = XGBClassifier() if classifies else XGBRegressor()
+    model = XGBClassifier() if is_classifier else XGBRegressor()
     model.load_model(path)
     return model
 
@@ -59,11 +59,11 @@ def _save_pickle(model: Any, path: Path) -> None:
     joblib.dump(model, path)
 
 
-def _load_pickle(path: Path, classifies: bool) -> Any:
+def _load_pickle(path: Path, is_classifier: bool) -> Any:
     import joblib
 
     return joblib.load(path)
 
 
-XGBOOST = ModelFile("model.ubj", _save_xgboost, _load_xgboost)  # XGBoost's own, whose bytes name the same model
+XGBOOST = ModelFile("model.ubj", _save_xgboost, _load_xgboost)  # native format: equal models have equal bytes
 PICKLE = ModelFile("model.pkl", _save_pickle, _load_pickle)  # any scikit-learn estimator

@@ -1,7 +1,7 @@
-"""The search for the nearest training rows, and means over them.
+"""Find the nearest training rows of a row and average values over them.
 
-A row's neighbours are the k nearest training rows and all that are as near as the k-th, so that the features do not
-hang on the order of the rows: places on a map repeat, and a search tree would choose among equals as it happens to be
+A row's neighbors are the k nearest training rows and all others at the same distance as the k-th. The features must not
+depend on the order of the rows: locations on a map repeat, and a search tree would choose among ties by how it was
 built.
 """
 
@@ -16,127 +16,128 @@ if TYPE_CHECKING:
     from scipy.spatial import KDTree
 
 Matrix = NDArray[np.float32]
-LEAF_ROWS = 50  # of the tree: fewer make more nodes, which take memory, and no faster search
-CHUNK = 50_000  # rows at a time
-MANY_NUMBERS = 1_000_000  # neighbours found at a time, of all rows together
-SPARE = 2  # neighbours asked for beyond k, to see that the k-th is the only one at its distance
-FARTHEST = float(np.finfo(np.float32).max)
-AS_NEAR = 1 + 1e-9  # times the distance of the k-th: sums of squares are rounded, at 1e-16
-MANY_ROWS = 10_000  # from which the search for neighbours is worth several threads
+LEAF_ROWS = 50  # smaller leaves make more nodes, which take memory without making the search faster
+CHUNK = 50_000  # rows searched at a time
+MAX_NEIGHBORS = 1_000_000  # neighbors found at a time, over all rows
+SPARE = 2  # neighbors requested beyond k, enough to see that usually no other is as near as the k-th
+MAX_DISTANCE = float(np.finfo(np.float32).max)
+TIE_FACTOR = 1 + 1e-9  # distances up to this multiple of the k-th's are ties: sums of squares have errors around 1e-16
+MIN_PARALLEL_ROWS = 10_000  # the search uses several threads from this number of rows
 
 
 @dataclass(frozen=True)
-class Places:
-    """TrainingRows rows, those at the same place together.
+class DistinctPoints:
+    """The training rows, grouped by location.
 
     Attributes
     ----------
-    places : array of float32, shape (n_places, n_dimensions)
-        Each once.
-    rows : array of int, shape (n_places,)
-        How many rows are there.
-    totals : array of float64, shape (n_values, n_places)
-        Sums of what is averaged, without missing values.
-    known : array of int32, shape (n_values, n_places)
-        How many values were added.
+    points : array of float32, shape (n_points, n_dimensions)
+        Each location once.
+    rows : array of int, shape (n_points,)
+        Number of rows at the location.
+    totals : array of float64, shape (n_values, n_points)
+        Sums of the averaged values, without missing ones.
+    counts : array of int32, shape (n_values, n_points)
+        Number of values in each sum.
     """
 
-    places: Matrix
+    points: Matrix
     rows: NDArray[np.intp]
     totals: NDArray[np.float64]
-    known: NDArray[np.int32]
+    counts: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class NeighborSearch:
-    """The training rows among which a row's neighbours are looked for.
+    """A nearest-neighbor search over the training rows.
 
     Attributes
     ----------
     k : int
-        How many neighbours, with those that are as near as the k-th; all there are when they are fewer.
-    places : array of float32, shape (n_rows, n_dimensions)
-        The training rows, sorted, without missing values; each dimension is divided by its standard deviation.
+        Number of neighbors, not counting ties with the k-th; all rows if there are fewer.
+    points : array of float32, shape (n_rows, n_dimensions)
+        The training rows, sorted and without missing values, before division by `scale`.
     values : array of float32, shape (n_rows, n_values)
-        What is averaged; missing values are left out of the mean.
+        The values to average; missing ones are left out of the mean.
     """
 
     k: int
-    places: Matrix
+    points: Matrix
     values: Matrix
 
-    def transform(self, places: Matrix) -> Matrix:
-        """Compute the means of rows that are not among the training rows.
+    def transform(self, points: Matrix) -> Matrix:
+        """Compute the means over the neighbors of rows that are not training rows.
 
         Parameters
         ----------
-        places : array of float32, shape (n_rows, n_dimensions)
+        points : array of float32, shape (n_rows, n_dimensions)
 
         Returns
         -------
         array of float32, shape (n_rows, n_values + 1)
-            The means, and the distance to the farthest of the neighbours; NaN for rows that lack a value.
+            The means, and the distance to the farthest neighbor; NaN for rows with a missing value.
         """
-        out = np.full((len(places), self.values.shape[1] + 1), np.nan, dtype=np.float32)
-        for start in range(0, len(places), CHUNK):
-            chunk = places[start : start + CHUNK]
-            known = np.flatnonzero(~np.isnan(chunk).any(axis=1))
-            if len(known) and len(self.places):
-                out[start + known] = self._of_places(chunk[known])
+        out = np.full((len(points), self.values.shape[1] + 1), np.nan, dtype=np.float32)
+        for start in range(0, len(points), CHUNK):
+            chunk = points[start : start + CHUNK]
+            complete = np.flatnonzero(~np.isnan(chunk).any(axis=1))
+            if len(complete) and len(self.points):
+                out[start + complete] = self._transform_complete(chunk[complete])
         return out
 
-    def _of_places(self, places: Matrix) -> Matrix:
-        near = self.distinct
-        k, asked = min(self.k, len(self.places)), min(self.k + SPARE, len(near.rows))
-        out = np.empty((len(places), self.values.shape[1] + 1), dtype=np.float32)
-        left = np.arange(len(places))
-        while len(left):
-            unsure = []
-            for rows in np.array_split(left, -(-len(left) * asked // MANY_NUMBERS)):
-                workers = -1 if len(rows) >= MANY_ROWS else 1
-                distances, found = self._tree.query(
-                    places[rows] / self.scale, k=np.arange(1, asked + 1), workers=workers
+    def _transform_complete(self, points: Matrix) -> Matrix:
+        distinct = self.distinct
+        k, n_neighbors = min(self.k, len(self.points)), min(self.k + SPARE, len(distinct.rows))
+        out = np.empty((len(points), self.values.shape[1] + 1), dtype=np.float32)
+        pending = np.arange(len(points))
+        while len(pending):
+            undecided = []
+            for rows in np.array_split(pending, -(-len(pending) * n_neighbors // MAX_NEIGHBORS)):
+                workers = -1 if len(rows) >= MIN_PARALLEL_ROWS else 1
+                distances, neighbors = self._tree.query(
+                    points[rows] / self.scale, k=np.arange(1, n_neighbors + 1), workers=workers
                 )
-                kth = (np.cumsum(near.rows[found], axis=1) >= k).argmax(axis=1)
+                kth = (np.cumsum(distinct.rows[neighbors], axis=1) >= k).argmax(axis=1)
                 radius = distances[np.arange(len(rows)), kth]
-                within = distances <= radius[:, None] * AS_NEAR
+                within = distances <= radius[:, None] * TIE_FACTOR
                 means = [
-                    _mean(np.where(within, total[found], 0), np.where(within, known[found], 0))
-                    for total, known in zip(near.totals, near.known, strict=True)
+                    _mean(np.where(within, total[neighbors], 0), np.where(within, count[neighbors], 0))
+                    for total, count in zip(distinct.totals, distinct.counts, strict=True)
                 ]
-                # By a deviation of almost nothing a row can be farther away than 32 bits can say.
-                out[rows] = np.column_stack([*means, np.minimum(radius, FARTHEST).astype(np.float32)])
-                unsure.append(rows[within[:, -1]])
-            left = np.concatenate(unsure) if asked < len(near.rows) else np.empty(0, dtype=np.intp)
-            asked = min(2 * asked, len(near.rows))
+                # Divided by a tiny standard deviation, a distance can exceed float32.
+                out[rows] = np.column_stack([*means, np.minimum(radius, MAX_DISTANCE).astype(np.float32)])
+                undecided.append(rows[within[:, -1]])
+            # If the last neighbor found is a tie, there may be more: search these rows again for twice as many.
+            pending = np.concatenate(undecided) if n_neighbors < len(distinct.rows) else np.empty(0, dtype=np.intp)
+            n_neighbors = min(2 * n_neighbors, len(distinct.rows))
         return out
 
     @cached_property
     def scale(self) -> NDArray[np.float64]:
-        """What each dimension is divided by."""
-        deviation = self.places.std(axis=0, dtype=np.float64) if len(self.places) else np.ones(self.places.shape[1])
+        """The standard deviation that each dimension is divided by; 1 where it is 0."""
+        deviation = self.points.std(axis=0, dtype=np.float64) if len(self.points) else np.ones(self.points.shape[1])
         return np.where(deviation > 0, deviation, 1.0)
 
     @cached_property
-    def distinct(self) -> "Places":
-        """The training rows by place."""
-        first = np.ones(len(self.places), dtype=bool)
-        first[1:] = (self.places[1:] != self.places[:-1]).any(axis=1)
-        starts = np.flatnonzero(first)
+    def distinct(self) -> DistinctPoints:
+        """The training rows, grouped by location."""
+        is_first = np.ones(len(self.points), dtype=bool)
+        is_first[1:] = (self.points[1:] != self.points[:-1]).any(axis=1)
+        starts = np.flatnonzero(is_first)
         known = ~np.isnan(self.values.T)
         totals = np.add.reduceat(np.where(known, self.values.T, np.float32(0)), starts, axis=1, dtype=np.float64)
         counts = np.add.reduceat(known, starts, axis=1, dtype=np.int32)
-        return Places(self.places[starts], np.diff(starts, append=len(self.places)), totals, counts)
+        return DistinctPoints(self.points[starts], np.diff(starts, append=len(self.points)), totals, counts)
 
     @cached_property
     def _tree(self) -> "KDTree":
         from scipy.spatial import KDTree
 
-        return KDTree(self.distinct.places / self.scale, leafsize=LEAF_ROWS)
+        return KDTree(self.distinct.points / self.scale, leafsize=LEAF_ROWS)
 
 
 def _mean(totals: NDArray[np.float64], counts: NDArray[np.int32]) -> Matrix:
-    """Return each row's sum of totals by its sum of counts; NaN where nothing is counted."""
+    """Return each row's sum of totals divided by its sum of counts; NaN where the count is 0."""
     total, count = totals.sum(axis=1), counts.sum(axis=1)
     mean: Matrix = np.full(len(total), np.nan, dtype=np.float32)
     np.divide(total, count, out=mean, where=count > 0, casting="same_kind")

@@ -1,4 +1,4 @@
-"""Features that are learnt from the target, for the training rows themselves: no row sees its own target."""
+"""Compute features learned from the target for the training rows, without target leakage."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,25 +20,27 @@ def out_of_fold(
     settings: Mapping[str, Any],
     folds: Sequence[tuple[Rows, Rows]],
 ) -> Matrix:
-    """Compute the features of training rows from rows of other folds.
+    """Compute the features of each fold's rows with a transformer fitted on the other folds.
 
     Parameters
     ----------
     transformer : FeatureTransformer
-        Fitted by `FeatureTransformer.with_target`.
+        Fitted with `FeatureTransformer.with_target`.
     source : Source
         The training rows.
     target : Target
     settings : mapping of str to any
-    folds : sequence of (others, rows)
-        Positions in the training rows; rows that are in no fold, such as the earliest in time, get NaN.
+        As for `FeatureTransformer.fit`.
+    folds : sequence of (fit_rows, rows)
+        Row numbers to fit on and to compute features for.
 
     Returns
     -------
     array of float32, shape (n_rows, len(transformer.target_names))
+        NaN for rows that are in no fold, such as the earliest rows of a split by time.
     """
     out = np.full((source.n_rows, len(transformer.target_names)), np.nan, dtype=np.float32)
-    for others, rows in folds:
-        fitted = transformer.with_target(source.take(others), target.take(others), settings)
+    for fit_rows, rows in folds:
+        fitted = transformer.with_target(source.take(fit_rows), target.take(fit_rows), settings)
         out[rows] = fitted.compute(source.take(rows), fitted.target_names)
     return out

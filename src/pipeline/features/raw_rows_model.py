@@ -1,7 +1,7 @@
-"""MLflow's python_function flavour of a logged model: takes raw rows, computes the features, predicts.
+"""The python_function flavor of a logged model: it computes the features of raw rows, then predicts.
 
-It travels inside the logged model with the modules it needs, so that `mlflow models serve` answers rows as they
-stand in the source table: with text and missing values, and without derived columns.
+MLflow loads it from the code copied into the logged model, so that `mlflow models serve` accepts raw rows, exactly as
+they appear in the table: with text and missing values, and without derived columns.
 """
 
 import hashlib
@@ -17,33 +17,33 @@ from pipeline.errors import PipelineError
 from pipeline.features.model_files import load_estimator
 from pipeline.features.transformer import FEATURES_FILE, FeatureTransformer
 
-PROBABILITY = "probability_"  # and the label: the name of a column
+PROBABILITY = "probability_"  # prefix of an output column; the class label follows
 
 
 class RawRowsModel:
-    """A fitted model behind the feature transformer it was trained with.
+    """A fitted model together with its feature transformer.
 
     Attributes
     ----------
     labels : list of str, int or bool, optional
-        Of a classification, in the order of the probabilities; None of a regression.
+        Class labels in the order of the probabilities; None for a regression.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Load from a logged model's folder.
+        """Load the model from the folder of a logged model.
 
         Raises
         ------
         PipelineError
-            When the model file is not the one that was logged; nothing of it is read then.
+            If the model file is not the one that was logged; it is not unpickled then.
         """
         stored = json.loads((folder / FEATURES_FILE).read_text(encoding="utf-8"))
         self.transformer = FeatureTransformer.load(folder)
         self.feature_names: list[str] = stored["feature_names"]
         self.labels: list[str | int | bool] | None = stored["labels"]
         file = folder / stored["model_file"]
-        _check(file, stored["model_sha256"])
-        self.model = load_estimator(file, classifies=self.labels is not None)
+        _verify_sha256(file, stored["model_sha256"])
+        self.model = load_estimator(file, is_classifier=self.labels is not None)
 
     def predict(
         self, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -53,22 +53,22 @@ class RawRowsModel:
         Parameters
         ----------
         model_input : DataFrame, shape (n_rows, n_columns)
-            The raw input columns; numbers and categories may be missing, a category may be unseen.
+            The raw input columns. Values may be missing, and categories may be unseen.
         params : dict, optional
-            Accepted because MLflow passes it; not used.
+            Unused; part of MLflow's interface.
 
         Returns
         -------
-        array of float64, shape (n_rows,), or DataFrame, shape (n_rows, 1 + n_labels)
-            In a regression the target, in its unit; in a classification the column ``prediction``, the most probable
-            label, and a column ``probability_<label>`` for each.
+        array of float64, shape (n_rows,), or DataFrame, shape (n_rows, 1 + n_classes)
+            For a regression, the target in its unit. For a classification, the column ``prediction`` with the most
+            probable class, and a column ``probability_<label>`` for each class.
         """
-        answers = self.answer(self.transformer.transform(model_input, only=self.feature_names).to_numpy())
+        outputs = self.answer(self.transformer.transform(model_input, only=self.feature_names).to_numpy())
         if self.labels is None:
-            return answers
-        predicted = [self.labels[place] for place in answers.argmax(axis=1)]
-        columns = {f"{PROBABILITY}{label}": answers[:, place] for place, label in enumerate(self.labels)}
-        return pd.DataFrame({"prediction": predicted, **columns}, index=model_input.index)
+            return outputs
+        predictions = [self.labels[index] for index in outputs.argmax(axis=1)]
+        columns = {f"{PROBABILITY}{label}": outputs[:, index] for index, label in enumerate(self.labels)}
+        return pd.DataFrame({"prediction": predictions, **columns}, index=model_input.index)
 
     def answer(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Predict from features.
@@ -76,31 +76,31 @@ class RawRowsModel:
         Parameters
         ----------
         features : array of float32, shape (n_rows, n_features)
-            Those of `feature_names`.
+            In the order of `feature_names`.
 
         Returns
         -------
-        array of float64, shape (n_rows,) or (n_rows, n_labels)
-            In a regression the target, in a classification the probability of each label.
+        array of float64, shape (n_rows,) or (n_rows, n_classes)
+            The target of a regression, or the probability of each class.
         """
         X: Any = features
-        if not hasattr(self.model, "get_booster"):  # XGBoost takes longer to read a DataFrame than to answer a row
+        if not hasattr(self.model, "get_booster"):  # XGBoost takes longer to read a DataFrame than to predict a row
             X = pd.DataFrame(features, columns=self.feature_names, copy=False)
-        found = self.model.predict(X) if self.labels is None else self.model.predict_proba(X)
-        return np.asarray(found, dtype=np.float64)
+        outputs = self.model.predict(X) if self.labels is None else self.model.predict_proba(X)
+        return np.asarray(outputs, dtype=np.float64)
 
 
-def _check(path: Path, expected_sha256: str) -> None:
-    """Refuse a model file that does not have its SHA-256."""
+def _verify_sha256(path: Path, expected_sha256: str) -> None:
+    """Raise `PipelineError` if a model file does not have the recorded SHA-256."""
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != expected_sha256:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    if sha256 != expected_sha256:
         raise PipelineError(
             f"{path} is not the file that was logged (SHA-256 differs from that in {FEATURES_FILE})",
-            "fetch the model from the store again, or train anew",
+            "download the model from the store again, or retrain it",
         )
 
 
 def _load_pyfunc(path: str) -> RawRowsModel:
-    """Load the model; MLflow calls this by name."""
+    """Load the model; MLflow looks up this function by name."""
     return RawRowsModel(Path(path))

@@ -1,4 +1,4 @@
-"""What features are computed from: raw columns as arrays, of a table or of validated values, and other features."""
+"""Give features access to their inputs: raw columns as arrays, and other features."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,15 +15,15 @@ Matrix = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Source:
-    """Rows, each raw column of which is read when it is first asked for.
+    """Raw rows whose columns are read on first use.
 
     Attributes
     ----------
     n_rows : int
     read : callable
-        Called with the name of a raw column; returns its values.
+        ``read(column)`` returns the values of a raw column.
     compute : callable, optional
-        Called with this and names of features; returns them as float32, shape (n_rows, n_features).
+        ``compute(source, names)`` returns features as float32, shape (n_rows, n_features).
     """
 
     n_rows: int
@@ -32,22 +32,22 @@ class Source:
     _columns: dict[str, Values] = field(default_factory=dict)
 
     @classmethod
-    def of_table(cls, rows: pd.DataFrame, kinds: Mapping[str, Kind]) -> Self:
-        """Read a table, with at least the columns of `kinds`.
+    def from_table(cls, rows: pd.DataFrame, kinds: Mapping[str, Kind]) -> Self:
+        """Return the source for a table that has at least the columns of `kinds`.
 
-        Number and boolean columns are read now, so that a value that is neither is refused wherever it is.
+        Numeric and boolean columns are read immediately, so that an invalid value raises even if no feature uses it.
         """
         columns = {name: read_column(rows[name], kind) for name, kind in kinds.items() if kind != "text"}
         return cls(len(rows), lambda name: read_column(rows[name], kinds[name]), _columns=columns)
 
     @classmethod
-    def of_values(cls, columns: Mapping[str, Sequence[Any]], kinds: Mapping[str, Kind]) -> Self:
-        """Read validated values, column by column."""
+    def from_values(cls, columns: Mapping[str, Sequence[Any]], kinds: Mapping[str, Kind]) -> Self:
+        """Return the source for validated values, given by column."""
         n_rows = len(next(iter(columns.values())))
         return cls(n_rows, lambda name: read_values(columns[name], kinds[name]))
 
     def numbers(self, column: str) -> NDArray[np.float64]:
-        """Return a column of numbers or booleans, NaN where a value is missing."""
+        """Return a numeric or boolean column, NaN where a value is missing."""
         values = self._column(column)
         assert not isinstance(values, Texts)
         return values
@@ -59,12 +59,12 @@ class Source:
         return values
 
     def features(self, names: Sequence[str]) -> Matrix:
-        """Return features of the kinds that come before the one that asks."""
+        """Return features of the kinds that precede the caller's in the order of computation."""
         assert self.compute is not None
         return self.compute(self, names)
 
     def take(self, rows: NDArray[np.intp]) -> "Source":
-        """Return some of the rows."""
+        """Return a source with only these rows."""
         return Source(len(rows), lambda name: self._column(name)[rows], self.compute)
 
     def _column(self, name: str) -> Values:

@@ -1,1 +1,1 @@
-"""Finding and fitting a model: search, cross-validation, final fit. Nothing here knows of MLflow or of files."""
+"""Search, cross-validate and fit models. Nothing in this package depends on MLflow or on files."""

@@ -1,4 +1,4 @@
-"""Single fits of XGBoost, by the names and values of its native interface."""
+"""Run single XGBoost fits with parameters of its native interface."""
 
 import json
 from collections.abc import Sequence
@@ -17,30 +17,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fold:
-    """One division of the training rows, binned for XGBoost."""
+    """A cross-validation fold whose training and validation rows are binned for XGBoost."""
 
     train: "QuantileDMatrix"
     valid: "QuantileDMatrix"
     y_valid: NDArray[Any]
 
 
-def objective_of(task: Task) -> Sampled:
-    """Return what every fit of a task shares: what is minimized, and how it is scored."""
-    shared: Sampled = {"tree_method": "hist", "device": "cpu"}
+def objective_params(task: Task) -> Sampled:
+    """Return the parameters that every fit of a task shares, including objective and evaluation metric."""
+    common: Sampled = {"tree_method": "hist", "device": "cpu"}
     if not task.labels:
-        return {"objective": "reg:squarederror", "eval_metric": "rmse", **shared}
+        return {"objective": "reg:squarederror", "eval_metric": "rmse", **common}
     if task.n_classes == 2:
-        return {"objective": "binary:logistic", "eval_metric": "logloss", **shared}
-    return {"objective": "multi:softprob", "num_class": task.n_classes, "eval_metric": "mlogloss", **shared}
+        return {"objective": "binary:logistic", "eval_metric": "logloss", **common}
+    return {"objective": "multi:softprob", "num_class": task.n_classes, "eval_metric": "mlogloss", **common}
 
 
 def score_curve(params: Sampled, fold: Fold, max_rounds: int, patience: int | None = None) -> list[float]:
-    """Fit `params` on a fold for `max_rounds`, or until `patience` rounds bring no better validation score.
+    """Fit `params` on a fold for `max_rounds`, or stop early after `patience` rounds without improvement.
 
     Returns
     -------
     list of float
-        RMSE or log loss on the validation rows after each round, those of the patience included.
+        RMSE or log loss on the validation rows after each round, including the last rounds without improvement.
     """
     import xgboost as xgb
 
@@ -57,16 +57,16 @@ def score_curve(params: Sampled, fold: Fold, max_rounds: int, patience: int | No
     return history["valid"][params["eval_metric"]]
 
 
-def both_curves(params: Sampled, fold: Fold, scored: Sequence[int]) -> tuple["Booster", list[float], list[float]]:
-    """Fit `params` on a fold; return the booster and its scores on training and validation rows at `scored` rounds."""
+def learning_curves(params: Sampled, fold: Fold, scored: Sequence[int]) -> tuple["Booster", list[float], list[float]]:
+    """Fit `params` on a fold; return the booster and its training and validation scores at the `scored` rounds."""
     from xgboost import Booster
 
-    booster, done = Booster(params, [fold.train, fold.valid]), 0
+    booster, completed = Booster(params, [fold.train, fold.valid]), 0
     train, valid = list[float](), list[float]()
     for rounds in scored:
-        for number in range(done, rounds):
+        for number in range(completed, rounds):
             booster.update(fold.train, number)
-        done = rounds
+        completed = rounds
         # "[9]\ttrain-rmse:0.5\tvalid-rmse:0.6"
         line = booster.eval_set([(fold.train, "train"), (fold.valid, "valid")])
         for curve, part in zip((train, valid), line.split("\t")[1:], strict=True):
@@ -74,36 +74,36 @@ def both_curves(params: Sampled, fold: Fold, scored: Sequence[int]) -> tuple["Bo
     return booster, train, valid
 
 
-def losses_of(params: Sampled, fold: Fold, rounds: int, task: Task) -> NDArray[np.float64]:
-    """Fit `params` on a fold for `rounds`; return each validation row's loss."""
+def validation_losses(params: Sampled, fold: Fold, rounds: int, task: Task) -> NDArray[np.float64]:
+    """Fit `params` on a fold for `rounds` and return the loss of each validation row."""
     import xgboost as xgb
 
     booster = xgb.train(params, fold.train, rounds)
-    return task.losses(fold.y_valid, outputs_of(booster, fold.valid, task, rounds))
+    return task.losses(fold.y_valid, predict_outputs(booster, fold.valid, task, rounds))
 
 
-def outputs_of(booster: "Booster", rows: "QuantileDMatrix", task: Task, rounds: int) -> NDArray[np.float64]:
-    """Return predictions, or probabilities of all classes, after some of the rounds."""
+def predict_outputs(booster: "Booster", rows: "QuantileDMatrix", task: Task, rounds: int) -> NDArray[np.float64]:
+    """Return predictions, or probabilities of all classes, of the first `rounds` rounds."""
     outputs = np.asarray(booster.predict(rows, iteration_range=(0, rounds)), dtype=np.float64)
     return np.column_stack([1 - outputs, outputs]) if task.n_classes == 2 else outputs
 
 
 def effective_params(native: Sampled, fold: Fold) -> Sampled:
-    """Return every parameter XGBoost will use, defaults too, by the estimator's names.
+    """Return every parameter that XGBoost will use, including defaults, by the names of the scikit-learn estimator.
 
     Parameters
     ----------
     native : dict
         Parameters of the native interface.
     fold : Fold
-        Any; XGBoost works its configuration out from data.
+        Any fold; XGBoost needs data to complete its configuration.
     """
     from xgboost import Booster, XGBRegressor
 
     config = _flatten(json.loads(Booster(native, [fold.train]).save_config()))
-    # base_score is estimated from the training target, the others have other names in the native interface.
+    # base_score is estimated from the training target; the other two have different names in the native interface.
     names = set(XGBRegressor().get_params()) & set(config) - {"base_score", "n_jobs", "random_state"}
-    effective = {name: _number_or_text(config[name]) for name in sorted(names) if config[name] not in ("", "()")}
+    effective = {name: _parse_value(config[name]) for name in sorted(names) if config[name] not in ("", "()")}
     return effective | {name: value for name, value in native.items() if name not in ("seed", "nthread")}
 
 
@@ -117,10 +117,10 @@ def _flatten(config: dict[str, Any]) -> dict[str, str]:
     return flat
 
 
-def _number_or_text(value: str) -> int | float | str:
-    for kind in (int, float):
+def _parse_value(value: str) -> int | float | str:
+    for number_type in (int, float):
         try:
-            return kind(value)
+            return number_type(value)
         except ValueError:
             continue
     return value

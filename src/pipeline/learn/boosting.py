@@ -1,4 +1,8 @@
-"""XGBoost at work: folds that are binned once, shapes compared at a high learning rate, a final fit at a low one."""
+"""Search and fit XGBoost: folds are binned once, candidates are compared at a high learning rate, the winner refitted.
+
+With the sampler `tpe` the search varies every hyperparameter except the learning rate (the shape of the trees, for
+short); the final fit then uses a low learning rate with more rounds.
+"""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -10,30 +14,29 @@ from numpy.typing import NDArray
 
 from pipeline.learn.boosters import (
     Fold,
-    both_curves,
     effective_params,
-    losses_of,
-    objective_of,
-    outputs_of,
+    learning_curves,
+    objective_params,
+    predict_outputs,
     score_curve,
+    validation_losses,
 )
 from pipeline.learn.candidate import Candidate, Sampled
-from pipeline.learn.cross_validation import CrossValidation, best_place, scored_rounds
+from pipeline.learn.cross_validation import CrossValidation, best_index, scored_rounds
 from pipeline.learn.learner import Problem, Scoring
-from pipeline.learn.parallel import side_by_side
+from pipeline.learn.parallel import run_parallel
 from pipeline.learn.scoring import RACE_FOLDS, Race
 from pipeline.learn.space import Choice, Range, Space
 
-# XGBoost's own, where the space leaves it out.
-DEFAULT_LEARNING_RATE = 0.3
-# At which `tpe` compares shapes, where the space allows it: higher ones rank shapes worse, lower ones take longer.
+DEFAULT_LEARNING_RATE = 0.3  # XGBoost's default, for a space without the learning rate
+# `tpe` compares shapes at this rate if the space allows it: higher rates rank shapes worse, lower ones take longer.
 SHAPE_LEARNING_RATE = 0.2
-# Shapes are compared at the round from which the first candidate is within 2 % of its best score: fewer rounds flatter
-# deep trees, and more cost time and tell overfitting apart, not shapes.
-FLAT = 1.02
-FLAT_WITHIN = 100
-# With `tpe` the winner's learning rate is lowered until so many times the rounds at which shapes are compared, in
-# inverse proportion to the rate, fill `max_rounds`: about where its best round is.
+# Shapes are compared at the first round where the first candidate's score is within 2% of its best: fewer rounds favor
+# deep trees; more rounds take time and compare overfitting instead of shapes.
+PLATEAU_FACTOR = 1.02
+PLATEAU_ROUNDS = 100
+# The best round is inversely proportional to the learning rate. With `tpe` the final rate is chosen so that this many
+# times the rounds of the comparison, scaled to that rate, fill `max_rounds`.
 SLACK = 2
 
 
@@ -43,7 +46,7 @@ class Boosting:
     Attributes
     ----------
     native : dict
-        What every fit shares, by the names of the native interface, with ``nthread``: threads in all.
+        Parameters that every fit shares, by the names of the native interface; ``nthread`` is the total of threads.
     folds : list of Fold
     """
 
@@ -51,29 +54,30 @@ class Boosting:
         from xgboost import QuantileDMatrix
 
         self.problem = problem
-        self.native = {**objective_of(problem.task), "seed": problem.seed, "nthread": problem.n_jobs, **problem.fixed}
+        common = {"seed": problem.seed, "nthread": problem.n_jobs}
+        self.native = {**objective_params(problem.task), **common, **problem.fixed}
         self.folds: list[Fold] = []
-        for X_train, y_train, X_valid, y_valid in problem.folds:  # validation rows by the training rows' bins
+        for X_train, y_train, X_valid, y_valid in problem.folds:  # `ref` gives validation rows the training rows' bins
             train = QuantileDMatrix(X_train, label=y_train, nthread=problem.n_jobs)
             valid = QuantileDMatrix(X_valid, label=y_valid, ref=train, nthread=problem.n_jobs)
             self.folds.append(Fold(train, valid, y_valid))
 
     @property
     def sampled_space(self) -> Space:
-        """The space; with `tpe` without the learning rate, which is chosen afterwards."""
-        apart = {"learning_rate"} if self.problem.search.sampler == "tpe" else set()
-        return {name: values for name, values in self.problem.space.items() if name not in apart}
+        """The search space; for `tpe` without the learning rate, which is chosen after the search."""
+        excluded = {"learning_rate"} if self.problem.search.sampler == "tpe" else set()
+        return {name: values for name, values in self.problem.space.items() if name not in excluded}
 
     def scoring(self) -> Scoring:
-        """Return a race at a high learning rate, or, for the sampler `random`, every fold with early stopping."""
+        """Return a race at a high learning rate, or, for the sampler `random`, early stopping on every fold."""
         if self.problem.search.sampler == "tpe":
-            return Race(self.problem.task, ShapeContest(self), len(self.folds), drop=True)
+            return Race(self.problem.task, ShapeFitter(self), len(self.folds), drop=True)
         return EarlyStopping(self)
 
     def final(self, best: Candidate | None) -> tuple[Sampled, int]:
-        """Return the parameters the best candidate stands for, and the rounds among which its best one is.
+        """Return the parameters of the best candidate for the final fit, and the maximum number of rounds.
 
-        With the sampler `tpe` the learning rate is lowered as far as the space and ``max_rounds`` allow: many small
+        With the sampler `tpe` the learning rate is as low as the space and ``max_rounds`` allow, because many small
         steps give a better model than few large ones.
         """
         max_rounds = self.problem.search.max_rounds
@@ -93,7 +97,7 @@ class Boosting:
 
     @property
     def shape_learning_rate(self) -> float:
-        """The learning rate at which `tpe` compares candidates."""
+        """The learning rate at which `tpe` compares candidates: near `SHAPE_LEARNING_RATE`, within the space."""
         fixed = self.problem.fixed.get("learning_rate", DEFAULT_LEARNING_RATE)
         values = self.problem.space.get("learning_rate", [fixed])
         if isinstance(values, Range):
@@ -102,39 +106,39 @@ class Boosting:
         return max((value for value in numbers if value <= SHAPE_LEARNING_RATE), default=numbers[0])
 
     def cross_validate(self, sampled: Sampled, rounds: int, choose_round: bool) -> CrossValidation:
-        """Fit on each fold for exactly `rounds` and score on the way; end the curves at the best round if asked."""
+        """Fit and score on each fold along `rounds`; with `choose_round`, cut the curves at the best round."""
         native, scored = {**self.native, **sampled}, scored_rounds(rounds)
-        fitted = side_by_side(partial(both_curves, scored=scored), [(native, fold) for fold in self.folds])
-        valid_curves = [valid for _, _, valid in fitted]
-        end = best_place(valid_curves) + 1 if choose_round else len(scored)
+        fits = run_parallel(partial(learning_curves, scored=scored), [(native, fold) for fold in self.folds])
+        valid_curves = [valid for _, _, valid in fits]
+        end = best_index(valid_curves) + 1 if choose_round else len(scored)
         return CrossValidation(
             rounds=scored[:end],
-            train_curves=[train[:end] for _, train, _ in fitted],
+            train_curves=[train[:end] for _, train, _ in fits],
             valid_curves=[valid[:end] for valid in valid_curves],
             outputs=[
-                outputs_of(booster, fold.valid, self.problem.task, scored[end - 1])
-                for (booster, _, _), fold in zip(fitted, self.folds, strict=True)
+                predict_outputs(booster, fold.valid, self.problem.task, scored[end - 1])
+                for (booster, _, _), fold in zip(fits, self.folds, strict=True)
             ],
         )
 
     def estimator(self, sampled: Sampled, rounds: int, y: NDArray[Any]) -> Any:
-        """Return an unfitted XGBRegressor or XGBClassifier with every parameter stated, defaults too.
+        """Return an unfitted XGBRegressor or XGBClassifier with every parameter set explicitly, including defaults.
 
-        Stating them makes autologging record values where it would otherwise record the text 'None'.
+        Autologging records the text 'None' for parameters that are not set.
         """
         from xgboost import XGBClassifier, XGBRegressor
 
         problem = self.problem
-        kind = XGBClassifier if problem.task.labels else XGBRegressor
-        stated = effective_params({**self.native, **sampled}, self.folds[0])
-        if not problem.task.labels:  # of a classification XGBoost estimates it itself, one for each class
-            stated["base_score"] = float(y.mean())
+        estimator_class = XGBClassifier if problem.task.labels else XGBRegressor
+        params = effective_params({**self.native, **sampled}, self.folds[0])
+        if not problem.task.labels:  # for a classification, XGBoost estimates one base_score per class itself
+            params["base_score"] = float(y.mean())
         if problem.task.n_classes > 2:
-            stated.pop("num_class")  # told from the labels
-        return kind(**stated, n_estimators=rounds, random_state=problem.seed, n_jobs=problem.n_jobs)
+            params.pop("num_class")  # the classifier derives it from the classes in y
+        return estimator_class(**params, n_estimators=rounds, random_state=problem.seed, n_jobs=problem.n_jobs)
 
     def stated(self, estimator: Any) -> Sampled:
-        """Return the parameters of an estimator, which autologging records itself."""
+        """Return only the number of rounds; autologging records the other parameters."""
         return {"n_estimators": estimator.n_estimators}
 
     def fit(self, estimator: Any, X: pd.DataFrame, y: NDArray[Any]) -> None:
@@ -142,58 +146,58 @@ class Boosting:
         estimator.fit(X, y)
 
 
-class ShapeContest:
-    """Compares the shapes of trees at a high learning rate, after as many rounds as the first one needs."""
+class ShapeFitter:
+    """A `CandidateFitter` that compares shapes at a high learning rate, after as many rounds as the first one needs."""
 
     def __init__(self, learner: Boosting) -> None:
         self.learner = learner
         self.rounds = 0
 
-    def enter(self, sampled: Sampled) -> Sampled:
-        """Return a candidate at the high learning rate."""
-        entered = {**sampled, "learning_rate": self.learner.shape_learning_rate}
+    def fit_params(self, sampled: Sampled) -> Sampled:
+        """Return the candidate's parameters with the high learning rate; the first call chooses the rounds."""
+        params = {**sampled, "learning_rate": self.learner.shape_learning_rate}
         if not self.rounds:
-            rounds = min(self.learner.problem.search.max_rounds, FLAT_WITHIN)
+            rounds = min(self.learner.problem.search.max_rounds, PLATEAU_ROUNDS)
             folds = self.learner.folds[:RACE_FOLDS]
-            fits = [({**self.learner.native, **entered}, fold) for fold in folds]
-            mean = np.mean(side_by_side(partial(score_curve, max_rounds=rounds), fits), axis=0)
-            self.rounds = int(np.argmax(mean <= FLAT * mean.min())) + 1
-        return entered
+            fits = [({**self.learner.native, **params}, fold) for fold in folds]
+            mean = np.mean(run_parallel(partial(score_curve, max_rounds=rounds), fits), axis=0)
+            self.rounds = int(np.argmax(mean <= PLATEAU_FACTOR * mean.min())) + 1
+        return params
 
-    def rounds_of(self, entered: Sampled) -> int:
-        """Return how many rounds every candidate is fitted for."""
+    def n_rounds(self, params: Sampled) -> int:
+        """Return the number of rounds, which is the same for every candidate."""
         return self.rounds
 
     def losses(self, fits: Sequence[tuple[Sampled, int]]) -> list[NDArray[np.float64]]:
-        """Fit candidates on folds, given by number, and return each validation row's loss."""
+        """Fit candidates on folds, given by number, and return the losses of each fit's validation rows."""
         learner = self.learner
-        native = [({**learner.native, **sampled}, learner.folds[fold]) for sampled, fold in fits]
-        return side_by_side(partial(losses_of, rounds=self.rounds, task=learner.problem.task), native)
+        native_fits = [({**learner.native, **params}, learner.folds[fold]) for params, fold in fits]
+        return run_parallel(partial(validation_losses, rounds=self.rounds, task=learner.problem.task), native_fits)
 
 
 class EarlyStopping:
-    """Scores candidates on all folds, each at its best round."""
+    """A `Scoring` that fits candidates on all folds with early stopping."""
 
     def __init__(self, learner: Boosting) -> None:
         self.learner = learner
 
     def score(self, batch: Mapping[int, Sampled]) -> list[tuple[Candidate, float]]:
-        """Return candidates, and what to tell the sampler: the score.
+        """Return the scored candidates, each with its mean score.
 
         Parameters
         ----------
         batch : dict of int to dict
-            The sampled parameters, by the candidates' numbers.
+            Sampled parameters by candidate number.
         """
         search, folds = self.learner.problem.search, self.learner.folds
-        curve = partial(score_curve, max_rounds=search.max_rounds, patience=search.early_stopping_rounds)
+        fit_curve = partial(score_curve, max_rounds=search.max_rounds, patience=search.early_stopping_rounds)
         fits = [({**self.learner.native, **sampled}, fold) for sampled in batch.values() for fold in folds]
-        curves = iter(side_by_side(curve, fits))
+        curves = iter(run_parallel(fit_curve, fits))
         scored = []
         for number, sampled in batch.items():
-            of_folds = [next(curves) for _ in folds]
-            best_rounds = [int(np.argmin(curve)) + 1 for curve in of_folds]
-            candidate = Candidate(number, sampled, [min(curve) for curve in of_folds], best_rounds)
+            fold_curves = [next(curves) for _ in folds]
+            best_rounds = [int(np.argmin(curve)) + 1 for curve in fold_curves]
+            candidate = Candidate(number, sampled, [min(curve) for curve in fold_curves], best_rounds)
             scored.append((candidate, candidate.mean))
         return scored
 

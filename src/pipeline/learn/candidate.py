@@ -1,4 +1,4 @@
-"""Parameters that a search tried, and what they scored."""
+"""A candidate of a hyperparameter search, with its cross-validation scores."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,20 +10,20 @@ Sampled = dict[str, Any]
 
 @dataclass(frozen=True)
 class Candidate:
-    """Parameters that were tried, and what they scored.
+    """A set of hyperparameters that a search evaluated.
 
     Attributes
     ----------
     number : int
-        From 1, in the order they were tried.
+        Number of the candidate in the search, from 1.
     sampled : dict
-        The parameters that the search varies.
+        The hyperparameters that the search varies.
     fold_scores : list of float
-        RMSE or log loss, of the folds it was tried on.
+        RMSE or log loss on each fold that it was evaluated on.
     fold_rounds : list of int
-        Rounds behind each of them.
+        Number of rounds of the fit on each of these folds.
     dropped : bool
-        Whether it was given up after the first fold.
+        Whether the race dropped it after the first fold.
     """
 
     number: int
@@ -34,5 +34,5 @@ class Candidate:
 
     @property
     def mean(self) -> float:
-        """Mean of the folds' scores."""
+        """Mean of the fold scores."""
         return float(np.mean(self.fold_scores))

@@ -1,4 +1,4 @@
-"""What cross-validation of one set of parameters finds."""
+"""Cross-validation results of one set of hyperparameters."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,21 +7,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-SCORED_ROUNDS = 100  # of a cross-validation: scoring takes as long as a third of a boosting round
+SCORED_ROUNDS = 100  # rounds that are scored; scoring one takes a third of the time of a boosting round
 
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """What one set of parameters scored along its rounds, be they trees or epochs.
+    """The learning curves of one set of hyperparameters over rounds (trees or epochs).
 
     Attributes
     ----------
     rounds : list of int
-        The rounds, from 1, after which the folds were scored.
+        Rounds, from 1, after which the folds were scored.
     train_curves, valid_curves : list of list of float
-        RMSE in the target's unit, or log loss, after these rounds, one list per fold.
+        RMSE in the target's unit, or log loss, after these rounds; one list per fold.
     outputs : list of array
-        For each fold the predictions, or probabilities of the classes, of its validation rows after the last round.
+        For each fold, the predictions or class probabilities of its validation rows after the last round.
     """
 
     rounds: list[int]
@@ -31,36 +31,36 @@ class CrossValidation:
 
     @property
     def n_rounds(self) -> int:
-        """Rounds behind `fold_scores`: the last."""
+        """The last scored round, at which `fold_scores` are measured."""
         return self.rounds[-1]
 
     @property
     def fold_scores(self) -> list[float]:
-        """RMSE or log loss on each fold's validation rows."""
+        """RMSE or log loss on the validation rows of each fold."""
         return [curve[-1] for curve in self.valid_curves]
 
     @property
     def mean(self) -> float:
-        """Mean of the folds' scores."""
+        """Mean of the fold scores."""
         return float(np.mean(self.fold_scores))
 
     @property
     def std(self) -> float:
-        """Standard deviation of the folds' scores."""
+        """Standard deviation of the fold scores."""
         return float(np.std(self.fold_scores))
 
 
 def scored_rounds(rounds: int) -> list[int]:
-    """Return about `SCORED_ROUNDS` rounds, the first and the last among them."""
+    """Return about `SCORED_ROUNDS` evenly spaced rounds, including the first and the last."""
     step = max(1, rounds // SCORED_ROUNDS)
     return sorted({1, *range(step, rounds, step), rounds})
 
 
-def best_place(valid_curves: Sequence[Sequence[float]]) -> int:
-    """Return the place on the curves with the lowest mean over the folds."""
+def best_index(valid_curves: Sequence[Sequence[float]]) -> int:
+    """Return the index into the curves with the lowest mean over the folds."""
     return int(np.argmin(np.mean(valid_curves, axis=0)))
 
 
 def by_fold(scores: Sequence[float], name: str) -> dict[str, float]:
-    """Return each fold's score by the name it is logged under."""
+    """Return the score of each fold by the metric name it is logged under, such as ``fold_1_rmse``."""
     return {f"fold_{number}_{name}": value for number, value in enumerate(scores, start=1)}

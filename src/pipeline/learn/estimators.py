@@ -1,4 +1,4 @@
-"""scikit-learn estimators at work: fits side by side, scored after some of their rounds, be they trees or epochs."""
+"""Search and fit scikit-learn estimators: parallel fits, scored along their rounds (trees or epochs)."""
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.learn.candidate import Candidate, Sampled
-from pipeline.learn.cross_validation import CrossValidation, best_place, scored_rounds
+from pipeline.learn.cross_validation import CrossValidation, best_index, scored_rounds
 from pipeline.learn.learner import FoldTables, Problem, Scoring
-from pipeline.learn.parallel import side_by_side
+from pipeline.learn.parallel import run_parallel
 from pipeline.learn.scoring import Race
 from pipeline.learn.space import Space
 
@@ -22,26 +22,26 @@ Outputs = NDArray[Any]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a family's estimators are made and followed.
+    """How to build and fit the estimators of a family.
 
     Attributes
     ----------
     make : callable
-        Called with problem, parameters and rounds; returns an unfitted estimator.
+        ``make(problem, params, rounds)`` returns an unfitted estimator.
     follow : callable
-        Called with an unfitted estimator, the four tables of a fold, the rounds to look at, whether training rows
-        matter, and the number of classes; fits it and yields the outputs (predictions or probabilities) of training
-        and validation rows after each of these rounds.
+        ``follow(estimator, fold, scored, with_train, n_classes)`` fits an unfitted estimator on a fold and yields its
+        outputs (predictions or probabilities) for training and validation rows after each of the `scored` rounds.
+        Outputs for training rows may be left out unless `with_train`.
     rounds_name : str
-        The estimator's parameter that counts rounds.
+        The estimator's parameter for the number of rounds.
     compare_rounds : int
-        So many at most are enough to tell candidates apart.
+        Maximum number of rounds for comparing candidates.
     has_best_round : bool
-        Whether more rounds may be worse, so that the best one is looked for.
+        Whether too many rounds overfit, so that the best number is chosen by cross-validation.
     stated : callable
-        Called with an estimator; returns its effective parameters by its own names.
+        ``stated(estimator)`` returns its effective parameters by the estimator's names.
     table : callable
-        Called with the features to fit on; returns them as the estimator takes them.
+        ``table(X)`` converts the features to the form that the estimator's `fit` needs.
     """
 
     make: Callable[[Problem, Sampled, int], Any]
@@ -63,44 +63,44 @@ class Estimators:
 
     @property
     def sampled_space(self) -> Space:
-        """The whole space."""
+        """The search space of the problem."""
         return self.problem.space
 
     def scoring(self) -> Scoring:
-        """Return a race, or, for the sampler `random`, one in which no candidate is dropped."""
+        """Return a race; with the sampler `random` it drops no candidates."""
         drop = self.problem.search.sampler == "tpe"
-        return Race(self.problem.task, EstimatorContest(self), len(self.folds), drop)
+        return Race(self.problem.task, EstimatorFitter(self), len(self.folds), drop)
 
     def final(self, best: Candidate | None) -> tuple[Sampled, int]:
-        """Return the best candidate's parameters, and all rounds."""
+        """Return the parameters of the best candidate for the final fit, and its number of rounds."""
         sampled = dict(best.sampled) if best else {}
         return sampled, int(sampled.pop(self.recipe.rounds_name, self.problem.fixed.get(self.recipe.rounds_name)))
 
     def cross_validate(self, sampled: Sampled, rounds: int, choose_round: bool) -> CrossValidation:
-        """Fit on each fold and score on the way; end the curves at the best round if asked and there is one."""
+        """Fit and score on each fold along `rounds`; with `choose_round`, cut the curves at the best round, if any."""
         task, scored = self.problem.task, scored_rounds(rounds)
         fits = [({"nthread": self.problem.n_jobs, **sampled}, fold) for fold in self.folds]
 
-        def curves(params: Sampled, fold: FoldTables) -> list[tuple[float, float, Outputs]]:
-            estimator = self.recipe.make(self.problem, _without_threads(params), rounds)
+        def fit_curves(params: Sampled, fold: FoldTables) -> list[tuple[float, float, Outputs]]:
+            estimator = self.recipe.make(self.problem, _without_nthread(params), rounds)
             return [
                 (task.score(task.losses(fold[1], train)), task.score(task.losses(fold[3], valid)), valid)
                 for train, valid in self.recipe.follow(estimator, fold, scored, True, task.n_classes)
             ]
 
-        with _one_thread_each():
-            fitted = side_by_side(curves, fits)
-        valid_curves = [[valid for _, valid, _ in one] for one in fitted]
-        end = best_place(valid_curves) + 1 if choose_round and self.recipe.has_best_round else len(scored)
+        with _single_threaded_blas():
+            curves = run_parallel(fit_curves, fits)
+        valid_curves = [[valid for _, valid, _ in curve] for curve in curves]
+        end = best_index(valid_curves) + 1 if choose_round and self.recipe.has_best_round else len(scored)
         return CrossValidation(
             rounds=scored[:end],
-            train_curves=[[train for train, _, _ in one[:end]] for one in fitted],
+            train_curves=[[train for train, _, _ in curve[:end]] for curve in curves],
             valid_curves=[curve[:end] for curve in valid_curves],
-            outputs=[one[end - 1][2] for one in fitted],
+            outputs=[curve[end - 1][2] for curve in curves],
         )
 
     def estimator(self, sampled: Sampled, rounds: int, y: NDArray[Any]) -> Any:
-        """Return an unfitted estimator with every parameter stated."""
+        """Return an unfitted estimator with these hyperparameters."""
         return self.recipe.make(self.problem, sampled, rounds)
 
     def stated(self, estimator: Any) -> Sampled:
@@ -108,64 +108,67 @@ class Estimators:
         return self.recipe.stated(estimator)
 
     def fit(self, estimator: Any, X: pd.DataFrame, y: NDArray[Any]) -> None:
-        """Fit an estimator; its own setting stays one thread, with which predictions do not hang on timing."""
+        """Fit an estimator with all threads.
+
+        The estimator's own `n_jobs` stays 1, so that its predictions do not depend on the timing of threads.
+        """
         from joblib import parallel_config
 
-        with parallel_config("threading", n_jobs=self.problem.n_jobs), _one_thread_each():
+        with parallel_config("threading", n_jobs=self.problem.n_jobs), _single_threaded_blas():
             estimator.fit(self.recipe.table(X), y)
 
 
-class EstimatorContest:
-    """Compares candidates after fewer rounds than the final fit takes, unless the rounds are what is searched."""
+class EstimatorFitter:
+    """A `CandidateFitter` that uses fewer rounds than the final fit, unless the search varies the rounds."""
 
     def __init__(self, learner: Estimators) -> None:
         self.learner = learner
 
-    def enter(self, sampled: Sampled) -> Sampled:
-        """Return what is fitted for a candidate: itself."""
+    def fit_params(self, sampled: Sampled) -> Sampled:
+        """Return the candidate's hyperparameters unchanged."""
         return sampled
 
-    def rounds_of(self, entered: Sampled) -> int:
-        """Return how many rounds a candidate is fitted for."""
+    def n_rounds(self, params: Sampled) -> int:
+        """Return the number of rounds a candidate is fitted for."""
         recipe = self.learner.recipe
-        fewer = min(recipe.compare_rounds, self.learner.final(None)[1])
-        return int(entered.get(recipe.rounds_name, fewer))
+        default = min(recipe.compare_rounds, self.learner.final(None)[1])
+        return int(params.get(recipe.rounds_name, default))
 
     def losses(self, fits: Sequence[tuple[Sampled, int]]) -> list[NDArray[np.float64]]:
-        """Fit candidates on folds, given by number, and return each validation row's loss."""
+        """Fit candidates on folds, given by number, and return the losses of each fit's validation rows."""
         learner = self.learner
         task, recipe = learner.problem.task, learner.recipe
 
-        def last(params: Sampled, fold: FoldTables) -> NDArray[np.float64]:
-            rounds = self.rounds_of(params)
-            estimator = recipe.make(learner.problem, _without_threads(params), rounds)
+        def fit_losses(params: Sampled, fold: FoldTables) -> NDArray[np.float64]:
+            rounds = self.n_rounds(params)
+            estimator = recipe.make(learner.problem, _without_nthread(params), rounds)
             *_, (_, valid) = recipe.follow(estimator, fold, [rounds], False, task.n_classes)
             return task.losses(fold[3], valid)
 
         threads = {"nthread": learner.problem.n_jobs}
-        with _one_thread_each():
-            return side_by_side(last, [({**threads, **sampled}, learner.folds[fold]) for sampled, fold in fits])
+        with _single_threaded_blas():
+            return run_parallel(fit_losses, [({**threads, **params}, learner.folds[fold]) for params, fold in fits])
 
 
-def _without_threads(params: Sampled) -> Sampled:
-    """Return the parameters without the threads of `side_by_side`: these fits take one each."""
+def _without_nthread(params: Sampled) -> Sampled:
+    """Return the parameters without ``nthread`` of `run_parallel`: each of these fits uses one thread."""
     return {name: value for name, value in params.items() if name != "nthread"}
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Keep linear algebra to one thread, whose sums are the same everywhere, and nets quiet that stop when told to."""
+def _single_threaded_blas() -> Iterator[None]:
+    """Limit linear algebra to one thread, for reproducible sums, and silence warnings that do not apply here."""
     from sklearn.exceptions import ConvergenceWarning
     from threadpoolctl import threadpool_limits
 
     with warnings.catch_warnings(), threadpool_limits(1):
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        warnings.filterwarnings("ignore", message="Got `batch_size`")  # larger than the rows: all rows are one batch
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is fixed
+        warnings.filterwarnings("ignore", message="Got `batch_size`")  # a batch larger than the table means full batch
         yield
 
 
 def all_classes(outputs: Outputs, classes: NDArray[np.intp], n_classes: int) -> Outputs:
-    """Return probabilities with a column for every class, also those that a fold's training rows lack."""
+    """Return probabilities with a column for every class, including classes without training rows in the fold."""
     complete = np.zeros((len(outputs), n_classes))
     complete[:, classes] = outputs
     return complete

@@ -1,4 +1,4 @@
-"""What a model family must do to be searched, cross-validated and fitted."""
+"""The interface through which model families are searched, cross-validated and fitted."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ FoldTables = tuple[pd.DataFrame, NDArray[Any], pd.DataFrame, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Problem:
-    """What is to be learnt, from what, and within which bounds.
+    """A learning problem: task, data and search settings.
 
     Attributes
     ----------
@@ -30,14 +30,15 @@ class Problem:
     fixed : dict
         Parameters that all candidates share, by the estimator's names.
     space : Space
-        Of the parameters that are searched; empty for no search.
+        Search space of the hyperparameters; empty for no search.
     search : SearchParams
     seed, n_jobs : int
+        Random seed, and total number of threads.
     scaler : StandardScaler
-        With mean and deviation of every feature, in order.
+        Fitted scaler with the mean and standard deviation of every feature, in column order.
     folds : iterable of FoldTables
-        Read once. Features, shape (n_rows, n_features), and targets, shape (n_rows,), to fit on, and the same to
-        validate on.
+        Each is (X_train, y_train, X_valid, y_valid) with X of shape (n_rows, n_features) and y of shape (n_rows,).
+        Iterated once.
     """
 
     task: Task
@@ -51,33 +52,36 @@ class Problem:
 
 
 class Scoring(Protocol):
-    """A way to score the candidates of a search."""
+    """A method of scoring the candidates of a search."""
 
     def score(self, batch: Mapping[int, Sampled]) -> list[tuple[Candidate, float]]:
-        """Return candidates, by their numbers in `batch`, and what to tell the sampler."""
+        """Return the candidates of a batch, given by number, each with the score to report to the sampler."""
 
 
 class Learner(Protocol):
-    """A model family at work on one problem."""
+    """A model family applied to one problem."""
 
     @property
     def sampled_space(self) -> Space:
-        """What a sampler draws from: the problem's space without what is chosen otherwise."""
+        """The space that the sampler draws from: the problem's space without parameters chosen in other ways."""
 
     def scoring(self) -> Scoring:
-        """Return the way in which candidates are compared."""
+        """Return a new scoring of candidates."""
 
     def final(self, best: Candidate | None) -> tuple[Sampled, int]:
-        """Return the parameters the best candidate stands for (None: no search), and their most rounds."""
+        """Return the parameters for the final fit, given the best candidate (None: no search), and the most rounds."""
 
     def cross_validate(self, sampled: Sampled, rounds: int, choose_round: bool) -> "CrossValidation":
-        """Fit on each fold for `rounds`, or for the best of them when `choose_round` and the family has a best one."""
+        """Fit and score on each fold along `rounds`.
+
+        With `choose_round`, cut the curves at the best round, if the family has one (`Recipe.has_best_round`).
+        """
 
     def estimator(self, sampled: Sampled, rounds: int, y: NDArray[Any]) -> Any:
-        """Return an unfitted estimator with every parameter stated."""
+        """Return an unfitted estimator with every parameter set explicitly; `y` is the training target."""
 
     def stated(self, estimator: Any) -> Sampled:
-        """Return the effective parameters of an estimator by its own names."""
+        """Return the effective parameters of an estimator that are logged in addition to autologging."""
 
     def fit(self, estimator: Any, X: pd.DataFrame, y: NDArray[Any]) -> None:
-        """Fit an estimator with the problem's threads."""
+        """Fit an estimator with the problem's number of threads."""

@@ -1,4 +1,4 @@
-"""The metrics of regressions and classifications, by the names they are logged under."""
+"""Compute the metrics of regressions and classifications, under the names they are logged with."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Values = NDArray[np.float64]
 Classes = NDArray[np.integer[Any]]
 
-# Whether more is better.
+# Whether a greater value is better.
 DIRECTIONS = {
     **dict.fromkeys(("rmse", "mae", "mape", "log_loss"), False),
     **dict.fromkeys(("r2", "accuracy", "precision", "recall", "f1", "roc_auc", "average_precision"), True),
@@ -37,7 +37,7 @@ def regression_scores(y_true: Values, y_pred: Values) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        rmse and mae in the target's unit; r2, unless there is but one row; mape as a fraction, over the rows whose
+        rmse and mae in the target's unit; r2, if there is more than one row; mape as a fraction, over the rows whose
         target is not 0, if there are any.
     """
     from sklearn.metrics import mean_absolute_error, mean_absolute_percentage_error, r2_score
@@ -52,19 +52,19 @@ def regression_scores(y_true: Values, y_pred: Values) -> dict[str, float]:
 
 
 def regression_metrics(y_true: Values, y_pred: Values, y_train_mean: float) -> dict[str, float]:
-    """Compute the metrics of a model on the test rows.
+    """Compute the metrics of a model on the test set.
 
     Parameters
     ----------
     y_true, y_pred : arrays of float, shape (n_rows,)
         In the target's unit.
     y_train_mean : float
-        The mean target of the training rows: what the baseline predicts for every row.
+        Mean target of the training set, which the baseline predicts for every row.
 
     Returns
     -------
     dict of str to float
-        Those of `regression_scores` with the prefix ``test_``, and baseline_rmse in the target's unit.
+        The scores of `regression_scores` with the prefix ``test_``, and baseline_rmse in the target's unit.
     """
     scores = {f"test_{name}": value for name, value in regression_scores(y_true, y_pred).items()}
     return {**scores, "baseline_rmse": rmse(y_true, np.full_like(y_true, y_train_mean))}
@@ -83,24 +83,28 @@ def classification_metrics(
     Parameters
     ----------
     y_true : array of int, shape (n_rows,)
-        Classes from 0; of two, class 1 is the positive one.
+        Class numbers from 0; in a binary classification, class 1 is positive.
     y_proba : array of float, shape (n_rows, n_classes)
     thresholds : sequence of float
-        Of two classes: from which probability of the positive class a row counts as positive.
+        Binary only: a row is predicted positive if the probability of the positive class is at least the threshold.
     most_frequent : int, optional
-        The most frequent class of the training rows: what the accuracy's baseline predicts for every row.
+        Most frequent class of the training set, which the accuracy baseline predicts for every row.
     train_shares : sequence of float, shape (n_classes,), optional
-        Each class's share of the training rows: what the log loss's baseline predicts for every row.
+        Share of each class in the training set, which the log loss baseline predicts for every row.
 
     Returns
     -------
     dict of str to float
         accuracy, precision, recall, f1, roc_auc, average_precision and log_loss; baseline_accuracy and
-        baseline_log_loss where their parameters are given; of two classes precision_at_0.3, recall_at_0.3 and f1_at_0.3
-        for a threshold of 0.3. Precision, recall and F1 are those of the positive class, of more than two classes
-        the mean over all of them; what is divided by 0 is 0. roc_auc and average_precision are those of the positive
-        class, of more than two the mean of each class against the rest. A class that has none of the rows, or all,
-        is left out of that mean, and both are left out of the result when no class remains.
+        baseline_log_loss if their parameters are given; for a binary classification and a threshold of 0.3 also
+        precision_at_0.3, recall_at_0.3 and f1_at_0.3.
+
+    Notes
+    -----
+    Precision, recall and F1 are those of the positive class, or the macro average of a multiclass classification; 0 if
+    the divisor is 0. roc_auc and average_precision are those of the positive class, or the macro average of one class
+    versus the rest. Classes with none or all of the rows are left out of that average; if no class remains, the result
+    has neither metric.
     """
     from sklearn.metrics import accuracy_score, average_precision_score, roc_auc_score
 
@@ -125,18 +129,18 @@ def classification_metrics(
 
 
 def predicted_classes(y_proba: NDArray[np.floating[Any]]) -> NDArray[np.intp]:
-    """Return each row's most probable class, the lower of equal ones."""
+    """Return the most probable class of each row, the lowest one if several are equally probable."""
     return np.asarray(np.argmax(y_proba, axis=1))
 
 
 def judged_classes(y_true: Classes, n_classes: int) -> list[int]:
-    """Return the classes that can be told from the rest: of two the positive one, and none without rows or with all."""
+    """Return the classes that ranking metrics use: the positive one or all, except those with no rows or all rows."""
     counts = np.bincount(y_true, minlength=n_classes)
     return [k for k in range(1 if n_classes == 2 else 0, n_classes) if 0 < counts[k] < len(y_true)]
 
 
 def per_row_log_loss(y_true: Classes, y_proba: NDArray[np.floating[Any]]) -> Values:
-    """Return each row's log loss; their mean is scikit-learn's `log_loss` of normalized float64 probabilities.
+    """Return the log loss of each row; the mean equals scikit-learn's `log_loss` of normalized float64 probabilities.
 
     Parameters
     ----------
@@ -146,19 +150,19 @@ def per_row_log_loss(y_true: Classes, y_proba: NDArray[np.floating[Any]]) -> Val
     Returns
     -------
     array of float64, shape (n_rows,)
-        In nats. Probabilities are normalized and kept one float64 epsilon away from 0 and 1, so none is above 36.05.
+        In nats, at most 36.05: probabilities are normalized and clipped to [eps, 1 - eps] of float64.
     """
     epsilon = np.finfo(np.float64).eps
-    of_truth = np.asarray(y_proba[np.arange(len(y_true)), y_true], dtype=np.float64)
-    of_truth /= y_proba.sum(axis=1, dtype=np.float64)
-    return np.asarray(-np.log(np.clip(of_truth, epsilon, 1 - epsilon)))
+    true_proba = np.asarray(y_proba[np.arange(len(y_true)), y_true], dtype=np.float64)
+    true_proba /= y_proba.sum(axis=1, dtype=np.float64)
+    return np.asarray(-np.log(np.clip(true_proba, epsilon, 1 - epsilon)))
 
 
 def better(name: str) -> bool | None:
-    """Tell whether a metric is better when greater (True) or smaller (False); None if its name is unknown.
+    """Return whether greater values of a metric are better, False if smaller ones are, None if the name is unknown.
 
-    Names may say where it was measured (test_rmse, cv_f1_mean, fold_2_log_loss, baseline_accuracy) and at which
-    threshold (f1_at_0.3). A deviation over folds (cv_f1_std) is better when smaller.
+    A name may include the data it was measured on (test_rmse, cv_f1_mean, fold_2_log_loss, baseline_accuracy) and a
+    threshold (f1_at_0.3). A standard deviation over folds (cv_f1_std) is better when smaller.
     """
     match = NAME.fullmatch(name)
     if not match:
@@ -167,14 +171,14 @@ def better(name: str) -> bool | None:
 
 
 def rounded(value: float) -> float:
-    """Round to six significant digits: what is committed must not hang on the last bit of a sum."""
+    """Round to six significant digits, so that committed metrics do not depend on floating-point rounding."""
     return float(f"{value:.6g}")
 
 
 def _precision_recall_f1(y_true: Classes, y_pred: Classes, n_classes: int) -> dict[str, float]:
     from sklearn.metrics import precision_recall_fscore_support
 
-    # The mean over the positive class alone is that class's score.
+    # With only the positive class, the macro average is the score of that class.
     labels = [1] if n_classes == 2 else range(n_classes)
     scores = precision_recall_fscore_support(y_true, y_pred, labels=labels, average="macro", zero_division=0)
     return {name: float(value) for name, value in zip(("precision", "recall", "f1"), scores, strict=False)}

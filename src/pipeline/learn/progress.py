@@ -1,4 +1,4 @@
-"""Progress of a search: a bar on a terminal, reported lines elsewhere."""
+"""Report the progress of a search: a progress bar on a terminal, lines elsewhere."""
 
 import sys
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from pipeline.support.progress import progress
 
 
 def best_of(candidates: Iterable[Candidate], total: int, label: str, loss: str) -> Candidate:
-    """Return the candidate with the lowest mean score on all folds (the first of equals), showing the best so far."""
+    """Return the first candidate with the lowest mean score, and report the best so far. Dropped ones do not count."""
     from tqdm import tqdm
 
     bar = tqdm(

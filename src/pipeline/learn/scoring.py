@@ -1,4 +1,4 @@
-"""A race: candidates are compared on a few folds, and those that fall behind the best one on the first are dropped."""
+"""Score candidates by racing: drop those that the first fold shows to be worse than the best one."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,82 +10,82 @@ from numpy.typing import NDArray
 from pipeline.learn.candidate import Candidate, Sampled
 from pipeline.learn.task import Task
 
-# Candidates are compared on so many folds at most; cross-validation of the winner takes all.
-RACE_FOLDS = 3
-# A candidate is dropped when its mean loss is so many standard errors above the best one's.
-WORSE = 0.5
+RACE_FOLDS = 3  # a race uses at most this many folds; the cross-validation of the winner uses all
+DROP_MARGIN = 0.5  # a candidate is dropped if its mean loss is this many standard errors above that of the best one
 
 
-class Contest(Protocol):
-    """How a family fits candidates to compare them."""
+class CandidateFitter(Protocol):
+    """The fits by which a family compares candidates."""
 
-    def enter(self, sampled: Sampled) -> Sampled:
-        """Return what is fitted for a candidate; called with the very first one before anything is fitted."""
+    def fit_params(self, sampled: Sampled) -> Sampled:
+        """Return the parameters a candidate is fitted with; called for the first candidate before any fit."""
 
-    def rounds_of(self, entered: Sampled) -> int:
-        """Return how many rounds a candidate is fitted for."""
+    def n_rounds(self, params: Sampled) -> int:
+        """Return the number of rounds a candidate is fitted for."""
 
     def losses(self, fits: Sequence[tuple[Sampled, int]]) -> list[NDArray[np.float64]]:
-        """Fit candidates on folds, given by number, and return each validation row's loss."""
+        """Fit candidates on folds, given by number, and return the losses of each fit's validation rows."""
 
 
 class Race:
-    """Scores candidates on the first folds of a contest, or on all of them without dropping any.
+    """A `Scoring` that drops candidates which are worse than the best one on the first fold, by `DROP_MARGIN`.
 
     Parameters
     ----------
     task : Task
-    contest : Contest
+    fitter : CandidateFitter
     n_folds : int
-        How many folds there are.
+        Number of folds.
     drop : bool
-        Whether those that fall behind on the first fold are given up, and only `RACE_FOLDS` folds used.
+        Whether to drop candidates, and to use only `RACE_FOLDS` folds; otherwise all are scored on every fold.
     """
 
-    def __init__(self, task: Task, contest: Contest, n_folds: int, drop: bool) -> None:
+    def __init__(self, task: Task, fitter: CandidateFitter, n_folds: int, drop: bool) -> None:
         self.task = task
-        self.contest = contest
+        self.fitter = fitter
         self.folds = range(min(n_folds, RACE_FOLDS) if drop else n_folds)
         self.drop = drop
         self.best: Candidate | None = None
         self.first_losses = np.empty(0)  # of the best candidate, on the first fold
 
     def score(self, batch: Mapping[int, Sampled]) -> list[tuple[Candidate, float]]:
-        """Return candidates, and what to tell the sampler: the score on all folds, or the one it would have.
+        """Return the candidates of a batch, each with its score on all folds, extrapolated for dropped ones.
 
         Parameters
         ----------
         batch : dict of int to dict
-            The sampled parameters, by the candidates' numbers.
+            Sampled parameters by candidate number.
         """
-        entered = {number: self.contest.enter(sampled) for number, sampled in batch.items()}
-        if self.best is None and self.drop:
-            number = next(iter(entered))
-            return [*self._against_best({number: entered.pop(number)}), *self._against_best(entered)]
-        return self._against_best(entered)
+        params = {number: self.fitter.fit_params(sampled) for number, sampled in batch.items()}
+        if self.best is None and self.drop:  # the first candidate is the first best one
+            number = next(iter(params))
+            return [*self._compare_with_best({number: params.pop(number)}), *self._compare_with_best(params)]
+        return self._compare_with_best(params)
 
-    def _against_best(self, batch: Mapping[int, Sampled]) -> list[tuple[Candidate, float]]:
-        best, (first, *others) = self.best, self.folds
-        first_losses = dict(zip(batch, self.contest.losses([(one, first) for one in batch.values()]), strict=True))
-        kept = [number for number in batch if not (self.drop and best and self._behind(first_losses[number]))]
-        more = iter(self.contest.losses([(batch[number], fold) for number in kept for fold in others]))
+    def _compare_with_best(self, batch: Mapping[int, Sampled]) -> list[tuple[Candidate, float]]:
+        best, (first_fold, *other_folds) = self.best, self.folds
+        first_fits = [(params, first_fold) for params in batch.values()]
+        first_losses = dict(zip(batch, self.fitter.losses(first_fits), strict=True))
+        kept = [number for number in batch if not (self.drop and best and self._is_worse(first_losses[number]))]
+        other_losses = iter(self.fitter.losses([(batch[number], fold) for number in kept for fold in other_folds]))
         scored = []
-        for number, sampled in batch.items():
-            losses = [first_losses[number], *([next(more) for _ in others] if number in kept else [])]
-            rounds = [self.contest.rounds_of(sampled)] * len(losses)
-            candidate = Candidate(number, sampled, [self.task.score(one) for one in losses], rounds, number not in kept)
-            scored.append((candidate, _expected(candidate, best or candidate)))
+        for number, params in batch.items():
+            losses = [first_losses[number], *([next(other_losses) for _ in other_folds] if number in kept else [])]
+            scores = [self.task.score(fold_losses) for fold_losses in losses]
+            rounds = [self.fitter.n_rounds(params)] * len(losses)
+            candidate = Candidate(number, params, scores, rounds, number not in kept)
+            scored.append((candidate, _extrapolate_score(candidate, best or candidate)))
             if self.best is None or (not candidate.dropped and candidate.mean < self.best.mean):
                 self.best, self.first_losses = candidate, losses[0]
         return scored
 
-    def _behind(self, losses: NDArray[np.float64]) -> bool:
-        """Tell whether losses are above those of the best candidate on the same rows, by a paired test."""
+    def _is_worse(self, losses: NDArray[np.float64]) -> bool:
+        """Return whether losses exceed those of the best candidate on the same rows by more than the margin."""
         difference = losses - self.first_losses
-        return bool(difference.mean() > WORSE * difference.std() / math.sqrt(len(difference)))
+        return bool(difference.mean() > DROP_MARGIN * difference.std() / math.sqrt(len(difference)))
 
 
-def _expected(candidate: Candidate, best: Candidate) -> float:
-    """Return what a candidate would score on all folds, told by how it compares on those it was tried on."""
-    on_the_same = float(np.mean(best.fold_scores[: len(candidate.fold_scores)]))
-    return best.mean * (candidate.mean / on_the_same if on_the_same else 1.0)
+def _extrapolate_score(candidate: Candidate, best: Candidate) -> float:
+    """Return a candidate's score on all folds, assuming its ratio to the best one is the same on the missing folds."""
+    best_mean = float(np.mean(best.fold_scores[: len(candidate.fold_scores)]))
+    return best.mean * (candidate.mean / best_mean if best_mean else 1.0)

@@ -1,4 +1,4 @@
-"""The search for parameters: candidates are drawn and scored, a few at a time."""
+"""Search hyperparameters: sample candidates in batches, score them, and report the scores to the sampler."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,47 +9,45 @@ from pipeline.learn.learner import Learner
 from pipeline.learn.search_params import SearchParams
 from pipeline.learn.search_space import distributions, n_candidates, study_of
 
-# Candidates are drawn and scored so many at a time, on any number of threads.
-BATCH = 4
+BATCH = 4  # candidates sampled at a time; constant, so that results do not depend on the number of threads
 
 
 def search(
     params: SearchParams, learner: Learner, seed: int, record: Callable[[Candidate], None]
 ) -> Iterator[Candidate]:
-    """Try candidates.
+    """Sample and score candidates.
 
     Parameters
     ----------
     params : SearchParams
     learner : Learner
-        Says what is drawn, and scores it.
+        Defines the space to sample from, and scores the candidates.
     seed : int
-        Of the sampler. The same seed gives the same candidates and scores on any machine, unless
+        Random seed of the sampler. The same seed gives the same candidates and scores on any machine, unless
         ``time_budget`` ends the search.
     record : callable
-        Called with each candidate once it is scored.
+        Called with each candidate after it is scored.
 
     Yields
     ------
     Candidate
-        At most ``n_candidates``, all different.
+        At most ``n_candidates``, without duplicates.
     """
     space = learner.sampled_space
-    study, drawn, scoring = study_of(params, space, seed), distributions(space), learner.scoring()
-    told, asked, started = dict[tuple[Any, ...], float](), 0, time.monotonic()
+    study, search_distributions, scoring = study_of(params, space, seed), distributions(space), learner.scoring()
+    observed_scores, n_trials, started = dict[tuple[Any, ...], float](), 0, time.monotonic()
     total = n_candidates(params, space)
-    while len(told) < total and asked < 10 * total:
-        if told and params.time_budget is not None and time.monotonic() - started > params.time_budget:
+    while len(observed_scores) < total and n_trials < 10 * total:  # the sampler may repeat candidates
+        if observed_scores and params.time_budget is not None and time.monotonic() - started > params.time_budget:
             return
-        trials = [study.ask(drawn) for _ in range(min(BATCH, total - len(told)))]
-        asked += len(trials)
+        trials = [study.ask(search_distributions) for _ in range(min(BATCH, total - len(observed_scores)))]
+        n_trials += len(trials)
         keys = [tuple(sorted(trial.params.items())) for trial in trials]
-        new = [key for key in dict.fromkeys(keys) if key not in told]
-        for key, (candidate, score) in zip(
-            new, scoring.score({len(told) + place: dict(key) for place, key in enumerate(new, start=1)}), strict=True
-        ):
-            told[key] = score
+        new_keys = [key for key in dict.fromkeys(keys) if key not in observed_scores]
+        batch = {number: dict(key) for number, key in enumerate(new_keys, start=len(observed_scores) + 1)}
+        for key, (candidate, score) in zip(new_keys, scoring.score(batch), strict=True):
+            observed_scores[key] = score
             record(candidate)
             yield candidate
         for trial, key in zip(trials, keys, strict=True):
-            study.tell(trial, told[key])
+            study.tell(trial, observed_scores[key])

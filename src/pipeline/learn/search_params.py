@@ -9,12 +9,33 @@ from pipeline.support.section import Section
 
 
 class SearchParams(Section):
-    """A search: which sampler, how many candidates, from which space, on how many rows, stopped how."""
+    """Settings of the hyperparameter search."""
 
-    sampler: Literal["tpe", "random"] = "tpe"
-    n_candidates: int = Field(default=16, ge=1, le=100_000)
-    max_rounds: int = Field(default=400, ge=1, le=100_000)
-    early_stopping_rounds: int = Field(default=30, ge=1, le=100_000)
-    max_rows: int = Field(default=50_000, ge=100, le=1_000_000_000)
-    time_budget: float | None = Field(default=None, gt=0)
-    space: dict[str, Space] = Field(default={})
+    sampler: Literal["tpe", "random"] = Field(
+        default="tpe",
+        description="tpe: sample near good candidates, and drop bad ones after one fold. random: sample at random, and "
+        "score each candidate on all folds.",
+    )
+    n_candidates: int = Field(default=16, ge=1, le=100_000, description="Number of candidates in each search.")
+    max_rounds: int = Field(default=400, ge=1, le=100_000, description="Maximum number of boosting rounds of XGBoost.")
+    early_stopping_rounds: int = Field(
+        default=30,
+        ge=1,
+        le=100_000,
+        description="Rounds without improvement after which boosting stops; only for the sampler random.",
+    )
+    max_rows: int = Field(
+        default=50_000,
+        ge=100,
+        le=1_000_000_000,
+        description="Maximum number of training rows in search and cross-validation; the final fit uses all rows.",
+    )
+    time_budget: float | None = Field(
+        default=None,
+        gt=0,
+        description="Seconds after which no new candidate starts; null: no limit. With a limit, the result depends on "
+        "the speed of the machine.",
+    )
+    space: dict[str, Space] = Field(
+        default={}, description="Hyperparameters to search, for each family; others use the family's default space."
+    )

@@ -1,4 +1,4 @@
-"""The space of a search, as the distributions a sampler draws from."""
+"""Translate a search space into an Optuna study and its distributions."""
 
 import math
 from typing import TYPE_CHECKING
@@ -11,12 +11,11 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.distributions import BaseDistribution
 
-# The first candidates of `tpe` are drawn blindly.
-STARTUP_CANDIDATES = 8
+STARTUP_CANDIDATES = 8  # sampled at random before `tpe` uses the scores
 
 
 def n_candidates(params: SearchParams, space: Space) -> int:
-    """Return how many candidates a search tries: as many as there are, where choices have fewer combinations."""
+    """Return the number of candidates of a search, limited by the number of combinations if all choices are lists."""
     choices = [len(set(values)) for values in space.values() if isinstance(values, list)]
     if len(choices) < len(space):
         return params.n_candidates
@@ -24,7 +23,7 @@ def n_candidates(params: SearchParams, space: Space) -> int:
 
 
 def distributions(space: Space) -> "dict[str, BaseDistribution]":
-    """Return what Optuna samples."""
+    """Return Optuna's distribution of each hyperparameter."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     def distribution(values: Range | list[Choice]) -> "BaseDistribution":
@@ -39,7 +38,7 @@ def distributions(space: Space) -> "dict[str, BaseDistribution]":
 
 
 def study_of(params: SearchParams, space: Space, seed: int) -> "Study":
-    """Return an Optuna study with the sampler of a search; with `tpe` it starts in the centre of the space."""
+    """Return an Optuna study with the sampler of a search; `tpe` starts at the center of the space."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -47,19 +46,19 @@ def study_of(params: SearchParams, space: Space, seed: int) -> "Study":
         return optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=STARTUP_CANDIDATES)
     study = optuna.create_study(sampler=sampler)
-    study.enqueue_trial(centre_of(space))
+    study.enqueue_trial(space_center(space))
     return study
 
 
-def centre_of(space: Space) -> Sampled:
+def space_center(space: Space) -> Sampled:
     """Return the middle of every range and of every list of choices."""
-    return {name: _centre(values) for name, values in sorted(space.items())}
+    return {name: _center(values) for name, values in sorted(space.items())}
 
 
-def _centre(values: Range | list[Choice]) -> Choice:
+def _center(values: Range | list[Choice]) -> Choice:
     if not isinstance(values, Range):
         return values[len(values) // 2]
     if values.log:
         return math.sqrt(values.low * values.high)
-    centre = (values.low + values.high) / 2
-    return int(centre) if isinstance(values.low, int) and isinstance(values.high, int) else centre
+    center = (values.low + values.high) / 2
+    return int(center) if isinstance(values.low, int) and isinstance(values.high, int) else center

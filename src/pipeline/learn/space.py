@@ -1,4 +1,4 @@
-"""Spaces of a search: the values each parameter may take, and what a model family allows of them."""
+"""Define search spaces: the values to search for each hyperparameter, and the values a model family allows."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -8,29 +8,29 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from pipeline.support.section import Section
 
-# Of a net: 10 million weights are 320 MB of 64-bit numbers with what Adam keeps of each.
-MOST_LAYERS, WIDEST_LAYER, MOST_WEIGHTS = 20, 10_000, 10_000_000
-LAYERS_IN_WORDS = (
-    f"it takes a list of whole numbers above 0, at most {MOST_LAYERS} of at most {WIDEST_LAYER:,}, with at most "
-    f"{MOST_WEIGHTS:,} weights between them (the products of neighbouring ones, added up)"
+# Limits of a neural network's hidden layers: 10 million float64 weights take 320 MB, including the state of Adam.
+MAX_LAYERS, MAX_LAYER_SIZE, MAX_WEIGHTS = 20, 10_000, 10_000_000
+LAYERS_RULE = (
+    f"it takes a list of whole numbers above 0, at most {MAX_LAYERS} of at most {MAX_LAYER_SIZE:,}, with at most "
+    f"{MAX_WEIGHTS:,} weights between them (the sum of the products of adjacent sizes)"
 )
 
 
 class Range(Section):
-    """Values from `low` to `high`: whole numbers when both are whole, evenly in logarithm when `log`."""
+    """A range of values: whole numbers if `low` and `high` are whole numbers."""
 
-    low: int | float
-    high: int | float
-    log: bool = False
+    low: int | float = Field(description="Smallest value.")
+    high: int | float = Field(description="Largest value.")
+    log: bool = Field(default=False, description="Sample uniformly on a logarithmic scale.")
 
     @model_validator(mode="after")
-    def _is_a_range(self) -> Self:
+    def _check_bounds(self) -> Self:
         if not self.low < self.high:
             raise ValueError("`low` must be below `high`")
         if self.log and self.low <= 0:
             raise ValueError("`log` needs `low` above 0")
         if self.log and isinstance(self.low, int) and isinstance(self.high, int):
-            raise ValueError("`log` is for fractions: write `low` or `high` with a decimal point")
+            raise ValueError("`log` does not work with whole numbers: write `low` or `high` with a decimal point")
         return self
 
 
@@ -49,20 +49,20 @@ Space = dict[str, RangeOrChoices]
 
 @dataclass(frozen=True)
 class Parameter:
-    """What a model family lets params.yaml say of one parameter of its estimator.
+    """The values that a parameter of a family's estimator may have in params.yaml.
 
     Attributes
     ----------
     low, high : float
-        The least and the greatest number it takes; `low` itself only unless `above`.
+        Smallest and largest number; if `high` is below `low`, numbers are not allowed.
     whole : bool
-        Whether only whole numbers will do.
+        Whether only whole numbers are allowed.
     above : bool
-        Whether it must be above `low`.
+        Whether `low` itself is excluded.
     words : tuple
-        What it takes besides numbers.
+        Allowed values that are not numbers.
     layers : bool
-        Whether it is a list of whole numbers, which cannot be searched.
+        Whether it is a list of hidden layer sizes, which cannot be searched.
     """
 
     low: float = 0
@@ -73,17 +73,17 @@ class Parameter:
     layers: bool = False
 
     def refusal(self, value: Any) -> str | None:
-        """Return what the parameter takes when that is not `value`, else None."""
+        """Return None if `value` is allowed, otherwise a sentence that says what is."""
         if self.layers:
-            return None if _are_layers(value) else LAYERS_IN_WORDS
+            return None if _are_layer_sizes(value) else LAYERS_RULE
         if isinstance(value, str | bool | None):
             fits = not isinstance(value, bool) and value in self.words
         else:
             fits = isinstance(value, int | float) and self.low <= value <= self.high
             fits = fits and not (self.above and value == self.low) and not (self.whole and not isinstance(value, int))
-        return None if fits else self._takes()
+        return None if fits else self._rule()
 
-    def _takes(self) -> str:
+    def _rule(self) -> str:
         words = " or ".join("null" if word is None else str(word) for word in self.words)
         if self.high < self.low:
             return f"it takes {words}"
@@ -92,10 +92,10 @@ class Parameter:
         return f"it takes {numbers}" + (f", or {words}" if words else "")
 
 
-def _are_layers(value: Any) -> bool:
-    """Tell whether a value is the sizes of a net's hidden layers, such as fit into memory."""
-    if not isinstance(value, list) or not 0 < len(value) <= MOST_LAYERS:
+def _are_layer_sizes(value: Any) -> bool:
+    """Return whether a value is a list of hidden layer sizes of a neural network that fits into memory."""
+    if not isinstance(value, list) or not 0 < len(value) <= MAX_LAYERS:
         return False
-    if not all(type(one) is int and 0 < one <= WIDEST_LAYER for one in value):
+    if not all(type(size) is int and 0 < size <= MAX_LAYER_SIZE for size in value):
         return False
-    return bool(sum(one * after for one, after in pairwise(value)) <= MOST_WEIGHTS)
+    return bool(sum(size * next_size for size, next_size in pairwise(value)) <= MAX_WEIGHTS)

@@ -1,4 +1,4 @@
-"""What is predicted: a number, or one of several labels, and how a prediction's error is measured."""
+"""Define the prediction task (regression or classification) and its loss."""
 
 import re
 from collections.abc import Sequence
@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 
 Label = str | int | bool
 Values = NDArray[Any]
-WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")  # of 64 bits, and the same when written again: 007 is a code
+WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")  # fits into int64 and has the same text after conversion; 007 does not
 
 
 @dataclass(frozen=True)
 class Task:
-    """A regression, or a classification with its labels.
+    """A regression, or a classification with its class labels.
 
     Attributes
     ----------
     labels : list of str, int or bool, optional
-        In the order of the classes 0, 1, …; of two the last is the positive one. None in a regression.
+        Label of each class, in class order; the second of two is the positive class. None for a regression.
     """
 
     labels: list[Label] | None = None
@@ -30,14 +30,16 @@ class Task:
     def of(
         cls, target: pd.Series, kind: Literal["regression", "classification"], positive: Label | None = None
     ) -> "Task":
-        """Return the task of a prepared target; texts that are whole numbers or truth values become such labels.
+        """Return the task of a target prepared by stage prepare.
+
+        Texts of whole numbers become int labels, and the texts True and False become bool labels.
 
         Parameters
         ----------
         target : Series
         kind : {"regression", "classification"}
         positive : str, int or bool, optional
-            Of two labels the one that counts as positive; the last in order when absent.
+            Label of the positive class in a binary classification; by default the last in sorted order.
         """
         if kind == "regression":
             return cls()
@@ -51,34 +53,34 @@ class Task:
 
     @property
     def n_classes(self) -> int:
-        """How many labels there are; 0 in a regression."""
+        """Number of classes; 0 for a regression."""
         return len(self.labels or [])
 
     @property
     def loss(self) -> str:
-        """What models are compared by: ``rmse`` or ``log_loss``."""
+        """Metric that the search minimizes: ``rmse`` or ``log_loss``."""
         return "log_loss" if self.labels else "rmse"
 
     @property
     def texts(self) -> list[str]:
-        """The labels as text."""
+        """The class labels as text."""
         return [str(label) for label in self.labels or []]
 
     def encode(self, target: pd.Series) -> Values:
-        """Return a prepared target as float64, or as the number of its class, shape (n_rows,)."""
+        """Return a prepared target as float64, or as class numbers, shape (n_rows,)."""
         if not self.labels:
-            return target.to_numpy(np.float64, copy=True)  # a view would keep the whole table
+            return target.to_numpy(np.float64, copy=True)  # a view would keep the table in memory
         return np.asarray(pd.Categorical(target, categories=self.texts).codes, dtype=np.int64)
 
     def losses(self, y_true: Values, outputs: Values) -> NDArray[np.float64]:
-        """Return each row's squared error, or its log loss.
+        """Return the loss of each row: its squared error, or its log loss.
 
         Parameters
         ----------
         y_true : array, shape (n_rows,)
-            From `encode`.
+            The target encoded by `encode`.
         outputs : array of float, shape (n_rows,) or (n_rows, n_classes)
-            Predictions, or probabilities of the classes.
+            Predictions, or class probabilities.
         """
         if self.labels:
             from pipeline.learn.metrics import per_row_log_loss
@@ -87,11 +89,11 @@ class Task:
         return np.square(np.asarray(outputs, dtype=np.float64) - y_true)
 
     def score(self, losses: NDArray[np.float64]) -> float:
-        """Return what `losses` come to: the root of their mean in a regression, else their mean."""
+        """Return the score of `losses`: the root of their mean for a regression, otherwise their mean."""
         mean = float(losses.mean())
         return mean if self.labels else float(np.sqrt(mean))
 
     def decode(self, classes: NDArray[np.intp]) -> NDArray[Any]:
-        """Return the labels of classes."""
+        """Return the labels of class numbers."""
         labels: Sequence[Label] = self.labels or []
         return np.array(labels, dtype=object)[classes]

@@ -20,11 +20,11 @@ COLUMNS = {"a": np.array([1.0, 4.0, np.nan]), "b": np.array([2.0, 0.0, 1.0]), "o
         ("1e308 * a * 1e308", [np.nan, np.nan, np.nan]),
     ],
 )
-def test_formulas_compute_and_miss_what_is_not_finite(formula: str, expected: list[float]) -> None:
+def test_formulas_compute_nan_where_the_result_is_not_finite(formula: str, expected: list[float]) -> None:
     np.testing.assert_allclose(compute(parse("new", formula), COLUMNS), expected)
 
 
-def test_columns_are_listed_once_and_functions_are_none_of_them() -> None:
+def test_columns_are_listed_once_and_without_functions() -> None:
     columns = columns_of(parse("new", "sqrt(a) * a + `odd name <x>` + sqrt(b)"))
     assert sorted(columns) == ["a", "b", "odd name <x>"]
 
@@ -62,6 +62,6 @@ def test_columns_are_listed_once_and_functions_are_none_of_them() -> None:
         "a\x00",
     ],
 )
-def test_all_but_arithmetic_over_columns_is_refused(formula: str) -> None:
+def test_everything_but_arithmetic_over_columns_is_rejected(formula: str) -> None:
     with pytest.raises(FormulaError, match=r"dataset\.derived\.new"):
         parse("new", formula)

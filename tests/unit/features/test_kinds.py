@@ -1,4 +1,4 @@
-"""A kind of feature is one class behind one interface: here two are added, and nothing else knows them."""
+"""A new kind of feature needs one class and no other change: the tests add two."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,19 +28,19 @@ Y = np.array([10.0, 20.0, 30.0, 40.0])
 
 @dataclass(frozen=True, eq=False)
 class TextLength(FeatureKind):
-    """How long the texts of some columns are, by the longest of training, instead of their categories."""
+    """Text length relative to the longest training text, for columns that are then not one-hot encoded."""
 
     key: ClassVar[str] = "text_length"
     longest: dict[str, int]
 
     @classmethod
-    def claims(cls, kinds: Mapping[str, Any], chosen: Iterable[str] | None) -> list[str]:
-        return list(chosen or ())
+    def claims(cls, kinds: Mapping[str, Any], settings: Iterable[str] | None) -> list[str]:
+        return list(settings or ())
 
     @classmethod
     def fit(cls, training: TrainingRows, settings: list[str] | None) -> Self | None:
         texts = {name: training.source.texts(name).distinct for name in settings or ()}
-        return cls({name: max(map(len, found), default=0) for name, found in texts.items()}) if texts else None
+        return cls({name: max(map(len, distinct), default=0) for name, distinct in texts.items()}) if texts else None
 
     @classmethod
     def restore(cls, columns: RawColumns, state: dict[str, int] | None, arrays: Mapping[str, Any]) -> Self | None:
@@ -53,8 +53,8 @@ class TextLength(FeatureKind):
     def features(self) -> list[Feature]:
         return [Feature(feature_name(name, "length"), [name]) for name in self.longest]
 
-    def compute(self, source: Source, places: Sequence[int]) -> Iterable[NDArray[Any]]:
-        for name, longest in [list(self.longest.items())[place] for place in places]:
+    def compute(self, source: Source, indices: Sequence[int]) -> Iterable[NDArray[Any]]:
+        for name, longest in [list(self.longest.items())[index] for index in indices]:
             texts = source.texts(name)
             yield texts.look_up([len(text) / longest for text in texts.distinct], missing=np.nan)
 
@@ -74,8 +74,8 @@ class TargetMeans(FeatureKind):
             return None
         assert training.target is not None
         texts = training.source.texts(settings)
-        places = [(text, texts.codes == place) for place, text in enumerate(texts.distinct)]
-        return cls(settings, {text: float(training.target.values[rows].mean()) for text, rows in places if rows.any()})
+        masks = [(text, texts.codes == code) for code, text in enumerate(texts.distinct)]
+        return cls(settings, {text: float(training.target.values[mask].mean()) for text, mask in masks if mask.any()})
 
     @classmethod
     def restore(cls, columns: RawColumns, state: Any, arrays: Mapping[str, Any]) -> Self | None:
@@ -88,41 +88,41 @@ class TargetMeans(FeatureKind):
     def features(self) -> list[Feature]:
         return [Feature(feature_name("mean of", self.column), [self.column])]
 
-    def compute(self, source: Source, places: Sequence[int]) -> Iterable[NDArray[Any]]:
+    def compute(self, source: Source, indices: Sequence[int]) -> Iterable[NDArray[Any]]:
         texts = source.texts(self.column)
         return [texts.look_up([self.means.get(text, np.nan) for text in texts.distinct], missing=np.nan)]
 
 
 @pytest.fixture(autouse=True)
-def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+def register_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kinds, "KINDS", (*kinds.KINDS, TextLength, TargetMeans))
 
 
-def stored(transformer: FeatureTransformer, folder: Path) -> FeatureTransformer:
-    """Return what is loaded of a transformer."""
+def save_and_load(transformer: FeatureTransformer, folder: Path) -> FeatureTransformer:
+    """Return a copy of a transformer, saved to a folder and loaded again."""
     saved = {"transformer": transformer.save(folder, transformer.feature_names)}
     (folder / FEATURES_FILE).write_text(json.dumps(saved), encoding="utf-8")
     return FeatureTransformer.load(folder)
 
 
-def test_a_new_kind_is_fitted_computed_stored_and_says_why_it_has_no_graph(tmp_path: Path) -> None:
+def test_a_new_kind_is_fitted_computed_stored_and_rejected_in_onnx(tmp_path: Path) -> None:
     transformer = FeatureTransformer.fit(ROWS, {"text_length": ["note"]})
     assert transformer.feature_names == ["size", "place_x", "place_y", "note_length"]
     assert transformer.numeric_names == ["size", "note_length"]
     assert transformer.raw_columns["note_length"] == ["note"]
-    found = transformer.transform(ROWS)
-    np.testing.assert_array_equal(found["note_length"], np.array([0.1, 1, np.nan, 0], dtype=np.float32))
+    features = transformer.transform(ROWS)
+    np.testing.assert_array_equal(features["note_length"], np.array([0.1, 1, np.nan, 0], dtype=np.float32))
     values = {name: [None if pd.isna(value) else value for value in ROWS[name]] for name in ROWS}
-    np.testing.assert_array_equal(transformer.of_values(values, transformer.feature_names), found)
+    np.testing.assert_array_equal(transformer.of_values(values, transformer.feature_names), features)
 
-    again = stored(transformer, tmp_path)
-    assert again.raw_columns == transformer.raw_columns
-    pd.testing.assert_frame_equal(again.transform(ROWS), found)
+    loaded = save_and_load(transformer, tmp_path)
+    assert loaded.raw_columns == transformer.raw_columns
+    pd.testing.assert_frame_equal(loaded.transform(ROWS), features)
 
-    model = XGBRegressor(n_estimators=1, n_jobs=1).fit(found, Y)
+    model = XGBRegressor(n_estimators=1, n_jobs=1).fit(features, Y)
     with pytest.raises(NotConvertible, match="features of kind text_length have no counterpart in ONNX"):
         to_onnx(transformer, transformer.feature_names, model, None)
-    to_onnx(transformer, ["size"], model.fit(found[["size"]], Y), None)
+    to_onnx(transformer, ["size"], model.fit(features[["size"]], Y), None)
 
 
 def test_a_new_kind_that_sees_the_target_is_fitted_out_of_fold(tmp_path: Path) -> None:
@@ -132,15 +132,16 @@ def test_a_new_kind_that_sees_the_target_is_fitted_out_of_fold(tmp_path: Path) -
     source, target = before.source(ROWS), Target(["y"], Y)
     transformer = before.with_target(source, target, settings)
     assert transformer.target_names == ["mean_of_place"]
-    whole = transformer.transform(ROWS, only=["mean_of_place"])
-    np.testing.assert_allclose(whole["mean_of_place"], [80 / 3, 20, 80 / 3, 80 / 3])
+    in_fold = transformer.transform(ROWS, only=["mean_of_place"])
+    np.testing.assert_allclose(in_fold["mean_of_place"], [80 / 3, 20, 80 / 3, 80 / 3])
     folds = [(np.array([2, 3]), np.array([0, 1])), (np.array([0, 1]), np.array([2]))]
-    found = out_of_fold(transformer, source, target, settings, folds)
-    np.testing.assert_array_equal(found[:, 0], [35, np.nan, 10, np.nan])  # y in no other row; a row of no fold
-    pd.testing.assert_frame_equal(stored(transformer, tmp_path).transform(ROWS), transformer.transform(ROWS))
+    features = out_of_fold(transformer, source, target, settings, folds)
+    # Row 1: its category is in no row of the other fold. Row 3: it is in no fold.
+    np.testing.assert_array_equal(features[:, 0], [35, np.nan, 10, np.nan])
+    pd.testing.assert_frame_equal(save_and_load(transformer, tmp_path).transform(ROWS), transformer.transform(ROWS))
 
 
-def test_each_feature_belongs_to_raw_columns_and_none_is_computed_that_does_not_exist() -> None:
+def test_every_feature_names_its_raw_columns_and_unknown_features_are_rejected() -> None:
     rows = pd.DataFrame({f"FLUX.{point}": [1.0, 2.0] for point in range(3)} | {"a": [1.0, 2.0], "b": ["x", "y"]})
     settings = {
         "derived": {"root": "sqrt(a)"},

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pipeline.datasets.simulated_light_curves import NO_PLANET, PLANET, PLANETS, SimulatedLightCurves, simulate
 from pipeline.features.light_curves import CHUNK, FLUX_FEATURES, flux_columns, flux_features
 
-pytestmark = pytest.mark.xdist_group("light_curves")  # they share what a fixture makes
+pytestmark = pytest.mark.xdist_group("light_curves")  # one worker, so that the simulation runs once
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +26,12 @@ def curves(simulated: SimulatedLightCurves) -> NDArray[np.float64]:
     return simulated.table[flux_columns(simulated.table.columns)].to_numpy(copy=True)
 
 
-def test_flux_columns_are_found_by_name_in_the_order_of_their_numbers() -> None:
+def test_flux_columns_are_matched_by_name_and_sorted_by_number() -> None:
     names = ["FLUX.10", "LABEL", "flux_2", "Flux1", "FLUX.x", "flux", "INFLUX.3", "FLUX.4.1", "FLUX-5"]
     assert flux_columns(names) == ["Flux1", "flux_2", "FLUX.10"]
 
 
-def test_features_have_names_and_are_finite(simulated: SimulatedLightCurves, features: pd.DataFrame) -> None:
+def test_features_are_named_finite_and_vary(simulated: SimulatedLightCurves, features: pd.DataFrame) -> None:
     assert 20 <= len(set(FLUX_FEATURES)) == len(FLUX_FEATURES) <= 40
     assert all(name.startswith("flux_") for name in FLUX_FEATURES)
     assert features.shape == (500, len(FLUX_FEATURES))
@@ -43,24 +43,24 @@ def test_features_have_names_and_are_finite(simulated: SimulatedLightCurves, fea
 
 
 @pytest.mark.parametrize("n_points", [90, 600, 3197])
-def test_a_row_has_the_same_features_alone_and_in_any_batch(n_points: int) -> None:
+def test_features_are_bit_identical_in_any_batch(n_points: int) -> None:
     flux = curves(simulate(CHUNK + 3, n_points, seed=1))
     flux[4, :-20] = np.nan
-    whole = flux_features(flux)
-    assert flux_features(np.asfortranarray(flux)).tobytes() == whole.tobytes()
+    features = flux_features(flux)
+    assert flux_features(np.asfortranarray(flux)).tobytes() == features.tobytes()
     for rows in (slice(0, 1), slice(4, 5), slice(3, 10), slice(CHUNK, CHUNK + 3), slice(None, None, -1)):
-        assert flux_features(flux[rows]).tobytes() == whole[rows].tobytes()
+        assert flux_features(flux[rows]).tobytes() == features[rows].tobytes()
 
 
-def test_features_depend_neither_on_unit_nor_on_level(simulated: SimulatedLightCurves, features: pd.DataFrame) -> None:
+def test_features_are_independent_of_unit_and_offset(simulated: SimulatedLightCurves, features: pd.DataFrame) -> None:
     flux = curves(simulated)[:20]
-    other = pd.DataFrame(flux_features(flux * 512 + 100_000), columns=list(FLUX_FEATURES))
-    np.testing.assert_allclose(other.pop("flux_log_scatter"), features["flux_log_scatter"][:20] + np.log10(512), 1e-5)
-    np.testing.assert_allclose(other, features[:20].drop(columns="flux_log_scatter"), rtol=1e-4, atol=1e-5)
+    scaled = pd.DataFrame(flux_features(flux * 512 + 100_000), columns=list(FLUX_FEATURES))
+    np.testing.assert_allclose(scaled.pop("flux_log_scatter"), features["flux_log_scatter"][:20] + np.log10(512), 1e-5)
+    np.testing.assert_allclose(scaled, features[:20].drop(columns="flux_log_scatter"), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("n_points", [1, 2, 3, 10, 16, 17, 33, 34, 50, 300])
-def test_odd_curves_have_finite_features(n_points: int) -> None:
+def test_features_of_unusual_curves_are_finite(n_points: int) -> None:
     rng = np.random.default_rng(0)
     noise = rng.standard_normal(n_points)
     step, spike, few, mostly_equal = np.repeat(noise[None], 4, axis=0)
@@ -87,44 +87,47 @@ def test_odd_curves_have_finite_features(n_points: int) -> None:
             infinite,
         ]
     )
-    found = flux_features(flux)
-    assert np.isfinite(found).all()
-    assert found[1].tolist() == [1.0] + [0.0] * (len(FLUX_FEATURES) - 1)
-    assert not found[2].any()
+    features = flux_features(flux)
+    assert np.isfinite(features).all()
+    assert features[1].tolist() == [1.0] + [0.0] * (len(FLUX_FEATURES) - 1)
+    assert not features[2].any()
     assert flux_features(flux[:0]).shape == (0, len(FLUX_FEATURES))
 
 
-def test_a_plain_transit_is_found_again(simulated: SimulatedLightCurves, features: pd.DataFrame) -> None:
-    known = simulated.known[simulated.known["kind"] == "planet"]
-    found = features.loc[known.index]
-    signal = known["depth"] / known["noise"] * np.sqrt(600 * known["duration"] / known["period"])
-    plain = signal > 15
-    assert plain.sum() >= 20
-    right = np.abs(found["flux_box_period"] / known["period"] - 1) < 0.01
-    assert right[plain].mean() > 0.85
-    assert right[signal < 10].mean() < right[plain].mean()
-    ratio = (found["flux_box_depth"] / (known["depth"] / known["noise"]))[plain & right]
+def test_clear_simulated_transits_are_detected(simulated: SimulatedLightCurves, features: pd.DataFrame) -> None:
+    planets = simulated.known[simulated.known["kind"] == "planet"]
+    found = features.loc[planets.index]
+    signal = planets["depth"] / planets["noise"] * np.sqrt(600 * planets["duration"] / planets["period"])
+    clear = signal > 15
+    assert clear.sum() >= 20
+    is_correct = np.abs(found["flux_box_period"] / planets["period"] - 1) < 0.01
+    assert is_correct[clear].mean() > 0.85
+    assert is_correct[signal < 10].mean() < is_correct[clear].mean()
+    found, planets = found[clear & is_correct], planets[clear & is_correct]
+    ratio = found["flux_box_depth"] / (planets["depth"] / planets["noise"])
     assert 0.75 < ratio.median() < 1.1
-    np.testing.assert_allclose((found["flux_box_duration"] / known["duration"])[plain & right].median(), 1, atol=0.15)
-    transits = np.round(600 / known["period"])
-    assert (np.abs(found["flux_box_transits"] - transits)[plain & right] <= 1).all()
+    np.testing.assert_allclose((found["flux_box_duration"] / planets["duration"]).median(), 1, atol=0.15)
+    transits = np.round(600 / planets["period"])
+    assert (np.abs(found["flux_box_transits"] - transits) <= 1).all()
 
 
 @pytest.mark.parametrize(("period", "duration", "epoch"), [(41.3, 3, 1.0), (61.7, 4, 60.2), (250.0, 9, 40.0)])
-def test_a_lone_planet_is_measured(period: float, duration: float, epoch: float) -> None:
+def test_period_duration_and_depth_of_one_planet_are_measured(period: float, duration: float, epoch: float) -> None:
     time = np.arange(1500)
     distance = np.abs((time - epoch + period / 2) % period - period / 2)
     flux = np.random.default_rng(3).standard_normal(1500) - 6 * (distance < duration / 2)
-    found = dict(zip(FLUX_FEATURES, flux_features(flux[None])[0], strict=True))
-    assert found["flux_box_period"] == pytest.approx(period, rel=0.002)
-    assert found["flux_box_duration"] == pytest.approx(duration, abs=1)
-    assert found["flux_box_depth"] == pytest.approx(6, rel=0.15)
-    assert found["flux_box_rise"] < 0.5
-    assert found["flux_box_second"] < 0.5
-    assert found["flux_box_odd_even"] < 4
+    features = dict(zip(FLUX_FEATURES, flux_features(flux[None])[0], strict=True))
+    assert features["flux_box_period"] == pytest.approx(period, rel=0.002)
+    assert features["flux_box_duration"] == pytest.approx(duration, abs=1)
+    assert features["flux_box_depth"] == pytest.approx(6, rel=0.15)
+    assert features["flux_box_rise"] < 0.5
+    assert features["flux_box_second"] < 0.5
+    assert features["flux_box_odd_even"] < 4
 
 
-def test_features_of_planets_differ(simulated: SimulatedLightCurves, features: pd.DataFrame) -> None:
+def test_features_separate_planets_better_than_raw_flux(
+    simulated: SimulatedLightCurves, features: pd.DataFrame
+) -> None:
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import cross_val_predict
@@ -135,24 +138,24 @@ def test_features_of_planets_differ(simulated: SimulatedLightCurves, features: p
         assert features[name][planet].median() > features[name][quiet].median()
     forest = RandomForestClassifier(100, random_state=0)
 
-    def area(X: NDArray[np.float64]) -> float:
+    def roc_auc(X: NDArray[np.float64]) -> float:
         return float(roc_auc_score(planet, cross_val_predict(forest, X, planet, cv=3, method="predict_proba")[:, 1]))
 
-    assert area(features.to_numpy()) > 0.9
-    assert area(np.nan_to_num(curves(simulated))) < 0.7
+    assert roc_auc(features.to_numpy()) > 0.9
+    assert roc_auc(np.nan_to_num(curves(simulated))) < 0.7
 
 
-def test_the_table_has_what_it_claims(simulated: SimulatedLightCurves) -> None:
-    table, known = simulated.table, simulated.known
+def test_the_simulated_table_is_as_documented(simulated: SimulatedLightCurves) -> None:
+    table, stars = simulated.table, simulated.known
     assert list(table.columns) == ["LABEL", *(f"FLUX.{point}" for point in range(1, 601))]
     planet = table["LABEL"] == PLANET
     assert set(table["LABEL"]) == {PLANET, NO_PLANET}
     assert planet.sum() == round(PLANETS * 500)
-    assert known.loc[planet].notna().all(axis=None)
-    assert known.loc[~planet, ["depth", "period", "duration", "epoch"]].isna().all(axis=None)
-    assert (known["kind"].eq("planet") == planet).all()
-    assert ((known["epoch"] < known["period"]) & (known["duration"] < known["period"] / 5))[planet].all()
-    assert (600 / known["period"])[planet].min() >= 3
+    assert stars.loc[planet].notna().all(axis=None)
+    assert stars.loc[~planet, ["depth", "period", "duration", "epoch"]].isna().all(axis=None)
+    assert (stars["kind"].eq("planet") == planet).all()
+    assert ((stars["epoch"] < stars["period"]) & (stars["duration"] < stars["period"] / 5))[planet].all()
+    assert (600 / stars["period"])[planet].min() >= 3
     assert 0.005 < np.isnan(curves(simulated)).mean() < 0.015
 
 

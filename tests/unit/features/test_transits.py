@@ -1,4 +1,4 @@
-"""The box search against astropy's box least squares, which looks at every period of a fine grid."""
+"""Compare the box search with astropy's box least squares, which evaluates every period of a fine grid."""
 
 from typing import NamedTuple
 
@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from astropy.timeseries import BoxLeastSquares
 
-from pipeline.features.transits import SHORTEST_PERIOD, boxes_of
+from pipeline.features.transits import SHORTEST_PERIOD, search_boxes
 
 
 class Transit(NamedTuple):
-    """A planet's transits: times in points, depth in deviations of the noise, share of values that are missing."""
+    """Transits of a planet: times in points, depth in standard deviations of the noise, share of missing values."""
 
     n_points: int
     period: float
@@ -31,8 +31,8 @@ PLANETS = [
 ]
 
 
-def curve(planet: Transit, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a flat curve with noise of unit variance, and where it has values."""
+def make_curve(planet: Transit, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a detrended curve with noise of unit variance, and a mask of the points that have values."""
     rng = np.random.default_rng(seed)
     times = np.arange(planet.n_points)
     distance = np.abs((times - planet.epoch + planet.period / 2) % planet.period - planet.period / 2)
@@ -41,29 +41,30 @@ def curve(planet: Transit, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.where(known, flat, 0.0), known
 
 
-def best_of_astropy(oracle: BoxLeastSquares, n_points: int) -> tuple[float, float, float, float]:
-    """Return period, duration, depth and signal-to-noise of the best box: of a grid, then of a finer one around it."""
+def best_astropy_box(oracle: BoxLeastSquares, n_points: int) -> tuple[float, float, float, float]:
+    """Return period, duration, depth and signal-to-noise ratio of the best box, on a grid refined once."""
     frequencies = np.linspace(2 / n_points, 1 / SHORTEST_PERIOD, n_points)
     for _ in range(2):
-        found = oracle.power(1 / frequencies, np.arange(2.0, 13.0), objective="snr", oversample=10)
-        best = int(found.power.argmax())
+        results = oracle.power(1 / frequencies, np.arange(2.0, 13.0), objective="snr", oversample=10)
+        best = int(results.power.argmax())
         step = frequencies[1] - frequencies[0]
         frequencies = np.linspace(frequencies[best] - step, frequencies[best] + step, 200)
-    return found.period[best], found.duration[best], found.depth[best], found.depth_snr[best]
+    return results.period[best], results.duration[best], results.depth[best], results.depth_snr[best]
 
 
 @pytest.mark.parametrize("planet", PLANETS, ids=lambda planet: f"{planet.n_points}-{planet.period}")
 @pytest.mark.parametrize("seed", range(2))
-def test_the_best_box_is_that_of_astropy(planet: Transit, seed: int) -> None:
-    flat, known = curve(planet, seed)
-    (box,) = boxes_of(flat[None], known[None])
+def test_the_best_box_agrees_with_astropy(planet: Transit, seed: int) -> None:
+    flat, known = make_curve(planet, seed)
+    (box,) = search_boxes(flat[None], known[None])
     oracle = BoxLeastSquares(np.flatnonzero(known).astype(float), flat[known], dy=1.0)
-    period, duration, depth, snr = best_of_astropy(oracle, planet.n_points)
+    period, duration, depth, snr = best_astropy_box(oracle, planet.n_points)
     assert box["flux_box_period"] == pytest.approx(period, rel=0.003)
     assert box["flux_box_duration"] == pytest.approx(duration, abs=1.1)
     assert box["flux_box_depth"] == pytest.approx(depth, rel=0.06)
-    assert box["flux_box_snr"] == pytest.approx(snr, rel=0.12)  # one is over the noise of this curve, one over 1
+    assert box["flux_box_snr"] == pytest.approx(snr, rel=0.12)  # ours uses the noise of this curve, astropy's uses 1
 
-    same = oracle.power([box["flux_box_period"]], [box["flux_box_duration"]], objective="snr", oversample=20)
-    assert box["flux_box_depth"] == pytest.approx(same.depth[0], rel=0.08)  # below 0, and below the mean outside
-    assert box["flux_box_snr"] == pytest.approx(same.depth_snr[0], rel=0.12)
+    same_box = oracle.power([box["flux_box_period"]], [box["flux_box_duration"]], objective="snr", oversample=20)
+    # Our depth is measured from 0, astropy's from the mean outside the box.
+    assert box["flux_box_depth"] == pytest.approx(same_box.depth[0], rel=0.08)
+    assert box["flux_box_snr"] == pytest.approx(same_box.depth_snr[0], rel=0.12)

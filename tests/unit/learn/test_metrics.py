@@ -1,4 +1,4 @@
-"""The metrics agree with numbers worked out by hand and with scikit-learn's, and stand absent classes."""
+"""The metrics agree with values computed by hand and by scikit-learn, also if classes are absent."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ NAMES = ["accuracy", "precision", "recall", "f1", "roc_auc", "average_precision"
 
 
 def probabilities(n_rows, n_classes, dtype=np.float64, seed=0):
-    """Return classes and probabilities that tell something about them."""
+    """Return classes, and probabilities that are correlated with them."""
     rng = np.random.default_rng(seed)
     y_true = rng.integers(0, n_classes, n_rows)
     scores = rng.normal(size=(n_rows, n_classes)) + 1.5 * np.eye(n_classes)[y_true]
@@ -57,12 +57,12 @@ def test_regression_agrees_with_scikit_learn():
 
 
 def test_regression_leaves_out_what_is_undefined():
-    assert set(regression_scores(np.zeros(3), np.ones(3))) == {"rmse", "mae", "r2"}  # no fraction of 0
+    assert set(regression_scores(np.zeros(3), np.ones(3))) == {"rmse", "mae", "r2"}  # mape would divide by 0
     assert set(regression_scores(np.ones(1), np.zeros(1))) == {"rmse", "mae", "mape"}  # one row has no variance
 
 
-def test_two_classes_by_hand():
-    # Predicted classes 0, 1, 0, 1: one of two positives is found, and one of two found is positive.
+def test_binary_classification_by_hand():
+    # Predicted classes 0, 1, 0, 1: recall and precision are both one of two.
     y_true = np.array([0, 0, 1, 1])
     positive = np.array([0.1, 0.6, 0.35, 0.8])
     metrics = classification_metrics(y_true, np.column_stack([1 - positive, positive]), [0.3, 0.7])
@@ -73,7 +73,7 @@ def test_two_classes_by_hand():
             "precision": 0.5,
             "recall": 0.5,
             "f1": 0.5,
-            "roc_auc": 3 / 4,  # of four pairs of a positive and a negative, one is in the wrong order
+            "roc_auc": 3 / 4,  # one of the four pairs of a positive and a negative row is ranked in the wrong order
             "average_precision": 1 / 2 * 1 + 1 / 2 * 2 / 3,
             "log_loss": loss,
             "precision_at_0.3": 2 / 3,
@@ -92,7 +92,7 @@ def test_a_probability_at_the_threshold_counts_as_positive():
     assert metrics["precision_at_0.25"] == 0.5
 
 
-def test_thresholds_are_named_shortly():
+def test_threshold_names_have_no_trailing_zeros():
     y_true, y_proba = probabilities(50, 2)
     names = set(classification_metrics(y_true, y_proba, [0.05, 0.50, 1e-5])) - set(NAMES)
     assert names == {f"{name}_at_{at}" for name in ("precision", "recall", "f1") for at in ("0.05", "0.5", "1e-05")}
@@ -101,7 +101,7 @@ def test_thresholds_are_named_shortly():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_two_classes_agree_with_scikit_learn(dtype):
+def test_binary_classification_agrees_with_scikit_learn(dtype):
     y_true, y_proba = probabilities(400, 2, dtype)
     y_pred, positive = y_proba.argmax(axis=1), y_proba[:, 1]
     metrics = classification_metrics(y_true, y_proba)
@@ -116,7 +116,7 @@ def test_two_classes_agree_with_scikit_learn(dtype):
 
 
 @pytest.mark.parametrize("n_classes", [3, 12])
-def test_more_classes_agree_with_scikit_learn(n_classes):
+def test_multiclass_classification_agrees_with_scikit_learn(n_classes):
     y_true, y_proba = probabilities(600, n_classes)
     y_pred = y_proba.argmax(axis=1)
     metrics = classification_metrics(y_true, y_proba)
@@ -139,7 +139,7 @@ def test_baselines():
     assert not any(name.startswith("baseline") for name in classification_metrics(y_true, y_proba))
 
 
-def test_a_class_without_rows_is_left_out_of_means_of_curves():
+def test_a_class_without_rows_is_left_out_of_the_averages_of_ranking_metrics():
     y_true, y_proba = probabilities(300, 4)
     present = y_true != 2
     y_true, y_proba = y_true[present], y_proba[present]
@@ -153,19 +153,19 @@ def test_a_class_without_rows_is_left_out_of_means_of_curves():
     assert metrics["log_loss"] == pytest.approx(log_loss(y_true, y_proba, labels=range(4)))
 
 
-@pytest.mark.parametrize(("only", "n_classes"), [(0, 2), (1, 2), (1, 3)])
-def test_rows_of_one_class_alone(only, n_classes):
-    y_true, y_proba = np.full(2, only), probabilities(2, n_classes, np.float32)[1]
+@pytest.mark.parametrize(("row_class", "n_classes"), [(0, 2), (1, 2), (1, 3)])
+def test_rows_of_only_one_class(row_class, n_classes):
+    y_true, y_proba = np.full(2, row_class), probabilities(2, n_classes, np.float32)[1]
     metrics = classification_metrics(y_true, y_proba, [0.5])
     assert judged_classes(y_true, n_classes) == []
     assert "roc_auc" not in metrics
     assert "average_precision" not in metrics
     assert np.isfinite(list(metrics.values())).all()
-    if (only, n_classes) == (0, 2):
+    if (row_class, n_classes) == (0, 2):
         assert metrics["recall"] == metrics["f1"] == 0.0
 
 
-def test_equal_probabilities_go_to_the_lower_class():
+def test_ties_are_predicted_as_the_lower_class():
     assert predicted_classes(np.array([[0.5, 0.5], [0.4, 0.6]])).tolist() == [0, 1]
     assert predicted_classes(np.array([[0.2, 0.4, 0.4]])).tolist() == [1]
 
@@ -189,7 +189,7 @@ def test_log_loss_normalizes_float32():
     assert losses.mean() == pytest.approx(log_loss(y_true, exact), rel=1e-12)
 
 
-def test_direction_of_names():
+def test_direction_of_metric_names():
     for name in (
         "rmse",
         "test_rmse",
@@ -213,6 +213,6 @@ def test_every_logged_metric_has_a_direction():
     assert None not in {better(name) for name in names}
 
 
-def test_rounding_keeps_six_digits():
+def test_rounding_keeps_six_significant_digits():
     assert rounded(123456.789) == 123457.0
     assert rounded(0.000123456789) == 0.000123457

@@ -14,7 +14,7 @@ from pipeline.train.tables import load_tables
 
 
 def prepared(folder: Path, target: list[object], **dataset: object) -> Params:
-    """Prepare a table of two inputs and a target, as text in a CSV file."""
+    """Write a CSV file with two inputs and a target, prepare it and return its parameters."""
     text = "\n".join(["x,z,y", *(f"{number},{number % 7},{value}" for number, value in enumerate(target))])
     (folder / "data.csv").write_text(text + "\n")
     dataset = {"path": "data.csv", "target": "y", "task": "classification", **dataset}
@@ -38,7 +38,7 @@ def prepared(folder: Path, target: list[object], **dataset: object) -> Params:
         (["9" * 30, "1"], ["1", "9" * 30]),
     ],
 )
-def test_labels_are_what_the_texts_of_a_target_say(texts: list[str], labels: list[object]) -> None:
+def test_labels_have_the_type_of_the_target(texts: list[str], labels: list[object]) -> None:
     task = Task.of(pd.Series(texts), "classification")
     assert task.labels == labels
     assert [type(label) for label in task.labels] == [type(label) for label in labels]
@@ -48,7 +48,7 @@ def test_labels_are_what_the_texts_of_a_target_say(texts: list[str], labels: lis
     assert [str(label) for label in task.decode(classes)] == texts
 
 
-def test_a_regression_has_no_labels_and_keeps_its_numbers() -> None:
+def test_a_regression_has_no_labels_and_keeps_the_target_values() -> None:
     target = pd.Series([1.5, -2.0])
     task = Task.of(target, "regression")
     assert (task.labels, task.n_classes, task.loss, task.texts) == (None, 0, "rmse", [])
@@ -59,7 +59,7 @@ def test_a_regression_has_no_labels_and_keeps_its_numbers() -> None:
     assert task.score(task.losses(np.array([1.0, 2.0]), np.array([4.0, 6.0]))) == pytest.approx(np.sqrt(12.5))
 
 
-def test_the_loss_of_labels_is_the_log_loss() -> None:
+def test_the_loss_of_a_classification_is_the_log_loss() -> None:
     y = np.array([0, 2, 1, 2])
     proba = np.array([[0.7, 0.2, 0.1], [0.2, 0.2, 0.6], [0.1, 0.8, 0.1], [0.5, 0.3, 0.2]])
     task = Task(["a", "b", "c"])
@@ -75,9 +75,7 @@ def test_the_loss_of_labels_is_the_log_loss() -> None:
         (["b c", "a"], ["a", "b c"]),
     ],
 )
-def test_labels_of_a_file_reach_training_as_they_stand_there(
-    tmp_path: Path, values: list[object], labels: list[object]
-) -> None:
+def test_labels_of_a_file_reach_training_unchanged(tmp_path: Path, values: list[object], labels: list[object]) -> None:
     params = prepared(tmp_path, values * 10, split={"strategy": "stratified"})
     tables = load_tables(tmp_path, params).data
     assert tables.task.labels == labels
@@ -86,37 +84,37 @@ def test_labels_of_a_file_reach_training_as_they_stand_there(
     assert list(map(str, tables.task.decode(tables.y_train))) == list(stored)
 
 
-def test_a_target_named_as_categorical_keeps_the_zeros_of_its_codes(tmp_path: Path) -> None:
+def test_a_categorical_target_keeps_leading_zeros(tmp_path: Path) -> None:
     params = prepared(tmp_path, ["01", "02", "10"] * 8, split={"strategy": "stratified"}, categorical=["y"])
     tables = load_tables(tmp_path, params).data
     assert tables.task.labels == ["01", "02", "10"]
     assert list(tables.X_train.columns) == ["x", "z"]
 
 
-def test_whole_numbers_beside_gaps_are_whole_labels(tmp_path: Path) -> None:
+def test_whole_numbers_with_missing_values_are_int_labels(tmp_path: Path) -> None:
     params = prepared(tmp_path, [0, 1, "", 1, 0] * 8, split={"strategy": "stratified"})
     assert load_tables(tmp_path, params).data.task.labels == [0, 1]
 
 
-def test_a_label_of_test_rows_alone_is_named(tmp_path: Path) -> None:
+def test_a_class_only_in_test_rows_is_rejected(tmp_path: Path) -> None:
     params = prepared(tmp_path, ["a", "b"] * 12 + ["new"] * 6, split={"strategy": "time", "column": "x"})
     with pytest.raises(PipelineError, match=r"'y' is 'new' in test rows but in no training row(?s:.*)stratified"):
         load_tables(tmp_path, params)
 
 
-def test_a_target_of_one_label_is_refused(tmp_path: Path) -> None:
+def test_a_target_with_one_class_is_rejected(tmp_path: Path) -> None:
     params = prepared(tmp_path, ["same"] * 20)
     with pytest.raises(PipelineError, match=r"'y' has only one class in the training rows, 'same'"):
         load_tables(tmp_path, params)
 
 
-def test_a_label_that_few_test_rows_lack_is_no_error(tmp_path: Path) -> None:
+def test_a_class_without_test_rows_is_accepted(tmp_path: Path) -> None:
     params = prepared(tmp_path, ["a"] * 15 + ["b"] * 9 + ["a"] * 6, split={"strategy": "time", "column": "x"})
     tables = load_tables(tmp_path, params).data
     assert (set(tables.y_train), set(tables.y_test)) == ({0, 1}, {0})
 
 
-def test_the_positive_one_of_two_labels_can_be_named() -> None:
+def test_the_positive_class_can_be_chosen() -> None:
     target = pd.Series(["gone", "stayed", "gone"])
     assert Task.of(target, "classification").labels == ["gone", "stayed"]
     task = Task.of(target, "classification", "gone")
@@ -126,7 +124,7 @@ def test_the_positive_one_of_two_labels_can_be_named() -> None:
     assert Task.of(pd.Series(["False", "True"]), "classification", False).labels == [True, False]
 
 
-def test_a_positive_label_that_is_none_of_two_is_refused(pipeline_folder: Path) -> None:
+def test_a_positive_class_must_be_one_of_two_classes(pipeline_folder: Path) -> None:
     for target, positive in (("garden", "perhaps"), ("place", "INLAND")):
         dataset = {"path": "data.csv", "target": target, "task": "classification", "positive": positive}
         params = Params.model_validate({"dataset": dataset})
@@ -137,12 +135,12 @@ def test_a_positive_label_that_is_none_of_two_is_refused(pipeline_folder: Path) 
         check_params({"dataset": {"path": "data.csv", "target": "price", "positive": "yes"}}, "params.yaml")
 
 
-def test_the_rows_of_a_search_have_their_share_of_a_rare_label(pipeline_folder: Path) -> None:
+def test_the_sample_for_the_search_is_stratified_by_class(pipeline_folder: Path) -> None:
     target = ["rare" if number % 40 == 0 else "usual" for number in range(600)]
     params = prepared(pipeline_folder, list(target), split={"strategy": "stratified"})
     search = params.train.search.model_copy(update={"max_rows": 200})
-    few = params.model_copy(update={"train": params.train.model_copy(update={"search": search})})
-    tables = load_tables(pipeline_folder, few).data
+    params = params.model_copy(update={"train": params.train.model_copy(update={"search": search})})
+    tables = load_tables(pipeline_folder, params).data
     assert tables.n_search_rows == 200
-    seen = np.unique(np.concatenate([np.concatenate([fold.train, fold.valid]) for fold in tables.folds]))
-    assert (tables.y_train[seen] == 0).sum() == 5
+    sample = np.unique(np.concatenate([np.concatenate([fold.train, fold.valid]) for fold in tables.folds]))
+    assert (tables.y_train[sample] == 0).sum() == 5

@@ -1,4 +1,4 @@
-"""The kinds of features, a file each, in the order of their features."""
+"""The kinds of features, one per module, in the order in which they are computed."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,5 +14,5 @@ KINDS: tuple[type[FeatureKind], ...] = (Numbers, Derived, LightCurves, Categorie
 
 
 def target_kinds(settings: Mapping[str, Any]) -> list[str]:
-    """Return the keys of the kinds that settings ask for and that learn from the target."""
+    """Return the keys of the configured kinds that learn from the target."""
     return [kind.key for kind in KINDS if kind.sees_target and settings.get(kind.key)]

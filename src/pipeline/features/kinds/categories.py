@@ -1,4 +1,4 @@
-"""Text columns, one-hot encoded: a column of 0 and 1 for each category met in training."""
+"""One-hot encode text columns: one 0/1 feature for each category seen in training."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ from pipeline.features.source import Source
 
 @dataclass(frozen=True, eq=False)
 class Categories(FeatureKind):
-    """The categories of each text column; another one, like a missing one, is 0 in all features."""
+    """The categories of each text column; an unseen or missing one is 0 in all features of its column."""
 
     key: ClassVar[str] = "categories"
     categories: dict[str, list[str]]
 
     @classmethod
     def fit(cls, training: TrainingRows, settings: Any) -> Self:
-        """Learn the categories of the text columns that no other kind claims."""
-        columns = training.columns.free("text")
+        """Collect the categories of the text columns that no other kind claims."""
+        columns = training.columns.unclaimed("text")
         return cls({name: sorted(training.source.texts(name).distinct) for name in columns})
 
     @classmethod
     def restore(cls, columns: RawColumns, state: dict[str, list[str]], arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Take the stored categories."""
+        """Restore the stored categories."""
         return cls(state)
 
     def state(self) -> dict[str, list[str]]:
@@ -38,66 +38,66 @@ class Categories(FeatureKind):
 
     @property
     def known_texts(self) -> dict[str, list[str]]:
-        """The categories."""
+        """The categories of each text column."""
         return self.categories
 
     @cached_property
     def features(self) -> list[Feature]:
-        """One a category."""
+        """One feature per category."""
         return [
             Feature(feature_name(column, category), [column], is_number=False)
             for column, categories in self.categories.items()
             for category in categories
         ]
 
-    def compute(self, source: Source, places: Sequence[int]) -> Iterable[NDArray[Any]]:
-        """Yield where each category is, as 0 and 1."""
-        for column, positions in self._by_column(places).items():
-            texts, known = source.texts(column), self._positions(column)
-            found = [known.get(text, known.get(text.removesuffix(SUFFIX), -1)) for text in texts.distinct]
-            of_rows = texts.look_up(found, missing=-1)
-            yield from (of_rows == position for position in positions)
+    def compute(self, source: Source, indices: Sequence[int]) -> Iterable[NDArray[Any]]:
+        """Yield 1 where a row has the category, else 0."""
+        for column, category_codes in self._codes_by_column(indices).items():
+            texts, codes = source.texts(column), self._category_codes(column)
+            distinct_codes = [codes.get(text, codes.get(text.removesuffix(SUFFIX), -1)) for text in texts.distinct]
+            row_codes = texts.look_up(distinct_codes, missing=-1)
+            yield from (row_codes == code for code in category_codes)
 
-    def add_nodes(self, graph: GraphBuilder, source: GraphSource, places: Sequence[int]) -> list[str]:
-        """Add one encoder a column.
+    def add_nodes(self, graph: GraphBuilder, source: GraphSource, indices: Sequence[int]) -> list[str]:
+        """Add one label encoder per column.
 
         Raises
         ------
         NotConvertible
-            When the empty text is a category.
+            If the empty text is a category.
         """
         blocks = []
-        for column, positions in self._by_column(places).items():
+        for column, category_codes in self._codes_by_column(indices).items():
             if "" in self.categories[column]:
                 raise NotConvertible(
-                    f"the empty text is a category of column {column!r}, and means missing in an ONNX graph",
-                    "replace it by another text in the table, or serve the MLflow model",
+                    f"the empty text is a category of column {column!r}, but it means missing in an ONNX graph",
+                    "replace it with another text in the table, or serve the MLflow model",
                 )
-            known = self._positions(column)
-            known = {category + SUFFIX: position for category, position in known.items()} | known
+            codes = self._category_codes(column)
+            codes = {category + SUFFIX: code for category, code in codes.items()} | codes
             encoded = graph.node(
                 "LabelEncoder",
                 source.columns[column],
                 domain="ai.onnx.ml",
-                keys_strings=list(known),
-                values_int64s=list(known.values()),
+                keys_strings=list(codes),
+                values_int64s=list(codes.values()),
                 default_int64=-1,
             )
-            blocks.append(graph.cast(graph.node("Equal", encoded, graph.constant([positions])), "FLOAT"))
+            blocks.append(graph.cast(graph.node("Equal", encoded, graph.constant([category_codes])), "FLOAT"))
         return blocks
 
     @cached_property
-    def _sources(self) -> list[tuple[str, int]]:
-        """The column and the position of its category, of each feature."""
-        return [(name, position) for name, values in self.categories.items() for position in range(len(values))]
+    def _feature_sources(self) -> list[tuple[str, int]]:
+        """The column and the category's code for each feature."""
+        return [(name, code) for name, values in self.categories.items() for code in range(len(values))]
 
-    def _positions(self, column: str) -> dict[str, int]:
-        return {category: position for position, category in enumerate(self.categories[column])}
+    def _category_codes(self, column: str) -> dict[str, int]:
+        return {category: code for code, category in enumerate(self.categories[column])}
 
-    def _by_column(self, places: Sequence[int]) -> dict[str, list[int]]:
-        """Return columns with the positions of their categories."""
-        found: dict[str, list[int]] = {}
-        for place in places:
-            column, position = self._sources[place]
-            found.setdefault(column, []).append(position)
-        return found
+    def _codes_by_column(self, indices: Sequence[int]) -> dict[str, list[int]]:
+        """Group features by column; return the category codes for each."""
+        codes: dict[str, list[int]] = {}
+        for index in indices:
+            column, code = self._feature_sources[index]
+            codes.setdefault(column, []).append(code)
+        return codes

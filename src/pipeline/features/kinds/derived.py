@@ -1,4 +1,4 @@
-"""Derived columns: formulas over number columns (``dataset.derived``)."""
+"""Compute derived columns: formulas over numeric columns (``dataset.derived`` in params.yaml)."""
 
 import ast
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +30,7 @@ FUNCTIONS = {"sqrt": "Sqrt", "sin": "Sin", "cos": "Cos"}
 
 @dataclass(frozen=True, eq=False)
 class Derived(FeatureKind):
-    """Name and formula of each derived column, which become a feature each."""
+    """The name and formula of each derived column; each is one feature."""
 
     key: ClassVar[str] = "derived"
     formulas: dict[str, str]
@@ -42,7 +42,8 @@ class Derived(FeatureKind):
         Raises
         ------
         PipelineError
-            When a formula names a column that is missing or not numeric, or a derived name is taken.
+            If a formula uses a column that does not exist or is not numeric, or a derived column has the name of a
+            raw one.
         """
         for name, formula in (settings or {}).items():
             _check(name, formula, training.columns.kinds)
@@ -50,7 +51,7 @@ class Derived(FeatureKind):
 
     @classmethod
     def restore(cls, columns: RawColumns, state: dict[str, str], arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Take the stored formulas."""
+        """Restore the stored formulas."""
         return cls(state)
 
     def state(self) -> dict[str, str]:
@@ -59,28 +60,30 @@ class Derived(FeatureKind):
 
     @cached_property
     def features(self) -> list[Feature]:
-        """One a formula."""
+        """One feature per formula."""
         trees = {name: parse(name, formula) for name, formula in self.formulas.items()}
         return [Feature(feature_name(name), columns_of(tree), column=name) for name, tree in trees.items()]
 
-    def compute(self, source: Source, places: Sequence[int]) -> Iterable[NDArray[Any]]:
+    def compute(self, source: Source, indices: Sequence[int]) -> Iterable[NDArray[Any]]:
         """Yield the values of the formulas."""
-        for place, tree in zip(places, self._trees(places), strict=True):
-            yield compute(tree, {name: source.numbers(name) for name in self.features[place].columns})
+        for index, tree in zip(indices, self._trees(indices), strict=True):
+            yield compute(tree, {name: source.numbers(name) for name in self.features[index].columns})
 
-    def add_nodes(self, graph: GraphBuilder, source: GraphSource, places: Sequence[int]) -> list[str]:
-        """Add the formulas in 64 bits, then cast."""
-        values = [_add_formula(graph, tree, source.columns) for tree in self._trees(places)]
+    def add_nodes(self, graph: GraphBuilder, source: GraphSource, indices: Sequence[int]) -> list[str]:
+        """Add the formulas, computed in float64 and then cast to float32."""
+        values = [_add_formula(graph, tree, source.columns) for tree in self._trees(indices)]
         return [graph.cast(concat(graph, values), "FLOAT")]
 
-    def _trees(self, places: Sequence[int]) -> list[ast.expr]:
+    def _trees(self, indices: Sequence[int]) -> list[ast.expr]:
         formulas = list(self.formulas.items())
-        return [parse(*formulas[place]) for place in places]
+        return [parse(*formulas[index]) for index in indices]
 
 
 def _check(name: str, formula: str, kinds: Mapping[str, Kind]) -> None:
     if name in kinds:
-        raise PipelineError(f"dataset.derived.{name} has the name of a column", "give the derived column another name")
+        raise PipelineError(
+            f"dataset.derived.{name} has the name of a column of the table", "give the derived column another name"
+        )
     for column in columns_of(parse(name, formula)):
         if column not in kinds:
             raise PipelineError(
@@ -89,12 +92,13 @@ def _check(name: str, formula: str, kinds: Mapping[str, Kind]) -> None:
             )
         if kinds[column] == "text":
             raise PipelineError(
-                f"dataset.derived.{name} uses {column!r}, which holds categories", "use number columns in formulas"
+                f"dataset.derived.{name} uses {column!r}, which holds categories",
+                "use only numeric columns in formulas",
             )
 
 
 def _add_formula(graph: GraphBuilder, tree: ast.expr, columns: Mapping[str, str]) -> str:
-    """Add a parsed formula: double, NaN where it is not a number of 32 bits."""
+    """Add a parsed formula; its value is a double, NaN where it is not a finite float32."""
     value = _value(graph, tree, columns)
     fits = graph.node("LessOrEqual", graph.node("Abs", value), graph.constant(LARGEST))
     return graph.node("Where", fits, value, graph.constant(np.nan))
@@ -118,11 +122,11 @@ def _value(graph: GraphBuilder, node: ast.expr, columns: Mapping[str, str]) -> s
 
 
 def _log1p(graph: GraphBuilder, x: str) -> str:
-    """Add log(1 + x), which ONNX lacks, so that it is exact for small x.
+    """Add log(1 + x), which ONNX lacks, accurately for small x.
 
-    With u = 1 + x rounded, x * log(u) / (u - 1) is right to a few units in the last place: the error of log(u)
-    cancels against that of u - 1 (W. Kahan; D. Goldberg, "What Every Computer Scientist Should Know About
-    Floating-Point Arithmetic", 1991, theorem 4). It is x where u = 1, and log(u) where u = x, infinite x included.
+    With u = fl(1 + x), x * log(u) / (u - 1) is accurate to a few units in the last place because the errors of log(u)
+    and u - 1 cancel (W. Kahan; D. Goldberg, "What Every Computer Scientist Should Know About Floating-Point
+    Arithmetic", 1991, theorem 4). The result is x where u = 1, and log(u) where u = x, including infinity.
     """
     one = graph.constant(1.0)
     u = graph.node("Add", one, x)

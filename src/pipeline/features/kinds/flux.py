@@ -1,4 +1,4 @@
-"""Light curves: statistics, periodogram and transit search of columns FLUX.1, FLUX.2, … (``features.flux``)."""
+"""Light-curve features of columns FLUX.1, FLUX.2, …: statistics, periodogram, transit search (``features.flux``)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,61 +18,61 @@ from pipeline.features.source import Source
 
 @dataclass(frozen=True, eq=False)
 class LightCurves(FeatureKind):
-    """The columns of a light curve, in the order of time; none where there is no curve."""
+    """The columns of a light curve in time order; empty if the table has no light curve."""
 
     key: ClassVar[str] = "flux"
     drift_name: ClassVar[str] = "light_curve"
     columns: list[str]
 
     @classmethod
-    def claims(cls, kinds: Mapping[str, Kind], chosen: bool | None) -> list[str]:
-        """Return the points of the curve, which are no features themselves."""
-        return flux_columns([name for name, kind in kinds.items() if kind == "number"]) if chosen else []
+    def claims(cls, kinds: Mapping[str, Kind], settings: bool | None) -> list[str]:
+        """Return the columns of the light curve, which are not features themselves."""
+        return flux_columns([name for name, kind in kinds.items() if kind == "number"]) if settings else []
 
     @classmethod
     def fit(cls, training: TrainingRows, settings: bool | None) -> Self:
-        """Find the columns, where the settings ask for it.
+        """Find the columns of the light curve, if enabled.
 
         Raises
         ------
         PipelineError
-            When there are none.
+            If the table has fewer than two such columns.
         """
         columns = cls.claims(training.columns.kinds, settings)
         if settings and len(columns) < 2:
             raise PipelineError(
-                "features.flux in params.yaml is true, and the table has no number columns FLUX.1, FLUX.2, …",
-                "name the columns of the light curve so, in the order of time, or set features.flux: false",
+                "features.flux in params.yaml is true, but the table has no numeric columns FLUX.1, FLUX.2, …",
+                "rename the columns of the light curve, in time order, or set features.flux: false",
             )
         return cls(columns)
 
     @classmethod
     def restore(cls, columns: RawColumns, state: bool, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Find the columns again."""
+        """Find the columns of the light curve again."""
         return cls(cls.claims(columns.kinds, state))
 
     def state(self) -> bool:
-        """Return whether there is a curve."""
+        """Return whether there is a light curve."""
         return bool(self.columns)
 
     @cached_property
     def features(self) -> list[Feature]:
-        """The features of a curve."""
+        """The features of the light curve."""
         return [Feature(name, self.columns) for name in FLUX_FEATURES] if self.columns else []
 
-    def compute(self, source: Source, places: Sequence[int]) -> Iterable[NDArray[Any]]:
-        """Compute all features at once, as one search gives most of them."""
-        found = flux_features(np.column_stack([source.numbers(name) for name in self.columns]))
-        return found.T[list(places)]
+    def compute(self, source: Source, indices: Sequence[int]) -> Iterable[NDArray[Any]]:
+        """Compute all features and return those requested; most come from the same transit search."""
+        features = flux_features(np.column_stack([source.numbers(name) for name in self.columns]))
+        return features.T[list(indices)]
 
-    def add_nodes(self, graph: GraphBuilder, source: GraphSource, places: Sequence[int]) -> list[str]:
-        """Refuse: ONNX has no operators for it."""
+    def add_nodes(self, graph: GraphBuilder, source: GraphSource, indices: Sequence[int]) -> list[str]:
+        """Raise `NotConvertible`: ONNX has no operators for these features."""
         raise NotConvertible(
-            "the model takes features of light curves, which ONNX has no operators for",
+            "the model uses features of light curves, for which ONNX has no operators",
             "serve the MLflow model, or set features.flux: false in params.yaml",
         )
 
     @property
     def run_params(self) -> dict[str, Any]:
-        """How many features are made of the curve."""
+        """The number of light-curve features."""
         return {"flux_features_extracted": len(self.features)}

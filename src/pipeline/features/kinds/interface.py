@@ -1,7 +1,7 @@
-"""The interface of a kind of feature.
+"""The interface that every kind of feature implements.
 
-A kind is a file in this folder with a subclass of `FeatureKind`, a frozen dataclass of what was fitted, and a place in
-`pipeline.features.kinds.KINDS`. No other code names it, but for the section of params.yaml that its settings are from.
+To add a kind, add a module to this package with a subclass of `FeatureKind` (a frozen dataclass that holds the fitted
+state), list it in `pipeline.features.kinds.KINDS`, and add its settings to the schema of params.yaml.
 """
 
 import re
@@ -20,18 +20,18 @@ from pipeline.features.source import Source
 
 
 class Feature(NamedTuple):
-    """One feature.
+    """A feature of a kind.
 
     Attributes
     ----------
     name : str
-        A name that XGBoost accepts; the transformer makes it distinct.
+        A name that XGBoost accepts; the transformer makes it unique.
     columns : sequence of str
-        The raw columns it is computed from, without those of the features that its kind takes.
+        Raw columns it is computed from, except those of the kind's `input_features`.
     is_number : bool
-        Whether it is scaled for the models that need that; else it is 0 or 1.
+        Whether it is numeric, and scaled for the models that need scaling; otherwise it is 0 or 1.
     column : str
-        The raw or derived column of which it is the value, the name by which params.yaml refers to it; else empty.
+        The raw or derived column whose value it is, by the name used in params.yaml; empty if there is none.
     """
 
     name: str
@@ -42,13 +42,13 @@ class Feature(NamedTuple):
 
 @dataclass(frozen=True)
 class RawColumns:
-    """The raw columns of a table: what each holds, and which of them a kind claims for itself."""
+    """The raw columns of a table: the kind of each, and which are claimed by a kind of feature."""
 
     kinds: Mapping[str, Kind]
     claimed: frozenset[str]
 
-    def free(self, *kinds: Kind) -> list[str]:
-        """Return the columns that hold one of these and that no kind claims."""
+    def unclaimed(self, *kinds: Kind) -> list[str]:
+        """Return the columns of these kinds that no kind of feature claims."""
         return [name for name, kind in self.kinds.items() if kind in kinds and name not in self.claimed]
 
 
@@ -59,32 +59,32 @@ class Target:
     Attributes
     ----------
     names : list of str
-        One of a regression or two labels; else one a label.
+        One name for a regression or binary classification; one per class for a multiclass one.
     values : array of float64, shape (n_rows,) or (n_rows, n_names)
-        Numbers, or 1 where a row has the label.
+        The target of a regression; for a classification, 1 where a row is of the class, else 0.
     """
 
     names: list[str]
     values: NDArray[np.float64]
 
     def take(self, rows: NDArray[np.intp]) -> "Target":
-        """Return that of some rows."""
+        """Return the target of these rows."""
         return Target(self.names, self.values[rows])
 
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """What a kind is fitted on.
+    """The training rows that a kind is fitted on.
 
     Attributes
     ----------
     columns : RawColumns
     source : Source
-        The training rows.
+        The values of the rows.
     numbers : mapping of str to str
-        The features that are raw or derived number columns, by the name of the column.
+        Names of the features that are raw or derived numeric columns, by column name.
     target : Target, optional
-        Of the kinds that see it; None of others.
+        Set only for kinds that use the target.
     """
 
     columns: RawColumns
@@ -100,12 +100,12 @@ class FeatureKind(ABC):
     Attributes
     ----------
     key : str
-        Names its settings (in ``features`` of params.yaml), its state in features.json, and the file of its arrays.
+        Key of its settings (``features`` in params.yaml) and of its state in features.json, and name of its array file.
     sees_target : bool
-        Whether it learns from the target: then features of training rows are computed out of fold.
+        Whether it learns from the target; its features of training rows are then computed out of fold.
     drift_name : str, optional
-        Of a kind whose features are watched for drift in place of their raw columns, which are many: what a report
-        calls them. They are never missing.
+        Name of its features in drift reports, if they are monitored instead of their many raw columns. Such features
+        are never missing.
     """
 
     key: ClassVar[str]
@@ -113,69 +113,69 @@ class FeatureKind(ABC):
     drift_name: ClassVar[str | None] = None
 
     @classmethod
-    def claims(cls, kinds: Mapping[str, Kind], chosen: Any) -> list[str]:
-        """Return the raw columns that become features of this kind only, by its settings or by its stored state."""
+    def claims(cls, kinds: Mapping[str, Kind], settings: Any) -> list[str]:
+        """Return the raw columns reserved for this kind, given its settings or its stored state."""
         return []
 
     @classmethod
     @abstractmethod
     def fit(cls, training: TrainingRows, settings: Any) -> Self | None:
-        """Learn from training rows; return None where the settings (None where there are none) ask for nothing."""
+        """Fit to training rows; return None if the settings (None if absent) do not enable the kind."""
 
     @property
     @abstractmethod
     def features(self) -> list[Feature]:
-        """All features, in order."""
+        """All features of this kind, in order."""
 
     @abstractmethod
-    def compute(self, source: Source, places: Sequence[int]) -> Iterable[NDArray[Any]]:
-        """Yield the features at some places of `features`, in ascending order: numbers, shape (n_rows,)."""
+    def compute(self, source: Source, indices: Sequence[int]) -> Iterable[NDArray[Any]]:
+        """Yield the features at these indices of `features`, in ascending order: numbers, shape (n_rows,)."""
 
-    def add_nodes(self, graph: GraphBuilder, source: GraphSource, places: Sequence[int]) -> list[str]:
-        """Add what `compute` computes to an ONNX graph.
+    def add_nodes(self, graph: GraphBuilder, source: GraphSource, indices: Sequence[int]) -> list[str]:
+        """Add nodes to an ONNX graph that compute the same features as `compute`.
 
         Returns
         -------
         list of str
-            Values, float, shape (n_rows, n), which side by side are the features at `places`.
+            Names of float values, shape (n_rows, n), whose concatenation is the features at `indices`.
 
         Raises
         ------
         NotConvertible
-            When the graph cannot compute them, with the reason.
+            If the features cannot be expressed in ONNX, with the reason.
         """
         raise NotConvertible(f"features of kind {self.key} have no counterpart in ONNX", "serve the MLflow model")
 
     def state(self) -> Any:
-        """Return what was fitted as plain values for JSON, but for `arrays`; None for nothing."""
+        """Return the fitted state as JSON values, except for `arrays`; None if there is nothing to store."""
         return None
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return what was fitted as arrays of numbers and texts."""
+        """Return the fitted state that is stored as arrays of numbers or texts."""
         return {}
 
     @classmethod
     @abstractmethod
     def restore(cls, columns: RawColumns, state: Any, arrays: Mapping[str, NDArray[Any]]) -> Self | None:
-        """Return what `state` and `arrays` are of; None where nothing was stored."""
+        """Restore a fitted kind from its `state` and `arrays`; return None if nothing was stored."""
 
     @property
-    def takes(self) -> list[str]:
-        """Features of other kinds that these are computed from."""
+    def input_features(self) -> list[str]:
+        """Names of the features of other kinds that these are computed from."""
         return []
 
     @property
     def known_texts(self) -> dict[str, list[str]]:
-        """The texts of raw columns that were met in training, sorted."""
+        """The categories of each text column seen in training, sorted."""
         return {}
 
     @property
     def run_params(self) -> dict[str, Any]:
-        """Parameters to record with a training run."""
+        """Parameters to log with a training run."""
         return {}
 
 
 def feature_name(*parts: str) -> str:
-    """Join `parts` to a name XGBoost accepts: no ``[``, ``]``, ``<``, nor other signs that break file names."""
+    """Join `parts` into a name that XGBoost accepts: no ``[``, ``]``, ``<`` or characters unsafe in file names."""
     words = (re.sub(r"\W+", "_", part).strip("_") for part in parts)
     return "_".join(word for word in words if word) or "feature"

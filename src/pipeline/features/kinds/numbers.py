@@ -1,4 +1,4 @@
-"""Number and boolean columns, each a feature as it is."""
+"""Pass numeric and boolean columns through as features."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from pipeline.features.source import Source
 
 @dataclass(frozen=True, eq=False)
 class Numbers(FeatureKind):
-    """Columns that are features each.
+    """Numeric and boolean columns; each is one feature.
 
     Attributes
     ----------
     columns : dict of str to bool
-        Whether each column holds numbers, and not booleans.
+        Whether each column holds numbers (True) or booleans (False).
     """
 
     key: ClassVar[str] = "numbers"
@@ -27,25 +27,25 @@ class Numbers(FeatureKind):
 
     @classmethod
     def fit(cls, training: TrainingRows, settings: Any) -> Self:
-        """Take the number and boolean columns that no other kind claims."""
+        """Take the numeric and boolean columns that no other kind claims."""
         return cls.restore(training.columns, None, {})
 
     @classmethod
     def restore(cls, columns: RawColumns, state: Any, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Take the columns of training; nothing more is stored."""
-        return cls({name: columns.kinds[name] == "number" for name in columns.free("number", "boolean")})
+        """Take the unclaimed numeric and boolean columns; this kind stores no state."""
+        return cls({name: columns.kinds[name] == "number" for name in columns.unclaimed("number", "boolean")})
 
     @cached_property
     def features(self) -> list[Feature]:
-        """One a column."""
+        """One feature per column."""
         return [Feature(feature_name(name), [name], is_number, name) for name, is_number in self.columns.items()]
 
-    def compute(self, source: Source, places: Sequence[int]) -> Iterable[NDArray[Any]]:
-        """Yield the values."""
+    def compute(self, source: Source, indices: Sequence[int]) -> Iterable[NDArray[Any]]:
+        """Yield the values of the columns."""
         names = list(self.columns)
-        return (source.numbers(names[place]) for place in places)
+        return (source.numbers(names[index]) for index in indices)
 
-    def add_nodes(self, graph: GraphBuilder, source: GraphSource, places: Sequence[int]) -> list[str]:
-        """Add the values, in 32 bits."""
+    def add_nodes(self, graph: GraphBuilder, source: GraphSource, indices: Sequence[int]) -> list[str]:
+        """Add the values of the columns, cast to float32."""
         names = list(self.columns)
-        return [graph.cast(concat(graph, [source.columns[names[place]] for place in places]), "FLOAT")]
+        return [graph.cast(concat(graph, [source.columns[names[index]] for index in indices]), "FLOAT")]

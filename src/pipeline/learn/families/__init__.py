@@ -1,6 +1,7 @@
-"""Model families, one file each: what is fitted and searched, how it is saved and recorded, what importance means.
+"""Model families, one module each: estimators, search space, file format, autologging, importance and explanation.
 
-A file of this folder that defines ``FAMILY`` is a family: its name can stand in ``train.models`` of params.yaml.
+To add a family, add a module to this package that defines ``FAMILY``; its name is then valid in ``train.models`` of
+params.yaml.
 """
 
 import pkgutil
@@ -20,53 +21,54 @@ if TYPE_CHECKING:
     from pipeline.learn.learner import Learner, Problem
 
 Importance = dict[str, dict[str, float]]
-BACKGROUND_ROWS = 20  # that stand for "not known" where a family's SHAP values need such rows
+BACKGROUND_ROWS = 20  # rows of the background data set of SHAP explainers that need one
 
 
 @dataclass(frozen=True)
 class Family:
-    """What a file of this folder states.
+    """The definition of a model family.
 
     Attributes
     ----------
     flavour : str
-        MLflow's flavour: ``mlflow.<flavour>.autolog`` records the fit and logs the model.
+        MLflow flavor: ``mlflow.<flavor>.autolog`` logs the fit and the model.
     autolog : mapping
-        The options of that function that are the family's own, such as to log no metrics of training rows.
+        Options of that function that are specific to the family.
     file : ModelFile
-        How the fitted estimator is saved and loaded; its name is that of the file which the flavour writes.
+        How to save and load the fitted estimator, under the file name that the flavor uses.
     estimators : tuple of str
         Class names of the regressor and the classifier.
     rounds : str
-        What the horizontal axis of its learning curve counts, in the plural.
+        Label of the horizontal axis of the learning curve, in the plural.
     parameters : mapping of str to Parameter
-        What params.yaml may fix or search, by the estimator's own names.
+        Parameters that params.yaml may fix or search, by the estimator's names.
     defaults : mapping of str to value
-        What is fixed unless params.yaml says otherwise.
+        Default values of fixed parameters.
     space : mapping of str to Range or list
-        What is searched unless params.yaml says otherwise.
+        Default search space.
     learner : callable
-        Makes the `Learner` of a problem.
+        ``learner(problem)`` returns the `Learner` of a problem.
     importance : callable
-        Called with the fitted model, features (n_rows, n_features) and targets; returns measures by name, each a
-        number for every feature. The first one chooses the important features.
+        ``importance(model, X, y)`` returns feature importances by measure and feature name. The first measure ranks
+        the features.
     explain : callable
-        Called with the fitted model, rows, and `BACKGROUND_ROWS` rows that stand for "not known" (which only some
-        families use); returns SHAP values, shape (n_rows, n_features) or, for more than two classes, (n_rows,
-        n_features, n_classes), what they add up from to the model's output, shape () or (n_classes,), and their unit:
-        "log-odds" or "probability" (of two classes: of the second), or "" for the target's own.
+        ``explain(model, X, background)`` returns SHAP values, base values and their unit. The values have the shape
+        (n_rows, n_features), or (n_rows, n_features, n_classes) for a multiclass model; the base values have the shape
+        () or (n_classes,). The unit is "log-odds" or "probability" (in a binary classification, of the second class),
+        or "" for the unit of the target. `background` has `BACKGROUND_ROWS` rows; only some families use it.
     explainable_rows : callable
-        Called with the fitted model, the number of rows times rounds that all fits together took, and the number of
-        fits; returns how many rows may be explained without that taking long beside the training.
+        ``explainable_rows(model, row_rounds, n_fits)`` returns the number of rows to explain in a time that is short
+        compared with the training, which took `n_fits` fits and `row_rounds` rows times rounds in total.
     train_losses : callable
-        Called with the fitted model; returns the training loss after each epoch, where there are epochs.
+        ``train_losses(model)`` returns the training loss after each epoch; empty for families without epochs.
     positive_weight : str, optional
-        The parameter that weighs the positive of two labels; its value ``balanced`` stands for the ratio of the labels.
+        Parameter with the weight of the positive class; its value ``balanced`` means the ratio of negative to positive
+        rows.
     quick_options : mapping of str to str
-        The options of ``src/train.py`` that the family takes, ``epochs``, ``batch_size`` and ``learning_rate``, with
-        the parameter each of them sets.
+        Options of ``src/train.py`` that the family supports (``epochs``, ``batch_size``, ``learning_rate``), with the
+        parameter that each sets.
     quick_rank : int
-        Its place among families that are fitted one after the other, the lowest first, which is also the default.
+        Order in which ``src/train.py`` fits the families; the lowest is the default.
     """
 
     flavour: str
@@ -88,22 +90,22 @@ class Family:
 
 
 def names() -> list[str]:
-    """Return the families there are."""
+    """Return the names of all families, sorted."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
 def ranked_names() -> list[str]:
-    """Return the families in the order in which a quick look fits them; the first is its default."""
+    """Return the names of the families in the order in which ``src/train.py`` fits them; the first is its default."""
     return sorted(names(), key=lambda name: (family(name).quick_rank, name))
 
 
 def names_with(option: str) -> list[str]:
-    """Return the families that take an option of a quick look, such as ``epochs``."""
+    """Return the names of the families that support an option of ``src/train.py``, such as ``epochs``."""
     return [name for name in names() if option in family(name).quick_options]
 
 
 def family(name: str) -> Family:
-    """Return what the file of a family states."""
-    found = import_module(f"{__name__}.{name}").FAMILY
-    assert isinstance(found, Family)
-    return found
+    """Return the definition of a family."""
+    definition = import_module(f"{__name__}.{name}").FAMILY
+    assert isinstance(definition, Family)
+    return definition

@@ -1,4 +1,4 @@
-"""A neural net: scikit-learn's multi-layer perceptron, on scaled inputs whose missing values are the mean."""
+"""Neural networks: scikit-learn's multi-layer perceptron on scaled inputs, with missing values set to the mean."""
 
 from collections.abc import Iterator, Sequence
 from copy import copy
@@ -20,19 +20,19 @@ from pipeline.learn.space import Parameter, Range
 if TYPE_CHECKING:
     from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-SAMPLES = 300  # sets of features that are tried for a row's SHAP values
-# Rows whose values are shuffled to see what a feature matters: so many values in all, within these bounds.
-PERMUTED_VALUES, FEWEST_PERMUTED, MOST_PERMUTED = 100_000, 200, 1000
-# Deviations from the mean at which inputs end, or one of a new row could be infinite after scaling. No training row is
-# as far: none is farther than the square root of their number.
-FARTHEST = 1e4
-MANY_FEATURES = 100  # from which each is shuffled once instead of three times
+SAMPLES = 300  # feature subsets evaluated per row by Kernel SHAP
+# Permutation importance uses this many values in total (rows times features), within these bounds on the rows.
+PERMUTED_VALUES, MIN_PERMUTED_ROWS, MAX_PERMUTED_ROWS = 100_000, 200, 1000
+# Inputs are clipped to this many standard deviations from the mean; without it, a new row could be infinite after
+# scaling. No training row is clipped: n values are at most sqrt(n) standard deviations from their mean.
+MAX_DEVIATIONS = 1e4
+MANY_FEATURES = 100  # with more features than this, each is permuted once instead of three times
 
 
 def make(problem: Problem, sampled: Sampled, rounds: int) -> Any:
-    """Return an unfitted pipeline: bounds and scaler of the training table, the mean for missing values, the net.
+    """Return an unfitted pipeline: clip and scale by the training table, impute the mean, then the perceptron.
 
-    In a regression the target is scaled too: Adam's steps are made for numbers about 1.
+    The target of a regression is scaled too, because Adam's step sizes assume values around 1.
     """
     from sklearn.compose import TransformedTargetRegressor
     from sklearn.frozen import FrozenEstimator
@@ -41,37 +41,37 @@ def make(problem: Problem, sampled: Sampled, rounds: int) -> Any:
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import StandardScaler
 
-    kind = MLPClassifier if problem.task.labels else MLPRegressor
-    stated = {**problem.fixed, **sampled, "max_iter": rounds, "random_state": problem.seed}
+    estimator_class = MLPClassifier if problem.task.labels else MLPRegressor
+    params = {**problem.fixed, **sampled, "max_iter": rounds, "random_state": problem.seed}
     # Rounds are chosen by cross-validation, not by the training loss.
-    net = kind(**stated, solver="adam", n_iter_no_change=rounds + 1)
-    clip, scale = bounded(problem.scaler)
+    network = estimator_class(**params, solver="adam", n_iter_no_change=rounds + 1)
+    clip, scale = clip_and_scale(problem.scaler)
     steps = [
         ("clip", FrozenEstimator(clip)),
         ("scale", FrozenEstimator(scale)),
         ("impute", SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True)),
-        ("mlp", net),
+        ("mlp", network),
     ]
     pipeline = Pipeline(steps)
     return pipeline if problem.task.labels else TransformedTargetRegressor(pipeline, transformer=StandardScaler())
 
 
-def bounded(scaler: "StandardScaler") -> "tuple[MinMaxScaler, StandardScaler]":
-    """Return what keeps inputs within `FARTHEST` deviations of the mean, and the scaler for what comes out of it."""
+def clip_and_scale(scaler: "StandardScaler") -> "tuple[MinMaxScaler, StandardScaler]":
+    """Return a transformer that clips inputs to `MAX_DEVIATIONS` of the mean, and the scaler to apply to its output."""
     from sklearn.preprocessing import MinMaxScaler
 
-    far, end = FARTHEST * scaler.scale_, np.finfo(np.float32).max
-    lower, upper = (np.clip(scaler.mean_ + side, -end, end).astype(np.float32) for side in (-far, far))
+    radius, largest = MAX_DEVIATIONS * scaler.scale_, np.finfo(np.float32).max
+    lower, upper = (np.clip(scaler.mean_ + side, -largest, largest).astype(np.float32) for side in (-radius, radius))
     clip = MinMaxScaler(feature_range=(lower, upper), clip=True)
-    clip.scale_, clip.min_ = np.ones_like(far), np.zeros_like(far)
+    clip.scale_, clip.min_ = np.ones_like(radius), np.zeros_like(radius)
     clip.n_features_in_, clip.feature_names_in_ = scaler.n_features_in_, scaler.feature_names_in_
     unnamed = copy(scaler)
     del unnamed.feature_names_in_
     return clip, unnamed
 
 
-def net_of(model: Any) -> Any:
-    """Return the net within a model, fitted where the model is."""
+def network_of(model: Any) -> Any:
+    """Return the perceptron inside a model; it is fitted if the model is."""
     pipeline = getattr(model, "regressor_", None) or getattr(model, "regressor", None) or model
     return pipeline.named_steps["mlp"]
 
@@ -79,98 +79,101 @@ def net_of(model: Any) -> Any:
 def follow(
     model: Any, fold: FoldTables, scored: Sequence[int], with_train: bool, n_classes: int
 ) -> Iterator[tuple[Outputs, Outputs]]:
-    """Fit a net epoch by epoch, exactly as `fit` would, and yield its outputs for training and validation rows.
+    """Fit a neural network epoch by epoch, exactly as `fit` does; yield outputs for training and validation rows.
 
-    `fit` shuffles the rows as the epoch before left them, `partial_fit` as they are given: so they are given that way.
+    `fit` shuffles the rows in the order left by the previous epoch, `partial_fit` in the order given. So each epoch
+    passes the rows in the order left by the previous one.
     """
     from sklearn.base import clone
     from sklearn.utils import shuffle
 
     X_train, y_train, X_valid, _ = fold
-    pipeline, net = model if n_classes else model.regressor, net_of(model)
-    # One generator for all epochs: a seed would shuffle the rows alike in every epoch.
-    generator, same = (np.random.RandomState(net.random_state) for _ in range(2))
-    net.set_params(random_state=generator, max_iter=scored[-1] + 1)
-    inputs, valid = pipeline[:-1].fit_transform(X_train), pipeline[:-1].transform(X_valid)
+    pipeline, network = model if n_classes else model.regressor, network_of(model)
+    # With a seed instead of a generator, every epoch would shuffle the rows in the same way. The second generator
+    # repeats the draws of the first, to know the order of the rows.
+    generator, order_generator = (np.random.RandomState(network.random_state) for _ in range(2))
+    network.set_params(random_state=generator, max_iter=scored[-1] + 1)
+    inputs, valid_inputs = pipeline[:-1].fit_transform(X_train), pipeline[:-1].transform(X_valid)
     mean, deviation = (0.0, 1.0) if n_classes else (float(y_train.mean()), float(y_train.std()) or 1.0)
     targets = y_train if n_classes else (y_train - mean) / deviation
     classes = {"classes": np.arange(n_classes)} if n_classes else {}
-    weights_only = clone(net).set_params(random_state=same, batch_size=1)
-    weights_only.partial_fit(inputs[:1], targets[:1], **classes)  # of one row there is no order to draw
+    # Fitting a copy to one row draws only the initial weights: one row is not shuffled.
+    weights_only = clone(network).set_params(random_state=order_generator, batch_size=1)
+    weights_only.partial_fit(inputs[:1], targets[:1], **classes)
     order = np.arange(len(inputs))
     for epoch in range(1, scored[-1] + 1):
-        net.partial_fit(inputs[order], targets[order], **classes)
-        order = shuffle(order, random_state=same)
+        network.partial_fit(inputs[order], targets[order], **classes)
+        order = shuffle(order, random_state=order_generator)
         if epoch in scored:
-            tables = (inputs if with_train else inputs[:1], valid)
-            train, of_valid = (net.predict_proba(X) if n_classes else net.predict(X) for X in tables)
-            yield train * deviation + mean, of_valid * deviation + mean
+            tables = (inputs if with_train else inputs[:1], valid_inputs)
+            train, valid = (network.predict_proba(X) if n_classes else network.predict(X) for X in tables)
+            yield train * deviation + mean, valid * deviation + mean
 
 
 def importance(model: Any, X: pd.DataFrame, y: NDArray[Any]) -> Importance:
-    """Return how much worse the loss on training rows gets when a feature's values are shuffled.
+    """Return the permutation importance of each feature: the increase of the loss when its values are shuffled.
 
-    Permutation importance: Breiman, *Random Forests*, 2001. Fewer rows are looked at the more features there are.
+    See Breiman, *Random Forests*, 2001. The more features there are, the fewer rows are used.
     """
     from sklearn.inspection import permutation_importance
 
     n_features = X.shape[1]
-    n_rows = max(FEWEST_PERMUTED, min(MOST_PERMUTED, PERMUTED_VALUES // n_features))
+    n_rows = max(MIN_PERMUTED_ROWS, min(MAX_PERMUTED_ROWS, PERMUTED_VALUES // n_features))
     rows = np.random.default_rng(0).permutation(len(X))[:n_rows]
-    classifies = hasattr(model, "classes_")
-    pipeline, net, targets = model if classifies else model.regressor_, net_of(model), y[rows]
-    if not classifies:
+    is_classifier = hasattr(model, "classes_")
+    pipeline, network, targets = model if is_classifier else model.regressor_, network_of(model), y[rows]
+    if not is_classifier:
         targets = model.transformer_.transform(targets[:, None])[:, 0]
 
-    def score(net: Any, inputs: NDArray[Any], y: NDArray[Any]) -> float:
-        if classifies:  # scikit-learn's scorer refuses rows that lack one of the classes
-            return -float(per_row_log_loss(y, net.predict_proba(inputs)).mean())
-        return -rmse(y, net.predict(inputs))
+    def score(network: Any, inputs: NDArray[Any], y: NDArray[Any]) -> float:
+        if is_classifier:  # scikit-learn's log loss scorer fails if the rows lack a class
+            return -float(per_row_log_loss(y, network.predict_proba(inputs)).mean())
+        return -rmse(y, network.predict(inputs))
 
     inputs, n_repeats = pipeline[:-1].transform(X.iloc[rows]), 3 if n_features <= MANY_FEATURES else 1
-    found = permutation_importance(net, inputs, targets, scoring=score, n_repeats=n_repeats, random_state=0)
-    return {"permutation": dict(zip(X.columns, map(float, found.importances_mean.clip(0)), strict=True))}
+    result = permutation_importance(network, inputs, targets, scoring=score, n_repeats=n_repeats, random_state=0)
+    return {"permutation": dict(zip(X.columns, map(float, result.importances_mean.clip(0)), strict=True))}
 
 
 def explain(model: Any, X: pd.DataFrame, background: pd.DataFrame) -> tuple[NDArray[Any], NDArray[np.float64], str]:
-    """Estimate SHAP values by Kernel SHAP (Lundberg & Lee 2017), of inputs as the net gets them.
+    """Estimate SHAP values with Kernel SHAP (Lundberg & Lee 2017), computed on the scaled inputs.
 
-    With the mean output of `background` they add up to the output.
+    With the mean output for `background` as base value, they sum to the output.
     """
     import shap
 
-    classifies = hasattr(model, "classes_")
-    pipeline, net = model if classifies else model.regressor_, net_of(model)
-    inputs, known = (pipeline[:-1].transform(rows) for rows in (X, background))
+    is_classifier = hasattr(model, "classes_")
+    pipeline, network = model if is_classifier else model.regressor_, network_of(model)
+    inputs, background_inputs = (pipeline[:-1].transform(rows) for rows in (X, background))
 
-    def outputs(values: NDArray[Any]) -> NDArray[Any]:
-        if not classifies:
-            return np.asarray(model.transformer_.inverse_transform(net.predict(values)[:, None])[:, 0], np.float64)
-        found = np.asarray(net.predict_proba(values), np.float64)
-        return found[:, 1] if found.shape[1] == 2 else found
+    def predict(values: NDArray[Any]) -> NDArray[Any]:
+        if not is_classifier:
+            return np.asarray(model.transformer_.inverse_transform(network.predict(values)[:, None])[:, 0], np.float64)
+        probabilities = np.asarray(network.predict_proba(values), np.float64)
+        return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities
 
-    before = np.random.get_state()
+    random_state = np.random.get_state()
     np.random.seed(0)  # shap draws from NumPy's global generator
-    explainer = shap.KernelExplainer(outputs, known)
+    explainer = shap.KernelExplainer(predict, background_inputs)
     values = explainer.shap_values(inputs, nsamples=SAMPLES, l1_reg=False, silent=True)
-    np.random.set_state(before)
+    np.random.set_state(random_state)
     base_values = np.asarray(explainer.expected_value, np.float64)
-    return np.asarray(values), base_values, "probability" if classifies else ""
+    return np.asarray(values), base_values, "probability" if is_classifier else ""
 
 
 def explainable_rows(model: Any, row_rounds: int, n_fits: int) -> int:
     """Return how many rows can be explained in about three seconds.
 
-    Counted, not measured: each asks the net `SAMPLES` times `BACKGROUND_ROWS` rows, at 0.15 ns a weight, and takes
-    30 ms more.
+    The time is estimated, so that the plots are reproducible: explaining a row takes `SAMPLES` times `BACKGROUND_ROWS`
+    predictions at 0.15 ns per weight, plus 30 ms.
     """
-    weights = sum(layer.size for layer in net_of(model).coefs_)
+    weights = sum(layer.size for layer in network_of(model).coefs_)
     return max(1, int(3e9 / (0.15 * SAMPLES * BACKGROUND_ROWS * weights + 3e7)))
 
 
 FAMILY = Family(
     flavour="sklearn",
-    autolog={"log_post_training_metrics": False},  # metrics are those of rows the fit has not seen
+    autolog={"log_post_training_metrics": False},  # they would be metrics of the training set
     file=PICKLE,
     estimators=("MLPRegressor", "MLPClassifier"),
     rounds="epochs",
@@ -195,14 +198,14 @@ FAMILY = Family(
             rounds_name="max_iter",
             compare_rounds=30,
             has_best_round=True,
-            # One net is one estimator: so that a query by n_estimators finds runs of every family.
-            stated=lambda model: {"n_estimators": 1, **net_of(model).get_params()},
+            # n_estimators is logged for every family, so that a search by it finds runs of all of them.
+            stated=lambda model: {"n_estimators": 1, **network_of(model).get_params()},
         ),
     ),
     importance=importance,
     explain=explain,
     explainable_rows=explainable_rows,
-    train_losses=lambda model: [float(loss) for loss in net_of(model).loss_curve_],
+    train_losses=lambda model: [float(loss) for loss in network_of(model).loss_curve_],
     quick_options={"epochs": "max_iter", "batch_size": "batch_size", "learning_rate": "learning_rate_init"},
     quick_rank=3,
 )

@@ -1,4 +1,4 @@
-"""Random forests of scikit-learn."""
+"""Random forests (scikit-learn)."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -17,23 +17,23 @@ from pipeline.learn.space import Parameter, Range
 
 
 def make(problem: Problem, sampled: Sampled, rounds: int) -> Any:
-    """Return an unfitted forest; missing values are its own to handle."""
+    """Return an unfitted forest, which handles missing values natively."""
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-    stated = {**problem.fixed, **sampled, "n_estimators": rounds, "random_state": problem.seed}
-    if isinstance(stated.get("max_features"), int):
-        stated["max_features"] = float(stated["max_features"])  # a share; scikit-learn's 1 is one feature
+    params = {**problem.fixed, **sampled, "n_estimators": rounds, "random_state": problem.seed}
+    if isinstance(params.get("max_features"), int):
+        params["max_features"] = float(params["max_features"])  # a share; to scikit-learn, the int 1 means one feature
     if problem.task.labels:
-        return RandomForestClassifier(**stated)
-    stated.pop("class_weight", None)
-    return RandomForestRegressor(**stated)
+        return RandomForestClassifier(**params)
+    params.pop("class_weight", None)
+    return RandomForestRegressor(**params)
 
 
 def writable(X: pd.DataFrame) -> pd.DataFrame:
-    """Return features that scikit-learn can look through for missing values.
+    """Return features in an array that scikit-learn can check for missing values.
 
-    It asks for an array that may be written to, and pandas lends out a single column's as one that may not. Of 64 bits
-    it is copied, to the same numbers.
+    The check needs a writable array, but pandas exposes a single column as a read-only one. Converting it to float64
+    copies it without changing the values.
     """
     return X.astype(np.float64) if X.shape[1] == 1 else X
 
@@ -48,10 +48,10 @@ def follow(
     tables.append(X_valid.to_numpy(np.float32))
     totals: list[Any] = [np.zeros((len(X), n_classes) if n_classes else len(X)) for X in tables]
     for number, tree in enumerate(forest.estimators_, start=1):
-        for place, X in enumerate(tables):
+        for index, X in enumerate(tables):
             if len(X):
                 outputs = (tree.predict_proba if n_classes else tree.predict)(X, check_input=False)
-                totals[place] += all_classes(outputs, forest.classes_, n_classes) if n_classes else outputs
+                totals[index] += all_classes(outputs, forest.classes_, n_classes) if n_classes else outputs
         if number in scored:
             yield totals[0] / number, totals[1] / number
 
@@ -62,18 +62,19 @@ def importance(model: Any, X: pd.DataFrame, y: NDArray[Any]) -> Importance:
 
 
 def explain(model: Any, X: pd.DataFrame, background: pd.DataFrame) -> tuple[NDArray[Any], NDArray[np.float64], str]:
-    """Compute exact SHAP values with shap's TreeSHAP; with the base value they add up to the prediction."""
+    """Compute exact SHAP values with shap's TreeSHAP; with the base value they sum to the prediction."""
     import shap
 
     explainer = shap.TreeExplainer(model, feature_perturbation="tree_path_dependent")
     ensemble = explainer.model
-    for place, tree in enumerate(model.estimators_):  # shap sends missing values to the right; trees know better
+    # shap sends all missing values to the right; use the direction that each tree learned.
+    for index, tree in enumerate(model.estimators_):
         nodes = slice(0, tree.tree_.node_count)
-        left, right = ensemble.children_left[place, nodes], ensemble.children_right[place, nodes]
-        ensemble.children_default[place, nodes] = np.where(tree.tree_.missing_go_to_left.astype(bool), left, right)
+        left, right = ensemble.children_left[index, nodes], ensemble.children_right[index, nodes]
+        ensemble.children_default[index, nodes] = np.where(tree.tree_.missing_go_to_left.astype(bool), left, right)
     values = np.asarray(explainer.shap_values(X, check_additivity=False))
     base_values = np.asarray(explainer.expected_value, np.float64).reshape(values.shape[2:])
-    if values.ndim == 3 and values.shape[2] == 2:  # of the positive class
+    if values.ndim == 3 and values.shape[2] == 2:  # keep the positive class
         values, base_values = values[:, :, 1], base_values[1]
     return values, base_values, "probability" if hasattr(model, "classes_") else ""
 
@@ -81,7 +82,8 @@ def explain(model: Any, X: pd.DataFrame, background: pd.DataFrame) -> tuple[NDAr
 def explainable_rows(model: Any, row_rounds: int, n_fits: int) -> int:
     """Return how many rows can be explained in about five seconds.
 
-    Counted, not measured: shap's TreeSHAP takes about 1 ns for each row, leaf, level and level again.
+    The time is estimated, so that the plots are reproducible: shap's TreeSHAP takes about 1 ns per row, leaf and
+    squared depth.
     """
     work = sum(tree.get_n_leaves() * max(tree.get_depth(), 1) ** 2 for tree in model.estimators_)
     return max(1, int(5e9 / work))
@@ -89,7 +91,7 @@ def explainable_rows(model: Any, row_rounds: int, n_fits: int) -> int:
 
 FAMILY = Family(
     flavour="sklearn",
-    autolog={"log_post_training_metrics": False},  # metrics are those of rows the fit has not seen
+    autolog={"log_post_training_metrics": False},  # they would be metrics of the training set
     file=PICKLE,
     estimators=("RandomForestRegressor", "RandomForestClassifier"),
     rounds="trees",

@@ -1,4 +1,4 @@
-"""Gradient-boosted trees of XGBoost."""
+"""Gradient-boosted trees (XGBoost)."""
 
 import json
 import math
@@ -17,28 +17,31 @@ IMPORTANCE_KINDS = ("total_gain", "weight", "gain", "cover")
 
 
 def importance(model: Any, X: pd.DataFrame, y: NDArray[Any]) -> Importance:
-    """Return every feature's importance by XGBoost's measures, 0 for features no split uses."""
+    """Return the importance of every feature by XGBoost's measures; 0 for features that no split uses."""
     booster = model.get_booster()
-    found = {kind: booster.get_score(importance_type=kind) for kind in IMPORTANCE_KINDS}
-    return {kind: {name: float(np.max(scores.get(name, 0.0))) for name in X.columns} for kind, scores in found.items()}
+    scores_by_kind = {kind: booster.get_score(importance_type=kind) for kind in IMPORTANCE_KINDS}
+    return {
+        kind: {name: float(np.max(scores.get(name, 0.0))) for name in X.columns}
+        for kind, scores in scores_by_kind.items()
+    }
 
 
 def explain(model: Any, X: pd.DataFrame, background: pd.DataFrame) -> tuple[NDArray[Any], NDArray[np.float64], str]:
-    """Compute exact SHAP values with XGBoost's own TreeSHAP; with the base value they add up to the margin."""
+    """Compute exact SHAP values with XGBoost's TreeSHAP; with the base value they sum to the margin."""
     from xgboost import DMatrix
 
     values = model.get_booster().predict(DMatrix(X), pred_contribs=True)
-    if values.ndim == 3:  # rows, classes, features and the base value
+    if values.ndim == 3:  # (n_rows, n_classes, n_features + 1), the base value last
         return values[:, :, :-1].transpose(0, 2, 1), np.asarray(values[0, :, -1], np.float64), "log-odds"
     return values[:, :-1], np.asarray(values[0, -1], np.float64), "log-odds" if hasattr(model, "classes_") else ""
 
 
 def explainable_rows(model: Any, row_rounds: int, n_fits: int) -> int:
-    """Return how many rows can be explained in a tenth of the time that cross-validation and final fit took.
+    """Return how many rows can be explained in a tenth of the time of cross-validation and final fit.
 
-    The times are not measured, which would give other pictures each time, but counted. Measured with two threads on
-    20,000 and 200,000 rows, depths 4 to 8: TreeSHAP takes 10 ns for each row, leaf and level; growing a tree takes
-    5 ns for each row and level, and 10,000 ns for each leaf.
+    The times are estimated, so that the plots are reproducible. Measured with two threads on 20,000 and 200,000 rows,
+    depths 4 to 8: TreeSHAP takes 10 ns per row, leaf and level; growing a tree takes 5 ns per row and level, and
+    10,000 ns per leaf.
     """
     booster = model.get_booster()
     config = json.loads(booster.save_config())["learner"]["gradient_booster"]["tree_train_param"]
@@ -46,14 +49,14 @@ def explainable_rows(model: Any, row_rounds: int, n_fits: int) -> int:
     n_trees = len(booster.get_dump()) if hasattr(model, "classes_") else booster.num_boosted_rounds()
     leaves = n_trees + splits
     levels = int(config["max_depth"]) or math.ceil(math.log2(leaves / n_trees)) + 1
-    trees_a_round = n_trees // booster.num_boosted_rounds()
-    nanoseconds = 5 * levels * row_rounds * trees_a_round + 10_000 * n_fits * leaves
+    trees_per_round = n_trees // booster.num_boosted_rounds()
+    nanoseconds = 5 * levels * row_rounds * trees_per_round + 10_000 * n_fits * leaves
     return max(1, int(nanoseconds / 10 / (10 * leaves * levels)))
 
 
 FAMILY = Family(
     flavour="xgboost",
-    autolog={"importance_types": []},  # drawn in the report instead
+    autolog={"importance_types": []},  # the report has its own importance plots
     file=XGBOOST,
     estimators=("XGBRegressor", "XGBClassifier"),
     rounds="boosting rounds",
