@@ -76,7 +76,7 @@ def test_all_families_are_recorded_and_compared(
         (("--model", "svm"), "'svm' is not a model family"),
         (("--test-size", "1.5"), "--test-size is 1.5"),
         (("--epochs", "3"), "--epochs does not apply to random_forest"),
-        (("--model", "nn", "--epochs", "0"), "--epochs is 0; it takes whole numbers, 1 or more"),
+        (("--model", "nn", "--epochs", "0"), "--epochs is 0; it must be a whole number, 1 or more"),
         (("--model", "nn", "--learning-rate", "-1"), "--learning-rate is -1"),
         (("--use-mlflow", "--experiment-name", "a/b"), "--experiment-name is 'a/b'"),
         (("--output-path", "taken"), "taken exists and is not an empty folder"),

@@ -11,7 +11,7 @@ from pipeline.support.section import Section
 # Limits of a neural network's hidden layers: 10 million float64 weights take 320 MB, including the state of Adam.
 MAX_LAYERS, MAX_LAYER_SIZE, MAX_WEIGHTS = 20, 10_000, 10_000_000
 LAYERS_RULE = (
-    f"it takes a list of whole numbers above 0, at most {MAX_LAYERS} of at most {MAX_LAYER_SIZE:,}, with at most "
+    f"it must be a list of whole numbers above 0, at most {MAX_LAYERS} of at most {MAX_LAYER_SIZE:,}, with at most "
     f"{MAX_WEIGHTS:,} weights between them (the sum of the products of adjacent sizes)"
 )
 
@@ -86,10 +86,10 @@ class Parameter:
     def _rule(self) -> str:
         words = " or ".join("null" if word is None else str(word) for word in self.words)
         if self.high < self.low:
-            return f"it takes {words}"
+            return f"it must be {words}"
         least = f"above {self.low:g}" if self.above else f"{self.low:g} or more"
-        numbers = f"{'whole numbers, ' if self.whole else ''}{least}, at most {self.high:g}"
-        return f"it takes {numbers}" + (f", or {words}" if words else "")
+        numbers = f"{'a whole number, ' if self.whole else ''}{least}, at most {self.high:g}"
+        return f"it must be {numbers}" + (f", or {words}" if words else "")
 
 
 def _are_layer_sizes(value: Any) -> bool:

@@ -95,8 +95,8 @@ def test_a_message_names_the_invalid_key(content: object, message: str) -> None:
         ),
         ({"max_depth": [1, 2]}, "names 'max_depth', .*below their family"),
         ({"xgboost": {"eta": [1]}}, "`space.xgboost.eta` is not one of learning_rate"),
-        ({"xgboost": {"subsample": [0]}}, "`space.xgboost.subsample` holds 0; it takes above 0, at most 1"),
-        ({"xgboost": {"max_depth": [2.5]}}, "it takes whole numbers, 1 or more, at most 30"),
+        ({"xgboost": {"subsample": [0]}}, "`space.xgboost.subsample` holds 0; it must be above 0, at most 1"),
+        ({"xgboost": {"max_depth": [2.5]}}, "it must be a whole number, 1 or more, at most 30"),
         ({"xgboost": {"gamma": ["x"]}}, "`space.xgboost.gamma` holds 'x'"),
         ({"xgboost": {"gamma": []}}, "train.search.space.xgboost.gamma: must be a list of 1 or more items"),
         ({"xgboost": {"gamma": {"lo": 1}}}, "gamma.lo: unknown .* low, high, log"),
@@ -105,7 +105,7 @@ def test_a_message_names_the_invalid_key(content: object, message: str) -> None:
         ({"xgboost": {"gamma": {"low": 1, "high": 9, "log": True}}}, "with a decimal point"),
         ({"nn": {"hidden_layer_sizes": [[8], [4]]}}, "train.search.space.nn.hidden_layer_sizes"),
         ({"nn": {"hidden_layer_sizes": [8, 4]}}, "`space.nn.hidden_layer_sizes` cannot be searched"),
-        ({"random_forest": {"class_weight": ["equal"]}}, "holds 'equal'; it takes balanced or balanced_subsample"),
+        ({"random_forest": {"class_weight": ["equal"]}}, "holds 'equal'; it must be balanced or balanced_subsample"),
     ],
 )
 def test_a_message_names_the_invalid_key_of_a_space(space: object, message: str) -> None:
@@ -123,16 +123,16 @@ def test_a_message_names_the_invalid_key_of_a_space(space: object, message: str)
         ({"params": {"xgboost": {"depth": 3}}}, "train: `params.xgboost.depth` is not one of learning_rate, max_depth"),
         (
             {"params": {"xgboost": {"max_depth": "deep"}}},
-            "`params.xgboost.max_depth` is 'deep'; it takes whole",
+            "`params.xgboost.max_depth` is 'deep'; it must be a whole",
         ),
-        ({"params": {"xgboost": {"scale_pos_weight": 0}}}, "is 0; it takes above 0, at most 1e[+]09, or balanced"),
+        ({"params": {"xgboost": {"scale_pos_weight": 0}}}, "is 0; it must be above 0, at most 1e[+]09, or balanced"),
         ({"params": {"random_forest": {"n_estimators": 0}}}, "`params.random_forest.n_estimators` is 0"),
         (
             {"params": {"random_forest": {"max_features": True}}},
-            "is True; it takes above 0, at most 1, or sqrt",
+            "is True; it must be above 0, at most 1, or sqrt",
         ),
-        ({"params": {"nn": {"hidden_layer_sizes": 128}}}, "is 128; it takes a list of whole numbers above 0"),
-        ({"params": {"nn": {"hidden_layer_sizes": [8, 0]}}}, "it takes a list of whole numbers above 0"),
+        ({"params": {"nn": {"hidden_layer_sizes": 128}}}, "is 128; it must be a list of whole numbers above 0"),
+        ({"params": {"nn": {"hidden_layer_sizes": [8, 0]}}}, "it must be a list of whole numbers above 0"),
         (
             {"params": {"xgboost": {"gamma": 1}}, "search": {"space": {"xgboost": {"gamma": [1, 2]}}}},
             "train: `params.xgboost.gamma` is fixed and also in `search.space.xgboost`: remove one",
