@@ -172,7 +172,7 @@ def test_the_export_is_served_where_the_registry_is_off_or_away_and_only_whole(p
     with service(promoted.folder, 3, MLFLOW_TRACKING_URI=nowhere, MLFLOW_HTTP_REQUEST_MAX_RETRIES=1) as running:
         health = running.health()
         assert health["source"] == "export"
-        assert "the local export of version 3 answers" in health["warnings"][0]
+        assert "serving the local export of version 3" in health["warnings"][0]
         assert requests.post(f"{running.address}/predict", json=as_json(rows_of(promoted, 1)), timeout=10).ok
     assert model.exists()
 
@@ -248,7 +248,7 @@ def test_a_registry_that_never_answers_is_given_up_and_its_password_not_told(pro
         with service(promoted.folder, 3, MLFLOW_TRACKING_URI=uri, MLFLOW_HTTP_REQUEST_TIMEOUT=2) as running:
             health = running.health()
             assert health["source"] == "export"
-            assert "the local export of version 3 answers" in health["warnings"][0]
+            assert "serving the local export of version 3" in health["warnings"][0]
             assert "pass-4711" not in json.dumps(health)
         assert "pass-4711" not in running.log.read_text()
 
@@ -262,7 +262,7 @@ def test_a_taken_port_is_said_at_once(tmp_path: Path, monkeypatch: pytest.Monkey
             timeout=60, check=False,
         )  # fmt: skip
     assert done.returncode == 2
-    assert f"port {port}, cannot be listened at" in done.stderr
+    assert f"cannot listen on 127.0.0.1, port {port}" in done.stderr
 
 
 def test_a_session_that_was_killed_is_swept_and_its_answers_are_there(promoted: Trained) -> None:
