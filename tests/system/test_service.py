@@ -172,7 +172,7 @@ def test_intact_export_is_served_without_a_registry(promoted: Trained) -> None:
     with service(promoted.folder, 3, MLFLOW_TRACKING_URI=unreachable, MLFLOW_HTTP_REQUEST_MAX_RETRIES=1) as running:
         health = running.health()
         assert health["source"] == "export"
-        assert "the local export of version 3 answers" in health["warnings"][0]
+        assert "serving the local export of version 3" in health["warnings"][0]
         assert requests.post(f"{running.address}/predict", json=as_json(sample_rows(promoted, 1)), timeout=10).ok
     assert model.exists()
 
@@ -248,7 +248,7 @@ def test_silent_registry_falls_back_to_the_export(promoted: Trained) -> None:
         with service(promoted.folder, 3, MLFLOW_TRACKING_URI=uri, MLFLOW_HTTP_REQUEST_TIMEOUT=2) as running:
             health = running.health()
             assert health["source"] == "export"
-            assert "the local export of version 3 answers" in health["warnings"][0]
+            assert "serving the local export of version 3" in health["warnings"][0]
             assert "pass-4711" not in json.dumps(health)
         assert "pass-4711" not in running.log.read_text()
 
@@ -262,7 +262,7 @@ def test_port_in_use_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             timeout=60, check=False,
         )  # fmt: skip
     assert done.returncode == 2
-    assert f"port {port}, cannot be listened at" in done.stderr
+    assert f"cannot listen on 127.0.0.1, port {port}" in done.stderr
 
 
 def test_killed_session_is_ended_and_keeps_its_predictions(promoted: Trained) -> None:

@@ -31,7 +31,7 @@ def openapi_document() -> dict[str, Any]:
 
     from pipeline.service.settings import Settings
     from pipeline.service.tracking.prometheus import ENDPOINTS
-    from pipeline.service.web.openapi import document
+    from pipeline.service.web.openapi import build_document
     from pipeline.service.web.pages import add_pages
     from pipeline.service.web.routes import add_routes
 
@@ -43,7 +43,7 @@ def openapi_document() -> dict[str, Any]:
     # The defaults, whatever the environment of the build sets.
     settings = Settings.model_construct(service_api_key=SecretStr("key"))
     add_routes(app, dict.fromkeys(ENDPOINTS, unanswered), settings)
-    return document(app, None)
+    return build_document(app, None)
 
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[str]:

@@ -1,9 +1,9 @@
-"""What the service knows of uvicorn's internals is true of the version that is installed."""
+"""The uvicorn internals that the service depends on were verified in the installed version."""
 
 import uvicorn
 
-from pipeline.service.web.connections import READ_IN
+from pipeline.service.web.connections import UVICORN_VERSION
 
 
-def test_uvicorns_internals_were_read_in_the_version_that_is_installed() -> None:
-    assert uvicorn.__version__ == READ_IN, "read uvicorn's HttpToolsProtocol again, then change READ_IN"
+def test_uvicorn_internals_were_verified_in_the_installed_version() -> None:
+    assert uvicorn.__version__ == UVICORN_VERSION, "check uvicorn's HttpToolsProtocol, then change UVICORN_VERSION"

@@ -1,60 +1,60 @@
-"""Bodies that arrive at once have room in memory, and none waits for another for ever."""
+"""Request bodies share a memory budget, without deadlocks."""
 
 import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
 from pipeline.service.requests.bad_request import BadRequest
-from pipeline.service.requests.reading import Room
+from pipeline.service.requests.reading import MemoryBudget
 
 PARTS, PART = 6, b"x" * 10
 
 
-async def ask(room: Room, pause: float = 0.0, n_parts: int = PARTS) -> int:
-    """Send a body of a few parts, the last of which never comes where `n_parts` is smaller, and return its size."""
-    sent = iter(range(n_parts))
+async def read(budget: MemoryBudget, n_parts: int = PARTS) -> int:
+    """Send a body and return its size; with fewer parts than `PARTS`, the client stops sending in the middle."""
+    parts = iter(range(n_parts))
 
     async def receive() -> dict[str, Any]:
-        await asyncio.sleep(pause)
-        place = next(sent, None)
-        if place is None:
+        await asyncio.sleep(0)
+        number = next(parts, None)
+        if number is None:
             await asyncio.sleep(60)
-        return {"type": "http.request", "body": PART, "more_body": place != PARTS - 1}
+        return {"type": "http.request", "body": PART, "more_body": number != PARTS - 1}
 
     request = cast(Any, SimpleNamespace(headers={}, receive=receive))
-    async with room.body(request, 100, 1.0) as body:
+    async with budget.body(request, 100, 1.0) as body:
         await asyncio.sleep(0)
         return len(body)
 
 
-def test_more_bodies_than_there_is_room_for_are_all_read() -> None:
-    async def all_at_once() -> list[int]:
-        room = Room(100)
-        return await asyncio.gather(*(ask(room) for _ in range(20)))
+def test_bodies_that_exceed_the_budget_together_are_all_read() -> None:
+    async def read_at_once() -> list[int]:
+        budget = MemoryBudget(100)
+        return await asyncio.gather(*(read(budget) for _ in range(20)))
 
-    assert asyncio.run(all_at_once()) == [60] * 20
-
-
-def test_who_stops_sending_gives_the_room_back() -> None:
-    async def some_stop() -> list[Any]:
-        room = Room(100)
-        stopped = [ask(room, n_parts=4) for _ in range(10)]
-        found = await asyncio.gather(*stopped, return_exceptions=True)
-        return [*found, await ask(room)]
-
-    *stopped, after = asyncio.run(some_stop())
-    assert [error.status for error in stopped if isinstance(error, BadRequest)] == [408] * 10
-    assert after == 60
+    assert asyncio.run(read_at_once()) == [60] * 20
 
 
-def test_a_whole_body_waits_for_no_one() -> None:
-    async def beside_slow_ones() -> int:
-        room = Room(100)
-        slow = [asyncio.create_task(ask(room, n_parts=1)) for _ in range(9)]
+def test_clients_that_stop_sending_release_their_memory() -> None:
+    async def read_stalled() -> list[Any]:
+        budget = MemoryBudget(100)
+        stalled = [read(budget, n_parts=4) for _ in range(10)]
+        errors = await asyncio.gather(*stalled, return_exceptions=True)
+        return [*errors, await read(budget)]
+
+    *errors, size = asyncio.run(read_stalled())
+    assert [error.status for error in errors if isinstance(error, BadRequest)] == [408] * 10
+    assert size == 60
+
+
+def test_a_complete_body_does_not_wait_for_slow_ones() -> None:
+    async def read_beside_slow_ones() -> int:
+        budget = MemoryBudget(100)
+        slow = [asyncio.create_task(read(budget, n_parts=1)) for _ in range(9)]
         await asyncio.sleep(0.05)
-        size = await ask(room)
+        size = await read(budget)
         for task in slow:
             task.cancel()
         return size
 
-    assert asyncio.run(beside_slow_ones()) == 60
+    assert asyncio.run(read_beside_slow_ones()) == 60

@@ -1,4 +1,4 @@
-"""What a request may hold and how it is answered, without a server."""
+"""Parsing request bodies and writing responses, without a server."""
 
 import io
 import json
@@ -32,16 +32,16 @@ from pipeline.service.models.served import ServedModel
 from pipeline.service.requests.answers import render
 from pipeline.service.requests.bad_request import BadRequest
 from pipeline.service.requests.bodies import ARROW, CSV, JSON, parse
-from pipeline.service.requests.csv_body import SIGNS_OF_ABSENCE
+from pipeline.service.requests.csv_body import MISSING_VALUES
 from pipeline.service.requests.json_body import parse_json
 from pipeline.service.requests.schema import Parsed, RowSchema
 from pipeline.service.settings import Settings
-from pipeline.service.web.openapi import document
+from pipeline.service.web.openapi import build_document
 from pipeline.service.web.pages import add_pages
 from pipeline.service.web.routes import add_routes
 from pipeline.train.raw_rows_view import RawRowsView, write_view
 
-ODD = ["", " ", "class", "copy", "model_config", "json", "__init__", "_x", 'a "b"', "ü:€", "a\nb", "None"]
+UNUSUAL_NAMES = ["", " ", "class", "copy", "model_config", "json", "__init__", "_x", 'a "b"', "ü:€", "a\nb", "None"]
 ROW = MappingProxyType({"size <m2>": 81.5, "garden": True, "place": "INLAND", "zip": "501"})
 MAX_ROWS = 10
 
@@ -62,8 +62,8 @@ TRANSFORMER = FeatureTransformer.fit(table(), {})
 SCHEMA = RowSchema.of(TRANSFORMER)
 
 
-def documented(model: ServedModel | None) -> dict[str, Any]:
-    """Return the OpenAPI document of the service's paths."""
+def openapi_document(model: ServedModel | None) -> dict[str, Any]:
+    """Return the OpenAPI document of the service."""
 
     async def handler(request: Request) -> Response:
         return Response()
@@ -72,11 +72,11 @@ def documented(model: ServedModel | None) -> dict[str, Any]:
     add_pages(app)
     paths = ["/predict", "/explain", "/model", "/drift", "/metrics", "/health"]
     add_routes(app, dict.fromkeys(paths, handler), Settings())
-    return document(app, model)
+    return build_document(app, model)
 
 
-def served(labels: list[Any] | None) -> ServedModel:
-    """Return a small model as it is served."""
+def served_model(labels: list[Any] | None) -> ServedModel:
+    """Return a small model, ready to be served."""
     rows, task = table(), Task(labels)
     features = TRANSFORMER.transform(rows)
     estimator: Any = XGBRegressor(n_estimators=3) if labels is None else XGBClassifier(n_estimators=3)
@@ -94,28 +94,29 @@ def served(labels: list[Any] | None) -> ServedModel:
 LABELS: list[list[Any] | None] = [None, ["a", "b", "ü,€"], [False, True], [1, 2, 3]]
 
 
-def test_the_model_takes_what_was_parsed() -> None:
-    model = served(None)
+def test_model_predicts_parsed_rows() -> None:
+    model = served_model(None)
     parsed = parse_json(SCHEMA, orjson.dumps([dict(ROW), dict.fromkeys(ROW)]), MAX_ROWS)
     assert len(model.predict(parsed.columns, parsed.n_rows).predictions) == 2
 
 
-def json_of(value: object) -> bytes:
+def to_json(value: object) -> bytes:
     return json.dumps(value).encode()
 
 
-def refused(call: Callable[[], object]) -> BadRequest:
-    with pytest.raises(BadRequest) as found:
+def bad_request(call: Callable[[], object]) -> BadRequest:
+    """Return the error that a call raises, after checking its form."""
+    with pytest.raises(BadRequest) as raised:
         call()
-    json.dumps(found.value.detail)
-    assert all(one.keys() == {"loc", "msg", "type"} and one["msg"] for one in found.value.detail)
-    return found.value
+    json.dumps(raised.value.detail)
+    assert all(entry.keys() == {"loc", "msg", "type"} and entry["msg"] for entry in raised.value.detail)
+    return raised.value
 
 
-def test_a_row_and_rows_of_json() -> None:
-    assert parse_json(SCHEMA, json_of(dict(ROW)), 1) == Parsed({name: [value] for name, value in ROW.items()}, 1, True)
+def test_json_is_one_row_or_a_list() -> None:
+    assert parse_json(SCHEMA, to_json(dict(ROW)), 1) == Parsed({name: [value] for name, value in ROW.items()}, 1, True)
     rows = [{"zip": 501, "place": None, "garden": None, "size <m2>": 3}, dict(ROW) | {"zip": 501.0, "size <m2>": 1e300}]
-    for body in (json_of(rows), b"\xef\xbb\xbf\n " + json_of(rows)):
+    for body in (to_json(rows), b"\xef\xbb\xbf\n " + to_json(rows)):
         parsed = parse_json(SCHEMA, body, 2)
         assert parsed == Parsed(
             {
@@ -132,106 +133,106 @@ def test_a_row_and_rows_of_json() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "column", "said"),
+    ("change", "column", "message"),
     [
-        ({"size <m2>": "81.5"}, "size <m2>", 'takes a number, or null where it is missing; this is "81.5"'),
-        ({"size <m2>": True}, "size <m2>", "this is true"),
-        ({"size <m2>": [1]}, "size <m2>", "this is a list"),
-        ({"size <m2>": float("nan")}, "size <m2>", "must be finite, and within 64 bits; this is NaN"),
+        ({"size <m2>": "81.5"}, "size <m2>", 'expected a number, or null for a missing value; got "81.5"'),
+        ({"size <m2>": True}, "size <m2>", "got true"),
+        ({"size <m2>": [1]}, "size <m2>", "got a list"),
+        ({"size <m2>": float("nan")}, "size <m2>", "must be finite and fit into 64 bits; got NaN"),
         ({"size <m2>": float("-inf")}, "size <m2>", "must be finite"),
-        ({"size <m2>": 10**400}, "size <m2>", "a whole number of 1,329 bits"),
-        ({"garden": 1}, "garden", "takes true or false, or null where it is missing; this is 1"),
-        ({"garden": "true"}, "garden", 'this is "true"'),
-        ({"place": 501}, "place", "takes text, or null where it is missing; this is 501"),
-        ({"place": {"a": 1}}, "place", "this is an object"),
-        ({"zip": True}, "zip", "takes text or a number"),
+        ({"size <m2>": 10**400}, "size <m2>", "an integer of 1,329 bits"),
+        ({"garden": 1}, "garden", "expected true or false, or null for a missing value; got 1"),
+        ({"garden": "true"}, "garden", 'got "true"'),
+        ({"place": 501}, "place", "expected text, or null for a missing value; got 501"),
+        ({"place": {"a": 1}}, "place", "got an object"),
+        ({"zip": True}, "zip", "expected text or a number"),
         ({"zip": float("nan")}, "zip", "must be finite"),
-        ({"Size <m2>": 1}, "Size <m2>", 'no such column: the columns are "size <m2>", "garden", "place", "zip"'),
-        ({"x" * 1000: 1}, "x" * 160 + "…", "no such column"),
+        ({"Size <m2>": 1}, "Size <m2>", 'unknown column: the columns are "size <m2>", "garden", "place", "zip"'),
+        ({"x" * 1000: 1}, "x" * 160 + "…", "unknown column"),
     ],
 )
-def test_a_wrong_value_names_its_column(change: dict[str, Any], column: str, said: str) -> None:
-    body = json_of(dict(ROW) | change)
-    single = refused(lambda: parse_json(SCHEMA, body, 1))
+def test_invalid_value_names_its_column(change: dict[str, Any], column: str, message: str) -> None:
+    body = to_json(dict(ROW) | change)
+    single = bad_request(lambda: parse_json(SCHEMA, body, 1))
     assert (single.status, single.detail[0]["loc"]) == (422, ["body", column])
-    assert said in single.detail[0]["msg"]
-    many = refused(lambda: parse_json(SCHEMA, b"[" + json_of(dict(ROW)) + b"," + body + b"]", 2))
+    assert message in single.detail[0]["msg"]
+    many = bad_request(lambda: parse_json(SCHEMA, b"[" + to_json(dict(ROW)) + b"," + body + b"]", 2))
     assert (many.status, many.detail[0]["loc"]) == (422, ["body", 1, column])
     assert len(single.detail) == len(many.detail) == 1
 
 
 def test_missing_and_repeated_columns() -> None:
-    missing = refused(lambda: parse_json(SCHEMA, b'{"place": "a:b", "zip": "1"}', 1))
-    assert [one["loc"] for one in missing.detail] == [["body", "size <m2>"], ["body", "garden"]]
-    whole = json_of(dict(ROW))
+    missing = bad_request(lambda: parse_json(SCHEMA, b'{"place": "a:b", "zip": "1"}', 1))
+    assert [entry["loc"] for entry in missing.detail] == [["body", "size <m2>"], ["body", "garden"]]
+    body = to_json(dict(ROW))
     for key in (b'"place"', b'"pl\\u0061ce"', b'"unknown\\u003a"'):
-        again = refused(lambda key=key: parse_json(SCHEMA, whole[:-1] + b", " + key + b': "x"}', 1))  # type: ignore[misc]
-        assert again.status == 422
-        assert again.detail[0]["type"] in ("repeated_column", "unknown_column")
+        error = bad_request(lambda key=key: parse_json(SCHEMA, body[:-1] + b", " + key + b': "x"}', 1))  # type: ignore[misc]
+        assert error.status == 422
+        assert error.detail[0]["type"] in ("repeated_column", "unknown_column")
     colons = dict(ROW) | {"place": "12:30:01 \\u003a"}
-    assert parse_json(SCHEMA, json_of([colons, colons]), 2).columns["place"] == [colons["place"]] * 2
+    assert parse_json(SCHEMA, to_json([colons, colons]), 2).columns["place"] == [colons["place"]] * 2
 
 
-def test_a_text_may_be_as_long_as_the_body() -> None:
+def test_long_text_with_separators_is_one_value() -> None:
     for text in ('a,":' * 10**6, "ü" * 10**6, "\0"):
-        body = json_of(dict(ROW) | {"place": text})
+        body = to_json(dict(ROW) | {"place": text})
         assert parse_json(SCHEMA, body, 1).columns["place"] == [text]
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "said"),
+    ("body", "status", "message"),
     [
         (b"", 400, "the body is empty"),
         (b" \n", 400, "the body is empty"),
-        (b"{", 400, "not JSON: EOF"),
+        (b"{", 400, "not valid JSON: EOF"),
         (b"{}}", 400, "trailing characters"),
-        (b"hello", 400, "not JSON"),
-        (b"\xff\xfe[\x00", 400, "not JSON"),
-        (b'{"place": "\xff"}', 400, "not JSON"),
-        (b'{"place": "\\ud800"}', 400, "not JSON"),
+        (b"hello", 400, "not valid JSON"),
+        (b"\xff\xfe[\x00", 400, "not valid JSON"),
+        (b'{"place": "\xff"}', 400, "not valid JSON"),
+        (b'{"place": "\\ud800"}', 400, "not valid JSON"),
         (b"[" * 100_000, 400, "recursion limit"),
         (b'{"size <m2>": ' + b"1" * 5000 + b"}", 400, "number out of range"),
-        (b"null", 422, "a row is an object of columns and values, not null"),
-        (b'"a"', 422, "a row is an object"),
-        (b"[]", 422, "there is no row"),
-        (b"[[]]", 422, "a row is an object of columns and values, not a list"),
+        (b"null", 422, "a row must be an object that maps columns to values; got null"),
+        (b'"a"', 422, "a row must be an object"),
+        (b"[]", 422, "the body has no rows"),
+        (b"[[]]", 422, "a row must be an object that maps columns to values; got a list"),
         (b"[" + b"{}," * 10 + b"{}]", 413, "more than 10 rows"),
-        (b"[" + b"0," * 10**6 + b"0]", 413, "far more values than rows may have: 10 of 4 columns"),
-        (b'{"place": [' + b"0," * 10**6 + b"0]}", 413, "far more values than rows may have: 1 of 4 columns"),
-        (b'"' + b'\\",' * 10**6, 400, "not JSON"),
+        (b"[" + b"0," * 10**6 + b"0]", 413, "far more values than 10 rows of 4 columns"),
+        (b'{"place": [' + b"0," * 10**6 + b"0]}", 413, "far more values than 1 row of 4 columns"),
+        (b'"' + b'\\",' * 10**6, 400, "not valid JSON"),
     ],
 )
-def test_bodies_that_are_no_rows(body: bytes, status: int, said: str) -> None:
-    refusal = refused(lambda: parse_json(SCHEMA, body, MAX_ROWS))
-    assert refusal.status == status
-    assert said in refusal.detail[0]["msg"]
+def test_json_without_rows_is_refused(body: bytes, status: int, message: str) -> None:
+    error = bad_request(lambda: parse_json(SCHEMA, body, MAX_ROWS))
+    assert error.status == status
+    assert message in error.detail[0]["msg"]
 
 
-def test_the_first_of_many_errors_are_told_and_all_are_counted() -> None:
+def test_all_problems_are_counted_and_the_first_are_listed() -> None:
     rows: list[Any] = [dict(ROW)] * 5000
     rows[4711] = dict(ROW) | {"size <m2>": "abc"}
-    one = refused(lambda: parse_json(SCHEMA, json_of(rows), 5000))
-    assert [detail["loc"] for detail in one.detail] == [["body", 4711, "size <m2>"]]
-    many = refused(lambda: parse_json(SCHEMA, json_of([{"x": 1}] * 5000), 5000))
+    single = bad_request(lambda: parse_json(SCHEMA, to_json(rows), 5000))
+    assert [entry["loc"] for entry in single.detail] == [["body", 4711, "size <m2>"]]
+    many = bad_request(lambda: parse_json(SCHEMA, to_json([{"x": 1}] * 5000), 5000))
     assert len(many.detail) == 21
-    assert many.detail[-1]["msg"] == "and 24,980 more like these"
+    assert many.detail[-1]["msg"] == "and 24,980 more problems"
     keys = b",".join(b'"%d":0' % number for number in range(10_000))
-    unknown = refused(lambda: parse_json(SCHEMA, b"{" + keys + b"}", 1))
-    assert unknown.detail[-1]["msg"] == "and 9,984 more like these"
+    unknown = bad_request(lambda: parse_json(SCHEMA, b"{" + keys + b"}", 1))
+    assert unknown.detail[-1]["msg"] == "and 9,984 more problems"
 
 
-def test_columns_of_any_name() -> None:
-    schema = RowSchema(dict.fromkeys(ODD, "number"), {})
-    row = {name: float(place) for place, name in enumerate(ODD)}
-    assert parse_json(schema, json_of(row), 1).columns == {name: [value] for name, value in row.items()}
+def test_columns_may_have_any_name() -> None:
+    schema = RowSchema(dict.fromkeys(UNUSUAL_NAMES, "number"), {})
+    row = {name: float(index) for index, name in enumerate(UNUSUAL_NAMES)}
+    assert parse_json(schema, to_json(row), 1).columns == {name: [value] for name, value in row.items()}
     body = pd.DataFrame([row]).to_csv(index=False).encode()
     assert parse(schema, body, CSV, 1).columns == {name: [value] for name, value in row.items()}
     assert parse(schema, stream(pa.table(pd.DataFrame([row]))), ARROW, 1).n_rows == 1
-    refusal = refused(lambda: parse_json(schema, json_of(row | {"copy": "x"}), 1))
-    assert refusal.detail[0]["loc"] == ["body", "copy"]
+    error = bad_request(lambda: parse_json(schema, to_json(row | {"copy": "x"}), 1))
+    assert error.detail[0]["loc"] == ["body", "copy"]
 
 
-def test_texts_take_numbers_where_a_number_says_which_is_meant() -> None:
+def test_text_column_accepts_numbers_if_all_categories_are_unambiguous_numbers() -> None:
     categories = {
         "codes": ["501", "00501"],
         "zips": ["501", "1.5"],
@@ -242,35 +243,35 @@ def test_texts_take_numbers_where_a_number_says_which_is_meant() -> None:
     assert RowSchema(dict.fromkeys(categories, "text"), categories).numeric_texts == {"zips"}
 
 
-# What pydantic reads and what the schema of the document says are one: numbers in 64 bits, and no escapes of them.
+# Values on which pydantic and the documented JSON schema must agree.
 values = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 keys = st.sampled_from([*ROW, "x", ""]) | texts
-nearly = st.dictionaries(keys, values | texts, max_size=6) | st.builds(
+almost_rows = st.dictionaries(keys, values | texts, max_size=6) | st.builds(
     lambda change: dict(ROW) | change, st.dictionaries(st.sampled_from(list(ROW)), values | texts, max_size=2)
 )
-anything = st.recursive(
+any_json = st.recursive(
     values | texts, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3), max_leaves=8
 )
 
 
-@given(nearly | st.lists(nearly, max_size=4) | anything)
-def test_json_is_taken_exactly_where_its_schema_takes_it(value: Any) -> None:
+@given(almost_rows | st.lists(almost_rows, max_size=4) | any_json)
+def test_json_is_accepted_exactly_if_it_matches_its_schema(value: Any) -> None:
     schema = SCHEMA.json_schema()
-    both = jsonschema_rs.Draft202012Validator({"oneOf": [schema, {"type": "array", "items": schema, "minItems": 1}]})
-    body = json_of(value)
-    if both.is_valid(value):
+    one_or_many = {"oneOf": [schema, {"type": "array", "items": schema, "minItems": 1}]}
+    body = to_json(value)
+    if jsonschema_rs.Draft202012Validator(one_or_many).is_valid(value):
         parsed = parse(SCHEMA, body, JSON, MAX_ROWS)
         assert all(len(column) == parsed.n_rows for column in parsed.columns.values())
     else:
-        assert refused(lambda: parse(SCHEMA, body, JSON, MAX_ROWS)).status in (413, 422)
+        assert bad_request(lambda: parse(SCHEMA, body, JSON, MAX_ROWS)).status in (413, 422)
 
 
 @given(
     st.binary(max_size=60) | texts.map(str.encode), st.sampled_from([JSON, CSV, ARROW, "text/csv; charset=utf-8", ""])
 )
-def test_bytes_are_rows_or_refused(body: bytes, content_type: str) -> None:
-    assert refused(lambda: parse(SCHEMA, body, content_type, MAX_ROWS)).status in (400, 422)
+def test_random_bytes_are_refused(body: bytes, content_type: str) -> None:
+    assert bad_request(lambda: parse(SCHEMA, body, content_type, MAX_ROWS)).status in (400, 422)
 
 
 @given(
@@ -278,11 +279,11 @@ def test_bytes_are_rows_or_refused(body: bytes, content_type: str) -> None:
     st.lists(st.tuples(st.integers(0), st.integers(0, 255)), max_size=4),
     st.integers(0),
 )
-def test_broken_bodies_are_rows_or_refused(kind: str, changes: list[tuple[int, int]], length: int) -> None:
+def test_corrupt_bodies_are_parsed_or_refused(kind: str, changes: list[tuple[int, int]], length: int) -> None:
     body = bytearray(BODIES[kind])
-    for place, byte in changes:
-        body[place % len(body)] = byte
-    parsed = rows_or_refusal(bytes(body[: length % (2 * len(body))]), kind)
+    for position, byte in changes:
+        body[position % len(body)] = byte
+    parsed = parsed_or_refused(bytes(body[: length % (2 * len(body))]), kind)
     if isinstance(parsed, Parsed):
         assert {len(column) for column in parsed.columns.values()} == {parsed.n_rows}
     else:
@@ -290,11 +291,11 @@ def test_broken_bodies_are_rows_or_refused(kind: str, changes: list[tuple[int, i
         json.dumps(parsed.detail)
 
 
-def rows_or_refusal(body: bytes, content_type: str) -> Parsed | BadRequest:
+def parsed_or_refused(body: bytes, content_type: str) -> Parsed | BadRequest:
     try:
         return parse(SCHEMA, body, content_type, MAX_ROWS)
-    except BadRequest as refusal:
-        return refusal
+    except BadRequest as error:
+        return error
 
 
 @pytest.mark.parametrize(
@@ -308,22 +309,22 @@ def rows_or_refusal(body: bytes, content_type: str) -> Parsed | BadRequest:
         ("text/plain", 415),
     ],
 )
-def test_content_types(content_type: str, status: int) -> None:
+def test_content_type_must_be_supported(content_type: str, status: int) -> None:
     if status == 200:
-        assert parse(SCHEMA, json_of(dict(ROW)), content_type, 1).single
+        assert parse(SCHEMA, to_json(dict(ROW)), content_type, 1).single
     else:
-        assert refused(lambda: parse(SCHEMA, json_of(dict(ROW)), content_type, 1)).status == status
+        assert bad_request(lambda: parse(SCHEMA, to_json(dict(ROW)), content_type, 1)).status == status
 
 
-def csv(text: str, max_rows: int = MAX_ROWS) -> Parsed:
+def parse_csv(text: str, max_rows: int = MAX_ROWS) -> Parsed:
     return parse(SCHEMA, text.encode("utf-8", "surrogateescape"), CSV, max_rows)
 
 
 HEADER = "zip,size <m2>,place,garden\n"
 
 
-def test_csv_is_read_as_stage_prepare_reads_a_table() -> None:
-    parsed = csv(HEADER + '00501, 1e3 ,00501,True\r\n501,,NA,\n"501",nan,"a, ""b""\nc",0\n\n7,-.5,None ,FALSE')
+def test_csv_is_read_as_the_prepare_stage_reads_tables() -> None:
+    parsed = parse_csv(HEADER + '00501, 1e3 ,00501,True\r\n501,,NA,\n"501",nan,"a, ""b""\nc",0\n\n7,-.5,None ,FALSE')
     assert parsed == Parsed(
         {
             "size <m2>": [1000.0, None, None, -0.5],
@@ -335,52 +336,62 @@ def test_csv_is_read_as_stage_prepare_reads_a_table() -> None:
         False,
     )
     assert list(parsed.columns) == list(ROW)
-    assert set(SIGNS_OF_ABSENCE) == STR_NA_VALUES
-    for sign in SIGNS_OF_ABSENCE:
-        assert set(csv(HEADER + ",".join([sign] * 4)).columns["place"]) == {None}
+    assert set(MISSING_VALUES) == STR_NA_VALUES
+    for marker in MISSING_VALUES:
+        assert set(parse_csv(HEADER + ",".join([marker] * 4)).columns["place"]) == {None}
     frame = table()
-    read = parse(SCHEMA, frame.to_csv(index=False).encode(), CSV, 60)
-    assert read.columns == {name: frame[name].tolist() for name in ROW}
+    parsed = parse(SCHEMA, frame.to_csv(index=False).encode(), CSV, 60)
+    assert parsed.columns == {name: frame[name].tolist() for name in ROW}
 
 
 @pytest.mark.parametrize(
-    ("text", "status", "loc", "said"),
+    ("text", "status", "loc", "message"),
     [
         ("", 400, [], "empty: send a header and rows"),
         ("\n\n", 400, [], "empty: send a header and rows"),
-        (HEADER, 422, [], "there is no row"),
-        (HEADER[:-1], 422, [], "there is no row"),
+        (HEADER, 422, [], "the body has no rows"),
+        (HEADER[:-1], 422, [], "the body has no rows"),
         (HEADER + "1,1,a\n", 400, [], "Row #2: Expected 4 columns, got 3"),
         (HEADER + "1,1,a,1,1\n", 400, [], "Expected 4 columns, got 5"),
         (HEADER + '1,1,a,"1', 400, [], "unexpected end of data"),
         (HEADER + "1,1,\udcff,1\n", 400, [], "UTF-8"),
         ("zip,zip,size <m2>,place,garden\n", 422, ["zip"], "more than once"),
         ("zip,size <m2>,place\n1,1,1", 422, ["garden"], "the column is missing"),
-        (HEADER[:-1] + ",extra\n", 422, ["extra"], "no such column"),
-        (HEADER.replace(",", ";"), 422, [HEADER.replace(",", ";")[:-1]], "no such column"),
+        (HEADER[:-1] + ",extra\n", 422, ["extra"], "unknown column"),
+        (HEADER.replace(",", ";"), 422, [HEADER.replace(",", ";")[:-1]], "unknown column"),
         ("a," * 10**6, 422, ["a"], "more than once"),
-        ("ü" * 10**6, 422, ["ü" * 160 + "…"], "no such column"),
-        ("\n" * 10**6 + HEADER, 422, [], "there is no row"),
+        ("ü" * 10**6, 422, ["ü" * 160 + "…"], "unknown column"),
+        ("\n" * 10**6 + HEADER, 422, [], "the body has no rows"),
         ("\ufeff" + HEADER + "1,1,a,2\n", 422, [0, "garden"], "true or false"),
         (HEADER + '1,1,a 5",y\n', 422, [0, "garden"], "true or false"),
-        (HEADER + "1,1,a,1\n1,abc,a,1\n", 422, [1, "size <m2>"], 'takes a finite number, or nothing; this is "abc"'),
-        (HEADER + "1,inf,a,1\n", 422, [0, "size <m2>"], 'this is "inf"'),
-        (HEADER + "1,1e999,a,1\n", 422, [0, "size <m2>"], 'this is "1e999"'),
-        (HEADER + "1,1_000,a,1\n", 422, [0, "size <m2>"], 'this is "1_000"'),
-        (HEADER + "1,1,a,maybe\n", 422, [0, "garden"], 'takes true or false, or nothing; this is "maybe"'),
+        (
+            HEADER + "1,1,a,1\n1,abc,a,1\n",
+            422,
+            [1, "size <m2>"],
+            'expected a finite number, or an empty field for a missing value; got "abc"',
+        ),
+        (HEADER + "1,inf,a,1\n", 422, [0, "size <m2>"], 'got "inf"'),
+        (HEADER + "1,1e999,a,1\n", 422, [0, "size <m2>"], 'got "1e999"'),
+        (HEADER + "1,1_000,a,1\n", 422, [0, "size <m2>"], 'got "1_000"'),
+        (
+            HEADER + "1,1,a,maybe\n",
+            422,
+            [0, "garden"],
+            'expected true or false, or an empty field for a missing value; got "maybe"',
+        ),
         (HEADER + "1,1,a,1\n" * 11, 413, [], "more than 10 rows"),
     ],
 )
-def test_csv_that_is_refused(text: str, status: int, loc: list[Any], said: str) -> None:
-    refusal = refused(lambda: csv(text))
-    assert (refusal.status, refusal.detail[0]["loc"]) == (status, ["body", *loc])
-    assert said in refusal.detail[0]["msg"]
+def test_invalid_csv_is_refused(text: str, status: int, loc: list[Any], message: str) -> None:
+    error = bad_request(lambda: parse_csv(text))
+    assert (error.status, error.detail[0]["loc"]) == (status, ["body", *loc])
+    assert message in error.detail[0]["msg"]
 
 
-def test_the_first_wrong_cells_of_csv_are_told() -> None:
-    refusal = refused(lambda: csv(HEADER + "1,x,a,y\n" * 1000, 1000))
-    assert len(refusal.detail) == 21
-    assert refusal.detail[-1]["msg"] == "and 1,980 more like these"
+def test_the_first_invalid_csv_values_are_listed() -> None:
+    error = bad_request(lambda: parse_csv(HEADER + "1,x,a,y\n" * 1000, 1000))
+    assert len(error.detail) == 21
+    assert error.detail[-1]["msg"] == "and 1,980 more problems"
 
 
 def stream(*batches: pa.Table, compression: str | None = None) -> bytes:
@@ -392,14 +403,15 @@ def stream(*batches: pa.Table, compression: str | None = None) -> bytes:
     return bytes(sink.getvalue().to_pybytes())
 
 
-def columns(n_rows: int = 2, **changed: Any) -> pa.Table:
+def columns(n_rows: int = 2, **changes: Any) -> pa.Table:
+    """Return rows equal to `ROW`, with some columns changed; ``size`` stands for ``size <m2>``."""
     names = {"size": "size <m2>"}
-    whole = {name: [value] * n_rows for name, value in ROW.items()}
-    return pa.table(whole | {names.get(name, name): values for name, values in changed.items()})
+    valid = {name: [value] * n_rows for name, value in ROW.items()}
+    return pa.table(valid | {names.get(name, name): values for name, values in changes.items()})
 
 
 BODIES = {
-    JSON: json_of([dict(ROW)] * 2),
+    JSON: to_json([dict(ROW)] * 2),
     CSV: (HEADER + "1,1,a,1\n" * 2).encode(),
     ARROW: stream(columns(zip=pa.array(["501", None]).dictionary_encode())),
 }
@@ -418,7 +430,7 @@ BODIES = {
     ],
     ids=lambda array: str(array.type),
 )
-def test_arrow_numbers(size: pa.Array) -> None:
+def test_arrow_numbers_become_floats(size: pa.Array) -> None:
     parsed = parse(SCHEMA, stream(columns(size=size)), ARROW, 2)
     expected = [None if value is None else float(value) for value in size.to_pylist()]
     assert parsed.columns["size <m2>"] == expected
@@ -426,16 +438,16 @@ def test_arrow_numbers(size: pa.Array) -> None:
 
 
 @pytest.mark.parametrize("scale", [31, 2_000_000_000, -2])
-def test_decimals_that_pyarrow_cannot_read_are_refused(scale: int) -> None:
-    """Beyond its digits it reads a wrong number, and far beyond it takes the process with it."""
+def test_arrow_decimals_that_pyarrow_cannot_read_are_refused(scale: int) -> None:
+    """With a scale beyond the precision, pyarrow reads wrong numbers; far beyond it, pyarrow crashes."""
     numbers = pa.array([1, 2]).cast(pa.decimal128(30, 0))
     size = pa.Array.from_buffers(pa.decimal128(30, scale), 2, numbers.buffers())
-    found = refused(lambda: parse(SCHEMA, stream(columns(size=size)), ARROW, 2))
-    assert (found.status, found.detail[0]["loc"]) == (422, ["body", "size <m2>"])
-    assert "decimal128" in found.detail[0]["msg"]
+    error = bad_request(lambda: parse(SCHEMA, stream(columns(size=size)), ARROW, 2))
+    assert (error.status, error.detail[0]["loc"]) == (422, ["body", "size <m2>"])
+    assert "decimal128" in error.detail[0]["msg"]
 
 
-def test_arrow_texts_truth_values_and_batches() -> None:
+def test_arrow_texts_booleans_and_batches() -> None:
     texts = ["INLAND", None, "ü"]
     for type_ in (pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.large_string())):
         batch = columns(
@@ -449,99 +461,105 @@ def test_arrow_texts_truth_values_and_batches() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "loc", "said"),
+    ("body", "status", "loc", "message"),
     [
         (b"", 400, [], "not an Arrow stream"),
         (b"ARROW1", 400, [], "not an Arrow stream"),
         (BODIES[ARROW][:-100], 400, [], "not an Arrow stream"),
-        (stream(columns().slice(0, 0)), 422, [], "there is no row"),
+        (stream(columns().slice(0, 0)), 422, [], "the body has no rows"),
         (stream(columns(11)), 413, [], "more than 10 rows"),
         (stream(*[columns()] * 6), 413, [], "more than 10 rows"),
-        (stream(columns(extra=[1, 2])), 422, ["extra"], "no such column"),
+        (stream(columns(extra=[1, 2])), 422, ["extra"], "unknown column"),
         (stream(columns().drop_columns(["zip"])), 422, ["zip"], "the column is missing"),
-        (stream(columns(size=[True, False])), 422, ["size <m2>"], "takes numbers, not values of Arrow's bool"),
-        (stream(columns(size=["1", "2"])), 422, ["size <m2>"], "not values of Arrow's string"),
-        (stream(columns(garden=[1, 0])), 422, ["garden"], "takes booleans, not values of Arrow's int64"),
-        (stream(columns(place=[1, 0])), 422, ["place"], "takes texts, not values of Arrow's int64"),
-        (stream(columns(size=[1.0, float("nan")])), 422, [1, "size <m2>"], "this is NaN"),
-        (stream(columns(), columns(size=[1.0, float("inf")])), 422, [3, "size <m2>"], "infinite"),
-        (stream(columns(zip=[1.0, float("inf")])), 422, [1, "zip"], "infinite"),
+        (stream(columns(size=[True, False])), 422, ["size <m2>"], "expected a number column; got the Arrow type bool"),
+        (stream(columns(size=["1", "2"])), 422, ["size <m2>"], "got the Arrow type string"),
+        (stream(columns(garden=[1, 0])), 422, ["garden"], "expected a boolean column; got the Arrow type int64"),
+        (stream(columns(place=[1, 0])), 422, ["place"], "expected a text column; got the Arrow type int64"),
+        (stream(columns(size=[1.0, float("nan")])), 422, [1, "size <m2>"], "got NaN"),
+        (
+            stream(columns(), columns(size=[1.0, float("inf")])),
+            422,
+            [3, "size <m2>"],
+            "outside the range of 64-bit floats",
+        ),
+        (stream(columns(zip=[1.0, float("inf")])), 422, [1, "zip"], "outside the range of 64-bit floats"),
     ],
 )
-def test_arrow_that_is_refused(body: bytes, status: int, loc: list[Any], said: str) -> None:
-    refusal = refused(lambda: parse(SCHEMA, body, ARROW, MAX_ROWS))
-    assert (refusal.status, refusal.detail[0]["loc"]) == (status, ["body", *loc])
-    assert said in refusal.detail[0]["msg"]
+def test_invalid_arrow_is_refused(body: bytes, status: int, loc: list[Any], message: str) -> None:
+    error = bad_request(lambda: parse(SCHEMA, body, ARROW, MAX_ROWS))
+    assert (error.status, error.detail[0]["loc"]) == (status, ["body", *loc])
+    assert message in error.detail[0]["msg"]
 
 
 @pytest.mark.parametrize("compression", ["zstd", "lz4"])
-def test_compressed_arrow_is_refused_before_it_is_unpacked(compression: str) -> None:
+def test_compressed_arrow_is_refused_before_decompression(compression: str) -> None:
     text = pa.StringArray.from_buffers(1, pa.py_buffer(np.array([0, 2**26], np.int32)), pa.py_buffer(bytes(2**26)))
     for place in (text, text.dictionary_encode()):
         bomb = stream(columns(1, place=place), compression=compression)
         assert len(bomb) < 2**20
         before = pa.total_allocated_bytes()
-        refusal = refused(lambda bomb=bomb: parse(SCHEMA, bomb, ARROW, MAX_ROWS))  # type: ignore[misc]
-        assert (refusal.status, refusal.detail[0]["type"]) == (400, "arrow_compressed")
+        error = bad_request(lambda bomb=bomb: parse(SCHEMA, bomb, ARROW, MAX_ROWS))  # type: ignore[misc]
+        assert (error.status, error.detail[0]["type"]) == (400, "arrow_compressed")
         assert pa.total_allocated_bytes() - before < 2**20
 
 
 def test_arrow_rows_that_share_a_long_text_are_refused() -> None:
     text = "x" * 2**20
     shared = pa.DictionaryArray.from_arrays(pa.array([0] * 40, pa.int8()), [text])
-    one_view = np.array([(len(text), b"xxxx", 0, 0)], "<i4, S4, <i4, <i4")  # length, first letters, buffer, place
+    one_view = np.array([(len(text), b"xxxx", 0, 0)], "<i4, S4, <i4, <i4")  # length, prefix, buffer, offset
     buffers = [None, pa.py_buffer(one_view.tobytes() * 40), pa.py_buffer(text.encode())]
     view = pa.Array.from_buffers(pa.string_view(), 40, buffers)
     for place in (shared, view):
-        refusal = refused(lambda place=place: parse(SCHEMA, stream(columns(40, place=place)), ARROW, 100))  # type: ignore[misc]
-        assert (refusal.status, refusal.detail[0]["type"]) == (413, "too_large")
-    few = refused(lambda: parse(SCHEMA, stream(columns(4, place=shared.slice(0, 4))), ARROW, 100))
-    assert [one["type"] for one in few.detail] == ["text_length"] * 4
+        error = bad_request(lambda place=place: parse(SCHEMA, stream(columns(40, place=place)), ARROW, 100))  # type: ignore[misc]
+        assert (error.status, error.detail[0]["type"]) == (413, "too_large")
+    few_rows = bad_request(lambda: parse(SCHEMA, stream(columns(4, place=shared.slice(0, 4))), ARROW, 100))
+    assert [entry["type"] for entry in few_rows.detail] == ["text_length"] * 4
 
 
-def test_a_text_is_as_long_as_a_category_may_be() -> None:
+def test_length_of_texts_is_limited() -> None:
     text = "x" * SCHEMA.longest_text
-    assert parse(SCHEMA, json_of(ROW | {"place": text}), JSON, 1).columns["place"] == [text]
-    refusal = refused(lambda: parse(SCHEMA, json_of([dict(ROW), ROW | {"place": f"{text}x"}]), JSON, 2))
-    assert (refusal.status, refusal.detail[0]["loc"]) == (422, ["body", 1, "place"])
-    assert "at most 1,000 characters; this has 1,001" in refusal.detail[0]["msg"]
+    assert parse(SCHEMA, to_json(ROW | {"place": text}), JSON, 1).columns["place"] == [text]
+    error = bad_request(lambda: parse(SCHEMA, to_json([dict(ROW), ROW | {"place": f"{text}x"}]), JSON, 2))
+    assert (error.status, error.detail[0]["loc"]) == (422, ["body", 1, "place"])
+    assert "at most 1,000 characters; this one has 1,001" in error.detail[0]["msg"]
     assert SCHEMA.json_schema()["properties"]["place"]["maxLength"] == 1000
 
 
 @pytest.mark.parametrize("labels", LABELS, ids=str)
-def test_answers_are_as_the_document_says(labels: list[Any] | None) -> None:
-    model = served(labels)
-    rows = parse_json(SCHEMA, json_of([dict(ROW), dict.fromkeys(ROW)]), 2)
+def test_responses_match_the_openapi_document(labels: list[Any] | None) -> None:
+    model = served_model(labels)
+    rows = parse_json(SCHEMA, to_json([dict(ROW), dict.fromkeys(ROW)]), 2)
     outputs = model.predict(rows.columns, rows.n_rows)
     body, media_type = render("", model.identity, outputs, ["i-1", "i-2"], False)
-    answers = json.loads(body)
+    predictions = json.loads(body)
     assert media_type == JSON
-    assert json.loads(render("*/*", model.identity, outputs, ["i-1", "i-2"], True)[0]) == answers[0]
-    described = documented(model)["components"]["schemas"]["Prediction"]
-    for answer in answers:
-        jsonschema_rs.Draft202012Validator(described).validate(answer)
-    assert [answer["prediction_id"] for answer in answers] == ["i-1", "i-2"]
-    assert {answer["model_version"] for answer in answers} == {3}
-    assert [type(answer["prediction"]) for answer in answers] == [type(value) for value in outputs.predictions]
+    assert json.loads(render("*/*", model.identity, outputs, ["i-1", "i-2"], True)[0]) == predictions[0]
+    schema = openapi_document(model)["components"]["schemas"]["Prediction"]
+    for prediction in predictions:
+        jsonschema_rs.Draft202012Validator(schema).validate(prediction)
+    assert [prediction["prediction_id"] for prediction in predictions] == ["i-1", "i-2"]
+    assert {prediction["model_version"] for prediction in predictions} == {3}
+    assert [type(prediction["prediction"]) for prediction in predictions] == [
+        type(value) for value in outputs.predictions
+    ]
     if labels is not None:
-        first = answers[0]
+        first = predictions[0]
         assert first["label"] == str(first["prediction"])
         assert first["confidence"] == pytest.approx(100 * first["probabilities"][first["label"]])
         assert list(first["probabilities"]) == [str(label) for label in labels]
 
-    described = documented(model)["components"]["schemas"]["Explanation"]
-    for explained in explain(model, rows.columns, rows.n_rows):
-        jsonschema_rs.Draft202012Validator(described).validate(explained)
+    schema = openapi_document(model)["components"]["schemas"]["Explanation"]
+    for explanation in explain(model, rows.columns, rows.n_rows):
+        jsonschema_rs.Draft202012Validator(schema).validate(explanation)
 
     flat = [
-        {key: value for key, value in answer.items() if key != "probabilities"}
-        | {f"probability.{label}": value for label, value in answer.get("probabilities", {}).items()}
-        for answer in answers
+        {key: value for key, value in prediction.items() if key != "probabilities"}
+        | {f"probability.{label}": value for label, value in prediction.get("probabilities", {}).items()}
+        for prediction in predictions
     ]
     as_csv, media_type = render(CSV, model.identity, outputs, ["i-1", "i-2"], False)
     assert media_type == CSV
-    read = pd.read_csv(io.BytesIO(as_csv), dtype={"label": str}).to_dict("records")
-    assert read == flat
+    assert pd.read_csv(io.BytesIO(as_csv), dtype={"label": str}).to_dict("records") == flat
     as_arrow, media_type = render(f"{ARROW};q=1, {JSON};q=0.5", model.identity, outputs, ["i-1", "i-2"], False)
     assert media_type == ARROW
     assert pa.ipc.open_stream(as_arrow).read_all().to_pylist() == flat
@@ -561,35 +579,35 @@ def test_answers_are_as_the_document_says(labels: list[Any] | None) -> None:
         (ARROW, ARROW),
     ],
 )
-def test_the_answer_is_of_the_type_that_is_wanted_most(accept: str, media_type: str) -> None:
-    model = served(None)
+def test_response_has_the_preferred_media_type(accept: str, media_type: str) -> None:
+    model = served_model(None)
     outputs = model.predict({name: [value] for name, value in ROW.items()}, 1)
     assert render(accept, model.identity, outputs, ["i"], True)[1] == media_type
 
 
 @pytest.mark.parametrize("labels", LABELS, ids=str)
-def test_the_document_is_openapi(labels: list[Any] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_document_is_valid_openapi(labels: list[Any] | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVICE_API_KEY", "secret")
-    for model in (served(labels), None):
-        described = json.loads(json.dumps(documented(model)))
-        loaded = schemathesis.openapi.from_dict(described)
+    for model in (served_model(labels), None):
+        document = json.loads(json.dumps(openapi_document(model)))
+        loaded = schemathesis.openapi.from_dict(document)
         loaded.validate()
-        assert "secret" not in str(described)
-        assert {found.ok().path for found in loaded.get_all_operations()} == {
+        assert "secret" not in str(document)
+        assert {operation.ok().path for operation in loaded.get_all_operations()} == {
             "/", "/predict", "/explain", "/health", "/model", "/drift", "/metrics"
         }  # fmt: skip
         for path in ("/predict", "/explain"):
-            assert {"200", "400", "401", "408", "413", "415", "422", "503"} == described["paths"][path]["post"][
+            assert {"200", "400", "401", "408", "413", "415", "422", "503"} == document["paths"][path]["post"][
                 "responses"
             ].keys()
-        for schema in described["components"]["schemas"].values():
-            jsonschema_rs.meta.validate(schema | {"components": described["components"]})
-        row = described["components"]["schemas"]["Row"]
+        for schema in document["components"]["schemas"].values():
+            jsonschema_rs.meta.validate(schema | {"components": document["components"]})
+        row = document["components"]["schemas"]["Row"]
         if model is not None:
             jsonschema_rs.Draft202012Validator(row).validate(row["examples"][0])
-            for media_type, content in described["paths"]["/predict"]["post"]["requestBody"]["content"].items():
-                examples = [one["value"] for one in content.get("examples", {}).values()]
-                for body in [*map(json_of, examples), *([content["example"].encode()] if media_type == CSV else [])]:
+            for media_type, content in document["paths"]["/predict"]["post"]["requestBody"]["content"].items():
+                examples = [example["value"] for example in content.get("examples", {}).values()]
+                for body in [*map(to_json, examples), *([content["example"].encode()] if media_type == CSV else [])]:
                     assert parse(SCHEMA, body, media_type, 2).columns["place"][0] == ROW["place"]
             assert row["properties"]["zip"]["type"] == ["string", "number", "null"]
             assert row["properties"]["place"]["examples"] == ["00501", "INLAND", "NEAR [BAY]"]

@@ -1,1 +1,1 @@
-"""Which model answers, and how."""
+"""Models being served: loading, prediction, explanation and A/B assignment."""

@@ -1,4 +1,4 @@
-"""Which requests the challenger answers."""
+"""A/B assignment: which requests go to the challenger."""
 
 from hashlib import blake2b
 
@@ -6,14 +6,14 @@ from pipeline.service.answered import Arm
 
 
 def arm_of(key: bytes, share: float) -> Arm:
-    """Return the arm of a request; the same key has the same arm in every process, at any time.
+    """Return the arm of a request: the same key always gets the same arm, in every process.
 
     Parameters
     ----------
     key : bytes
-        What the client sends as X-Request-Key, such as a customer's number; without one the body.
+        The X-Request-Key header, such as a customer number; without the header, the request body.
     share : float
-        Of the keys, those that the challenger answers, from 0 to 1.
+        The share of keys that goes to the challenger, from 0 to 1.
     """
-    place = int.from_bytes(blake2b(key, digest_size=8).digest()) / 2**64
-    return "challenger" if place < share else "production"
+    position = int.from_bytes(blake2b(key, digest_size=8).digest()) / 2**64
+    return "challenger" if position < share else "production"

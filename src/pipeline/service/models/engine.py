@@ -1,4 +1,4 @@
-"""What computes answers: the ONNX graph for few rows, the logged model itself for many, checked to agree."""
+"""Compute predictions: with the ONNX graph for few rows, with the logged model for many; both are checked to agree."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     from pipeline.features.raw_rows_model import RawRowsModel
     from pipeline.features.transformer import FeatureTransformer
 
-# Rows up to which the graph answers. One row takes it 0.01 to 0.2 ms and the model 5 to 7 ms, most of which is the
-# same for 1,000 rows; among 10,000 neighbours they meet at 50. It is not measured at load: the last digits of an answer
-# would hang on the timing.
-GRAPH_ROWS = 32
+# Up to this many rows, the graph predicts. One row takes the graph 0.01 to 0.2 ms and the model 5 to 7 ms, most of it
+# independent of the number of rows; with a search among 10,000 neighbors they break even at 50 rows. The limit is
+# fixed, not measured at load, because otherwise the last digits of a prediction would depend on timing.
+MAX_GRAPH_ROWS = 32
 
 
 @dataclass(frozen=True, eq=False)
 class Engine:
-    """The forms of one model.
+    """A model and, optionally, its ONNX graph.
 
     Attributes
     ----------
     raw : RawRowsModel
-        Answers any number of rows.
+        Predicts any number of rows.
     session : InferenceSession, optional
-        The graph, run by one thread; None where the model has none.
+        The graph, run in one thread; None if the model has no graph.
     inputs : dict of str to str
-        Of the graph, by raw column.
+        The name of the graph's input for each raw column.
     """
 
     raw: "RawRowsModel"
@@ -42,11 +42,11 @@ class Engine:
     inputs: dict[str, str] | None = None
 
     def is_quick(self, n_rows: int) -> bool:
-        """Return whether the graph answers so many rows."""
-        return self.session is not None and n_rows <= GRAPH_ROWS
+        """Return whether the graph predicts this many rows."""
+        return self.session is not None and n_rows <= MAX_GRAPH_ROWS
 
     def predict(self, columns: Columns, n_rows: int) -> Outputs:
-        """Answer raw rows.
+        """Predict raw rows.
 
         Parameters
         ----------
@@ -56,50 +56,50 @@ class Engine:
             At least one.
         """
         if self.is_quick(n_rows):
-            return self.by_graph(columns)
-        return self.by_model(columns)
+            return self.predict_with_graph(columns)
+        return self.predict_with_model(columns)
 
-    def by_model(self, columns: Columns) -> Outputs:
-        """Answer by the logged model."""
-        answers, labels = self.raw.answer(features_of(self.raw, columns)), self.raw.labels
-        if labels is None:
-            return Outputs(answers.tolist())
-        return Outputs([labels[place] for place in answers.argmax(axis=1)], answers.tolist())
+    def predict_with_model(self, columns: Columns) -> Outputs:
+        """Predict raw rows with the logged model."""
+        predictions, classes = self.raw.answer(to_features(self.raw, columns)), self.raw.labels
+        if classes is None:
+            return Outputs(predictions.tolist())
+        return Outputs([classes[index] for index in predictions.argmax(axis=1)], predictions.tolist())
 
-    def by_graph(self, columns: Columns) -> Outputs:
-        """Answer by the ONNX graph."""
+    def predict_with_graph(self, columns: Columns) -> Outputs:
+        """Predict raw rows with the ONNX graph."""
         assert self.session is not None
         assert self.inputs is not None
         kinds = self.raw.transformer.kinds
-        fed = {name: _fed(columns[column], kinds[column]) for column, name in self.inputs.items()}
+        feed = {name: _graph_input(columns[column], kinds[column]) for column, name in self.inputs.items()}
         if self.raw.labels is None:
-            return Outputs(self.session.run(["prediction"], fed)[0][:, 0].tolist())
-        predictions, probabilities = self.session.run(["prediction", "probabilities"], fed)
+            return Outputs(self.session.run(["prediction"], feed)[0][:, 0].tolist())
+        predictions, probabilities = self.session.run(["prediction", "probabilities"], feed)
         return Outputs(predictions.tolist(), probabilities.tolist())
 
-    def described(self) -> dict[str, Any]:
-        """Return which form answers how many rows, for GET /model."""
+    def description(self) -> dict[str, Any]:
+        """Return what predicts how many rows, for GET /model."""
         model = type(self.raw.model).__name__
         if self.session is None:
             return {"any_rows": model}
-        return {f"up_to_{GRAPH_ROWS}_rows": "ONNX Runtime", "more_rows": model}
+        return {f"up_to_{MAX_GRAPH_ROWS}_rows": "ONNX Runtime", "more_rows": model}
 
 
 def engine(raw: "RawRowsModel", graph: bytes | None, rows: pd.DataFrame) -> Engine:
-    """Return the engine of a model, after checking that its graph answers as it does.
+    """Return the engine of a model, after checking that the graph and the model agree.
 
     Parameters
     ----------
     raw : RawRowsModel
     graph : bytes, optional
-        Of an ONNX file.
+        The content of the ONNX file.
     rows : DataFrame, shape (n_rows, n_columns)
-        Raw rows to compare on; at least one.
+        Raw rows to compare predictions on; at least one.
 
     Raises
     ------
     PipelineError
-        When the graph cannot be loaded, or they do not agree, as `pipeline.onnx.check` says.
+        If the graph cannot be loaded, or disagrees with the model (see `pipeline.onnx.check`).
     """
     if graph is None:
         return Engine(raw)
@@ -109,33 +109,34 @@ def engine(raw: "RawRowsModel", graph: bytes | None, rows: pd.DataFrame) -> Engi
 
     try:
         session = open_session(graph)
-    except Exception as error:  # whatever ONNX Runtime raises
+    except Exception as error:  # ONNX Runtime raises many types of error
         raise PipelineError(f"the ONNX graph cannot be loaded: {error}", "register the run again") from None
-    made = Engine(raw, session, input_names(raw.transformer))
+    candidate = Engine(raw, session, input_names(raw.transformer))
     columns = columns_of(rows, raw.transformer)
-    check_agreement(_by_output(made.by_graph(columns)), _by_output(made.by_model(columns)))
-    return made
+    by_graph, by_model = candidate.predict_with_graph(columns), candidate.predict_with_model(columns)
+    check_agreement(_as_graph_outputs(by_graph), _as_graph_outputs(by_model))
+    return candidate
 
 
-def _by_output(outputs: Outputs) -> dict[str, NDArray[Any]]:
+def _as_graph_outputs(outputs: Outputs) -> dict[str, NDArray[Any]]:
     """Return predictions by the names of the graph's outputs."""
-    found = {"prediction": np.asarray(outputs.predictions)}
-    return found if outputs.probabilities is None else found | {"probabilities": np.asarray(outputs.probabilities)}
+    arrays = {"prediction": np.asarray(outputs.predictions)}
+    return arrays if outputs.probabilities is None else arrays | {"probabilities": np.asarray(outputs.probabilities)}
 
 
 def columns_of(rows: pd.DataFrame, transformer: "FeatureTransformer") -> Columns:
-    """Return raw rows as validated values, as a request brings them."""
+    """Return raw rows as the columns of a parsed request."""
     return {
         column: [None if pd.isna(value) else value for value in rows[column].tolist()] for column in transformer.kinds
     }
 
 
-def features_of(raw: "RawRowsModel", columns: Columns) -> NDArray[np.float32]:
-    """Return the features of validated values that the model takes, shape (n_rows, n_features)."""
+def to_features(raw: "RawRowsModel", columns: Columns) -> NDArray[np.float32]:
+    """Return the model's features of raw columns, shape (n_rows, n_features)."""
     return raw.transformer.of_values(columns, raw.feature_names)
 
 
-def _fed(values: list[Any], kind: Kind) -> NDArray[Any]:
+def _graph_input(values: list[Any], kind: Kind) -> NDArray[Any]:
     """Return a column as an input of the graph, shape (n_rows, 1)."""
     if kind == "text":
         return np.array(["" if value is None else value for value in values], dtype=object)[:, None]

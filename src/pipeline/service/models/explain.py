@@ -1,17 +1,17 @@
-"""What each feature did to a prediction: SHAP values that add up to it."""
+"""Explain predictions by SHAP values, which add up to the prediction."""
 
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from pipeline.service.answered import Columns
-from pipeline.service.models.engine import features_of
+from pipeline.service.models.engine import to_features
 from pipeline.service.models.served import ServedModel
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# A net's values are drawn with NumPy's one generator; and who explains leaves the other cores to predictions.
-_one_at_a_time = Lock()
+# Explaining a neural network uses NumPy's global random generator, and the other cores are needed for predictions.
+_lock = Lock()
 
 
 def explain(model: ServedModel, columns: Columns, n_rows: int) -> list[dict[str, Any]]:
@@ -28,55 +28,58 @@ def explain(model: ServedModel, columns: Columns, n_rows: int) -> list[dict[str,
     Returns
     -------
     list of dict, length n_rows
-        ``prediction``, ``model_version``, ``unit`` ("" of a regression, else "log-odds" or "probability"), ``label``
-        (None of a regression; of two labels the second, the positive one; of more the predicted one),
-        ``base_value`` and ``shap_values`` by feature. These add up, to the precision of 32 bits, to the prediction; of
-        two labels to the log-odds or probability of ``label``; of more labels both are dicts by label, and the sum of
-        each is its score, of which the softmax is the probability, or its probability.
+        - ``prediction`` and ``model_version``.
+        - ``unit``: "" for regression, else "log-odds" or "probability".
+        - ``label``: the explained class: the positive (second) one for binary, the predicted one for multiclass
+          classification, None for regression.
+        - ``base_value`` and ``shap_values`` (by feature): their sum, to 32-bit precision, is the prediction for
+          regression and the log-odds or probability of ``label`` for binary classification. For multiclass
+          classification, both map each class to its value, and the sum for each class is its probability, or its score,
+          whose softmax is the probability.
     """
     from pipeline.learn.families import family
 
-    raw, labels = model.raw, [str(label) for label in model.labels or []]
-    with _one_at_a_time:
+    raw, classes = model.raw, [str(label) for label in model.labels or []]
+    with _lock:
         values, base_values, unit = family(model.family).explain(
             raw.model, _features(model, columns), _features(model, background(model))
         )
-    bases, found = base_values.tolist(), values.tolist()
-    answers = []
-    for prediction, row in zip(model.predict(columns, n_rows).predictions, found, strict=True):
-        label = labels[1] if len(labels) == 2 else str(prediction) if labels else None
-        answer: dict[str, Any] = {
+    explanations = []
+    base_value, predictions = base_values.tolist(), model.predict(columns, n_rows).predictions
+    for prediction, row in zip(predictions, values.tolist(), strict=True):
+        label = classes[1] if len(classes) == 2 else str(prediction) if classes else None
+        explanation: dict[str, Any] = {
             "prediction": prediction,
             "model_version": model.version,
             "unit": unit,
             "label": label,
         }
-        if len(labels) > 2:
-            of_labels = zip(labels, zip(*row, strict=True), strict=True)
+        if len(classes) > 2:
+            by_class = zip(classes, zip(*row, strict=True), strict=True)
             shap_values: dict[str, Any] = {
-                of: dict(zip(raw.feature_names, each, strict=True)) for of, each in of_labels
+                name: dict(zip(raw.feature_names, values_of_class, strict=True)) for name, values_of_class in by_class
             }
-            answer |= {"base_value": dict(zip(labels, bases, strict=True)), "shap_values": shap_values}
+            explanation |= {"base_value": dict(zip(classes, base_value, strict=True)), "shap_values": shap_values}
         else:
-            answer |= {"base_value": bases, "shap_values": dict(zip(raw.feature_names, row, strict=True))}
-        answers.append(answer)
-    return answers
+            explanation |= {"base_value": base_value, "shap_values": dict(zip(raw.feature_names, row, strict=True))}
+        explanations.append(explanation)
+    return explanations
 
 
 def background(model: ServedModel) -> Columns:
-    """Return raw rows that stand for "not known": training rows, or of a model without them one of missing values."""
+    """Return the background rows for SHAP: training rows, or one row of missing values if the model has no profile."""
     if model.profile is None:
         return {column: [None] for column in model.kinds}
-    found: Columns = model.profile["background"]
-    return found
+    columns: Columns = model.profile["background"]
+    return columns
 
 
 def warm(model: ServedModel) -> None:
-    """Import what explains this model, and explain a row of the background: the first time takes seconds."""
+    """Explain one background row, because the first explanation takes seconds, mostly for imports."""
     explain(model, {column: values[:1] for column, values in background(model).items()}, 1)
 
 
 def _features(model: ServedModel, columns: Columns) -> "pd.DataFrame":
     import pandas as pd
 
-    return pd.DataFrame(features_of(model.raw, columns), columns=model.raw.feature_names, copy=False)
+    return pd.DataFrame(to_features(model.raw, columns), columns=model.raw.feature_names, copy=False)

@@ -1,4 +1,4 @@
-"""From the registry or a local export to a model that answers."""
+"""Find models in the registry or in local exports, verify and load them."""
 
 import json
 import tempfile
@@ -28,17 +28,19 @@ if TYPE_CHECKING:
     from pipeline.features.raw_rows_model import RawRowsModel
     from pipeline.features.transformer import FeatureTransformer
 
+LIST_VERSIONS = "python src/model_register.py --list"
+
 
 @dataclass(frozen=True)
-class Found:
-    """A model that is to be served, not loaded yet.
+class ModelReference:
+    """A model that can be loaded.
 
     Attributes
     ----------
     identity : str
-        Changes when another model is to be loaded.
+        Differs from that of every other model, including another export of the same version.
     export : Path, optional
-        Its folder; None of a version in the registry.
+        The folder of the export; None for a version in the registry.
     """
 
     source: Literal["registry", "export"]
@@ -49,13 +51,13 @@ class Found:
     export: Path | None = None
 
 
-def in_registry(client: "MlflowClient", settings: Settings, number: int | None) -> Found:
-    """Find a version of the registered model: that of a number, else the one in the stage of the settings.
+def in_registry(client: "MlflowClient", settings: Settings, number: int | None) -> ModelReference:
+    """Find a version of the registered model: the given one, or by default the version in the configured stage.
 
     Raises
     ------
     RegistryError
-        When there is none.
+        If there is no such version.
     """
     from pipeline.register.versions import in_stage
     from pipeline.store.lookup import find_version
@@ -63,77 +65,80 @@ def in_registry(client: "MlflowClient", settings: Settings, number: int | None) 
     name = settings.mlflow_model_name
     version = find_version(client, name, number) if number else in_stage(client, name, settings.model_stage)
     if version is None:
-        what = f"no version {number}" if number else f"no version in {settings.model_stage}"
+        missing = f"no version {number}" if number else f"no version in {settings.model_stage}"
         raise RegistryError(
-            f"{name} has {what} in the registry", f"see which there are, or promote one: {EXPORT_AGAIN}, --list"
+            f"{name} has {missing} in the registry",
+            f"promote one: {EXPORT_AGAIN}, or list the versions: {LIST_VERSIONS}",
         )
     identity = f"registry {version.name} {version.version} {version.run_id}"
-    return Found("registry", name, int(version.version), str(version.run_id), identity)
+    return ModelReference("registry", name, int(version.version), str(version.run_id), identity)
 
 
-def in_exports(folder: Path, settings: Settings, number: int | None) -> Found:
-    """Find a local export below a pipeline folder: that of a number, else the one that ``latest`` points at.
+def in_exports(folder: Path, settings: Settings, number: int | None) -> ModelReference:
+    """Find a local export in a pipeline folder: of the given version, or by default the target of ``latest``.
 
     Raises
     ------
     PipelineError
-        When there is none, or it is of another registered model.
+        If there is no such export, or it belongs to another registered model.
     """
     link = folder / EXPORTS / (f"v{number:03d}" if number else "latest")
     if not link.exists():
-        remedy = f"name a version there is: {EXPORT_AGAIN}, --list" if number else f"export a model: {EXPORT_AGAIN}"
+        remedy = f"export a model: {EXPORT_AGAIN}"
+        if number:
+            remedy += f", or list the versions: {LIST_VERSIONS}"
         raise PipelineError(f"{EXPORTS / link.name} does not exist", remedy)
     export = link.resolve()
     metadata = read_metadata(export)
     if metadata["name"] != settings.mlflow_model_name:
         raise PipelineError(
-            f"{EXPORTS / link.name} is an export of {metadata['name']}, not of {settings.mlflow_model_name}",
+            f"{EXPORTS / link.name} belongs to {metadata['name']}, not to {settings.mlflow_model_name}",
             f"set MLFLOW_MODEL_NAME={metadata['name']}, or export that model: {EXPORT_AGAIN}",
         )
     identity = f"export {export.name} {sha256(export / METADATA)}"
-    return Found("export", metadata["name"], int(metadata["version"]), metadata["run_id"], identity, export)
+    return ModelReference("export", metadata["name"], int(metadata["version"]), metadata["run_id"], identity, export)
 
 
-def load(found: Found, client: "MlflowClient | None") -> tuple[ServedModel, list[str]]:
-    """Load a model, nothing of which is loaded before its SHA-256s are right.
+def load(reference: ModelReference, client: "MlflowClient | None") -> tuple[ServedModel, list[str]]:
+    """Load a model, after verifying the SHA-256 of its files.
 
     Parameters
     ----------
-    found : Found
+    reference : ModelReference
     client : MlflowClient, optional
-        Of the registry; needed for a version of it.
+        The client of the registry; required for a version from there.
 
     Returns
     -------
     ServedModel
     list of str
-        What an operator should know.
+        Warnings for the operator.
 
     Raises
     ------
     PipelineError
-        When a file is not what the training wrote.
+        If a file is not the one that the training wrote.
     """
-    if found.export:
-        return _from_export(found, found.export)
+    if reference.export:
+        return _from_export(reference, reference.export)
     assert client is not None
-    return _from_registry(found, client)
+    return _from_registry(reference, client)
 
 
-def _from_registry(found: Found, client: "MlflowClient") -> tuple[ServedModel, list[str]]:
+def _from_registry(reference: ModelReference, client: "MlflowClient") -> tuple[ServedModel, list[str]]:
     from pipeline.register.export.export import fetch_onnx
     from pipeline.register.finished_run import NOT_OF_MODEL
     from pipeline.store.lookup import find_run
 
-    run = find_run(client, found.run_id)
+    run = find_run(client, reference.run_id)
     if run is None:
         raise RegistryError(
-            f"the run {found.run_id} of {found.name} version {found.version} is not in the store",
-            "register another run: python src/model_register.py --list shows the versions",
+            f"run {reference.run_id} of {reference.name} version {reference.version} is not in the store",
+            f"promote another version; list them: {LIST_VERSIONS}",
         )
-    version = client.get_model_version(found.name, str(found.version))
+    version = client.get_model_version(reference.name, str(reference.version))
     tags = run.data.tags
-    said = {
+    metadata = {
         "stage": str(version.current_stage),
         "family": tags["family"],
         "metrics": {name: v for name, v in sorted(run.data.metrics.items()) if not name.startswith(NOT_OF_MODEL)},
@@ -142,21 +147,21 @@ def _from_registry(found: Found, client: "MlflowClient") -> tuple[ServedModel, l
     }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        uri = f"models:/{found.name}/{found.version}"
-        fetch_logged(uri, tags, folder / "model", "train anew")
-        fetch_onnx(client, found.run_id, folder)
-        return _loaded(found, folder, said)
+        uri = f"models:/{reference.name}/{reference.version}"
+        fetch_logged(uri, tags, folder / "model", "train a new model")
+        fetch_onnx(client, reference.run_id, folder)
+        return _load_folder(reference, folder, metadata)
 
 
-def _from_export(found: Found, export: Path) -> tuple[ServedModel, list[str]]:
-    if wrong := damages(export):
-        more = f"; and {len(wrong) - 1} more" if wrong[1:] else ""
-        raise PipelineError(f"{export} is damaged: {wrong[0]}{more}", f"export again: {EXPORT_AGAIN}")
-    return _loaded(found, export, read_metadata(export))
+def _from_export(reference: ModelReference, export: Path) -> tuple[ServedModel, list[str]]:
+    if problems := damages(export):
+        more = f"; and {len(problems) - 1} more problems" if problems[1:] else ""
+        raise PipelineError(f"{export} is damaged: {problems[0]}{more}", f"export again: {EXPORT_AGAIN}")
+    return _load_folder(reference, export, read_metadata(export))
 
 
-def _loaded(found: Found, folder: Path, said: dict[str, Any]) -> tuple[ServedModel, list[str]]:
-    """Load what lies in a folder as in an export: model/, and perhaps model.onnx."""
+def _load_folder(reference: ModelReference, folder: Path, metadata: dict[str, Any]) -> tuple[ServedModel, list[str]]:
+    """Load a model from a folder with the layout of an export: model/ and, optionally, model.onnx."""
     from pipeline.features.raw_rows_model import RawRowsModel
     from pipeline.train.reference_profile import PROFILE_FILE
 
@@ -165,53 +170,63 @@ def _loaded(found: Found, folder: Path, said: dict[str, Any]) -> tuple[ServedMod
     example = _example(logged, raw.transformer)
     graph = folder / ONNX_FILE
     try:
-        made = engine(raw, graph.read_bytes() if graph.exists() else None, example)
+        loaded_engine = engine(raw, graph.read_bytes() if graph.exists() else None, example)
     except PipelineError as error:
-        warnings.append(f"version {found.version}: {error.problem}; the model answers alone")
-        made = Engine(raw)
+        warnings.append(f"version {reference.version}: {error.problem}; the model predicts without the graph")
+        loaded_engine = Engine(raw)
     profile = None
     if (logged / PROFILE_FILE).exists():
         profile = json.loads((logged / PROFILE_FILE).read_text(encoding="utf-8"))
     else:
-        warnings.append(f"version {found.version} has no reference profile: drift is judged by the rules alone")
-    card = _card(found, raw, logged, said) | {"engine": made.described()}
+        warnings.append(f"version {reference.version} has no reference profile: drift is checked by the rules only")
+    card = _card(reference, raw, logged, metadata) | {"engine": loaded_engine.description()}
     schema = RowSchema.of(raw.transformer)
     row = {column: values[0] for column, values in columns_of(example, raw.transformer).items()}
     return ServedModel(
-        found.name, found.version, found.run_id, found.source, said["family"], raw, made, schema, profile, card, row
+        reference.name,
+        reference.version,
+        reference.run_id,
+        reference.source,
+        metadata["family"],
+        raw,
+        loaded_engine,
+        schema,
+        profile,
+        card,
+        row,
     ), warnings
 
 
 def _example(logged: Path, transformer: "FeatureTransformer") -> pd.DataFrame:
-    """Return the raw rows that were stored with a model."""
+    """Return the input example of a logged model: raw rows."""
     stored = json.loads((logged / "input_example.json").read_text(encoding="utf-8"))
     rows = pd.DataFrame(stored["data"], columns=stored["columns"])
     texts = {column: as_text(rows[column]) for column, kind in transformer.kinds.items() if kind == "text"}
     return rows.assign(**texts)
 
 
-def _card(found: Found, raw: "RawRowsModel", logged: Path, said: dict[str, Any]) -> dict[str, Any]:
-    """Return what GET /model answers."""
-    described = read_yaml((logged / "MLmodel").read_text(encoding="utf-8"))
+def _card(reference: ModelReference, raw: "RawRowsModel", logged: Path, metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return the model card: the response of GET /model."""
+    mlmodel = read_yaml((logged / "MLmodel").read_text(encoding="utf-8"))
     features = json.loads((logged / FEATURES_FILE).read_text(encoding="utf-8"))
     return {
-        "name": found.name,
-        "version": found.version,
-        "stage": said["stage"],
-        "source": found.source,
-        "run_id": found.run_id,
-        "model_id": described["model_id"],
-        "family": said["family"],
+        "name": reference.name,
+        "version": reference.version,
+        "stage": metadata["stage"],
+        "source": reference.source,
+        "run_id": reference.run_id,
+        "model_id": mlmodel["model_id"],
+        "family": metadata["family"],
         "task": "regression" if raw.labels is None else "classification",
         "labels": raw.labels,
-        "metrics": said["metrics"],
-        "signature": {side: json.loads(described["signature"][side]) for side in ("inputs", "outputs")},
+        "metrics": metadata["metrics"],
+        "signature": {side: json.loads(mlmodel["signature"][side]) for side in ("inputs", "outputs")},
         "features": raw.feature_names,
         "hashes": {
             "model_sha256": features["model_sha256"],
             "logged_model_sha256": logged_sha256(logged),
-            "data_sha256": said.get("data_sha256"),
+            "data_sha256": metadata.get("data_sha256"),
         },
-        "git_commit": said.get("git_commit"),
-        "trained_at": f"{described['utc_time_created'].replace(' ', 'T')[:19]}Z",
+        "git_commit": metadata.get("git_commit"),
+        "trained_at": f"{mlmodel['utc_time_created'].replace(' ', 'T')[:19]}Z",
     }

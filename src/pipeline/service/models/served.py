@@ -1,4 +1,4 @@
-"""A loaded model, ready to answer."""
+"""A loaded model, ready to predict."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,26 +15,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class ServedModel:
-    """A version of the registered model, loaded and checked.
+    """A version of the registered model, loaded and verified.
 
     Attributes
     ----------
     name, version, run_id : str, int, str
     source : {"registry", "export"}
     family : str
-        Of `pipeline.learn.families`.
+        The model family, as in `pipeline.learn.families`.
     raw : RawRowsModel
         The fitted estimator (``raw.model``) behind its feature transformer (``raw.transformer``).
     engine : Engine
-        What computes answers.
+        Computes the predictions.
     schema : RowSchema
-        What a request may hold.
+        The schema of a row in a request.
     profile : dict, optional
-        The reference profile that was logged with the model; None of models trained before there was one.
+        The reference profile logged with the model; None for models trained before reference profiles existed.
     card : dict
-        What GET /model answers.
+        The model card: the response of GET /model.
     example : dict
-        A raw row.
+        An example of a raw row.
     """
 
     name: str
@@ -56,14 +56,14 @@ class ServedModel:
 
     @property
     def labels(self) -> list[str | int | bool] | None:
-        """Of a classification, in the order of the probabilities; None of a regression."""
+        """The classes, in the order of the probabilities; None for regression."""
         return self.raw.labels
 
     @cached_property
     def identity(self) -> ModelIdentity:
-        """What its answers say of it."""
+        """The metadata of the model that is recorded with its predictions."""
         return ModelIdentity(self.name, self.version, self.run_id, self.kinds, self.labels)
 
     def predict(self, columns: Columns, n_rows: int) -> Outputs:
-        """Answer raw rows."""
+        """Predict raw rows."""
         return self.engine.predict(columns, n_rows)

@@ -1,1 +1,1 @@
-"""What a request holds, and what is answered."""
+"""Request bodies and response bodies of the prediction endpoints."""

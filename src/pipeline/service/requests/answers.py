@@ -1,4 +1,4 @@
-"""Write the answers of a request: JSON, CSV or an Arrow stream."""
+"""Write the predictions of a request as JSON, CSV or an Arrow stream."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,28 +12,28 @@ if TYPE_CHECKING:
 
 
 def render(accept: str, model: ModelIdentity, outputs: Outputs, ids: list[str], single: bool) -> tuple[bytes, str]:
-    """Write answers as the sender takes them.
+    """Return the response body for some predictions, in the media type that the client prefers.
 
     Parameters
     ----------
     accept : str
-        The request's header; JSON unless it names ``text/csv`` or ``application/vnd.apache.arrow.stream`` first.
+        The Accept header; JSON unless it prefers ``text/csv`` or ``application/vnd.apache.arrow.stream``.
     model : ModelIdentity
     outputs : Outputs
     ids : list of str, length n_rows
-        A prediction id a row.
+        The prediction id of each row.
     single : bool
-        Whether one row was asked for, not a list of rows; of concern to JSON only.
+        Whether the request was one row, not a list of rows; affects JSON only.
 
     Returns
     -------
     body : bytes
     media_type : str
     """
-    media_type = JSON if accept in ("*/*", "", JSON) else _wanted(accept)
+    media_type = JSON if accept in ("*/*", "", JSON) else _preferred_media_type(accept)
     if media_type == JSON:
-        answers = _objects(model, outputs, ids)
-        return orjson.dumps(answers[0] if single else answers), JSON
+        predictions = _objects(model, outputs, ids)
+        return orjson.dumps(predictions[0] if single else predictions), JSON
     import pyarrow as pa
 
     table = _table(model, outputs, ids)
@@ -48,8 +48,8 @@ def render(accept: str, model: ModelIdentity, outputs: Outputs, ids: list[str], 
     return sink.getvalue().to_pybytes(), media_type
 
 
-def _wanted(accept: str) -> str:
-    """Return which of the media types an Accept header puts first."""
+def _preferred_media_type(accept: str) -> str:
+    """Return the supported media type with the highest quality in an Accept header; JSON if there is none."""
     best, media_type = 0.0, JSON
     for part in accept.lower().split(","):
         name, *parameters = (text.strip() for text in part.split(";"))
@@ -70,13 +70,13 @@ def _objects(model: ModelIdentity, outputs: Outputs, ids: list[str]) -> list[dic
             {"prediction": prediction, "model_version": version, "prediction_id": id_}
             for prediction, id_ in zip(outputs.predictions, ids, strict=True)
         ]
-    labels = [str(label) for label in model.labels or []]
+    classes = [str(label) for label in model.labels or []]
     return [
         {
             "prediction": prediction,
             "label": str(prediction),
             "confidence": confidence,
-            "probabilities": dict(zip(labels, row, strict=True)),
+            "probabilities": dict(zip(classes, row, strict=True)),
             "model_version": version,
             "prediction_id": id_,
         }
@@ -90,6 +90,6 @@ def _table(model: ModelIdentity, outputs: Outputs, ids: list[str]) -> "pa.Table"
     columns: dict[str, Any] = {"prediction": outputs.predictions}
     if outputs.probabilities is not None:
         columns |= {"label": list(map(str, outputs.predictions)), "confidence": outputs.confidences}
-        by_label = zip(model.labels or [], zip(*outputs.probabilities, strict=True), strict=True)
-        columns |= {f"probability.{label}": list(values) for label, values in by_label}
+        by_class = zip(model.labels or [], zip(*outputs.probabilities, strict=True), strict=True)
+        columns |= {f"probability.{label}": list(values) for label, values in by_class}
     return pa.table(columns | {"model_version": [model.version] * len(ids), "prediction_id": ids})

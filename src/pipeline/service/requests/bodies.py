@@ -1,4 +1,4 @@
-"""Read the rows of a request from its body: JSON, CSV or an Arrow stream."""
+"""Parse the rows of a request body: JSON, CSV or an Arrow stream."""
 
 import re
 
@@ -14,22 +14,22 @@ UTF_8 = ("", "utf-8", "utf8", "us-ascii", "ascii")
 
 
 def parse(schema: RowSchema, body: bytes, content_type: str, max_rows: int) -> Parsed:
-    """Read the rows of a request.
+    """Return the rows of a request body.
 
     Parameters
     ----------
     schema : RowSchema
-        What a row must be.
+        The schema of a row.
     body : bytes
     content_type : str
-        The request's header; JSON where it is empty.
+        The Content-Type header; if empty, the body is JSON.
     max_rows : int
 
     Raises
     ------
     BadRequest
-        400 when the body is not what its content type says; 413 when it has too many rows; 415 of another content
-        type; 422 when there is no row, or one is not right.
+        400 if the body is not of its content type; 413 if it has too many rows; 415 if the content type is not
+        supported; 422 if there are no rows, or a row does not match the schema.
     """
     parsed = _parse(schema, body, content_type, max_rows)
     schema.check_texts(parsed.columns, parsed.single)
@@ -39,10 +39,10 @@ def parse(schema: RowSchema, body: bytes, content_type: str, max_rows: int) -> P
 def _parse(schema: RowSchema, body: bytes, content_type: str, max_rows: int) -> Parsed:
     if content_type == JSON:
         return parse_json(schema, body, max_rows)
-    media_type, _, rest = content_type.partition(";")
-    charset = CHARSET.search(rest)
+    media_type, _, parameters = content_type.partition(";")
+    charset = CHARSET.search(parameters)
     if charset and charset[1].lower() not in UTF_8:
-        raise BadRequest.of(415, "the body must be UTF-8", "content_type")
+        raise BadRequest.for_body(415, "the charset of the body is not supported: send UTF-8", "content_type")
     match media_type.strip().lower():
         case "" | "application/json":
             return parse_json(schema, body, max_rows)
@@ -54,4 +54,5 @@ def _parse(schema: RowSchema, body: bytes, content_type: str, max_rows: int) -> 
             from pipeline.service.requests.arrow_body import parse_arrow
 
             return parse_arrow(schema, body, max_rows)
-    raise BadRequest.of(415, f"set the header Content-Type to {JSON}, {CSV} or {ARROW}", "content_type")
+    message = f"the content type is not supported: set the header Content-Type to {JSON}, {CSV} or {ARROW}"
+    raise BadRequest.for_body(415, message, "content_type")

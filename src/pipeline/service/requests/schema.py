@@ -1,4 +1,4 @@
-"""What a row of a request must be, made from the columns a model was trained on."""
+"""The schema of a row in a request, made from the columns that a model was trained on."""
 
 import math
 from collections import Counter
@@ -12,7 +12,7 @@ from pydantic_core import core_schema as core
 
 from pipeline.features.columns import Kind, as_text
 from pipeline.service.answered import Columns
-from pipeline.service.requests.bad_request import Problems, told
+from pipeline.service.requests.bad_request import Problems, short_json
 
 if TYPE_CHECKING:
     from pipeline.features.transformer import FeatureTransformer
@@ -23,15 +23,15 @@ MAX_LISTED = 50  # columns or categories that a message or a description names
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """The rows of a request.
+    """The parsed rows of a request.
 
     Attributes
     ----------
     columns : dict of str to list
-        Each raw column, in the model's order: float, bool, str, or None where the value is missing.
+        The raw columns, in the model's order. Values are float, bool or str; None is a missing value.
     n_rows : int
     single : bool
-        Whether the body was a row, and not a list of rows.
+        Whether the body was one row, not a list of rows.
     """
 
     columns: Columns
@@ -40,20 +40,20 @@ class Parsed:
 
 
 class RowSchema:
-    """What a row must be.
+    """The schema of a row.
 
     Attributes
     ----------
     kinds : dict of str to {"number", "boolean", "text"}
         The raw columns, in order.
     numeric_texts : frozenset of str
-        The text columns that take numbers too, because all their known categories are numbers: 501, 501.0 and "501"
-        are one. Where a category is 00501 a number could not say which one is meant.
+        The text columns that also accept numbers, because all their known categories are numbers: 501, 501.0 and
+        "501" are equal. A column with the category 00501 is not among them: a number cannot express leading zeros.
     categories : dict of str to list of str
-        The known ones of each text column.
+        The known categories of each text column.
     row, rows : SchemaValidator
-        Of a row, and of a list of rows, to the first that is wrong. Further keys are not seen: an error for each would
-        let a body of them fill the memory.
+        Validators of one row and of a list of rows. Both stop at the first invalid row and ignore unknown keys:
+        collecting an error for each key could exhaust the memory.
     text_columns : list of str
     """
 
@@ -68,41 +68,41 @@ class RowSchema:
         self.row = SchemaValidator(row)
         self.rows = SchemaValidator(core.list_schema(row, fail_fast=True, strict=True))
         self.text_columns = [name for name, kind in kinds.items() if kind == "text"]
-        known = (len(value) for values in categories.values() for value in values)
-        self.longest_text = max(LONGEST_TEXT, *known, 0)
+        lengths = (len(value) for values in categories.values() for value in values)
+        self.longest_text = max(LONGEST_TEXT, *lengths, 0)
 
     @classmethod
     def of(cls, transformer: "FeatureTransformer") -> "RowSchema":
-        """Make it from what a model's feature transformer takes."""
+        """Return the schema of the rows that a feature transformer accepts."""
         return cls(transformer.kinds, transformer.known_texts)
 
     def check_columns(self, names: Sequence[str]) -> None:
-        """Refuse a table that has not exactly the columns of a row.
+        """Check that a table has exactly the columns of a row.
 
         Raises
         ------
         BadRequest
-            422 when a column is missing, unknown, or there twice.
+            422 if a column is missing, unknown or repeated.
         """
         problems = Problems()
         self.check_keys((), names, problems, sorted(name for name, count in Counter(names).items() if count > 1))
-        problems.refuse()
+        problems.raise_if_any()
 
     def check_texts(self, columns: Columns, single: bool) -> None:
-        """Refuse texts that no category is as long as: what watches the requests keeps them in memory.
+        """Check the length of texts, because drift monitoring keeps them in memory.
 
         Raises
         ------
         BadRequest
-            422 when there is one.
+            422 if a text is longer than `longest_text`.
         """
         problems = Problems()
         for name in self.text_columns:
-            for place, value in enumerate(columns[name]):
+            for row_number, value in enumerate(columns[name]):
                 if isinstance(value, str) and len(value) > self.longest_text:
-                    message = f"a text has at most {self.longest_text:,} characters; this has {len(value):,}"
-                    problems.add((name,) if single else (place, name), message, "text_length")
-        problems.refuse()
+                    message = f"a text may have at most {self.longest_text:,} characters; this one has {len(value):,}"
+                    problems.add((name,) if single else (row_number, name), message, "text_length")
+        problems.raise_if_any()
 
     def json_schema(self) -> dict[str, Any]:
         """Return the JSON schema of a row."""
@@ -114,84 +114,85 @@ class RowSchema:
         }
 
     def check_keys(
-        self, loc: tuple[int, ...], found: Iterable[str], problems: Problems, repeated: Iterable[str]
+        self, loc: tuple[int, ...], names: Iterable[str], problems: Problems, repeated: Iterable[str]
     ) -> None:
-        """Add the columns that a row, or a table, lacks, has twice, or should not have."""
-        found = dict.fromkeys(found)
+        """Add the missing, unknown and repeated columns of a row or a table to `problems`."""
+        found = dict.fromkeys(names)
         for name in repeated:
-            problems.add((*loc, name), "the column is there more than once", "repeated_column")
+            problems.add((*loc, name), "the column appears more than once", "repeated_column")
         if found.keys() == self.kinds.keys():
             return
         unknown = [name for name in found if name not in self.kinds]
         n_missing = len(self.kinds) - (len(found) - len(unknown))
-        if problems.full:
+        if problems.is_full:
             problems.count += len(unknown) + n_missing
             return
-        columns = self._named() if unknown else ""
+        known = self._column_list() if unknown else ""
         for name in unknown:
-            problems.add((*loc, name), f"there is no such column: the columns are {columns}", "unknown_column")
+            problems.add((*loc, name), f"unknown column: the columns are {known}", "unknown_column")
         for name in self.kinds if n_missing else ():
             if name not in found:
-                problems.add((*loc, name), "the column is missing: send it empty (null) if it is not known", "missing")
+                message = "the column is missing: send null, or an empty CSV field, for an unknown value"
+                problems.add((*loc, name), message, "missing")
 
-    def _named(self) -> str:
-        names, more = [told(name) for name in list(self.kinds)[:MAX_LISTED]], len(self.kinds) - MAX_LISTED
-        return ", ".join(names) + (f" and {more:,} more" if more > 0 else "")
+    def _column_list(self) -> str:
+        names, n_more = [short_json(name) for name in list(self.kinds)[:MAX_LISTED]], len(self.kinds) - MAX_LISTED
+        return ", ".join(names) + (f" and {n_more:,} more" if n_more > 0 else "")
 
-    def takes(self, name: str, value: object) -> bool:
-        """Return whether a value is one of a column."""
+    def accepts(self, name: str, value: object) -> bool:
+        """Return whether a value is valid for a column."""
         return self._values[name].isinstance_python(value)
 
-    def takes_numbers(self, name: str) -> bool:
-        """Return whether numbers are values of a column."""
+    def accepts_numbers(self, name: str) -> bool:
+        """Return whether numbers are valid for a column."""
         return self.kinds[name] == "number" or name in self.numeric_texts
 
-    def add_wrong(self, problems: Problems, loc: tuple[*tuple[int, ...], str], value: object) -> None:
-        """Add a value that its column, the last of `loc`, does not take."""
-        if problems.full:
+    def add_invalid(self, problems: Problems, loc: tuple[*tuple[int, ...], str], value: object) -> None:
+        """Add a value that is invalid for its column, the last element of `loc`, to `problems`."""
+        if problems.is_full:
             problems.count += 1
             return
         name = loc[-1]
         kind = self.kinds[name]
-        if self.takes_numbers(name) and isinstance(value, int | float) and not isinstance(value, bool):
-            message = f"a number must be finite, and within 64 bits; this is {told(value)}"
+        if self.accepts_numbers(name) and isinstance(value, int | float) and not isinstance(value, bool):
+            message = f"a number must be finite and fit into 64 bits; got {short_json(value)}"
             problems.add(loc, message, "finite_number")
             return
-        wanted = {"number": "a number", "boolean": "true or false", "text": "text"}[kind]
+        expected = {"number": "a number", "boolean": "true or false", "text": "text"}[kind]
         if name in self.numeric_texts:
-            wanted += " or a number"
-        message = f"the column takes {wanted}, or null where it is missing; this is {told(value)}"
+            expected += " or a number"
+        message = f"expected {expected}, or null for a missing value; got {short_json(value)}"
         problems.add(loc, message, f"{kind}_type")
 
     def _property(self, name: str, kind: Kind) -> dict[str, Any]:
         if kind == "number":
-            return {"type": ["number", "null"], "description": "A number; null where it is missing."}
+            return {"type": ["number", "null"], "description": "A number; null if missing."}
         if kind == "boolean":
-            return {"type": ["boolean", "null"], "description": "True or false; null where it is missing."}
+            return {"type": ["boolean", "null"], "description": "True or false; null if missing."}
         known = self.categories.get(name, [])
-        more = f", the first {MAX_LISTED} of" if len(known) > MAX_LISTED else ""
+        listed = f", the first {MAX_LISTED} listed as examples" if len(known) > MAX_LISTED else ""
         return {
             "type": ["string", "number", "null"] if name in self.numeric_texts else ["string", "null"],
-            "description": f"A category; null where it is missing. Known in training{more}: {len(known):,}. Others are "
-            "answered too, as if it were missing.",
+            "description": f"A category; null if missing. Categories known from training: {len(known):,}{listed}. Any "
+            "other value is accepted and treated as missing.",
             "examples": known[:MAX_LISTED],
             "maxLength": self.longest_text,
         }
 
 
-def _value_schema(kind: Kind, takes_numbers: bool) -> CoreSchema:
+def _value_schema(kind: Kind, accepts_numbers: bool) -> CoreSchema:
     text, number = core.str_schema(strict=True), core.float_schema(strict=True, allow_inf_nan=False)
     if kind == "number":
         return core.nullable_schema(number)
     if kind == "boolean":
         return core.nullable_schema(core.bool_schema(strict=True))
-    if takes_numbers:  # whole ones are not made floats, which have 15 digits
+    if accepts_numbers:  # integers stay integers: a float would keep only 15 of their digits
         return core.nullable_schema(core.union_schema([text, core.int_schema(strict=True), number]))
     return core.nullable_schema(text)
 
 
 def _are_numbers(categories: list[str]) -> bool:
-    """Return whether all categories are numbers, and the same when these are written again: 00501 is not."""
+    """Return whether all categories are numbers that keep their text when written again; 00501 does not."""
     try:
         numbers = [float(category) for category in categories]
     except ValueError:
@@ -199,9 +200,9 @@ def _are_numbers(categories: list[str]) -> bool:
     return all(map(math.isfinite, numbers)) and as_text(pd.Series(numbers, dtype=float)).tolist() == categories
 
 
-def texts(values: list[Any]) -> list[str | None]:
-    """Write numbers among texts as the categories are written."""
+def numbers_as_texts(values: list[Any]) -> list[str | None]:
+    """Return the values of a text column, with numbers written as the categories are."""
     if all(value is None or isinstance(value, str) for value in values):
         return values
-    written = as_text(pd.Series(values, dtype=object))
-    return [None if missing else text for text, missing in zip(written, written.isna(), strict=True)]
+    texts = as_text(pd.Series(values, dtype=object))
+    return [None if missing else text for text, missing in zip(texts, texts.isna(), strict=True)]

@@ -1,1 +1,1 @@
-"""The service over HTTP: paths, pages, documentation, connections."""
+"""The HTTP side of the service: endpoints, pages, OpenAPI document and connections."""

@@ -1,7 +1,7 @@
-"""Connections: room for many, and limits for clients that are slow to send a request or to read an answer.
+"""Limits for connections: many open at once, and timeouts for clients that send or read slowly.
 
-uvicorn has no settings for these limits, so this module depends on the attributes of its protocol class, as they were
-read in uvicorn `READ_IN`; no other module does. Read them again before that version is replaced.
+uvicorn has no settings for these timeouts, so this module (and no other) depends on internal attributes of its protocol
+class, verified in version `UVICORN_VERSION`. Verify them again before upgrading uvicorn.
 """
 
 import asyncio
@@ -13,33 +13,33 @@ from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-READ_IN = "0.54.0"
-MOST_FILES = 65_536  # that this process wants to have open, connections among them
-SWEEP_SECONDS = 1.0  # between looks at the connections, at most
-HEAD_BYTES = 65_536  # of a request line and its headers
+UVICORN_VERSION = "0.54.0"
+MAX_OPEN_FILES = 65_536
+CHECK_SECONDS = 1.0  # between checks of all connections, at most
+MAX_HEAD_BYTES = 65_536  # of a request line and its headers
 UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
-READ_BYTES = 65_536  # of an answer that a client has to take in the time it is given, unless less is left
+MIN_READ_BYTES = 65_536  # of a response that a client must read within the timeout, unless less is left
 
 
 def raise_file_limit() -> None:
-    """Let this process open as many files as it may, up to `MOST_FILES`: a connection is an open file.
-
-    The soft limit, which it begins with, is 1,024 on many systems.
-    """
+    """Raise the soft limit of open files, often 1,024, to at most `MAX_OPEN_FILES`: each connection is an open file."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    limit = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
-def protocol(seconds: float) -> type[HttpToolsProtocol]:
-    """Return uvicorn's HTTP protocol with limits for slow clients: ``uvicorn.Config(app, http=protocol(10))``.
+def protocol_class(seconds: float) -> type[HttpToolsProtocol]:
+    """Return uvicorn's HTTP protocol with timeouts for slow clients: ``uvicorn.Config(app, http=protocol_class(10))``.
 
-    A connection is closed, with the status 408 where a request has begun, when its head is not whole after `seconds`,
-    and with 431 when the head is longer than `HEAD_BYTES`. It is cut off when less than `READ_BYTES` of an unread
-    answer are taken in `seconds`. No request pays for a timer: about once a second all connections are looked at, so
-    that both may take a second longer. How long a body may take is up to the application, and how long nothing may be
-    asked after an answer to uvicorn (``timeout_keep_alive``).
+    - If the head of a request is incomplete after `seconds`, the connection is closed, with status 408 if some of the
+      head has arrived.
+    - If the head is longer than `MAX_HEAD_BYTES`, the connection is closed with status 431.
+    - If the client reads less than `MIN_READ_BYTES` of a pending response in `seconds`, the connection is aborted.
+
+    All connections are checked about once a second, so that requests need no timers; a timeout may therefore come up to
+    a second late. The application limits the time for a body, and uvicorn (``timeout_keep_alive``) the time between a
+    response and the next request.
 
     Parameters
     ----------
@@ -47,49 +47,50 @@ def protocol(seconds: float) -> type[HttpToolsProtocol]:
     """
 
     class Limited(_LimitedProtocol):
-        sweep = _Sweep(seconds)
+        checker = _ConnectionChecker(seconds)
 
     return Limited
 
 
 class _LimitedProtocol(HttpToolsProtocol):
-    sweep: ClassVar["_Sweep"]
+    checker: ClassVar["_ConnectionChecker"]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._head_bytes = self._unread = 0
-        self._awaited: tuple[str, object] | None = ("head", None)  # from the client: what, and after which request
+        # What the client has to do next, and after which request.
+        self._pending: tuple[str, object] | None = ("head", None)
         self._since = time.monotonic()
-        self.sweep.plan(self.loop, self.connections)
+        self.checker.schedule(self.loop, self.connections)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(_without_upgrade(data))
-        if self._has_head:
+        if self._is_head_complete:
             self._head_bytes = 0
             return
         self._head_bytes += len(data)
-        if self._head_bytes > HEAD_BYTES:
+        if self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
     @property
-    def _has_head(self) -> bool:
-        """Whether no request has begun to arrive whose head is not whole."""
+    def _is_head_complete(self) -> bool:
+        """Whether there is no partly received head of a request."""
         return self.scope is None or (self.cycle is not None and self.cycle.scope is self.scope)
 
-    def look(self, now: float, seconds: float) -> None:
-        """Close the connection when what is awaited from the client has been for too long."""
+    def check(self, now: float, seconds: float) -> None:
+        """Close the connection if the client has made no progress for `seconds`."""
         unread = self.transport.get_write_buffer_size()
-        awaited: tuple[str, object] | None = None
+        pending: tuple[str, object] | None = None
         if unread:
-            awaited = ("reading", self.cycle)
+            pending = ("reading", self.cycle)
         elif self.timeout_keep_alive_task is None and (self.cycle is None or self.cycle.response_complete):
-            awaited = ("head", self.cycle)
-        if awaited is None or awaited != self._awaited or 0 < unread <= self._unread - READ_BYTES:
-            self._awaited, self._since, self._unread = awaited, now, unread
+            pending = ("head", self.cycle)
+        if pending is None or pending != self._pending or 0 < unread <= self._unread - MIN_READ_BYTES:
+            self._pending, self._since, self._unread = pending, now, unread
         elif now - self._since > seconds:
             if unread or self.transport.is_closing():
                 self.transport.abort()
-            elif self._has_head:
+            elif self._is_head_complete:
                 self.transport.close()
             else:
                 self._refuse(HTTPStatus.REQUEST_TIMEOUT)
@@ -102,9 +103,9 @@ class _LimitedProtocol(HttpToolsProtocol):
 
 
 def _without_upgrade(data: bytes) -> bytes:
-    """Return what was received without the offer to go over to another protocol, for which the parser skips the body.
+    """Return received data without a protocol upgrade offer, because of which the parser would skip the body.
 
-    Java's HTTP client offers it with every first request.
+    Java's HTTP client offers an upgrade to HTTP/2 with every first request.
     """
     if not data.startswith(b"POST "):
         return data
@@ -112,23 +113,23 @@ def _without_upgrade(data: bytes) -> bytes:
     return UPGRADE.sub(b"\r\nX-Offered:", head) + end + body if UPGRADE.search(head) else data
 
 
-class _Sweep:
-    """Looks at the connections of a server from time to time, as long as there are any."""
+class _ConnectionChecker:
+    """A periodic check of a server's connections, while it has any."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._planned = False
+        self._is_scheduled = False
 
-    def plan(self, loop: asyncio.AbstractEventLoop, connections: set[Any]) -> None:
-        """Look at them soon."""
-        if not self._planned:
-            self._planned = True
-            loop.call_later(min(SWEEP_SECONDS, self._seconds / 2), self._look, loop, connections)
+    def schedule(self, loop: asyncio.AbstractEventLoop, connections: set[Any]) -> None:
+        """Schedule the next check, unless it is scheduled already."""
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            loop.call_later(min(CHECK_SECONDS, self._seconds / 2), self._check, loop, connections)
 
-    def _look(self, loop: asyncio.AbstractEventLoop, connections: set[Any]) -> None:
-        self._planned = False
+    def _check(self, loop: asyncio.AbstractEventLoop, connections: set[Any]) -> None:
+        self._is_scheduled = False
         now = time.monotonic()
         for connection in list(connections):
-            connection.look(now, self._seconds)
+            connection.check(now, self._seconds)
         if connections:
-            self.plan(loop, connections)
+            self.schedule(loop, connections)

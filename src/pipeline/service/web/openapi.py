@@ -1,4 +1,4 @@
-"""The service's OpenAPI document: FastAPI's, with rows and predictions as the model that is served has them."""
+"""The service's OpenAPI document: FastAPI's, with schemas of rows and predictions for the model being served."""
 
 import csv
 import io
@@ -16,51 +16,51 @@ if TYPE_CHECKING:
 
 Schema = dict[str, Any]
 NUMBER: Schema = {"type": "number"}
-OF_MODEL: dict[str, Schema] = {
+COMMON_FIELDS: dict[str, Schema] = {
     "model_version": {"type": "integer", "minimum": 1},
-    "prediction_id": {"type": "string", "minLength": 1, "description": "By which the recorded prediction is found."},
+    "prediction_id": {"type": "string", "minLength": 1, "description": "The id of the recorded prediction."},
 }
 
 
-def documents(app: "FastAPI", model: Callable[[], "ServedModel | None"]) -> Callable[[], dict[str, Any]]:
-    """Return a function that gives the document of the model that is served now.
+def cached_document(app: "FastAPI", current_model: Callable[[], "ServedModel | None"]) -> Callable[[], dict[str, Any]]:
+    """Return a function that returns the document for the model being served.
 
-    It is made anew for another model only: FastAPI's part takes many milliseconds, in which no one else is answered.
+    The document is rebuilt only when the model changes: building it takes many milliseconds and blocks all requests.
     """
-    made: tuple[ServedModel | None, dict[str, Any]] | None = None
+    cached: tuple[ServedModel | None, dict[str, Any]] | None = None
 
-    def current() -> dict[str, Any]:
-        nonlocal made
-        served = model()
-        if made is None or made[0] is not served:
-            made = served, document(app, served)
-        return made[1]
+    def document() -> dict[str, Any]:
+        nonlocal cached
+        model = current_model()
+        if cached is None or cached[0] is not model:
+            cached = model, build_document(app, model)
+        return cached[1]
 
-    return current
+    return document
 
 
-def document(app: "FastAPI", model: "ServedModel | None") -> dict[str, Any]:
-    """Describe all endpoints.
+def build_document(app: "FastAPI", model: "ServedModel | None") -> dict[str, Any]:
+    """Return the OpenAPI document of all endpoints.
 
     Parameters
     ----------
     app : FastAPI
         With the routes of `add_routes`.
     model : ServedModel, optional
-        Whose columns and labels are described; without one, rows are objects of any columns.
+        The model whose columns and classes are described; without a model, a row is any object.
 
     Returns
     -------
     dict
         An OpenAPI 3.1 document.
     """
-    found = get_openapi(
+    document = get_openapi(
         title=app.title,
         version=str(model.version) if model else "0",
-        description=_described(model),
+        description=_description(model),
         routes=app.routes,
     )
-    found["components"]["schemas"] |= {
+    document["components"]["schemas"] |= {
         "Row": _row(model),
         "Prediction": _prediction(model),
         "Explanation": _explanation(model),
@@ -68,62 +68,74 @@ def document(app: "FastAPI", model: "ServedModel | None") -> dict[str, Any]:
     if model is not None:
         row = model.example
         for path in ("/predict", "/explain"):
-            content = found["paths"][path]["post"]["requestBody"]["content"]
+            content = document["paths"][path]["post"]["requestBody"]["content"]
             content[JSON]["examples"] = {"one row": {"value": row}, "many rows": {"value": [row, row]}}
             if CSV in content:
                 content[CSV]["example"] = _as_csv(row)
-    return found
+    return document
 
 
-def _described(model: "ServedModel | None") -> str:
+def _description(model: "ServedModel | None") -> str:
     if model is None:
-        return "No model is served yet: GET /health says why. Rows and answers are described when there is one."
-    return f"{model.name}, version {model.version}: a {model.card['task']} of rows with {len(model.kinds):,} columns."
+        return (
+            "No model is being served: GET /health gives the reason. "
+            "Once one is, this document describes its rows and predictions."
+        )
+    task, n_columns = model.card["task"], len(model.kinds)
+    return f"{model.name}, version {model.version}: a {task} model for rows of {n_columns:,} columns."
 
 
 def _row(model: "ServedModel | None") -> Schema:
     if model is None:
         return {"type": "object", "description": "A row: raw columns and their values."}
-    return {**model.schema.json_schema(), "description": "A row: all raw columns.", "examples": [model.example]}
+    return {**model.schema.json_schema(), "description": "A row with all raw columns.", "examples": [model.example]}
 
 
 def _prediction(model: "ServedModel | None") -> Schema:
     if model is None:
-        return {"type": "object", "properties": {"prediction": {}, **OF_MODEL}, "required": ["prediction", *OF_MODEL]}
+        return {
+            "type": "object",
+            "properties": {"prediction": {}, **COMMON_FIELDS},
+            "required": ["prediction", *COMMON_FIELDS],
+        }
     if model.labels is None:
-        return _object({"prediction": NUMBER} | OF_MODEL)
-    texts = [str(label) for label in model.labels]
-    share: Schema = {"type": "number", "minimum": 0, "maximum": 1}
-    classified: dict[str, Schema] = {
-        "prediction": {"enum": model.labels, "description": "The most probable label, in its own type."},
-        "label": {"enum": texts, "description": "The same as text."},
-        "confidence": {"type": "number", "minimum": 0, "maximum": 100, "description": "Its probability, in %."},
-        "probabilities": _object(dict.fromkeys(texts, share)),
+        return _object({"prediction": NUMBER} | COMMON_FIELDS)
+    classes = [str(label) for label in model.labels]
+    probability: Schema = {"type": "number", "minimum": 0, "maximum": 1}
+    classification_fields: dict[str, Schema] = {
+        "prediction": {"enum": model.labels, "description": "The most probable class, in its original type."},
+        "label": {"enum": classes, "description": "The most probable class, as text."},
+        "confidence": {"type": "number", "minimum": 0, "maximum": 100, "description": "Its probability, in percent."},
+        "probabilities": _object(dict.fromkeys(classes, probability)),
     }
-    return _object(classified | OF_MODEL)
+    return _object(classification_fields | COMMON_FIELDS)
 
 
 def _explanation(model: "ServedModel | None") -> Schema:
     if model is None:
         return {"type": "object"}
-    texts = [str(label) for label in model.labels or []]
-    base, values = NUMBER, _object(dict.fromkeys(model.raw.feature_names, NUMBER))
-    if len(texts) > 2:
-        base, values = _object(dict.fromkeys(texts, NUMBER)), _object(dict.fromkeys(texts, values))
+    classes = [str(label) for label in model.labels or []]
+    base_value, shap_values = NUMBER, _object(dict.fromkeys(model.raw.feature_names, NUMBER))
+    if len(classes) > 2:
+        base_value = _object(dict.fromkeys(classes, NUMBER))
+        shap_values = _object(dict.fromkeys(classes, shap_values))
     return _object(
         {
             "prediction": {"enum": model.labels} if model.labels else NUMBER,
-            "model_version": OF_MODEL["model_version"],
-            "unit": {"enum": ["log-odds", "probability"] if texts else [""]},
-            "label": {"enum": texts or [None], "description": "Which label is explained."},
-            "base_value": base,
-            "shap_values": values,
+            "model_version": COMMON_FIELDS["model_version"],
+            "unit": {"enum": ["log-odds", "probability"] if classes else [""]},
+            "label": {
+                "enum": classes or [None],
+                "description": "The explained class; for multiclass models the predicted one.",
+            },
+            "base_value": base_value,
+            "shap_values": shap_values,
         }
     )
 
 
 def _object(properties: dict[str, Schema]) -> Schema:
-    """Return the schema of an object with these properties, and no others."""
+    """Return the schema of an object that has exactly these properties."""
     return {
         "type": "object",
         "properties": properties,

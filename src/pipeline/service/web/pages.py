@@ -1,4 +1,4 @@
-"""The pages a browser gets: the service's own, and Swagger UI over its OpenAPI document, all from local files."""
+"""The pages for browsers: the service's own page and Swagger UI, with all their files served locally."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -8,40 +8,47 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.responses import Response
 
-OWN = Path(__file__).parent / "page"
-SWAGGER = ("swagger-ui-bundle.js", "swagger-ui.css")  # of the package fastapi_offline
-# A browser takes nothing from elsewhere, and sends nothing there.
-NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; connect-src 'self'"
-PAGE_POLICY = f"{NOTHING}; script-src 'self'; style-src 'self'; img-src 'self'"
-DOCS_POLICY = f"{NOTHING}; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"  # as it asks for
+PAGE_FOLDER = Path(__file__).parent / "page"
+SWAGGER_FILES = ("swagger-ui-bundle.js", "swagger-ui.css")  # of the package fastapi_offline
+# Browsers neither load anything from other hosts nor send anything there.
+BASE_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; connect-src 'self'"
+PAGE_POLICY = f"{BASE_POLICY}; script-src 'self'; style-src 'self'; img-src 'self'"
+# Swagger UI needs inline styles and data: images.
+DOCS_POLICY = f"{BASE_POLICY}; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-cache"}
 
 
 def add_pages(app: "FastAPI") -> None:
-    """Add ``/``, the page; ``/docs``, Swagger UI over ``/openapi.json``; and ``/page/<file>``, what they are made of.
+    """Add the page at ``/``, Swagger UI for ``/openapi.json`` at ``/docs``, and their files at ``/page/<file>``.
 
     Parameters
     ----------
     app : FastAPI
-        Made with ``docs_url=None``, or its own ``/docs`` would go first.
+        Created with ``docs_url=None``; otherwise FastAPI's own ``/docs`` takes precedence.
     """
     from starlette.exceptions import HTTPException
     from starlette.responses import FileResponse, HTMLResponse
 
     vendored = files("fastapi_offline") / "static"
-    served = {path.name: path for path in OWN.iterdir() if path.suffix != ".html"}
-    served |= {name: Path(str(vendored / name)) for name in SWAGGER}
+    paths = {path.name: path for path in PAGE_FOLDER.iterdir() if path.suffix != ".html"}
+    paths |= {name: Path(str(vendored / name)) for name in SWAGGER_FILES}
 
-    @app.get("/", operation_id="page", summary="The page", response_class=HTMLResponse, response_model=None)
+    @app.get(
+        "/",
+        operation_id="page",
+        summary="Get the page for browsers",
+        response_class=HTMLResponse,
+        response_model=None,
+    )
     def page() -> "Response":
-        return FileResponse(OWN / "index.html", headers=HEADERS | {"Content-Security-Policy": PAGE_POLICY})
+        return FileResponse(PAGE_FOLDER / "index.html", headers=HEADERS | {"Content-Security-Policy": PAGE_POLICY})
 
     @app.get("/docs", include_in_schema=False)
     def docs() -> "Response":
-        return FileResponse(OWN / "docs.html", headers=HEADERS | {"Content-Security-Policy": DOCS_POLICY})
+        return FileResponse(PAGE_FOLDER / "docs.html", headers=HEADERS | {"Content-Security-Policy": DOCS_POLICY})
 
     @app.get("/page/{name}", include_in_schema=False)
     def file(name: str) -> "Response":
-        if name not in served:
-            raise HTTPException(404, "there is no such file")
-        return FileResponse(served[name], headers=HEADERS)
+        if name not in paths:
+            raise HTTPException(404, "file not found")
+        return FileResponse(paths[name], headers=HEADERS)

@@ -1,4 +1,4 @@
-"""What the service answers besides predictions, as pydantic models from which FastAPI documents it."""
+"""Response models of all endpoints except predictions and explanations, for FastAPI's documentation."""
 
 from typing import Annotated, Any, Literal
 
@@ -9,28 +9,28 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Version = Annotated[int, Field(ge=1)]
 
 
-class Answer(BaseModel):
-    """Base of every answer: it has no other keys."""
+class ResponseModel(BaseModel):
+    """Base of all response models: unknown keys are not allowed."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class ErrorDetail(Answer):
-    """One thing that is wrong with a request."""
+class ErrorDetail(ResponseModel):
+    """One problem of a request."""
 
-    loc: list[str | int] = Field(description="body, the row's number from 0 where there are many, the column.")
+    loc: list[str | int] = Field(description='"body", the row number from 0 if the body is a list, the column.')
     msg: str
     type: str
 
 
-class Error(Answer):
-    """Why a request is refused."""
+class Error(ResponseModel):
+    """The problems of a request."""
 
     detail: list[ErrorDetail] = Field(min_length=1)
 
 
-class TrackingState(Answer):
-    """The session's MLflow run."""
+class TrackingState(ResponseModel):
+    """State of the MLflow run that tracks this session of the service."""
 
     state: Literal["off", "starting", "ok", "retrying"]
     run_id: str | None
@@ -39,8 +39,8 @@ class TrackingState(Answer):
     dropped_points: Count
 
 
-class RecordingState(Answer):
-    """The recorded predictions."""
+class RecordingState(ResponseModel):
+    """State of the recording of predictions."""
 
     queued_rows: Count
     written_rows: Count
@@ -48,8 +48,8 @@ class RecordingState(Answer):
     last_error: str | None
 
 
-class Health(Answer):
-    """Whether rows are answered, and what else an operator should know."""
+class Health(ResponseModel):
+    """Whether a model is being served, and warnings for the operator."""
 
     status: Literal["ok", "no model"]
     reason: str | None
@@ -64,23 +64,23 @@ class Health(Answer):
     uptime_seconds: float = Field(ge=0)
 
 
-class Signature(Answer):
-    """MLflow's signature of the logged model."""
+class Signature(ResponseModel):
+    """The MLflow signature of the logged model."""
 
     inputs: list[Any]
     outputs: list[Any]
 
 
-class Hashes(Answer):
-    """SHA-256 of the model's file, of the logged model and of the training data."""
+class Hashes(ResponseModel):
+    """SHA-256 of the model file, of the logged model and of the training data."""
 
     model_sha256: str | None
     logged_model_sha256: str | None
     data_sha256: str | None
 
 
-class Model(Answer):
-    """The model that is served."""
+class Model(ResponseModel):
+    """The model being served."""
 
     name: str
     version: Version
@@ -100,8 +100,8 @@ class Model(Answer):
     trained_at: str
 
 
-class ComparedColumn(Answer):
-    """How recent values compare with those of the training rows."""
+class ComparedColumn(ResponseModel):
+    """Comparison of recent values of a column with those of the training set."""
 
     column: str
     kind: str
@@ -116,8 +116,8 @@ class ComparedColumn(Answer):
     alarm: bool
 
 
-class JudgedRule(Answer):
-    """A number and its limit."""
+class JudgedRule(ResponseModel):
+    """A monitored value and its limit."""
 
     name: str
     value: float
@@ -125,16 +125,16 @@ class JudgedRule(Answer):
     alarm: bool
 
 
-class WindowSize(Answer):
-    """How many rows are judged."""
+class WindowSize(ResponseModel):
+    """Size of the window of recent predictions."""
 
     rows: Count
     size: Count
     min_rows: Count
 
 
-class ArmDrift(Answer):
-    """The last look at the recent predictions of a model."""
+class ArmDrift(ResponseModel):
+    """Result of the last drift check of a model."""
 
     model_version: Version | None
     detected: bool
@@ -152,6 +152,6 @@ class ArmDrift(Answer):
 
 
 class Drift(ArmDrift):
-    """The last look at the recent predictions, and the challenger's."""
+    """Result of the last drift check, and that of the challenger."""
 
     challenger: ArmDrift | None
