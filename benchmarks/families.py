@@ -54,7 +54,7 @@ def main() -> None:
 
 def run_search(name: str, family_name: str, seed: int) -> Numbers:
     """Search, fit and test a family like exp1, without MLflow, and time its ONNX graph."""
-    from pipeline.learn.progress import best_of
+    from pipeline.learn.progress import track_best
     from pipeline.learn.search import search
     from pipeline.onnx.check import check
     from pipeline.onnx.model import to_onnx
@@ -81,8 +81,8 @@ def run_search(name: str, family_name: str, seed: int) -> Numbers:
         tables = load_tables(folder, params)
         test = pd.read_parquet(folder / "data/processed/test.parquet")
     started, data, transformer = time.perf_counter(), tables.data, tables.view.transformer
-    task, learner = data.task, Fitter.of(family_name, params.train, data).learner
-    best = best_of(search(params.train.search, learner, seed, lambda _: None), 16, family_name, task.loss)
+    task, learner = data.task, Fitter.from_params(family_name, params.train, data).learner
+    best = track_best(search(params.train.search, learner, seed, lambda _: None), 16, family_name, task.loss)
     chosen = choose(learner, best)
     model = learner.estimator(chosen.sampled, chosen.scores.n_rounds, data.y_train)
     learner.fit(model, data.X_train, data.y_train)

@@ -86,16 +86,16 @@ def tuned(learner: Any, seed: int) -> tuple[dict[str, Any], Any]:
 
     candidates = list(search(learner.problem.search, learner, seed, lambda _: None))
     winner = min((each for each in candidates if not each.dropped), key=lambda candidate: candidate.mean)
-    sampled, rounds = learner.final(winner)
+    sampled, rounds = learner.final_params(winner)
     return sampled, learner.cross_validate(sampled, rounds, choose_round=True)
 
 
 def show(title: str, header: list[str], rows: list[list[Any]]) -> None:
     """Print a table."""
-    from pipeline.support.text import ruled
+    from pipeline.support.text import format_table
 
     cells = [[f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
-    print(f"\n{title}\n{ruled(header, cells)}")
+    print(f"\n{title}\n{format_table(header, cells)}")
 
 
 def write(path: Path | None, numbers: Numbers) -> None:

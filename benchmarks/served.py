@@ -55,7 +55,7 @@ def copy_subject(repository: Path, folder: Path) -> Subject:
 
     from pipeline.params.load import load_params
     from pipeline.service.settings import PREFIXES
-    from pipeline.store.care.relocate import relocate
+    from pipeline.store.maintenance.relocate import relocate
     from pipeline.store.database import LocalStore
     from pipeline.support.paths import EXPORTS, TEST_TABLE
 

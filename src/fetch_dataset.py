@@ -18,11 +18,11 @@ def main() -> None:
     """Parse the command line, then download and write the table."""
     arguments = build_parser().parse_args()
     from pipeline.datasets.california import fetch_california
-    from pipeline.support.files import replacing
+    from pipeline.support.files import atomic_write
 
     output = arguments.output or Path("data/raw") / f"{arguments.name}.csv"
     table = fetch_california()
-    with replacing(output) as temporary:
+    with atomic_write(output) as temporary:
         table.to_csv(temporary, index=False)
     print(f"{output}: {len(table):,} rows; use it with: dvc exp run -S dataset.path={output}")
 

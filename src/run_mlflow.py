@@ -34,7 +34,7 @@ def main() -> None:
     if arguments.dataset and not arguments.target:
         parser.error("give the column to predict with --target")
     from pipeline.learn.families import ranked_names
-    from pipeline.quick_look.look import NO_MLFLOW, QuickLookRequest, has_mlflow, run_quick_look
+    from pipeline.quick_look.run import NO_MLFLOW, QuickLookRequest, has_mlflow, run_quick_look
     from pipeline.store.ui import open_ui
 
     if arguments.dataset:

@@ -24,11 +24,11 @@ def main() -> None:
     if arguments.rows is not None and arguments.rows < 1:
         parser.error("--rows must be 1 or more")
     from pipeline.datasets.simulated_housing import NOISE, ROWS, SEED, best_rmse, simulate
-    from pipeline.support.files import replacing
+    from pipeline.support.files import atomic_write
 
     rows = ROWS if arguments.rows is None else arguments.rows
     simulated = simulate(rows, SEED if arguments.seed is None else arguments.seed)
-    with replacing(arguments.output) as temporary:
+    with atomic_write(arguments.output) as temporary:
         simulated.table.to_csv(temporary, index=False)
     print(f"{arguments.output}: {len(simulated.table):,} simulated block groups")
     print(f"best reachable RMSE: {best_rmse(simulated.price):,.0f} dollars (noise {NOISE:,.0f}, reduced by the cap)")

@@ -28,16 +28,16 @@ def main() -> None:
     if arguments.stars is not None and arguments.stars < 1:
         parser.error("--stars must be 1 or more")
     from pipeline.datasets.simulated_light_curves import MIN_POINTS, POINTS, SEED, STARS, simulate
-    from pipeline.support.files import replacing
+    from pipeline.support.files import atomic_write
 
     stars = STARS if arguments.stars is None else arguments.stars
     points = POINTS if arguments.points is None else arguments.points
     if points < MIN_POINTS:
         parser.error(f"--points must be {MIN_POINTS} or more")
     simulated = simulate(stars, points, SEED if arguments.seed is None else arguments.seed)
-    with replacing(arguments.output) as temporary:
+    with atomic_write(arguments.output) as temporary:
         simulated.table.to_csv(temporary, index=False, float_format="%.0f")
-    with_planet = int(simulated.known["depth"].notna().sum())
+    with_planet = int(simulated.stars["depth"].notna().sum())
     print(f"{arguments.output}: {stars:,} simulated stars, {points:,} points each, {with_planet:,} with a planet")
 
 

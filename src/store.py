@@ -34,7 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Parse the command line and run the subcommand."""
     arguments = build_parser().parse_args()
-    from pipeline.store.care import commands
+    from pipeline.store.maintenance import commands
 
     match arguments.command:
         case "status":

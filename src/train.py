@@ -32,7 +32,7 @@ def main() -> None:
     """Parse the command line, fit and print the metrics."""
     arguments = build_parser().parse_args()
     from pipeline.learn.families import ranked_names
-    from pipeline.quick_look.look import NO_MLFLOW, QuickLookRequest, has_mlflow, run_quick_look
+    from pipeline.quick_look.run import NO_MLFLOW, QuickLookRequest, has_mlflow, run_quick_look
 
     options = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "learning_rate")}
     is_recorded = arguments.use_mlflow and has_mlflow()

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 
 from pipeline.params.load import load_params
 from pipeline.prepare.stage import prepare
-from pipeline.support.progress import shown_by
+from pipeline.support.progress import progress_handler
 from pipeline.train.stage import train
 from support.effort import THOROUGH
 from support.folders import Trained, copy_pipeline_folder, enter, make_pipeline_folder, make_table, make_template
@@ -189,7 +189,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def progress_lines() -> Iterator[list[str]]:
     """Return the progress lines that library code reports during the test, in order."""
     lines: list[str] = []
-    with shown_by(lines.append):
+    with progress_handler(lines.append):
         yield lines
 
 

@@ -12,9 +12,9 @@ from types import FrameType
 from typing import NoReturn
 
 from pipeline.errors import PipelineError
-from pipeline.support.files import sweep_files
+from pipeline.support.files import remove_unfinished_files
 from pipeline.support.processes import owner
-from pipeline.support.progress import shown_by
+from pipeline.support.progress import progress_handler
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 RETRY_INTERVAL = 0.05  # seconds until the exit is tried again where it could not be raised
@@ -37,7 +37,7 @@ def run_script(main: Callable[[], object]) -> NoReturn:
     """
     stop = _Stop()
     try:
-        with own_temporary_folder(), shown_by(_print):
+        with own_temporary_folder(), progress_handler(_print):
             main()
     except BaseException as error:
         if not stop.exit:  # after a signal, any exception results from it
@@ -65,9 +65,9 @@ def _report(error: BaseException) -> None:
         print(f"error: {error.filename or 'a file'}: {error.strerror or error}\n  -> {remedy}", file=sys.stderr)
         sys.exit(2)
     if isinstance(error, Exception) and type(error).__module__.startswith(STORE_MODULES):
-        from pipeline.store.open import without_password
+        from pipeline.store.open import mask_passwords
 
-        detail = without_password(" ".join(str(error).split()))[:500]
+        detail = mask_passwords(" ".join(str(error).split()))[:500]
         remedy = "fix the cause (python src/store.py status shows the store's state), then run the command again"
         if "disk is full" in detail or "No space left" in detail:
             remedy = "free disk space (python src/store.py prune lists what can be removed), then run the command again"
@@ -134,7 +134,7 @@ def own_temporary_folder() -> Iterator[None]:
     First removes the temporary folders that killed scripts left.
     """
     system_folder = Path(tempfile.gettempdir())
-    sweep_files(system_folder)
+    remove_unfinished_files(system_folder)
     own_folder = system_folder / f".pipeline.{owner()}.tmp"
     own_folder.mkdir(mode=0o700)
     previous = os.environ.get("TMPDIR")

@@ -42,7 +42,7 @@ def make(problem, sampled, rounds):
     return kind(**{**problem.fixed, **sampled, "max_iter": rounds, "random_state": problem.seed})
 
 
-def follow(model, fold, scored, with_train, n_classes):
+def fit_staged(model, fold, scored, with_train, n_classes):
     """Fit, and yield the outputs for training and validation rows after each of the scored rounds."""
     X_train, y_train, X_valid, _ = fold
     model.fit(X_train, y_train)
@@ -70,11 +70,11 @@ def explain(model, X, background):
 
 
 FAMILY = Family(
-    flavour="sklearn",
+    flavor="sklearn",
     autolog={"log_post_training_metrics": False},
     file=PICKLE,
     estimators=("HistGradientBoostingRegressor", "HistGradientBoostingClassifier"),
-    rounds="boosting rounds",
+    rounds_label="boosting rounds",
     parameters={
         "max_iter": Parameter(1, 10_000, whole=True),
         "max_leaf_nodes": Parameter(2, 1000, whole=True),
@@ -87,11 +87,11 @@ FAMILY = Family(
         Estimators,
         Recipe(
             make=make,
-            follow=follow,
+            fit_staged=fit_staged,
             rounds_name="max_iter",
             compare_rounds=5,
             has_best_round=False,
-            stated=lambda model: model.get_params(),
+            effective_params=lambda model: model.get_params(),
         ),
     ),
     importance=importance,

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import StoreError
-from pipeline.store.care.backup import backup
-from pipeline.store.care.restore import restore
+from pipeline.store.maintenance.backup import backup
+from pipeline.store.maintenance.restore import restore
 from pipeline.store.database import LocalStore
 from pipeline.store.open import open_experiment, open_store
 from support.stores import (

@@ -11,8 +11,8 @@ from alembic.script import ScriptDirectory
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from pipeline.errors import StoreError
-from pipeline.store.open import open_experiment, open_store, still_open, store_uri, without_password
-from pipeline.support.paths import checkout_of
+from pipeline.store.open import open_experiment, open_store, refresh_client, store_uri, mask_passwords
+from pipeline.support.paths import main_checkout_path
 from support.repositories import ROOT
 from support.stores import is_store_intact
 
@@ -23,9 +23,9 @@ def test_default_store_is_that_of_the_main_checkout(tmp_path: Path, monkeypatch:
     assert store_uri() == "http://127.0.0.1:1"
     for clone in (".dvc/tmp/exps/tmp1", ".dvc/tmp/exps/standalone/tmp2"):
         (tmp_path / clone / ".dvc").mkdir(parents=True)
-        assert checkout_of(tmp_path / clone / "examples" / "iris") == tmp_path / "examples" / "iris"
-        assert checkout_of(tmp_path / clone) == tmp_path
-    assert checkout_of(tmp_path / "src") == tmp_path / "src"
+        assert main_checkout_path(tmp_path / clone / "examples" / "iris") == tmp_path / "examples" / "iris"
+        assert main_checkout_path(tmp_path / clone) == tmp_path
+    assert main_checkout_path(tmp_path / "src") == tmp_path / "src"
 
 
 def test_artifacts_are_stored_beside_the_database(pipeline_folder: Path) -> None:
@@ -66,15 +66,15 @@ def test_unusable_store_raises_one_clear_error(tmp_path: Path, monkeypatch: pyte
 def test_replaced_database_is_reopened(pipeline_folder: Path, migrated_database: Path) -> None:
     client, database, original = open_store(), Path("mlruns/mlflow.db"), Path("original.db")
     client.create_experiment("before")
-    assert still_open(client) is client
+    assert refresh_client(client) is client
     database.rename(original)
     with pytest.raises(StoreError, match="its database no longer exists"):
-        still_open(client)
+        refresh_client(client)
     assert not database.exists()
     shutil.copy(migrated_database, database)
-    assert still_open(client).get_experiment_by_name("before") is None
+    assert refresh_client(client).get_experiment_by_name("before") is None
     original.replace(database)
-    assert still_open(client).get_experiment_by_name("before") is not None
+    assert refresh_client(client).get_experiment_by_name("before") is not None
 
 
 def test_connections_that_cannot_be_closed_raise_a_store_error(
@@ -85,7 +85,7 @@ def test_connections_that_cannot_be_closed_raise_a_store_error(
     Path("another.db").replace("mlruns/mlflow.db")
     monkeypatch.delattr(SqlAlchemyStore, "_engine_map")
     with pytest.raises(StoreError, match=r"was replaced(?s:.*)restart this program"):
-        still_open(client)
+        refresh_client(client)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_connections_that_cannot_be_closed_raise_a_store_error(
 )
 def test_passwords_are_masked(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    message = without_password(f"cannot reach {uri}")
+    message = mask_passwords(f"cannot reach {uri}")
     assert "***" in message
     assert "s3c" not in message
     assert ":s@" not in message

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from pipeline.errors import PipelineError
-from pipeline.store.care.prune import seconds_of
+from pipeline.store.maintenance.prune import parse_age
 from pipeline.store.database import LocalStore
 from support.stores import file_hashes, predict, query, remaining
 
@@ -47,7 +47,7 @@ def test_prune_removes_only_unreferenced_runs_and_files(
 
 @pytest.mark.parametrize(("age", "seconds"), [("12h", 43_200), ("30d", 2_592_000), ("2w", 1_209_600)])
 def test_parse_age(age: str, seconds: int) -> None:
-    assert seconds_of(age) == seconds
+    assert parse_age(age) == seconds
     for invalid in ("", "3", "d", "-1d", "1.5d", "3m", "1d\n"):
         with pytest.raises(PipelineError, match="older-than"):
-            seconds_of(invalid)
+            parse_age(invalid)

@@ -13,13 +13,13 @@ from mlflow import MlflowClient
 
 from pipeline.errors import GateError, RegistryError
 from pipeline.params.schema import RegisterParams
-from pipeline.register.history import Decision, history, production_line
+from pipeline.register.history import Decision, history, production_order
 from pipeline.register.listing import history_table, versions_table
 from pipeline.register.lock import registry_lock
 from pipeline.register.recovery import recover
 from pipeline.register.rollback import rollback
 from pipeline.register.stage import Registration, register
-from pipeline.register.versions import MADE_BY, PENDING, move
+from pipeline.register.versions import CREATED_BY, PENDING, change_stage
 from pipeline.store.open import open_store
 from pipeline.support.processes import owner
 from support.folders import Trained, copy_pipeline_folder, enter
@@ -127,11 +127,11 @@ def test_concurrent_moves_from_two_machines_leave_one_holder(
 
     def move_both(self: MlflowClient, *arguments: Any, **_: bool) -> object:
         monkeypatch.setattr(MlflowClient, "transition_model_version_stage", transition)
-        move(client, versions[3 - first], Decision("Staging", "command"))
+        change_stage(client, versions[3 - first], Decision("Staging", "command"))
         return transition(self, *arguments)  # without archiving the other version
 
     monkeypatch.setattr(MlflowClient, "transition_model_version_stage", move_both)
-    move(client, versions[first], Decision("Staging", "command"))
+    change_stage(client, versions[first], Decision("Staging", "command"))
     assert state(client, params.model_name) == {1: ("Archived", []), 2: ("Staging", ["staging"])}
     last = history(client, params.model_name)[-1]
     assert (last.version, last.stage, last.done) == (1, "Archived", True)
@@ -213,10 +213,10 @@ def test_production_line_follows_the_promotions() -> None:
 
         return [transition(version, "None", [], Decision("Production", how)) for version, how in steps]  # type: ignore[arg-type]
 
-    assert production_line(moves((1, "command"), (2, "forced"), (3, "command"))) == [1, 2, 3]
-    assert production_line(moves((1, "command"), (2, "forced"), (3, "command"), (2, "rollback"))) == [1, 2]
-    assert production_line(moves((1, "command"), (2, "forced"), (1, "rollback"), (3, "command"))) == [1, 3]
-    assert production_line(moves((1, "command"), (2, "forced"), (1, "command"))) == [2, 1]
+    assert production_order(moves((1, "command"), (2, "forced"), (3, "command"))) == [1, 2, 3]
+    assert production_order(moves((1, "command"), (2, "forced"), (3, "command"), (2, "rollback"))) == [1, 2]
+    assert production_order(moves((1, "command"), (2, "forced"), (1, "rollback"), (3, "command"))) == [1, 3]
+    assert production_order(moves((1, "command"), (2, "forced"), (1, "command"))) == [2, 1]
 
 
 def test_conflicting_options_are_named(
@@ -264,7 +264,7 @@ def test_next_registration_undoes_a_killed_first_registration(
     dead_owner = f"{owner().split('~')[0]}~{NO_PROCESS}~1000000000"
     elsewhere = trained.folder / "elsewhere" / "models" / "production"
     for exports, is_kept in ((str(EXPORTS.resolve()), False), (str(elsewhere), True)):
-        client.create_registered_model(params.model_name, tags={MADE_BY: dead_owner})
+        client.create_registered_model(params.model_name, tags={CREATED_BY: dead_owner})
         pending = {PENDING: json.dumps({"owner": dead_owner, "exports": exports})}
         client.create_model_version(params.model_name, f"runs:/{run_id}/model", run_id=run_id, tags=pending)
         export = Path(exports) / "v001"

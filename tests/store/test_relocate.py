@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.errors import StoreError
 from pipeline.store import database, locks
-from pipeline.store.care.relocate import relocate
+from pipeline.store.maintenance.relocate import relocate
 from pipeline.store.database import LocalStore
 from pipeline.store.open import open_experiment, open_store
 from support.stores import check_intact, execute, file_hashes, predict, query
@@ -64,7 +64,7 @@ def test_external_artifact_location_is_not_a_move(store: LocalStore, tmp_path: P
     with mlflow.start_run(experiment_id=client.get_experiment_by_name("files").experiment_id):  # type: ignore[union-attr]
         mlflow.log_text("x", "x.txt")
     open_experiment(open_store(), "files")
-    assert relocate(store).n_places == 0
+    assert relocate(store).n_locations == 0
     locations = query(
         store, "select artifact_location from experiments where name in ('files', 'bucket') order by name"
     )
@@ -76,7 +76,7 @@ def test_moved_store_without_files_is_relocated_by_path(store: LocalStore, tmp_p
     shutil.rmtree(store.home / "small")
     with pytest.raises(StoreError, match="relocate --from /gone/mlruns"):
         open_experiment(open_store(), "small")
-    assert relocate(store, Path("/gone/mlruns")).n_places == 1
+    assert relocate(store, Path("/gone/mlruns")).n_locations == 1
     open_experiment(open_store(), "small")
     assert query(store, "select artifact_location from experiments where name = 'small'") == [(f"{store.home}/small",)]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.service.answered import Arm
+from pipeline.service.records import Arm
 from pipeline.service.tracking.statistics import Statistics
 from pipeline.store.open import open_store
 from support.tracking import LABELS, PARAMS, history, model, request, session, wait_until

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import StoreError
-from pipeline.store.care.prune import prune
-from pipeline.store.care.status import status_of_local, status_of_server
+from pipeline.store.maintenance.prune import prune
+from pipeline.store.maintenance.status import local_status, server_status
 from pipeline.store.database import LocalStore
 from pipeline.store.open import open_store
 from support.folders import Trained
@@ -40,7 +40,7 @@ def test_status_lists_every_kind_of_orphan_with_its_remedy(store: LocalStore, tr
         experiment_id="1", tags={"host": os.uname().nodename, "pid": "1", "process_started": "1"}
     )
     (store.home / ".x.host~1~1.tmp").touch()
-    report = status_of_local(store)
+    report = local_status(store)
     for heading, name, remedy in (
         ("orphaned files", "a" * 32, "prune"),
         ("registered versions", f"{MODEL} version 1", "restore"),
@@ -56,16 +56,16 @@ def test_status_lists_every_kind_of_orphan_with_its_remedy(store: LocalStore, tr
 
 
 def test_status_without_a_store_and_of_an_invalid_database(tmp_path: Path) -> None:
-    assert "not created yet" in status_of_local(LocalStore(tmp_path / "mlruns" / "mlflow.db"))
+    assert "not created yet" in local_status(LocalStore(tmp_path / "mlruns" / "mlflow.db"))
     (tmp_path / "text.db").write_text("not a database, but a text of some length\n" * 50)
     with pytest.raises(StoreError, match="file is not a database"):
-        status_of_local(LocalStore(tmp_path / "text.db"))
+        local_status(LocalStore(tmp_path / "text.db"))
 
 
 def test_status_reports_a_database_of_another_mlflow_version(store: LocalStore) -> None:
     execute(store, "update alembic_version set version_num = 'ffffffffffff'")
     before = file_hashes(store.home)
-    report = status_of_local(store)
+    report = local_status(store)
     assert "(FINISHED 16)" in report
     assert "by a newer MLflow than" in report
     assert "-> install the MLflow version that wrote it" in report
@@ -76,12 +76,12 @@ def test_server_store_is_reported_and_pruned_through_its_client(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     client = open_store()  # a client sees the same over HTTP
-    report = status_of_server(client, "http://127.0.0.1:9")
+    report = server_status(client, "http://127.0.0.1:9")
     assert "(FINISHED 16)" in report
     assert f"{MODEL}, versions: 1 (no stage 1)" in report
     assert "nothing is orphaned" in report
     client.create_registered_model("empty")
-    assert "registered models without a version (1)" in status_of_server(client, "")
+    assert "registered models without a version (1)" in server_status(client, "")
     assert prune(client, None, "0h", dry_run=True).endswith("to remove these, add --no-dry-run")
     assert query(store, "select count(*) from runs where lifecycle_stage = 'deleted'") == [(0,)]
     assert "`mlflow gc`" in prune(client, None, "0h", dry_run=False)

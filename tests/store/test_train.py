@@ -16,9 +16,9 @@ from pipeline.errors import PipelineError
 from pipeline.learn.families.xgboost import explainable_rows
 from pipeline.params.load import load_params
 from pipeline.prepare.stage import prepare
-from pipeline.store.open import logged_model_of, open_experiment, open_store
+from pipeline.store.open import logged_model_id, open_experiment, open_store
 from pipeline.support.files import sha256
-from pipeline.train.dataset_input import dataset_input, telling_rows
+from pipeline.train.dataset_input import dataset_input, schema_sample
 from pipeline.train.experiments import important_features
 from pipeline.train.provenance import git_tags
 from pipeline.train.reference_profile import PROFILE_FILE
@@ -328,7 +328,7 @@ def test_run_without_a_logged_model_raises(trained: Trained) -> None:
     client = open_store()
     run = client.create_run(open_experiment(client, "other"))
     with pytest.raises(PipelineError, match="has no logged model"):
-        logged_model_of(run)
+        logged_model_id(run)
 
 
 def test_dataset_input_equals_that_of_mlflow(pipeline_folder: Path) -> None:
@@ -350,7 +350,7 @@ def test_dataset_input_equals_that_of_mlflow(pipeline_folder: Path) -> None:
         name=f"{Path(params.path).name} (train)",
         digest="d" * 36,
     )
-    dataset = dataset_input(telling_rows(table), len(table), "train", "d" * 64, params)
+    dataset = dataset_input(schema_sample(table), len(table), "train", "d" * 64, params)
     with pytest.warns(UserWarning, match="integer column"):
         assert dict(dataset.dataset) == expected.to_dict()
     assert {tag.key: tag.value for tag in dataset.tags} == {"mlflow.data.context": "train", "sha256": "d" * 64}

@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 
 from pipeline.errors import RegistryError
 from pipeline.params.schema import RegisterParams
-from pipeline.register.export.files import damages
+from pipeline.register.export.files import export_problems
 from pipeline.register.stage import Registration, register
 from pipeline.register.verify.verify import Check, report, verify
 from pipeline.store.open import open_store
@@ -155,7 +155,7 @@ def test_file_changed_together_with_metadata_is_detected_and_not_unpickled(expor
         content = json.loads(metadata.read_text())
         content["files"]["model.pkl"] = sha256(pickled)
         write_json(metadata, content)
-        assert damages(EXPORT) == []
+        assert export_problems(EXPORT) == []
         failed = failures()
         assert not (tmp_path / "marker").exists()
         joblib.load(pickled)
@@ -300,12 +300,12 @@ def test_production_version_requires_an_export(exported: Path, tmp_path: Path) -
 
 
 def test_different_predictions_are_detected(exported: Path, trained: Trained, tmp_path: Path) -> None:
-    from pipeline.register.verify.same_predictions import problems_of_answers
+    from pipeline.register.verify.prediction_checks import prediction_problems
 
     other = tmp_path / "other"
     shutil.copytree(EXPORT, other)
     store = trained.folder / f"mlruns/small/models/{trained.experiments[0].model_id}/artifacts"
-    assert problems_of_answers(store, other) == []
+    assert prediction_problems(store, other) == []
     model = joblib.load(other / "model.pkl")
     model.set_params(base_score=0.0)
     model.fit(*_training_rows(model.n_features_in_))
@@ -314,13 +314,13 @@ def test_different_predictions_are_detected(exported: Path, trained: Trained, tm
     features = other / "model" / "features.json"
     digest = {"model_sha256": sha256(other / "model" / "model.ubj")}
     features.write_text(json.dumps(json.loads(features.read_text()) | digest))
-    assert problems_of_answers(store, other) == [
+    assert prediction_problems(store, other) == [
         "model/ predicts differently from the store's model",
         "model.pkl predicts differently from the store's model",
     ]
-    assert problems_of_answers(other / "model", other) == ["model.onnx predicts differently from the store's model"]
+    assert prediction_problems(other / "model", other) == ["model.onnx predicts differently from the store's model"]
     (other / "model.pkl").write_bytes(b"not a pickle")
-    (problem,) = problems_of_answers(other / "model", other)
+    (problem,) = prediction_problems(other / "model", other)
     assert problem.startswith("the model cannot be loaded or cannot predict: ")
 
 
@@ -347,24 +347,24 @@ def test_names_and_links_outside_the_export_are_not_followed(tmp_path: Path) -> 
     outside.mkdir()
     shutil.copy(export / "model" / "MLmodel", outside)
     (tmp_path / "latest").symlink_to("v001")
-    assert damages(export) == damages(tmp_path / "latest") == []
+    assert export_problems(export) == export_problems(tmp_path / "latest") == []
 
     digest = metadata["files"]["model/MLmodel"]
     names = ["../outside/MLmodel", str(outside / "MLmodel"), "model/../model/MLmodel", ".", ""]
     write_json(export / "metadata.json", metadata | {"files": metadata["files"] | dict.fromkeys(names, digest)})
-    assert damages(export) == [f"metadata.json lists {name!r}, which is outside the export" for name in sorted(names)]
+    assert export_problems(export) == [f"metadata.json lists {name!r}, which is outside the export" for name in sorted(names)]
     write_json(export / "metadata.json", metadata)
 
     shutil.rmtree(export / "model")
     (export / "model").symlink_to(outside)
-    assert damages(export) == ["model/MLmodel is missing", "model was not exported"]
+    assert export_problems(export) == ["model/MLmodel is missing", "model was not exported"]
     (export / "model").unlink()
     (export / "model").mkdir()
     (export / "model" / "MLmodel").symlink_to(outside / "MLmodel")
-    assert damages(export) == ["model/MLmodel is not a regular file"]
+    assert export_problems(export) == ["model/MLmodel is not a regular file"]
     (export / "model" / "MLmodel").unlink()
     os.mkfifo(export / "model" / "MLmodel")
-    assert damages(export) == ["model/MLmodel is not a regular file"]
+    assert export_problems(export) == ["model/MLmodel is not a regular file"]
 
 
 @pytest.mark.parametrize(
@@ -381,10 +381,10 @@ def test_names_and_links_outside_the_export_are_not_followed(tmp_path: Path) -> 
 def test_incomplete_metadata_is_reported_as_damage(tmp_path: Path, content: str, problem: str) -> None:
     make_export(tmp_path / "v001")
     (tmp_path / "v001" / "metadata.json").write_text(content)
-    assert problem in damages(tmp_path / "v001")[0]
+    assert problem in export_problems(tmp_path / "v001")[0]
     (tmp_path / "v001" / "metadata.json").unlink()
     (tmp_path / "v001" / "metadata.json").symlink_to(tmp_path / "elsewhere.json")
-    assert "is not a regular file" in damages(tmp_path / "v001")[0]
+    assert "is not a regular file" in export_problems(tmp_path / "v001")[0]
 
 
 def test_report_is_aligned_and_ends_with_a_summary() -> None:

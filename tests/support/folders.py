@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.store.care.relocate import relocate
+from pipeline.store.maintenance.relocate import relocate
 from pipeline.store.database import LocalStore
 from pipeline.train.experiments import Experiment
 from support.repositories import change_params, commit, copy_project, git

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pandas as pd
 
 from pipeline.features.transformer import FeatureTransformer
-from pipeline.service.answered import Answered, Columns, ModelIdentity, Outputs
+from pipeline.service.records import Answered, Columns, ModelIdentity, Outputs
 from pipeline.service.recording.read import read_predictions
 
 NAME = "small-model"

@@ -14,7 +14,7 @@ from support.recording import answer, served
 def main() -> None:
     """Record below the current folder; the file `name` gets a line for each prediction."""
     name, period, n_merged = sys.argv[1:]
-    recorder.PERIOD, parquet_log.TOGETHER = float(period), int(n_merged)
+    recorder.PERIOD, parquet_log.FILES_PER_MERGE = float(period), int(n_merged)
     log = os.open(name, os.O_CREAT | os.O_WRONLY)
     model = served({"x": [1.0, 2.0]})
     recording = Recorder(Path("recorded"), 10_000)

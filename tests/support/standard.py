@@ -83,8 +83,8 @@ def run_all(folder: Path, kind: str, families: Sequence[str] = FAMILIES) -> Iter
     params: Params = load_params()
     prepare(params.dataset, folder)
     tables = load_tables(folder, params)
-    evaluation = Evaluation.of(params.evaluate, tables.data, tables.rows, folder)
-    setup = Setup.of(params, tables, evaluation, folder)
+    evaluation = Evaluation.from_params(params.evaluate, tables.data, tables.rows, folder)
+    setup = Setup.open(params, tables, evaluation, folder)
     test, head = pd.read_parquet(folder / TEST_TABLE), git(folder, "rev-parse", "HEAD")
     for name in families:
         with nullcontext() if (kind, name) in DRAWN else without_figures():

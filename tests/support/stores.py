@@ -12,8 +12,8 @@ import mlflow
 import pandas as pd
 import pytest
 
-from pipeline.store.care.status import status_of_local
-from pipeline.store.database import LocalStore, path_of
+from pipeline.store.maintenance.status import local_status
+from pipeline.store.database import LocalStore, local_path
 from pipeline.store.logged_model import LOGGED_SHA256, MODEL_SHA256
 from pipeline.store.open import open_experiment, open_store
 from support.folders import Trained, enter, relocate_copy
@@ -79,10 +79,10 @@ def file_hashes(folder: Path) -> dict[str, str]:
 def check_intact(store: LocalStore) -> None:
     """Check the database, that nothing is orphaned or missing, and that every location is inside the store."""
     assert query(store, "pragma integrity_check") == [("ok",)]
-    assert "nothing is orphaned or missing" in status_of_local(store)
+    assert "nothing is orphaned or missing" in local_status(store)
     for table, column in (("runs", "artifact_uri"), ("logged_models", "artifact_location")):
         for (location,) in query(store, f"select {column} from {table}"):
-            assert Path(str(path_of(str(location)))).is_relative_to(store.home)
+            assert Path(str(local_path(str(location)))).is_relative_to(store.home)
 
 
 def predict() -> list[float]:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.service.answered import Answered, Arm, ModelIdentity, Outputs
+from pipeline.service.records import Answered, Arm, ModelIdentity, Outputs
 from pipeline.service.tracking.statistics import Statistics
-from pipeline.service.tracking.tracking_run import Tracked, TrackingRun
+from pipeline.service.tracking.tracking_run import TrackedArm, TrackingRun
 from pipeline.store.open import open_store
 
 LABELS = ["setosa", "versicolor", "virginica"]
@@ -35,7 +35,7 @@ def session(
     statistics: Mapping[Arm, Statistics], version: Callable[[], int | None] = lambda: 1, max_points: int = 1000
 ) -> TrackingRun:
     """Return a session that records a point every 0.05 seconds."""
-    arms = {arm: Tracked(arm_statistics, lambda: False, version) for arm, arm_statistics in statistics.items()}
+    arms = {arm: TrackedArm(arm_statistics, lambda: False, version) for arm, arm_statistics in statistics.items()}
     return TrackingRun("iris-serving", "iris", arms, PARAMS, 0.05, max_points)
 
 

@@ -13,7 +13,7 @@ import pytest
 import requests
 import yaml
 
-from pipeline.register.export.files import damages
+from pipeline.register.export.files import export_problems
 from pipeline.register.history import history
 from pipeline.store.open import open_store
 from support.folders import Trained
@@ -58,7 +58,7 @@ def test_concurrent_registrations_are_all_kept(
     (production,) = [version for version in versions if version.current_stage == "Production"]
     assert client.get_registered_model(name).aliases == {"production": production.version}
     assert (EXPORTS / "latest").readlink() == Path(f"v{int(production.version):03d}")
-    assert not [damage for export in EXPORTS.glob("v*") for damage in damages(export)]
+    assert not [damage for export in EXPORTS.glob("v*") for damage in export_problems(export)]
     moves = history(client, name)
     assert all(move.done for move in moves)
     assert moves[-1].version == int(production.version)

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from pipeline.register.export.files import damages
+from pipeline.register.export.files import export_problems
 from pipeline.register.history import history
 from pipeline.register.versions import PENDING
 from pipeline.store.open import open_store
@@ -83,9 +83,9 @@ def check_intact() -> None:
         if not name.name.startswith("."):
             assert json.loads(name.read_text())
     for export in EXPORTS.glob("v*"):
-        assert not damages(export)
+        assert not export_problems(export)
     if (EXPORTS / "latest").is_symlink():
-        assert not damages(EXPORTS / "latest")
+        assert not export_problems(EXPORTS / "latest")
     client = open_store()
     for version in client.search_model_versions(f"name = '{MODEL}'"):
         run = client.get_run(str(version.run_id))
@@ -191,7 +191,7 @@ def test_dvc_repro_survives_kills(folder: Path, zygote: Zygote, told: Callable[[
 
 def test_runs_of_other_hosts_and_live_processes_are_unchanged(pipeline_folder: Path) -> None:
     from pipeline.store.open import open_experiment
-    from pipeline.store.stale_runs import sweep_runs
+    from pipeline.store.stale_runs import end_stale_runs
     from pipeline.support.processes import owner_tags
 
     client = open_store()
@@ -211,7 +211,7 @@ def test_runs_of_other_hosts_and_live_processes_are_unchanged(pipeline_folder: P
             "untagged": {},
         }.items()
     }
-    sweep_runs(client)
+    end_stale_runs(client)
     status = {name: client.get_run(run_id).info.status for name, run_id in runs.items()}
     assert status == {
         "alive": "RUNNING",

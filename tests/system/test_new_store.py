@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.store.database import reading
+from pipeline.store.database import open_for_reading
 from support.stores import is_store_intact
 from support.zygote import Zygote
 
@@ -64,6 +64,6 @@ def test_transaction_of_a_killed_process_is_rolled_back(migrated_database: Path,
     assert database.with_name("mlflow.db-journal").stat().st_size > 0
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True).execute("select * from experiments")
-    with reading(database) as connection:
+    with open_for_reading(database) as connection:
         assert connection.execute("select name from experiments").fetchall() == [("Default",)]
     assert not database.with_name("mlflow.db-journal").exists()

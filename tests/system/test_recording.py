@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from pipeline.service.recording import recorder
-from pipeline.service.recording.parquet_log import merge_left
+from pipeline.service.recording.parquet_log import merge_orphaned
 from pipeline.service.recording.parts import parts_in
 from pipeline.service.recording.read import read_predictions
 from support.recording import NAME, ids_in, wait_until
@@ -48,7 +48,7 @@ def test_kill_loses_at_most_the_last_second(tmp_path: Path, zygote: Zygote) -> N
     assert len(required) > 100
     before = read_predictions(folder, NAME)
     assert len(parts_in(folder / NAME)) > 8
-    merge_left(folder, threading.Event())
+    merge_orphaned(folder, threading.Event())
     assert len(parts_in(folder / NAME)) == 8
     assert not list((folder / NAME).glob(".*.tmp"))
     assert read_predictions(folder, NAME).equals(before)

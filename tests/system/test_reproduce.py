@@ -17,7 +17,7 @@ from mlflow.entities import Metric
 
 from pipeline.errors import PipelineError
 from pipeline.params.load import load_params
-from pipeline.reproduce.clone import clone_of, folder_in, scripts_of, write_params
+from pipeline.reproduce.clone import temporary_clone, pipeline_folder_of_clone, scripts_folder, write_params
 from pipeline.reproduce.data import find_data
 from pipeline.reproduce.original import OriginalTraining, Result, original_training
 from pipeline.store.open import open_experiment, open_store
@@ -237,20 +237,20 @@ def test_commit_must_exist_and_belong_to_this_project(pipeline_folder: Path, tem
     for name in ("f" * 40, "HEAD", "--upload-pack=touch"):
         with (
             pytest.raises(PipelineError, match=r"is not in the git repository(?s:.*)git fetch"),
-            clone_of(pipeline_folder, name),
+            temporary_clone(pipeline_folder, name),
         ):
             pass
     git(pipeline_folder, "rm", "--quiet", "-r", "src/model_train.py")
     commit(pipeline_folder, "no stages")
-    with clone_of(pipeline_folder, git(pipeline_folder, "rev-parse", "HEAD")) as clone:
+    with temporary_clone(pipeline_folder, git(pipeline_folder, "rev-parse", "HEAD")) as clone:
         for place in ("elsewhere", "..", "/"):
             with pytest.raises(PipelineError, match="the commit has no pipeline folder"):
-                folder_in(clone, place)
-        assert folder_in(clone, ".") == clone
+                pipeline_folder_of_clone(clone, place)
+        assert pipeline_folder_of_clone(clone, ".") == clone
         with pytest.raises(PipelineError, match="the commit has no src/model_train"):
-            scripts_of(clone, clone)
-    with clone_of(pipeline_folder, git(pipeline_folder, "rev-parse", "HEAD~1")) as clone:
-        assert scripts_of(clone, clone / "examples" / "one") == clone / "src"
+            scripts_folder(clone, clone)
+    with temporary_clone(pipeline_folder, git(pipeline_folder, "rev-parse", "HEAD~1")) as clone:
+        assert scripts_folder(clone, clone / "examples" / "one") == clone / "src"
 
 
 def make_training(**changes: Any) -> OriginalTraining:
@@ -260,8 +260,8 @@ def make_training(**changes: Any) -> OriginalTraining:
         run_name="exp1_tuned",
         experiment_name="small",
         commit="c" * 40,
-        dirty=False,
-        timed=False,
+        is_dirty=False,
+        has_time_budget=False,
         pipeline_folder=".",
         params={"dataset": {"path": "data.csv"}},
         data_sha256="d" * 64,
@@ -277,9 +277,9 @@ def test_table_is_found_by_its_hash(pipeline_folder: Path, tmp_path: Path, tempo
 
     def find(path: str, digest: str, commit: str = tracked) -> tuple[str, str, bytes]:
         run = make_training(params={"dataset": {"path": path}}, data_sha256=digest, commit=commit)
-        with clone_of(pipeline_folder, commit) as clone:
+        with temporary_clone(pipeline_folder, commit) as clone:
             data = find_data(run, pipeline_folder, clone)
-            return data.path, data.where, (clone / data.path).read_bytes()
+            return data.path, data.origin, (clone / data.path).read_bytes()
 
     content = (pipeline_folder / "data.csv").read_bytes()
     assert find("data.csv", first) == ("data.csv", "found in the commit", content)
@@ -317,9 +317,9 @@ def test_table_is_fetched_from_dvc(pipeline_folder: Path, tmp_path: Path, tempor
     table.write_text("newer\n")
     shutil.rmtree(pipeline_folder / ".dvc" / "cache")
     before = file_hashes(pipeline_folder)
-    with clone_of(pipeline_folder, run.commit) as clone:
+    with temporary_clone(pipeline_folder, run.commit) as clone:
         data = find_data(run, pipeline_folder, clone)
-        assert (data.path, data.where) == ("raw/data.csv", "fetched from DVC")
+        assert (data.path, data.origin) == ("raw/data.csv", "fetched from DVC")
         assert (clone / "raw" / "data.csv").read_text() == "in DVC\n"
     assert file_hashes(pipeline_folder) == before
 

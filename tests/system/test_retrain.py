@@ -16,10 +16,10 @@ import pytest
 
 from pipeline.params.load import load_params
 from pipeline.register.stage import Registration, register
-from pipeline.register.versions import in_stage
+from pipeline.register.versions import version_in_stage
 from pipeline.retrain.drift import has_drifted
-from pipeline.retrain.pipeline_run import alone
-from pipeline.service.answered import Answered
+from pipeline.retrain.pipeline_run import retraining_lock
+from pipeline.service.records import Answered
 from pipeline.service.models.loading import in_registry, load
 from pipeline.service.recording.read import read_predictions
 from pipeline.service.recording.recorder import Recorder
@@ -81,7 +81,7 @@ def record(rows: pd.DataFrame) -> list[str]:
 
 def production_version() -> str:
     """Return the number of the version in Production."""
-    return str(in_stage(open_store(), "small-model", "Production").version)
+    return str(version_in_stage(open_store(), "small-model", "Production").version)
 
 
 def test_without_drift_nothing_is_retrained(
@@ -102,7 +102,7 @@ def test_without_drift_nothing_is_retrained(
     assert (
         "150 predictions of small-model version 1 are recorded, too few to check for drift" in capsys.readouterr().out
     )
-    with alone(folder):
+    with retraining_lock(folder):
         assert call("retrain") == 2
     assert "another retraining is running in" in capsys.readouterr().err
     shutil.rmtree(PREDICTIONS)

@@ -25,7 +25,7 @@ from pipeline.params.load import load_params
 from pipeline.prepare.stage import prepare
 from pipeline.service.recording.read import read_predictions
 from pipeline.store.open import open_store
-from pipeline.store.stale_runs import sweep_runs
+from pipeline.store.stale_runs import end_stale_runs
 from pipeline.support.processes import owner_tags
 from pipeline.train.experiments import Experiment
 from pipeline.train.stage import train
@@ -248,7 +248,7 @@ def test_only_runs_of_dead_processes_are_ended(folder: Path) -> None:
         "untagged": {},
     }
     runs = {name: client.create_run(experiment.experiment_id, tags=owner).info.run_id for name, owner in tags.items()}
-    sweep_runs(client)
+    end_stale_runs(client)
     status = {name: client.get_run(run_id).info.status for name, run_id in runs.items()}
     assert status == {"dead": "FAILED", "alive": "RUNNING", "elsewhere": "RUNNING", "untagged": "RUNNING"}
     for run_id in runs.values():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.store.care.backup import backup
+from pipeline.store.maintenance.backup import backup
 from pipeline.store.database import LocalStore
 from pipeline.store.open import open_store
 from support.stores import (

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.store.care.backup import backup
-from pipeline.store.care.restore import restore
-from pipeline.store.database import LocalStore, path_of
+from pipeline.store.maintenance.backup import backup
+from pipeline.store.maintenance.restore import restore
+from pipeline.store.database import LocalStore, local_path
 from pipeline.store.open import open_store
 from support.effort import times
 from support.stores import check_intact, has_no_temporary_files, predict, query, remaining
@@ -41,7 +41,7 @@ def test_relocate_survives_kills(
     moved = LocalStore(folder / "mlruns" / "mlflow.db")
     for _ in range(times(20, 6)):
         survived += kill_at_random(zygote, rng, 0.15, "store", "relocate")
-        locations = [str(path_of(str(location))) for (location,) in query(moved, "select artifact_uri from runs")]
+        locations = [str(local_path(str(location))) for (location,) in query(moved, "select artifact_uri from runs")]
         n_old = sum(location.startswith(f"{old}/") for location in locations)
         assert n_old in (0, len(locations))
         if not n_old:

@@ -25,7 +25,7 @@ def families() -> Iterable["Metric"]:
     """Return the metrics of a service that has answered one request, with every optional part present."""
     from prometheus_client.parser import text_string_to_metric_families
 
-    from pipeline.service.answered import Answered, ModelIdentity, Outputs
+    from pipeline.service.records import Answered, ModelIdentity, Outputs
     from pipeline.service.tracking.prometheus import Prometheus
 
     metrics = Prometheus()

@@ -62,7 +62,7 @@ class SimulatedLightCurves:
     """
 
     table: pd.DataFrame
-    known: pd.DataFrame
+    stars: pd.DataFrame
 
 
 def simulate(n_stars: int = STARS, n_points: int = POINTS, seed: int = SEED) -> SimulatedLightCurves:

@@ -9,10 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
-from pipeline.features.formulas import LARGEST
+from pipeline.features.formulas import FLOAT32_MAX
 
 Kind = Literal["number", "boolean", "text"]
-SUFFIX = ".0"  # pandas turns whole numbers beside missing values into floats, so a client sends 10001 as "10001.0"
+FLOAT_SUFFIX = ".0"  # pandas turns whole numbers beside missing values into floats, so a client sends 10001 as "10001.0"
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def infer_kinds(rows: pd.DataFrame) -> dict[str, Kind]:
     """
     kinds: dict[str, Kind] = {}
     for name in rows.columns:
-        kind = kind_of(rows[name])
+        kind = infer_kind(rows[name])
         if kind is None:
             raise PipelineError(
                 f"column {name!r} is of type {rows[name].dtype}, which cannot be used as a feature",
@@ -61,7 +61,7 @@ def infer_kinds(rows: pd.DataFrame) -> dict[str, Kind]:
     return kinds
 
 
-def kind_of(column: pd.Series) -> Kind | None:
+def infer_kind(column: pd.Series) -> Kind | None:
     """Return the kind of a column, or None if it cannot be a feature (dates, lists, mixed types)."""
     if pd.api.types.is_bool_dtype(column):
         return "boolean"
@@ -86,7 +86,7 @@ def read_values(values: Sequence[Any], kind: Kind) -> Values:
         code_by_text: dict[str, int] = {}
         codes = [-1 if value is None else code_by_text.setdefault(value, len(code_by_text)) for value in values]
         return Texts(list(code_by_text), np.array(codes, dtype=np.intp))
-    return without_too_large(np.array(values, dtype=np.float64))  # None becomes NaN
+    return overflow_to_nan(np.array(values, dtype=np.float64))  # None becomes NaN
 
 
 def as_text(column: pd.Series) -> pd.Series:
@@ -117,12 +117,12 @@ def as_numbers(column: pd.Series, kind: Kind) -> NDArray[np.float64]:
             raise ValueError(f"column {column.name!r} holds {invalid.iloc[0]!r}, which is neither true nor false")
         column = numbers
     values = np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
-    return without_too_large(values)
+    return overflow_to_nan(values)
 
 
-def without_too_large(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def overflow_to_nan(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Replace values that overflow float32 with NaN, as derived columns do; stage prepare rejects them in a table."""
-    too_large = np.abs(values) > LARGEST
+    too_large = np.abs(values) > FLOAT32_MAX
     return np.where(too_large, np.nan, values) if too_large.any() else values
 
 

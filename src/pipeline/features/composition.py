@@ -61,20 +61,20 @@ class Composition:
         return columns
 
     @property
-    def known_texts(self) -> dict[str, list[str]]:
+    def known_categories(self) -> dict[str, list[str]]:
         """The categories of each text column seen in training."""
-        return {column: texts for part in self.parts for column, texts in part.known_texts.items()}
+        return {column: texts for part in self.parts for column, texts in part.known_categories.items()}
 
     @property
     def run_params(self) -> dict[str, Any]:
         """Parameters to log with a training run."""
         return {name: value for part in self.parts for name, value in part.run_params.items()}
 
-    def watched(self) -> list[tuple[FeatureKind, list[str]]]:
+    def drift_features(self) -> list[tuple[FeatureKind, list[str]]]:
         """Return the kinds whose features are monitored for drift instead of raw columns, with their feature names."""
         return [(part, list(named)) for part, named in self.named_parts if part.drift_name]
 
-    def wanted(self, names: Sequence[str]) -> Iterator[tuple[FeatureKind, list[int], list[str]]]:
+    def select(self, names: Sequence[str]) -> Iterator[tuple[FeatureKind, list[int], list[str]]]:
         """Yield each kind that has any of these features, their indices within the kind, and their names.
 
         Raises

@@ -30,7 +30,7 @@ FUNCTIONS: dict[str, Callable[[Column], Column]] = {
     "cos": np.cos,
 }
 # XGBoost computes in float32, where a larger number is infinite.
-LARGEST = float(np.finfo(np.float32).max)
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 PLACEHOLDER = "__column"
 ALLOWED = (
     f"use column names (in `backticks` if not a plain identifier), numbers, + - * / ** ( ) and {', '.join(FUNCTIONS)}"
@@ -117,7 +117,7 @@ def compute(tree: ast.expr, columns: Mapping[str, Column]) -> Column:
     """
     with np.errstate(all="ignore"):
         values = np.asarray(_value(tree, columns), dtype=np.float64)
-        return np.where(np.abs(values) <= LARGEST, values, np.nan)
+        return np.where(np.abs(values) <= FLOAT32_MAX, values, np.nan)
 
 
 def _check(node: ast.expr, where: str, depth: int) -> None:

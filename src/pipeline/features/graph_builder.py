@@ -22,7 +22,7 @@ class GraphBuilder(Protocol):
     def cast(self, value: str, dtype: str, into: str = "") -> str:
         """Add a conversion to ``FLOAT``, ``DOUBLE``, ``INT64`` or ``BOOL`` and return the name of its output."""
 
-    def within(self) -> "GraphBuilder":
+    def subgraph(self) -> "GraphBuilder":
         """Return an empty subgraph for an attribute of a node."""
 
     def body(self, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> Any:

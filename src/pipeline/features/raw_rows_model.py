@@ -17,7 +17,7 @@ from pipeline.errors import PipelineError
 from pipeline.features.model_files import load_estimator
 from pipeline.features.transformer import FEATURES_FILE, FeatureTransformer
 
-PROBABILITY = "probability_"  # prefix of an output column; the class label follows
+PROBABILITY_PREFIX = "probability_"  # prefix of an output column; the class label follows
 
 
 class RawRowsModel:
@@ -63,14 +63,14 @@ class RawRowsModel:
             For a regression, the target in its unit. For a classification, the column ``prediction`` with the most
             probable class, and a column ``probability_<label>`` for each class.
         """
-        outputs = self.answer(self.transformer.transform(model_input, only=self.feature_names).to_numpy())
+        outputs = self.predict_features(self.transformer.transform(model_input, only=self.feature_names).to_numpy())
         if self.labels is None:
             return outputs
         predictions = [self.labels[index] for index in outputs.argmax(axis=1)]
-        columns = {f"{PROBABILITY}{label}": outputs[:, index] for index, label in enumerate(self.labels)}
+        columns = {f"{PROBABILITY_PREFIX}{label}": outputs[:, index] for index, label in enumerate(self.labels)}
         return pd.DataFrame({"prediction": predictions, **columns}, index=model_input.index)
 
-    def answer(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    def predict_features(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Predict from features.
 
         Parameters

@@ -76,7 +76,7 @@ class FeatureTransformer(Composition):
         names = self.feature_names if only is None else list(only)
         return pd.DataFrame(self.compute(self.source(rows), names), rows.index, names, copy=False)
 
-    def of_values(self, columns: Mapping[str, Sequence[Any]], only: Sequence[str]) -> Matrix:
+    def transform_values(self, columns: Mapping[str, Sequence[Any]], only: Sequence[str]) -> Matrix:
         """Compute features as `transform` does, from validated values (float, bool, str or None) by raw column."""
         return self.compute(replace(Source.from_values(columns, self.kinds), compute=self.compute), only)
 
@@ -84,7 +84,7 @@ class FeatureTransformer(Composition):
         """Compute features into a float32 matrix in column-major order, shape (n_rows, n_features)."""
         matrix = np.empty((source.n_rows, len(names)), dtype=np.float32, order="F")
         columns = {name: column for column, name in enumerate(names)}
-        for part, indices, part_names in self.wanted(names):
+        for part, indices, part_names in self.select(names):
             for name, values in zip(part_names, part.compute(source, indices), strict=True):
                 matrix[:, columns[name]] = values
         return matrix

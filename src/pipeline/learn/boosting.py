@@ -74,7 +74,7 @@ class Boosting:
             return Race(self.problem.task, ShapeFitter(self), len(self.folds), drop=True)
         return EarlyStopping(self)
 
-    def final(self, best: Candidate | None) -> tuple[Sampled, int]:
+    def final_params(self, best: Candidate | None) -> tuple[Sampled, int]:
         """Return the parameters of the best candidate for the final fit, and the maximum number of rounds.
 
         With the sampler `tpe` the learning rate is as low as the space and ``max_rounds`` allow, because many small
@@ -137,7 +137,7 @@ class Boosting:
             params.pop("num_class")  # the classifier derives it from the classes in y
         return estimator_class(**params, n_estimators=rounds, random_state=problem.seed, n_jobs=problem.n_jobs)
 
-    def stated(self, estimator: Any) -> Sampled:
+    def effective_params(self, estimator: Any) -> Sampled:
         """Return only the number of rounds; autologging records the other parameters."""
         return {"n_estimators": estimator.n_estimators}
 

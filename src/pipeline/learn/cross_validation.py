@@ -61,6 +61,6 @@ def best_index(valid_curves: Sequence[Sequence[float]]) -> int:
     return int(np.argmin(np.mean(valid_curves, axis=0)))
 
 
-def by_fold(scores: Sequence[float], name: str) -> dict[str, float]:
+def per_fold_metrics(scores: Sequence[float], name: str) -> dict[str, float]:
     """Return the score of each fold by the metric name it is logged under, such as ``fold_1_rmse``."""
     return {f"fold_{number}_{name}": value for number, value in enumerate(scores, start=1)}

@@ -28,8 +28,8 @@ class Recipe:
     ----------
     make : callable
         ``make(problem, params, rounds)`` returns an unfitted estimator.
-    follow : callable
-        ``follow(estimator, fold, scored, with_train, n_classes)`` fits an unfitted estimator on a fold and yields its
+    fit_staged : callable
+        ``fit_staged(estimator, fold, scored, with_train, n_classes)`` fits an unfitted estimator on a fold and yields its
         outputs (predictions or probabilities) for training and validation rows after each of the `scored` rounds.
         Outputs for training rows may be left out unless `with_train`.
     rounds_name : str
@@ -38,18 +38,18 @@ class Recipe:
         Maximum number of rounds for comparing candidates.
     has_best_round : bool
         Whether too many rounds overfit, so that the best number is chosen by cross-validation.
-    stated : callable
-        ``stated(estimator)`` returns its effective parameters by the estimator's names.
+    effective_params : callable
+        ``effective_params(estimator)`` returns its effective parameters by the estimator's names.
     table : callable
         ``table(X)`` converts the features to the form that the estimator's `fit` needs.
     """
 
     make: Callable[[Problem, Sampled, int], Any]
-    follow: Callable[[Any, FoldTables, Sequence[int], bool, int], Iterator[tuple[Outputs, Outputs]]]
+    fit_staged: Callable[[Any, FoldTables, Sequence[int], bool, int], Iterator[tuple[Outputs, Outputs]]]
     rounds_name: str
     compare_rounds: int
     has_best_round: bool
-    stated: Callable[[Any], Sampled]
+    effective_params: Callable[[Any], Sampled]
     table: Callable[[pd.DataFrame], pd.DataFrame] = lambda X: X
 
 
@@ -71,7 +71,7 @@ class Estimators:
         drop = self.problem.search.sampler == "tpe"
         return Race(self.problem.task, EstimatorFitter(self), len(self.folds), drop)
 
-    def final(self, best: Candidate | None) -> tuple[Sampled, int]:
+    def final_params(self, best: Candidate | None) -> tuple[Sampled, int]:
         """Return the parameters of the best candidate for the final fit, and its number of rounds."""
         sampled = dict(best.sampled) if best else {}
         return sampled, int(sampled.pop(self.recipe.rounds_name, self.problem.fixed.get(self.recipe.rounds_name)))
@@ -85,7 +85,7 @@ class Estimators:
             estimator = self.recipe.make(self.problem, _without_nthread(params), rounds)
             return [
                 (task.score(task.losses(fold[1], train)), task.score(task.losses(fold[3], valid)), valid)
-                for train, valid in self.recipe.follow(estimator, fold, scored, True, task.n_classes)
+                for train, valid in self.recipe.fit_staged(estimator, fold, scored, True, task.n_classes)
             ]
 
         with _single_threaded_blas():
@@ -103,9 +103,9 @@ class Estimators:
         """Return an unfitted estimator with these hyperparameters."""
         return self.recipe.make(self.problem, sampled, rounds)
 
-    def stated(self, estimator: Any) -> Sampled:
+    def effective_params(self, estimator: Any) -> Sampled:
         """Return the effective parameters of an estimator by its own names."""
-        return self.recipe.stated(estimator)
+        return self.recipe.effective_params(estimator)
 
     def fit(self, estimator: Any, X: pd.DataFrame, y: NDArray[Any]) -> None:
         """Fit an estimator with all threads.
@@ -131,7 +131,7 @@ class EstimatorFitter:
     def n_rounds(self, params: Sampled) -> int:
         """Return the number of rounds a candidate is fitted for."""
         recipe = self.learner.recipe
-        default = min(recipe.compare_rounds, self.learner.final(None)[1])
+        default = min(recipe.compare_rounds, self.learner.final_params(None)[1])
         return int(params.get(recipe.rounds_name, default))
 
     def losses(self, fits: Sequence[tuple[Sampled, int]]) -> list[NDArray[np.float64]]:
@@ -142,7 +142,7 @@ class EstimatorFitter:
         def fit_losses(params: Sampled, fold: FoldTables) -> NDArray[np.float64]:
             rounds = self.n_rounds(params)
             estimator = recipe.make(learner.problem, _without_nthread(params), rounds)
-            *_, (_, valid) = recipe.follow(estimator, fold, [rounds], False, task.n_classes)
+            *_, (_, valid) = recipe.fit_staged(estimator, fold, [rounds], False, task.n_classes)
             return task.losses(fold[3], valid)
 
         threads = {"nthread": learner.problem.n_jobs}

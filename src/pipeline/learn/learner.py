@@ -68,7 +68,7 @@ class Learner(Protocol):
     def scoring(self) -> Scoring:
         """Return a new scoring of candidates."""
 
-    def final(self, best: Candidate | None) -> tuple[Sampled, int]:
+    def final_params(self, best: Candidate | None) -> tuple[Sampled, int]:
         """Return the parameters for the final fit, given the best candidate (None: no search), and the most rounds."""
 
     def cross_validate(self, sampled: Sampled, rounds: int, choose_round: bool) -> "CrossValidation":
@@ -80,7 +80,7 @@ class Learner(Protocol):
     def estimator(self, sampled: Sampled, rounds: int, y: NDArray[Any]) -> Any:
         """Return an unfitted estimator with every parameter set explicitly; `y` is the training target."""
 
-    def stated(self, estimator: Any) -> Sampled:
+    def effective_params(self, estimator: Any) -> Sampled:
         """Return the effective parameters of an estimator that are logged in addition to autologging."""
 
     def fit(self, estimator: Any, X: pd.DataFrame, y: NDArray[Any]) -> None:

@@ -133,7 +133,7 @@ def predicted_classes(y_proba: NDArray[np.floating[Any]]) -> NDArray[np.intp]:
     return np.asarray(np.argmax(y_proba, axis=1))
 
 
-def judged_classes(y_true: Classes, n_classes: int) -> list[int]:
+def ranking_classes(y_true: Classes, n_classes: int) -> list[int]:
     """Return the classes that ranking metrics use: the positive one or all, except those with no rows or all rows."""
     counts = np.bincount(y_true, minlength=n_classes)
     return [k for k in range(1 if n_classes == 2 else 0, n_classes) if 0 < counts[k] < len(y_true)]
@@ -158,7 +158,7 @@ def per_row_log_loss(y_true: Classes, y_proba: NDArray[np.floating[Any]]) -> Val
     return np.asarray(-np.log(np.clip(true_proba, epsilon, 1 - epsilon)))
 
 
-def better(name: str) -> bool | None:
+def greater_is_better(name: str) -> bool | None:
     """Return whether greater values of a metric are better, False if smaller ones are, None if the name is unknown.
 
     A name may include the data it was measured on (test_rmse, cv_f1_mean, fold_2_log_loss, baseline_accuracy) and a
@@ -170,7 +170,7 @@ def better(name: str) -> bool | None:
     return match["end"] != "_std" and DIRECTIONS[match["metric"] or match["at"]]
 
 
-def rounded(value: float) -> float:
+def round_significant(value: float) -> float:
     """Round to six significant digits, so that committed metrics do not depend on floating-point rounding."""
     return float(f"{value:.6g}")
 
@@ -187,5 +187,5 @@ def _precision_recall_f1(y_true: Classes, y_pred: Classes, n_classes: int) -> di
 def _mean_over_classes(
     name: str, score: Callable[..., float], y_true: Classes, y_proba: NDArray[np.floating[Any]]
 ) -> dict[str, float]:
-    scores = [score(y_true == k, y_proba[:, k]) for k in judged_classes(y_true, y_proba.shape[1])]
+    scores = [score(y_true == k, y_proba[:, k]) for k in ranking_classes(y_true, y_proba.shape[1])]
     return {name: float(np.mean(scores))} if scores else {}

@@ -7,7 +7,7 @@ from pipeline.learn.candidate import Candidate
 from pipeline.support.progress import progress
 
 
-def best_of(candidates: Iterable[Candidate], total: int, label: str, loss: str) -> Candidate:
+def track_best(candidates: Iterable[Candidate], total: int, label: str, loss: str) -> Candidate:
     """Return the first candidate with the lowest mean score, and report the best so far. Dropped ones do not count."""
     from tqdm import tqdm
 

@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.learn.candidate import Candidate
 from pipeline.learn.learner import Learner
 from pipeline.learn.search_params import SearchParams
-from pipeline.learn.search_space import distributions, n_candidates, study_of
+from pipeline.learn.search_space import distributions, n_candidates, create_study
 
 BATCH = 4  # candidates sampled at a time; constant, so that results do not depend on the number of threads
 
@@ -34,7 +34,7 @@ def search(
         At most ``n_candidates``, without duplicates.
     """
     space = learner.sampled_space
-    study, search_distributions, scoring = study_of(params, space, seed), distributions(space), learner.scoring()
+    study, search_distributions, scoring = create_study(params, space, seed), distributions(space), learner.scoring()
     observed_scores, n_trials, started = dict[tuple[Any, ...], float](), 0, time.monotonic()
     total = n_candidates(params, space)
     while len(observed_scores) < total and n_trials < 10 * total:  # the sampler may repeat candidates

@@ -37,7 +37,7 @@ def distributions(space: Space) -> "dict[str, BaseDistribution]":
     return {name: distribution(values) for name, values in sorted(space.items())}
 
 
-def study_of(params: SearchParams, space: Space, seed: int) -> "Study":
+def create_study(params: SearchParams, space: Space, seed: int) -> "Study":
     """Return an Optuna study with the sampler of a search; `tpe` starts at the center of the space."""
     import optuna
 

@@ -72,7 +72,7 @@ class Parameter:
     words: tuple[str | None, ...] = ()
     layers: bool = False
 
-    def refusal(self, value: Any) -> str | None:
+    def violation(self, value: Any) -> str | None:
         """Return None if `value` is allowed, otherwise a sentence that says what is."""
         if self.layers:
             return None if _are_layer_sizes(value) else LAYERS_RULE

@@ -27,7 +27,7 @@ class Task:
     labels: list[Label] | None = None
 
     @classmethod
-    def of(
+    def from_target(
         cls, target: pd.Series, kind: Literal["regression", "classification"], positive: Label | None = None
     ) -> "Task":
         """Return the task of a target prepared by stage prepare.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
 from pipeline.features.transformer import FeatureTransformer
-from pipeline.onnx.features import feeds
+from pipeline.onnx.features import input_feed
 from pipeline.onnx.session import open_session, run
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ NEAR_ZERO = 0.1  # the tolerance is then 8 to 16 float32 units in the last place
 REPEATS = 20  # timings of a single row
 
 
-class GraphDiffers(PipelineError):  # noqa: N818
+class GraphMismatch(PipelineError):  # noqa: N818
     """An ONNX graph's predictions differ from the original model's."""
 
 
@@ -79,7 +79,7 @@ def check(
         If the outputs differ by more than `check_agreement` tolerates.
     """
     session = open_session(graph.SerializeToString())
-    feed = feeds(rows, transformer)
+    feed = input_feed(rows, transformer)
     row_feed, row = {name: values[:1] for name, values in feed.items()}, rows.iloc[:1]
     original_rows_ms, expected = _timed(lambda: predict(rows))
     rows_ms, outputs = _timed(lambda: run(session, feed))
@@ -129,7 +129,7 @@ def _compare(name: str, output: NDArray[Any], expected: NDArray[Any]) -> float:
     if is_different.any():
         row, column = np.argwhere(is_different)[0]
         value, expected_value = output[row].tolist()[column], expected[row].tolist()[column]
-        raise GraphDiffers(
+        raise GraphMismatch(
             f"the ONNX graph and the model differ in row {row + 1}: {name} {value!r} from the graph, "
             f"{expected_value!r} from the model; {is_different.any(axis=1).sum()} of {len(is_different)} rows differ",
             "serve the MLflow model, and see docs/architecture.md for package versions that work together",

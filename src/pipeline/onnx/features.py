@@ -46,7 +46,7 @@ def inputs(transformer: FeatureTransformer) -> list["ValueInfoProto"]:
     ]
 
 
-def feeds(rows: pd.DataFrame, transformer: FeatureTransformer) -> dict[str, NDArray[np.float64] | NDArray[np.object_]]:
+def input_feed(rows: pd.DataFrame, transformer: FeatureTransformer) -> dict[str, NDArray[np.float64] | NDArray[np.object_]]:
     """Return raw rows as the graph's inputs.
 
     Parameters
@@ -93,7 +93,7 @@ def add_features(graph: Graph, transformer: FeatureTransformer, feature_names: S
     source = GraphSource(input_names(transformer), lambda names: add_features(graph, transformer, names))
     blocks: list[str] = []
     computed: list[str] = []
-    for part, indices, names in transformer.wanted(feature_names):
+    for part, indices, names in transformer.select(feature_names):
         blocks += part.add_nodes(graph, source, indices)
         computed += names
     features, order = concat(graph, blocks), [computed.index(name) for name in feature_names]

@@ -65,7 +65,7 @@ class Graph:
 
         return self.node("Cast", value, into=into, to=TensorProto.DataType.Value(dtype))
 
-    def within(self) -> "Graph":
+    def subgraph(self) -> "Graph":
         """Return an empty subgraph for an attribute of a node; it shares this graph's names and constants."""
         subgraph = Graph(())
         subgraph.reserved_names, subgraph.n_names = self.reserved_names, self.n_names
@@ -73,7 +73,7 @@ class Graph:
         return subgraph
 
     def body(self, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> "GraphProto":
-        """Return this subgraph, from `within`, as the attribute of a node.
+        """Return this subgraph, from `subgraph`, as the attribute of a node.
 
         Parameters
         ----------

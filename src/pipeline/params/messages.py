@@ -6,7 +6,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from pipeline.params.schema import Params
-from pipeline.support.section import Section, shown
+from pipeline.support.section import Section, short_repr
 
 Key = tuple[int | str, ...]
 MAX_PROBLEMS = 5  # in one message
@@ -59,7 +59,7 @@ def _line(key: Key, key_errors: list[Any]) -> str:
     if problem["type"] == "missing":
         return f"{named}: missing" + (f"; its keys are {_keys(key)}" if _is_section(kind) else "")
     if problem["type"] == "invalid_key" or problem["loc"][-1:] == ("[key]",):
-        return f"{named}: has the name {shown(value)}, which is not text: put it in quotes"
+        return f"{named}: has the name {short_repr(value)}, which is not text: put it in quotes"
     if problem["type"] == "value_error":
         return f"{named}: {str(problem['ctx']['error'])[:MAX_REASON_LENGTH]}"
     expected = list(dict.fromkeys(_expected(key, key_error) for key_error in key_errors))
@@ -82,7 +82,7 @@ def _expected(key: Key, problem: Any) -> str:
 def _as_yaml(value: object) -> str:
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
-    return str(value) if isinstance(value, date) else shown(value)
+    return str(value) if isinstance(value, date) else short_repr(value)
 
 
 def _key(location: Key, content: Any, is_missing: bool) -> Key:

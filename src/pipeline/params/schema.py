@@ -11,7 +11,7 @@ from pipeline.learn.families import family, names
 from pipeline.learn.metrics import DIRECTIONS
 from pipeline.learn.search_params import SearchParams
 from pipeline.learn.space import Range, Space
-from pipeline.support.section import Section, shown
+from pipeline.support.section import Section, short_repr
 
 NAME_PATTERN = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?"
 NAME_RULE = (
@@ -26,7 +26,7 @@ def _matching(pattern: str, rule: str) -> AfterValidator:
 
     def check(text: str) -> str:
         if not re.fullmatch(pattern, text):
-            raise ValueError(f"must be {rule} (it is {shown(text)})")
+            raise ValueError(f"must be {rule} (it is {short_repr(text)})")
         return text
 
     return AfterValidator(check)
@@ -200,7 +200,7 @@ def _space_is_by_family(search: Any) -> Any:
     unknown = [name for name in space if name not in names()] if isinstance(space, dict) else []
     if unknown:
         raise ValueError(
-            f"`space` names {shown(unknown[0])}, which is not a model family ({', '.join(names())}); list "
+            f"`space` names {short_repr(unknown[0])}, which is not a model family ({', '.join(names())}); list "
             "hyperparameters below their family: `space: {xgboost: {max_depth: {low: 3, high: 9}}}`"
         )
     return search
@@ -215,9 +215,9 @@ def _spaces_are_of_families(search: SearchParams) -> SearchParams:
             if parameters[key].layers:
                 raise ValueError(f"`space.{name}.{key}` cannot be searched: fix it in `train.params.{name}`")
             for value in [values.low, values.high] if isinstance(values, Range) else values:
-                reason = parameters[key].refusal(value)
+                reason = parameters[key].violation(value)
                 if reason:
-                    raise ValueError(f"`space.{name}.{key}` holds {shown(value)}; {reason}")
+                    raise ValueError(f"`space.{name}.{key}` holds {short_repr(value)}; {reason}")
     return search
 
 
@@ -266,8 +266,8 @@ class TrainParams(Section):
             for key, value in fixed.items():
                 if key not in parameters:
                     raise ValueError(f"`params.{name}.{key}` is not one of {', '.join(parameters)}")
-                if reason := parameters[key].refusal(value):
-                    raise ValueError(f"`params.{name}.{key}` is {shown(value)}; {reason}")
+                if reason := parameters[key].violation(value):
+                    raise ValueError(f"`params.{name}.{key}` is {short_repr(value)}; {reason}")
                 if key in self.search.space.get(name, {}):
                     raise ValueError(f"`params.{name}.{key}` is fixed and also in `search.space.{name}`: remove one")
         return self
@@ -281,7 +281,7 @@ class TrainParams(Section):
 
 def _checked_family(name: str, key: str) -> str:
     if name not in names():
-        raise ValueError(f"`{key}` names {shown(name)}; the model families are {', '.join(names())}")
+        raise ValueError(f"`{key}` names {short_repr(name)}; the model families are {', '.join(names())}")
     return name
 
 
@@ -317,7 +317,7 @@ class GateParams(Section):
     @model_validator(mode="after")
     def _metric_and_slices_are_valid(self) -> Self:
         if self.metric is not None and self.metric not in DIRECTIONS:
-            raise ValueError(f"`metric` is {shown(self.metric)}; it must be null or one of {', '.join(DIRECTIONS)}")
+            raise ValueError(f"`metric` is {short_repr(self.metric)}; it must be null or one of {', '.join(DIRECTIONS)}")
         if len(set(self.slices)) < len(self.slices):
             raise ValueError("`slices` names a column twice")
         return self

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import TableError
-from pipeline.features.columns import as_text, kind_of
-from pipeline.features.formulas import LARGEST
+from pipeline.features.columns import as_text, infer_kind
+from pipeline.features.formulas import FLOAT32_MAX
 from pipeline.params.schema import DatasetParams
-from pipeline.support.section import shown
+from pipeline.support.section import short_repr
 
 if TYPE_CHECKING:
     from pandera.pandas import Column
@@ -85,7 +85,7 @@ def check_contract(table: pd.DataFrame, params: DatasetParams) -> pd.DataFrame:
 
 def _typed(column: pd.Series, params: DatasetParams) -> pd.Series:
     """Return a column converted to the data type of its kind; the contract checks the result."""
-    kind = kind_of(column)
+    kind = infer_kind(column)
     if column.name == params.target:
         if params.task == "classification":
             _check_plain(column, (*PLAIN, date, Decimal), params)
@@ -105,14 +105,14 @@ def _typed(column: pd.Series, params: DatasetParams) -> pd.Series:
 
 def _check_plain(column: pd.Series, allowed: tuple[type, ...], params: DatasetParams) -> None:
     """Raise unless all values of an object column have allowed types."""
-    if kind_of(column) is not None:
+    if infer_kind(column) is not None:
         return
     values = column.dropna()
     for row, value in zip(values.index, values, strict=True):
         if not isinstance(value, allowed):
             raise TableError(
                 f"{params.path}: column {column.name!r} holds {type(value).__name__} values, which are neither numbers "
-                f"nor text: row {row + 1} is {shown(str(value))}",
+                f"nor text: row {row + 1} is {short_repr(str(value))}",
                 "add the column to dataset.drop in params.yaml, or write its values as numbers or text",
             )
 
@@ -123,14 +123,14 @@ def _is_valid_number(column: pd.Series, params: DatasetParams) -> bool:
         return False
     magnitudes = np.abs(column.to_numpy())
     present = magnitudes[~np.isnan(magnitudes)]
-    return len(present) > 0 and bool(present.max() <= LARGEST)
+    return len(present) > 0 and bool(present.max() <= FLOAT32_MAX)
 
 
 def _contract_of(column: pd.Series, params: DatasetParams) -> "Column":
     import pandera.pandas as pa
 
     has_values = pa.Check(lambda values: values.notna().any(), name="has_values", ignore_na=False)
-    largest = LARGEST_TARGET if column.name == params.target else LARGEST
+    largest = LARGEST_TARGET if column.name == params.target else FLOAT32_MAX
     finite = pa.Check(lambda values: values.abs() <= largest, name="finite")
     few = pa.Check(lambda values: values.nunique() <= params.max_categories, name="few_categories")
     if column.name == params.target:
@@ -152,7 +152,7 @@ def _violation(failure: pd.Series, table: pd.DataFrame, params: DatasetParams) -
         where += f", row {int(failure['index']) + 1},"
     check = str(failure["check"])
     if check == "finite":
-        largest = LARGEST_TARGET if column == params.target else LARGEST
+        largest = LARGEST_TARGET if column == params.target else FLOAT32_MAX
         return TableError(
             f"{where} holds {failure['failure_case']}, beyond {largest:.3g}, the limit for 32-bit floats in XGBoost",
             "correct the value, or leave it empty if it is missing",
@@ -163,7 +163,7 @@ def _violation(failure: pd.Series, table: pd.DataFrame, params: DatasetParams) -
         fix = "set dataset.target to another column" if column == params.target else "add it to dataset.drop"
         return TableError(f"{where} has no values", f"{fix} in params.yaml")
     return TableError(
-        f"{where} holds {shown(failure['failure_case'])}; the target of a regression must be a number",
+        f"{where} holds {short_repr(failure['failure_case'])}; the target of a regression must be a number",
         "correct the value, or leave it empty to drop the row; to predict classes, set dataset.task: classification",
     )
 
@@ -172,7 +172,7 @@ def _too_many_categories(column: pd.Series, where: str, params: DatasetParams) -
     not_numeric = pd.to_numeric(column, errors="coerce").isna() & column.notna()
     values = column[not_numeric] if not_numeric.mean() < 0.5 and not_numeric.any() else column.dropna()
     problem = f"{where} is categorical with {column.nunique()} different values, more than dataset.max_categories "
-    problem += f"({params.max_categories}); row {values.index[0] + 1} is {shown(values.iloc[0])}"
+    problem += f"({params.max_categories}); row {values.index[0] + 1} is {short_repr(values.iloc[0])}"
     if values is not column and len(values) < len(column.dropna()):
         return TableError(
             problem, f"if it is a numeric column, correct its values that are not numbers ({len(values):,} rows)"

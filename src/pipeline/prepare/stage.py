@@ -14,8 +14,8 @@ from pipeline.errors import TableError
 from pipeline.features.transformer import FeatureTransformer
 from pipeline.params.schema import DatasetParams
 from pipeline.prepare.contract import check_contract, select_columns
-from pipeline.support.files import replacing, sha256
-from pipeline.support.paths import DATA_PROFILE, SCALER, TEST_TABLE, TRAIN_TABLE, sweep_outputs
+from pipeline.support.files import atomic_write, sha256
+from pipeline.support.paths import DATA_PROFILE, SCALER, TEST_TABLE, TRAIN_TABLE, remove_unfinished_outputs
 from pipeline.tables.appended_predictions import appended_predictions, split_with_predictions
 from pipeline.tables.duplicates import duplicated
 from pipeline.tables.read import read_table
@@ -76,12 +76,12 @@ def prepare(params: DatasetParams, folder: Path) -> Prepared:
     TableError, FormulaError
         When the table is invalid. Nothing is written.
     """
-    sweep_outputs(folder)
+    remove_unfinished_outputs(folder)
     source = folder / params.path
     table = read_table(source, params.categorical or [])
     n_raw, n_columns = table.shape
     appended = appended_predictions(source)
-    original = _validated(appended.own(table), params)[0] if appended.ids else None
+    original = _validated(appended.original_rows(table), params)[0] if appended.ids else None
     table, n_distinct = _validated(table, params)
     train_rows, test_rows = (
         split_rows(table, params) if original is None else split_with_predictions(table, params, original)
@@ -137,9 +137,9 @@ def _write(
     import joblib
 
     with ExitStack() as stack:
-        temporary = {path: stack.enter_context(replacing(folder / path)) for path in (DATA_PROFILE, SCALER)}
+        temporary = {path: stack.enter_context(atomic_write(folder / path)) for path in (DATA_PROFILE, SCALER)}
         for name, table, path in (("train", train, TRAIN_TABLE), ("test", test, TEST_TABLE)):
-            temporary[path] = stack.enter_context(replacing(folder / path))
+            temporary[path] = stack.enter_context(atomic_write(folder / path))
             table.to_parquet(temporary[path], index=False)
             profile["sha256"][name] = sha256(temporary[path])
         joblib.dump(scaler, temporary[SCALER])

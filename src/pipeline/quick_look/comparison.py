@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.support.text import ruled
+from pipeline.support.text import format_table
 from pipeline.train.evaluation import Evaluation
 from pipeline.train.fit import Fitted
 
@@ -70,7 +70,7 @@ def comparison_table(comparison: QuickLookResult) -> str:
     """Return a table with a column for each family; an asterisk marks the best cross-validation score."""
     results, evaluation = comparison.results, comparison.evaluation
     task = "classification" if evaluation.task.labels else "regression"
-    best = min(results, key=lambda result: evaluation.rank(result.fitted.metrics))
+    best = min(results, key=lambda result: evaluation.sort_key(result.fitted.metrics))
     header = [
         "metric",
         *(f"{result.family} *" if result is best and len(results) > 1 else result.family for result in results),
@@ -81,9 +81,9 @@ def comparison_table(comparison: QuickLookResult) -> str:
     rows.append([baseline, *(_format_number(result.fitted.metrics[baseline]) for result in results)])
     rows.append(["features", *(str(len(result.fitted.features)) for result in results)])
     rows.append(["seconds", *(f"{result.seconds:.1f}" for result in results)])
-    table = "\n" + ruled(header, rows)
+    table = "\n" + format_table(header, rows)
     if len(results) > 1:
-        n_folds = len(best.fitted.of_folds)
+        n_folds = len(best.fitted.fold_metrics)
         table += f"\n* best by {evaluation.chosen_by} over {n_folds} folds of the training rows"
     return table
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import RegistryError
-from pipeline.store.logged_model import LOGGED_SHA256, MODEL_SHA256, fetch_logged
+from pipeline.store.logged_model import LOGGED_SHA256, MODEL_SHA256, download_verified
 from pipeline.store.lookup import find_run, pages
-from pipeline.store.open import check_run_not_moved, logged_model_of, with_store
+from pipeline.store.open import check_run_not_moved, logged_model_id, mlflow_command
 from pipeline.support.files import read_json
 from pipeline.support.paths import BEST_MODEL_INFO
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 # Prefixes of metrics that do not measure the model on new rows: of single folds, training rows, the ONNX graph.
-NOT_OF_MODEL = ("fold_", "train_", "training_", "onnx_")
+OTHER_METRIC_PREFIXES = ("fold_", "train_", "training_", "onnx_")
 TAGS = ("data_sha256", "git_commit", "git_dirty", MODEL_SHA256, "family", LOGGED_SHA256)  # copied to the version
 TRAIN = "dvc repro -f -s model_train && dvc repro"
 FIND_RUN = "python src/model_register.py --list shows the runs of versions, and the MLflow UI all runs"
@@ -61,19 +61,19 @@ def find_finished_run(client: "MlflowClient", folder: Path, run_id: str | None) 
     if run.info.lifecycle_stage != "active":
         raise RegistryError(
             f"MLflow run {run_id} has been deleted",
-            f"{with_store('mlflow runs restore')} --run-id {run_id}, or {remedy}",
+            f"{mlflow_command('mlflow runs restore')} --run-id {run_id}, or {remedy}",
         )
     if run.info.status != "FINISHED":
         raise RegistryError(f"MLflow run {run_id} is {run.info.status}, not FINISHED", remedy)
     if "mlflow.parentRunId" in run.data.tags:
         raise RegistryError(f"MLflow run {run_id} is a search candidate or a fold, and has no model", remedy)
-    model_id = logged_model_of(run)
+    model_id = logged_model_id(run)
     with tempfile.TemporaryDirectory() as temporary:
-        fetch_logged(f"models:/{model_id}", run.data.tags, Path(temporary) / "model", remedy)
+        download_verified(f"models:/{model_id}", run.data.tags, Path(temporary) / "model", remedy)
     return FinishedRun(
         run_id=run_id,
         model_id=model_id,
-        metrics={name: value for name, value in sorted(run.data.metrics.items()) if not name.startswith(NOT_OF_MODEL)},
+        metrics={name: value for name, value in sorted(run.data.metrics.items()) if not name.startswith(OTHER_METRIC_PREFIXES)},
         tags={name: run.data.tags[name] for name in TAGS if name in run.data.tags},
     )
 

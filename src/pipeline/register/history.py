@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.params.schema import Stage
-from pipeline.store.lookup import HISTORY
+from pipeline.store.lookup import HISTORY_PREFIX
 from pipeline.support.processes import owner
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Transition:
     @property
     def key(self) -> str:
         """The name of the tag."""
-        return f"{HISTORY}{self.when.replace('+00:00', 'Z').replace(':', '.')}"
+        return f"{HISTORY_PREFIX}{self.when.replace('+00:00', 'Z').replace(':', '.')}"
 
 
 def transition(version: int, origin: str, archived: list[int], decision: Decision) -> Transition:
@@ -117,7 +117,7 @@ def history(client: "MlflowClient", name: str) -> list[Transition]:
     """Return all transitions of a registered model's versions, the oldest first; empty if there is no such model."""
     models = client.search_registered_models(f"name = '{name}'")
     tags = models[0].tags if models else {}
-    entries = [_parse(tags[key]) for key in sorted(tags) if key.startswith(HISTORY)]
+    entries = [_parse(tags[key]) for key in sorted(tags) if key.startswith(HISTORY_PREFIX)]
     return [entry for entry in entries if entry]
 
 
@@ -134,7 +134,7 @@ def last_transition(entries: list[Transition], version: int) -> Transition | Non
     return next((entry for entry in reversed(entries) if entry.version == version or version in entry.archived), None)
 
 
-def production_line(entries: list[Transition]) -> list[int]:
+def production_order(entries: list[Transition]) -> list[int]:
     """Return the versions that rollbacks can return to, in the order of promotion, the current one last."""
     order: list[int] = []
     for entry in entries:

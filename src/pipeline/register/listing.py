@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING
 
 from pipeline.errors import RegistryError
-from pipeline.learn.metrics import better
+from pipeline.learn.metrics import greater_is_better
 from pipeline.register.finished_run import TRAIN
 from pipeline.register.history import Transition, history, last_transition
 from pipeline.store.open import open_store
-from pipeline.support.text import aligned
+from pipeline.support.text import align_columns
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -71,7 +71,7 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
     """Return rows below a header as aligned text, with numbers right-aligned."""
     columns = [{row[number] for row in rows} - {"-"} for number in range(len(header))]
     numeric = [number for number, texts in enumerate(columns) if texts and all(map(_is_number, texts))]
-    return aligned([header, *rows], numeric)
+    return align_columns([header, *rows], numeric)
 
 
 def _versions(client: "MlflowClient", name: str) -> list["ModelVersion"]:
@@ -86,7 +86,7 @@ def _versions(client: "MlflowClient", name: str) -> list["ModelVersion"]:
 
 def _metric(version: "ModelVersion", metric: str) -> str:
     tags: dict[str, str] = version.tags
-    assert better(metric) is not None
+    assert greater_is_better(metric) is not None
     return tags.get(f"test_{metric}") or tags.get(metric, "")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline.store.database import local_store
 from pipeline.store.locks import REGISTRY
 from pipeline.store.open import store_uri
-from pipeline.support.paths import PROJECT, checkout_of
+from pipeline.support.paths import PROJECT, main_checkout_path
 from pipeline.support.progress import progress
 
 
@@ -33,4 +33,4 @@ def registry_lock() -> Iterator[None]:
 def _lock_folder() -> Path:
     """Return the folder of the lock: the folder of the database or, for a server, ``mlruns/`` of this repository."""
     store = local_store(store_uri())
-    return store.home if store else checkout_of(PROJECT) / "mlruns"
+    return store.home if store else main_checkout_path(PROJECT) / "mlruns"

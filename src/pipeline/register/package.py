@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pipeline.errors import PipelineError
 from pipeline.features.raw_rows_model import RawRowsModel
 from pipeline.register.finished_run import FinishedRun
-from pipeline.register.gate.tested_rows import load_test_rows
-from pipeline.store.logged_model import fetch_logged
+from pipeline.register.gate.test_rows import load_test_rows
+from pipeline.store.logged_model import download_verified
 from pipeline.support.files import sha256
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _package(client: "MlflowClient", run: FinishedRun, folder: Path) -> str:
     rows = load_test_rows(client, run.run_id, folder, "the ONNX graph cannot be checked", "and register again")
     with tempfile.TemporaryDirectory() as name:
         logged = Path(name) / "model"
-        fetch_logged(f"models:/{run.model_id}", run.tags, logged, "register another run")
+        download_verified(f"models:/{run.model_id}", run.tags, logged, "register another run")
         model = RawRowsModel(logged)
         graph = to_onnx(model.transformer, model.feature_names, model.model, model.labels)
         timing = check(graph, model.transformer, rows, lambda batch: outputs_by_name(model.predict(batch)))

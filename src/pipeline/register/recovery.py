@@ -15,10 +15,10 @@ from pipeline.register.export.export import (
     point_latest_to,
     unlink_latest,
 )
-from pipeline.register.versions import MADE_BY, PENDING, align_aliases, in_stage, remove_empty_model
+from pipeline.register.versions import CREATED_BY, PENDING, align_aliases, version_in_stage, remove_empty_model
 from pipeline.store.lookup import pages
-from pipeline.store.stale_runs import another_users_left_alone
-from pipeline.support.paths import sweep_outputs
+from pipeline.store.stale_runs import ignore_permission_denied
+from pipeline.support.paths import remove_unfinished_outputs
 from pipeline.support.processes import is_owner_gone
 from pipeline.support.progress import progress
 
@@ -33,14 +33,14 @@ def recover(client: "MlflowClient", name: str, folder: Path) -> None:
     This covers ended processes of this host only, and must be called under `registry_lock`. ``latest`` is pointed to
     the export of the production version of `name`, if it has an intact one.
     """
-    sweep_outputs(folder)
+    remove_unfinished_outputs(folder)
     for model in pages(client.search_registered_models):
-        with another_users_left_alone():
+        with ignore_permission_denied():
             _complete_transitions(client, model)
             _remove_pending_versions(client, model, folder)
-            if is_owner_gone(model.tags.get(MADE_BY, "")):
+            if is_owner_gone(model.tags.get(CREATED_BY, "")):
                 remove_empty_model(client, model.name)
-    current = in_stage(client, name, "Production")
+    current = version_in_stage(client, name, "Production")
     if current is None:
         unlink_latest(client, name, exports_root(folder))
         return

@@ -7,13 +7,13 @@ from pipeline.errors import PipelineError, RegistryError
 from pipeline.params.schema import RegisterParams
 from pipeline.register.export.export import export_version, point_latest_to
 from pipeline.register.finished_run import FinishedRun, find_finished_run
-from pipeline.register.history import Decision, history, production_line
+from pipeline.register.history import Decision, history, production_order
 from pipeline.register.lock import registry_lock
 from pipeline.register.recovery import recover
 from pipeline.register.registered_model import rewriting_registered_model, update_registered_model
-from pipeline.register.versions import in_stage, move
+from pipeline.register.versions import version_in_stage, change_stage
 from pipeline.store.open import open_store
-from pipeline.store.stale_runs import sweep_runs
+from pipeline.store.stale_runs import end_stale_runs
 from pipeline.support.progress import progress
 
 if TYPE_CHECKING:
@@ -47,14 +47,14 @@ def rollback(params: RegisterParams, folder: Path, to: int | None = None, reason
         If there is no such version, or its model is damaged; nothing is changed then.
     """
     client, name = open_store(), params.model_name
-    sweep_runs(client)
+    end_stale_runs(client)
     with registry_lock():
         recover(client, name, folder)
-        current = in_stage(client, name, "Production")
+        current = version_in_stage(client, name, "Production")
         target = _find_target(client, name, current, to)
         export = export_version(client, target, _intact_run(client, target, folder), folder)
         with rewriting_registered_model(folder) as previous:
-            move(client, target, Decision("Production", "rollback", reason))
+            change_stage(client, target, Decision("Production", "rollback", reason))
             point_latest_to(export)
             update_registered_model(client, previous, folder)
     replaced = f", replacing version {current.version}" if current else ""
@@ -64,7 +64,7 @@ def rollback(params: RegisterParams, folder: Path, to: int | None = None, reason
 
 
 def _find_target(client: "MlflowClient", name: str, current: "ModelVersion | None", to: int | None) -> "ModelVersion":
-    order = production_line(history(client, name))
+    order = production_order(history(client, name))
     versions = {int(version.version): version for version in client.search_model_versions(f"name = '{name}'")}
     if to is None:
         earlier = [number for number in order if number in versions and (not current or number != int(current.version))]

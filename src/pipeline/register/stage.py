@@ -17,13 +17,13 @@ from pipeline.register.registered_model import rewriting_registered_model, write
 from pipeline.register.versions import (
     create_version,
     finish_registration,
-    in_stage,
-    move,
+    version_in_stage,
+    change_stage,
     remove_version,
     version_of_run,
 )
 from pipeline.store.open import open_store
-from pipeline.store.stale_runs import sweep_runs
+from pipeline.store.stale_runs import end_stale_runs
 from pipeline.support.progress import progress
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def register(params: RegisterParams, folder: Path, registration: Registration = 
         If the run cannot be registered or exported; the registry and the exports are unchanged.
     """
     client = open_store()
-    sweep_runs(client)
+    end_stale_runs(client)
     with registry_lock():
         recover(client, params.model_name, folder)
         run = find_finished_run(client, folder, registration.run_id)
@@ -131,7 +131,7 @@ def _apply_gate(context: _Context, force: bool) -> str:
         If the run is refused and `force` is not set.
     """
     client, name, run, version = context.client, context.params.model_name, context.run, context.version
-    current = in_stage(client, name, "Production")
+    current = version_in_stage(client, name, "Production")
     if current is None or current.run_id == run.run_id:
         return ""
     undone = find_rollback(history(client, name), int(version.version)) if version else None
@@ -173,7 +173,7 @@ def _register(context: _Context, decision: Decision) -> dict[str, Any]:
     )
     try:
         export = export_version(client, version, run, folder) if decision.stage == "Production" else None
-        move(client, version, decision)
+        change_stage(client, version, decision)
     except BaseException:
         if context.version is None and client.get_model_version(name, version.version).current_stage == "None":
             remove_version(client, version)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Stages that only one version has at a time, and that therefore have an alias.
 EXCLUSIVE: tuple[Stage, ...] = ("Staging", "Production")
 PENDING = "pending"  # tag of an incomplete version: the process that creates it, and the folder of exports
-MADE_BY = "made_by"  # tag of a registered model: the process that created it
+CREATED_BY = "made_by"  # tag of a registered model: the process that created it
 
 
 def version_of_run(client: "MlflowClient", name: str, run_id: str) -> "ModelVersion | None":
@@ -77,7 +77,7 @@ def version_tags(run: FinishedRun) -> dict[str, str]:
     return {"run_id": run.run_id, **run.tags, **metrics}
 
 
-def in_stage(client: "MlflowClient", name: str, stage: Stage) -> "ModelVersion | None":
+def version_in_stage(client: "MlflowClient", name: str, stage: Stage) -> "ModelVersion | None":
     """Return the version in an exclusive stage, or None."""
     holders = _holders(client, name, stage)
     return holders[-1] if holders else None
@@ -90,13 +90,13 @@ def _holders(client: "MlflowClient", name: str, stage: Stage) -> list["ModelVers
     return sorted(holders, key=lambda version: int(version.version))
 
 
-def move(client: "MlflowClient", version: "ModelVersion", decision: Decision) -> None:
+def change_stage(client: "MlflowClient", version: "ModelVersion", decision: Decision) -> None:
     """Move a version to a stage and record it in the history; an exclusive stage's previous version is archived."""
     stage = decision.stage
     if version.current_stage == stage:
         align_alias(client, version.name, stage, version)
         return
-    previous = in_stage(client, version.name, stage) if stage in EXCLUSIVE else None
+    previous = version_in_stage(client, version.name, stage) if stage in EXCLUSIVE else None
     archived = [int(previous.version)] if previous else []
     entry = history.transition(int(version.version), str(version.current_stage), archived, decision)
     _record_and_make(client, version.name, entry)
@@ -131,7 +131,7 @@ def _archive_all_but_latest(client: "MlflowClient", name: str, stage: Stage, how
 def align_aliases(client: "MlflowClient", name: str) -> None:
     """Point the aliases of the exclusive stages to the versions in them."""
     for stage in EXCLUSIVE:
-        align_alias(client, name, stage, in_stage(client, name, stage))
+        align_alias(client, name, stage, version_in_stage(client, name, stage))
 
 
 def align_alias(client: "MlflowClient", name: str, stage: Stage, holder: "ModelVersion | None") -> None:
@@ -149,7 +149,7 @@ def _ensure_registered_model(client: "MlflowClient", name: str) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
-        client.create_registered_model(name, tags={MADE_BY: owner()})
+        client.create_registered_model(name, tags={CREATED_BY: owner()})
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise

@@ -14,7 +14,7 @@ TRAIN = "src/model_train.py"
 
 
 @contextmanager
-def clone_of(repository: Path, commit: str) -> Iterator[Path]:
+def temporary_clone(repository: Path, commit: str) -> Iterator[Path]:
     """Check out a commit in a temporary clone, which is removed at the end; the repository is not changed.
 
     Raises
@@ -41,7 +41,7 @@ def clone_of(repository: Path, commit: str) -> Iterator[Path]:
         yield clone
 
 
-def folder_in(clone: Path, relative_path: str) -> Path:
+def pipeline_folder_of_clone(clone: Path, relative_path: str) -> Path:
     """Return the pipeline folder at `relative_path` in a clone.
 
     Raises
@@ -58,7 +58,7 @@ def folder_in(clone: Path, relative_path: str) -> Path:
     return folder
 
 
-def scripts_of(clone: Path, folder: Path) -> Path:
+def scripts_folder(clone: Path, folder: Path) -> Path:
     """Return the folder of the stages' scripts, in a pipeline folder or the nearest one above it.
 
     Raises

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Mapping
 
 from pipeline.reproduce.original import Result
-from pipeline.support.text import aligned
+from pipeline.support.text import align_columns
 
 Difference = tuple[str, str, str]  # name, value before, value now
 ABSENT = "-"
@@ -28,7 +28,7 @@ def package_differences(before: Mapping[str, str], now: Mapping[str, str]) -> li
 
 def table(header: Difference, rows: list[Difference]) -> str:
     """Return rows as aligned columns."""
-    return textwrap.indent(aligned([header, *rows]), "  ")
+    return textwrap.indent(align_columns([header, *rows]), "  ")
 
 
 def _text_differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[Difference]:

@@ -17,7 +17,7 @@ class LocatedTable:
     """A table that was found: its path for the clone's params.yaml, and its origin."""
 
     path: str
-    where: str
+    origin: str
 
 
 def find_data(original: OriginalTraining, repository: Path, clone: Path) -> LocatedTable:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import PipelineError, RegistryError, StoreError
 from pipeline.store.lookup import find_run, find_version
-from pipeline.store.open import with_store
+from pipeline.store.open import mlflow_command
 from pipeline.support.yaml import read_yaml
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ class OriginalTraining:
     run_name: str
     experiment_name: str
     commit: str
-    dirty: bool
-    timed: bool
+    is_dirty: bool
+    has_time_budget: bool
     pipeline_folder: str
     params: dict[str, Any]
     data_sha256: str
@@ -86,7 +86,7 @@ def original_training(client: "MlflowClient", name: str, number: int) -> Origina
     if run.info.lifecycle_stage != "active":
         raise RegistryError(
             f"run {run.info.run_id} of {name} version {number} has been deleted",
-            f"restore it: {with_store('mlflow runs restore')} --run-id {run.info.run_id}",
+            f"restore it: {mlflow_command('mlflow runs restore')} --run-id {run.info.run_id}",
         )
     tags, run_name = run.data.tags, str(run.info.run_name)
     if not run_name.startswith(EXPERIMENTS):
@@ -107,8 +107,8 @@ def original_training(client: "MlflowClient", name: str, number: int) -> Origina
         run_name=run_name,
         experiment_name=client.get_experiment(run.info.experiment_id).name,
         commit=tags["git_commit"],
-        dirty=tags.get("git_dirty") == "true",
-        timed=tags.get("reproducible") == "false",
+        is_dirty=tags.get("git_dirty") == "true",
+        has_time_budget=tags.get("reproducible") == "false",
         pipeline_folder=tags["pipeline_folder"],
         params=read_yaml(_artifact(client, run, "params.yaml")),
         data_sha256=tags["data_sha256"],

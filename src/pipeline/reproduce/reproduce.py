@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import PipelineError
-from pipeline.reproduce.clone import clone_of, folder_in, scripts_of, write_params
+from pipeline.reproduce.clone import temporary_clone, pipeline_folder_of_clone, scripts_folder, write_params
 from pipeline.reproduce.compare import differences, package_differences, table
 from pipeline.reproduce.data import find_data
 from pipeline.reproduce.original import OriginalTraining, Result, original_training, packages
 from pipeline.reproduce.training import result_in, train_again
 from pipeline.store.open import open_store
 from pipeline.support.git import git
-from pipeline.support.paths import checkout_of
+from pipeline.support.paths import main_checkout_path
 from pipeline.support.progress import progress
 from pipeline.train.provenance import environment
 
@@ -57,7 +57,7 @@ def reproduce(name: str, number: int, folder: Path) -> Reproduction:
         If the version, run, commit or data is missing, or the training fails.
     """
     original = original_training(open_store(), name, number)
-    here = checkout_of(folder)
+    here = main_checkout_path(folder)
     top = git(here, "rev-parse", "--show-toplevel")
     if top is None:
         raise PipelineError(f"{here} is not in a git repository", "run this in a clone of the project")
@@ -66,12 +66,12 @@ def reproduce(name: str, number: int, folder: Path) -> Reproduction:
     )
     for note in _notes(original):
         _report_progress(note)
-    with clone_of(Path(top), original.commit) as clone, tempfile.TemporaryDirectory() as store:
-        clone_folder = folder_in(clone, original.pipeline_folder)
+    with temporary_clone(Path(top), original.commit) as clone, tempfile.TemporaryDirectory() as store:
+        clone_folder = pipeline_folder_of_clone(clone, original.pipeline_folder)
         data = find_data(original, Path(top), clone)
-        _report_progress(f"the table {data.path} was {data.where}; training again in a temporary clone")
+        _report_progress(f"the table {data.path} was {data.origin}; training again in a temporary clone")
         write_params(clone_folder, original, data.path)
-        uri = train_again(clone_folder, scripts_of(clone, clone_folder), Path(store))
+        uri = train_again(clone_folder, scripts_folder(clone, clone_folder), Path(store))
         result = result_in(uri, original)
     return Reproduction(not differences(original.result, result), _format_report(original, result, number))
 
@@ -82,9 +82,9 @@ def _report_progress(text: str) -> None:
 
 def _notes(original: OriginalTraining) -> list[str]:
     notes = []
-    if original.dirty:
+    if original.is_dirty:
         notes.append("tracked files differed from the commit (git_dirty), so other code may have run")
-    if original.timed:
+    if original.has_time_budget:
         notes.append("a time budget ended the search (train.search.time_budget), so another model may result")
     return notes
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.errors import PipelineError
 from pipeline.reproduce.original import OriginalTraining, Result, result_of
-from pipeline.support.processes import run_shown
+from pipeline.support.processes import run_program
 
 STAGES = ("prepare", "model_train")
 # Prefixes of environment variables that refer to the current store, stage and repository.
@@ -39,7 +39,7 @@ def train_again(folder: Path, scripts: Path, store: Path) -> str:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(EXCLUDED_VARIABLES)}
     environment["MLFLOW_TRACKING_URI"] = uri
     for stage in STAGES:
-        code, last = run_shown([sys.executable, str(scripts / f"{stage}.py")], folder, environment)
+        code, last = run_program([sys.executable, str(scripts / f"{stage}.py")], folder, environment)
         if code:
             raise PipelineError(
                 f"{stage} of that commit failed in the clone (exit code {code}):\n{last}",

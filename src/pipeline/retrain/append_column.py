@@ -3,8 +3,8 @@
 import pandas as pd
 
 from pipeline.errors import PipelineError
-from pipeline.features.columns import as_text, kind_of
-from pipeline.support.section import shown
+from pipeline.features.columns import as_text, infer_kind
+from pipeline.support.section import short_repr
 
 
 def append_column(old: pd.Series, new: pd.Series, is_categorical: bool) -> pd.Series:
@@ -35,13 +35,13 @@ def append_column(old: pd.Series, new: pd.Series, is_categorical: bool) -> pd.Se
         return new.set_axis(range(len(old), n_rows)).reindex(range(n_rows))
     if pd.api.types.is_datetime64_any_dtype(old):
         return _concatenate(old, _to_times(new, old))
-    kinds = {kind_of(old), kind_of(new)}
+    kinds = {infer_kind(old), infer_kind(new)}
     if is_categorical or kinds <= {"text", "boolean", None}:
         return _concatenate(old, new) if kinds == {"boolean"} else _concatenate(as_text(old), as_text(new))
     if kinds != {"number"}:
         wrong, right = (column.dropna().tolist()[0] for column in (new, old))
         raise PipelineError(
-            f"column {old.name!r} contains {shown(right)} in the table, but {shown(wrong)} in recorded "
+            f"column {old.name!r} contains {short_repr(right)} in the table, but {short_repr(wrong)} in recorded "
             "predictions or their labels: both must be numbers, or neither",
             "convert both to one type, or add the column to dataset.categorical of params.yaml",
         )
@@ -57,7 +57,7 @@ def _to_times(new: pd.Series, old: pd.Series) -> pd.Series:
     wrong = new[times.isna() & new.notna()]
     if len(wrong):
         raise PipelineError(
-            f"the label file has {shown(wrong.tolist()[0])} in column {old.name!r}, which is not a time",
+            f"the label file has {short_repr(wrong.tolist()[0])} in column {old.name!r}, which is not a time",
             "write it as an ISO 8601 date or time (2026-01-31)",
         )
     zone = old.dt.tz

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import PipelineError
 from pipeline.params.schema import MonitorParams
-from pipeline.service.answered import Answered, Outputs
+from pipeline.service.records import Answered, Outputs
 from pipeline.service.drift.monitor import Monitor
 from pipeline.service.models.loading import in_registry, load
 from pipeline.service.models.served import ServedModel

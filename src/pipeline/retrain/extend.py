@@ -6,14 +6,14 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.errors import PipelineError
-from pipeline.features.columns import SUFFIX, as_text, kind_of
+from pipeline.features.columns import FLOAT_SUFFIX, as_text, infer_kind
 from pipeline.params.schema import DatasetParams
 from pipeline.retrain.append_column import append_column
 from pipeline.retrain.extended_table import ExtendedTable, extended_path, read_extended_table, write_extended_table
 from pipeline.retrain.labels import ID_COLUMN
 from pipeline.service.recording.table import INPUT
 from pipeline.support.files import sha256
-from pipeline.support.section import shown
+from pipeline.support.section import short_repr
 from pipeline.tables.appended_predictions import AppendedPredictions
 
 MIN_ROWS = 30  # labeled predictions; as many as the gate needs to judge a slice
@@ -78,7 +78,7 @@ def extend(params: DatasetParams, folder: Path, predictions: pd.DataFrame, label
     joined = predictions[predictions[ID_COLUMN].isin(labels.index)].set_index(ID_COLUMN)
     names = [name for name in joined.columns if name.startswith(INPUT) and name != INPUT + params.target]
     inputs = joined[names].rename(columns=lambda name: name.removeprefix(INPUT))
-    booleans = [name for name in inputs.columns.intersection(table.columns) if kind_of(table[name]) == "boolean"]
+    booleans = [name for name in inputs.columns.intersection(table.columns) if infer_kind(table[name]) == "boolean"]
     is_complete = inputs[booleans].notna().all(axis=1)
     joined, inputs = joined[is_complete], inputs[is_complete].astype(dict.fromkeys(booleans, bool))
     kept = _with_current_labels(earlier.drop(index=joined.index, errors="ignore"), labels[params.target])
@@ -116,10 +116,10 @@ def extend(params: DatasetParams, folder: Path, predictions: pd.DataFrame, label
 
 def _normalize_categories(values: pd.Series, column: pd.Series) -> pd.Series:
     """Return recorded texts as the model reads them: 501.0 is the category 501, and empty text is missing."""
-    if kind_of(values) != "text":
+    if infer_kind(values) != "text":
         return values
     known = set(as_text(column).dropna())
-    without = values.str.removesuffix(SUFFIX)
+    without = values.str.removesuffix(FLOAT_SUFFIX)
     values = values.where(values.isin(known) | ~without.isin(known), without)
     return values.where(values.isin(known) | (values != ""))
 
@@ -149,7 +149,7 @@ def _check_labels(labels: pd.Series, table: pd.DataFrame, params: DatasetParams)
     known = set(as_text(table[params.target]).dropna())
     unknown = labels[~as_text(labels).isin(known)]
     if len(unknown):
-        label = shown(unknown.tolist()[0])
+        label = short_repr(unknown.tolist()[0])
         raise PipelineError(
             f"prediction {unknown.index[0]} has the label {label}, which {params.path} does not have",
             f"correct it; the labels in the table are {', '.join(sorted(known)[:20])}",

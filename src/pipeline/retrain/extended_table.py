@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline.errors import PipelineError
 from pipeline.scaffold.new_pipeline import TABLE_SUFFIX
-from pipeline.support.files import replacing
+from pipeline.support.files import atomic_write
 from pipeline.tables.appended_predictions import AppendedPredictions, appended_predictions
 from pipeline.tables.read import read_table
 
@@ -31,7 +31,7 @@ class ExtendedTable:
     @property
     def own(self) -> pd.DataFrame:
         """The rows that are not predictions, with their original types."""
-        return self.appended.own(self.rows)
+        return self.appended.original_rows(self.rows)
 
     @property
     def predictions(self) -> pd.DataFrame:
@@ -87,5 +87,5 @@ def write_extended_table(path: Path, table: ExtendedTable) -> None:
             f"the rows cannot be written to {path}: {error}", "convert each column to one type"
         ) from None
     metadata = (rows.schema.metadata or {}) | table.appended.metadata()
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         parquet.write_table(rows.replace_schema_metadata(metadata), temporary)

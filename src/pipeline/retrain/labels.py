@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import PipelineError
-from pipeline.features.columns import as_text, kind_of
-from pipeline.features.formulas import LARGEST
+from pipeline.features.columns import as_text, infer_kind
+from pipeline.features.formulas import FLOAT32_MAX
 from pipeline.params.schema import DatasetParams
-from pipeline.support.section import shown
+from pipeline.support.section import short_repr
 from pipeline.tables.read import read_table
 
 LABELS = Path("data/labels.csv")  # default of --labels, in the pipeline folder
@@ -70,13 +70,13 @@ def _split_column(params: DatasetParams) -> list[str]:
 
 def _check_numbers(table: pd.DataFrame, target: str, path: Path) -> None:
     labels = table[target]
-    if kind_of(labels) == "number":
-        wrong = ~(np.abs(labels.to_numpy(np.float64)) <= LARGEST)
+    if infer_kind(labels) == "number":
+        wrong = ~(np.abs(labels.to_numpy(np.float64)) <= FLOAT32_MAX)
     else:
         wrong = pd.to_numeric(as_text(labels), errors="coerce").isna().to_numpy()
-    if wrong.any() or kind_of(labels) != "number":
+    if wrong.any() or infer_kind(labels) != "number":
         row = int(wrong.argmax())
-        label = shown(labels.tolist()[row])
+        label = short_repr(labels.tolist()[row])
         raise PipelineError(
             f"{path}: {target!r} of prediction {table[ID_COLUMN].iloc[row]} is {label} in row {row + 1}, "
             "which is not a 32-bit number",
@@ -89,7 +89,7 @@ def _check_unique(table: pd.DataFrame, target: str, path: Path) -> None:
     conflicts = different[different[ID_COLUMN].duplicated(keep=False)]
     if len(conflicts):
         rows = conflicts[conflicts[ID_COLUMN] == conflicts[ID_COLUMN].iloc[0]]
-        first, second = (f"{shown(label)} in row {int(str(row)) + 1}" for row, label in rows[target].head(2).items())
+        first, second = (f"{short_repr(label)} in row {int(str(row)) + 1}" for row, label in rows[target].head(2).items())
         raise PipelineError(
             f"{path}: prediction {rows[ID_COLUMN].iloc[0]} has the labels {first} and {second}",
             "remove the wrong one",

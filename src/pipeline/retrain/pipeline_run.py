@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import GateError, PipelineError
-from pipeline.support.processes import run_shown
+from pipeline.support.processes import run_program
 from pipeline.support.progress import progress
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[int]:
+def retraining_lock(folder: Path) -> Iterator[int]:
     """Hold the retraining lock of a pipeline folder, and yield its file descriptor for `run_pipeline`.
 
     DVC inherits the descriptor. If this process is killed, DVC continues and holds the lock until it ends, so that two
@@ -58,7 +58,7 @@ def run_pipeline(folder: Path, path: str, lock: int) -> None:
     command = ["exp", "run", "--set-param", f"dataset.path='{quoted}'"]
     progress(f"retrain: dvc {' '.join(command)}")
     paths = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    code, last = run_shown([sys.executable, "-m", "dvc", *command], folder, os.environ | {"PATH": paths}, [lock])
+    code, last = run_program([sys.executable, "-m", "dvc", *command], folder, os.environ | {"PATH": paths}, [lock])
     if code:
         if f"exited with {GateError.exit_code}" in last:
             raise GateError(

@@ -8,7 +8,7 @@ from pipeline.register.stage import Registration, register
 from pipeline.retrain.drift import has_drifted
 from pipeline.retrain.extend import extend
 from pipeline.retrain.labels import LABELS, read_labels
-from pipeline.retrain.pipeline_run import alone, run_pipeline
+from pipeline.retrain.pipeline_run import retraining_lock, run_pipeline
 from pipeline.service.recording.read import read_predictions
 from pipeline.service.settings import load_settings
 from pipeline.support.progress import progress
@@ -36,7 +36,7 @@ def retrain(params: Params, folder: Path, labels: Path | None = None, if_drifted
     PipelineError
         If the labels, recorded predictions or table cannot be used, or the pipeline fails.
     """
-    with alone(folder) as lock:
+    with retraining_lock(folder) as lock:
         _retrain(params, folder, labels or folder / LABELS, if_drifted, lock)
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.features.columns import Kind, as_text, kind_of
-from pipeline.features.formulas import LARGEST
+from pipeline.features.columns import Kind, as_text, infer_kind
+from pipeline.features.formulas import FLOAT32_MAX
 from pipeline.features.light_curves import flux_columns
 from pipeline.params.schema import DatasetParams
 from pipeline.scaffold import names
@@ -67,7 +67,7 @@ class ColumnUse:
 
 def light_curve_columns(table: pd.DataFrame) -> set[str]:
     """Return the numeric columns FLUX.1, FLUX.2, … of a light curve, or none if there are too few."""
-    found = {name for name in flux_columns(list(table.columns)) if kind_of(table[name]) == "number"}
+    found = {name for name in flux_columns(list(table.columns)) if infer_kind(table[name]) == "number"}
     return found if len(found) >= FLUX_COLUMNS else set()
 
 
@@ -84,7 +84,7 @@ def classify_column(column: pd.Series, target: pd.Series, is_regression: bool) -
     if len(values) < MIN_VALUES:
         rows = f"only {len(values)} of {len(column):,} rows have a value" if len(values) else "no row has a value"
         return ColumnUse("drop", rows)
-    kind = kind_of(values)
+    kind = infer_kind(values)
     if kind is None:
         return _classify_other(column, values)
     n_different = int(values.nunique())
@@ -116,7 +116,7 @@ def _classify_other(column: pd.Series, values: pd.Series) -> ColumnUse:
 
 def _classify_numbers(column: pd.Series, values: pd.Series, n_different: int) -> ColumnUse:
     name, numbers = str(column.name), values.to_numpy(np.float64)
-    infinite = np.flatnonzero(np.abs(numbers) > LARGEST)
+    infinite = np.flatnonzero(np.abs(numbers) > FLOAT32_MAX)
     if len(infinite):
         row = values.index[infinite[0]] + 1
         note = f"infinite as a 32-bit float in row {row}: correct or clear such values, which stage prepare rejects"

@@ -11,12 +11,12 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.errors import PipelineError
-from pipeline.features.columns import kind_of
+from pipeline.features.columns import infer_kind
 from pipeline.params.load import check_params
 from pipeline.scaffold.infer import InferredSettings, infer
 from pipeline.scaffold.params_yaml import params_yaml
 from pipeline.scaffold.target import TaskName
-from pipeline.support.files import replacing
+from pipeline.support.files import atomic_write
 from pipeline.support.yaml import read_yaml
 from pipeline.tables.read import PARQUET_SUFFIXES, read_table
 
@@ -107,7 +107,7 @@ def new_pipeline(path: Path, target: str, into: Path | None = None, task: TaskNa
     params = params_yaml(inferred, table_path, plain_name(folder.name))
     check_params(read_yaml(params), str(folder / "params.yaml"))
     stages = dvc_yaml(repository, folder, inferred.task)
-    with replacing(folder / "params.yaml") as params_beside, replacing(folder / "dvc.yaml") as stages_beside:
+    with atomic_write(folder / "params.yaml") as params_beside, atomic_write(folder / "dvc.yaml") as stages_beside:
         params_beside.write_text(params, encoding="utf-8")
         stages_beside.write_text(stages, encoding="utf-8")
     return NewPipeline(folder, path, *table.shape, inferred)
@@ -123,7 +123,7 @@ def read_table_with_codes(path: Path) -> pd.DataFrame:
     """Return a table, where integer columns with leading zeros in a CSV are read as text, because they are codes."""
     table = read_table(path)
     integer_columns = [
-        name for name in table.columns if kind_of(table[name]) == "number" and (table[name].dropna() % 1 == 0).all()
+        name for name in table.columns if infer_kind(table[name]) == "number" and (table[name].dropna() % 1 == 0).all()
     ]
     if not integer_columns or path.name.lower().endswith(PARQUET_SUFFIXES):
         return table

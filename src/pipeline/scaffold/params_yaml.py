@@ -6,7 +6,7 @@ from pipeline.learn.families import family, names
 from pipeline.params.schema import TrainParams
 from pipeline.scaffold.columns import DEFAULT_MAX_CATEGORIES
 from pipeline.scaffold.infer import InferredSettings
-from pipeline.support.yaml import quoted, read_yaml
+from pipeline.support.yaml import quote, read_yaml
 
 COMMENT_COLUMN = 36
 STAGES = "None | Staging | Production | Archived"
@@ -41,7 +41,7 @@ def params_yaml(inferred: InferredSettings, path: str, name: str) -> str:
 
 def as_yaml(text: str) -> str:
     """Return a text as a YAML scalar on one line, in double quotes where necessary."""
-    return text if _PLAIN.fullmatch(text) and read_yaml(f"- {text}") == [text] else quoted(text)
+    return text if _PLAIN.fullmatch(text) and read_yaml(f"- {text}") == [text] else quote(text)
 
 
 def _format_line(left: str, comment: str) -> str:

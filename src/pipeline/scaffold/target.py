@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import TableError
-from pipeline.features.columns import as_text, kind_of
+from pipeline.features.columns import as_text, infer_kind
 from pipeline.scaffold.text import date_format, format_counts, number_flaw, short_repr
 
 TaskName = Literal["regression", "classification"]
@@ -61,7 +61,7 @@ def infer_task(values: pd.Series, where: str, requested: TaskName | None) -> tup
             f"{where} has {len(values)} different rows with a value, too few to train, validate and test on",
             f"add rows until there are at least {MIN_ROWS}",
         )
-    kind = kind_of(values)
+    kind = infer_kind(values)
     if kind is None:
         raise TableError(
             f"{where} contains {short_repr(values.iloc[0])}, which is neither a number nor a class", OTHER_TARGET

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pandas as pd
 
-from pipeline.features.columns import as_text, kind_of
+from pipeline.features.columns import as_text, infer_kind
 
 SAMPLE = 500  # different values to check
 MAX_COUNTS = 5
@@ -29,7 +29,7 @@ def plain_values(column: pd.Series) -> pd.Series:
     values = column.dropna()
     if values.dtype == object:
         values = values.infer_objects()
-        if kind_of(values) is None and values.map(lambda value: isinstance(value, bool | str | int | float)).all():
+        if infer_kind(values) is None and values.map(lambda value: isinstance(value, bool | str | int | float)).all():
             return as_text(values)
     return values
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from pipeline.service.answered import Answered, Arm
+from pipeline.service.records import Answered, Arm
 from pipeline.service.models.ab import arm_of
 from pipeline.service.models.served import ServedModel
 from pipeline.service.requests.answers import render
@@ -72,7 +72,7 @@ class Predictions:
             raise BadRequest(503, [{"loc": [], "msg": "no model is served: GET /health says why", "type": "no_model"}])
         return models
 
-    def read(
+    def parse_request(
         self, body: bytes, content_type: str, accept: str, key: bytes, max_rows: int | None = None
     ) -> PredictionRequest:
         """Choose the arm of a request and parse its body against that model's columns.
@@ -102,7 +102,7 @@ class Predictions:
             accept,
         )
 
-    def answer(self, request: PredictionRequest, started: float) -> tuple[bytes, str]:
+    def predict(self, request: PredictionRequest, started: float) -> tuple[bytes, str]:
         """Predict and record a request, and return the response body and its media type.
 
         Parameters
@@ -129,6 +129,6 @@ class Predictions:
         """
         from pipeline.service.models.explain import explain
 
-        request = self.read(body, content_type, "", key, self._settings.service_max_explained_rows)
+        request = self.parse_request(body, content_type, "", key, self._settings.service_max_explained_rows)
         explanations = explain(request.model, request.parsed.columns, request.parsed.n_rows)
         return explanations[0] if request.parsed.single else explanations

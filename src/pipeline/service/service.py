@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.params.schema import MonitorParams
-from pipeline.service.answered import Answered, Arm
+from pipeline.service.records import Answered, Arm
 from pipeline.service.drift.monitor import Monitor
 from pipeline.service.drift.webhook import Webhook
 from pipeline.service.models.served import ServedModel
@@ -17,7 +17,7 @@ from pipeline.service.recording.recorder import Recorder
 from pipeline.service.settings import Settings
 from pipeline.service.tracking.prometheus import Prometheus
 from pipeline.service.tracking.statistics import Statistics
-from pipeline.service.tracking.tracking_run import Tracked, TrackingRun
+from pipeline.service.tracking.tracking_run import TrackedArm, TrackingRun
 
 CHECK_SECONDS = 2  # between drift checks
 STOP_SECONDS = 10  # time limit for writing queued predictions, and again for ending the MLflow run
@@ -52,7 +52,7 @@ class Service:
             settings.experiment_name,
             settings.mlflow_model_name,
             {arm: self._tracked_arm(arm) for arm in arms},
-            settings.shown(),
+            settings.as_strings(),
             settings.service_tracking_seconds,
         )
         self._started = time.monotonic()
@@ -133,12 +133,12 @@ class Service:
                 statistics.add(arm_records)
                 self.monitors[arm].add(arm_records)
 
-    def _tracked_arm(self, arm: Arm) -> Tracked:
+    def _tracked_arm(self, arm: Arm) -> TrackedArm:
         def version() -> int | None:
             model = self.watcher.models.get(arm)
             return model.version if model else None
 
-        return Tracked(self.statistics[arm], lambda: self.monitors[arm].detected, version)
+        return TrackedArm(self.statistics[arm], lambda: self.monitors[arm].detected, version)
 
     def _check_drift(self) -> None:
         while not self._stopped.wait(CHECK_SECONDS):

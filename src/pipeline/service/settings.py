@@ -152,12 +152,12 @@ class Settings(BaseSettings):
         """The MLflow experiment of the session runs."""
         return self.mlflow_experiment_name or f"{self.mlflow_model_name}-serving"
 
-    def shown(self) -> dict[str, str]:
+    def as_strings(self) -> dict[str, str]:
         """Return all settings as strings, by environment variable, with secrets masked."""
-        from pipeline.store.open import store_uri, without_password
+        from pipeline.store.open import store_uri, mask_passwords
 
         values: dict[str, Any] = dict(self) | {
-            "mlflow_tracking_uri": without_password(store_uri()),
+            "mlflow_tracking_uri": mask_passwords(store_uri()),
             "mlflow_experiment_name": self.experiment_name,
         }
         return {name.upper(): _as_string(value) for name, value in values.items()}

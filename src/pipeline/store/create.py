@@ -5,8 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipeline.errors import StoreError
-from pipeline.store.database import JOURNAL_SUFFIXES, SQLITE, LocalStore, reading, table_names
-from pipeline.support.files import sweep_files, sync_to_disk, temporary_path
+from pipeline.store.database import JOURNAL_SUFFIXES, SQLITE, LocalStore, open_for_reading, table_names
+from pipeline.support.files import remove_unfinished_files, sync_to_disk, temporary_path
 
 BEFORE_RESTORE = ".before-restore-"  # in the name of a store that a restore replaced
 
@@ -61,7 +61,7 @@ def check_schema(store: LocalStore) -> None:
     from alembic.script import ScriptDirectory
     from alembic.util import CommandError
 
-    with reading(store.database) as connection:
+    with open_for_reading(store.database) as connection:
         has_schema = "alembic_version" in table_names(connection)
         row = connection.execute("select version_num from alembic_version").fetchone() if has_schema else None
     if row is None:
@@ -89,7 +89,7 @@ def check_schema(store: LocalStore) -> None:
 def remove_leftovers(store: LocalStore) -> None:
     """Remove the unfinished files that killed processes left in and beside the store's folder."""
     with suppress(OSError):  # the store may be read-only
-        sweep_files(store.home, store.home.parent)
+        remove_unfinished_files(store.home, store.home.parent)
 
 
 def _check_no_interrupted_restore(home: Path) -> None:

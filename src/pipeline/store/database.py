@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from pipeline.errors import StoreError
 
 SQLITE = "sqlite:///"
-PATIENCE = 5  # seconds to wait for a lock before raising an error
+LOCK_TIMEOUT = 5  # seconds to wait for a lock before raising an error
 PROBE = "select count(*) from sqlite_master"  # reads the file, which merely connecting does not
 JOURNAL_SUFFIXES = ("-journal", "-wal", "-shm")
 
@@ -69,7 +69,7 @@ def _connect_read_only(database: Path) -> sqlite3.Connection:
 
 
 @contextmanager
-def reading(database: Path) -> Iterator[sqlite3.Connection]:
+def open_for_reading(database: Path) -> Iterator[sqlite3.Connection]:
     """Open a database for reading.
 
     Raises
@@ -88,7 +88,7 @@ def reading(database: Path) -> Iterator[sqlite3.Connection]:
 
 
 @contextmanager
-def writing(database: Path) -> Iterator[sqlite3.Connection]:
+def transaction(database: Path) -> Iterator[sqlite3.Connection]:
     """Open a database for one transaction: committed when the block ends, rolled back if it raises.
 
     Raises
@@ -97,7 +97,7 @@ def writing(database: Path) -> Iterator[sqlite3.Connection]:
         If the database stays locked by another process, the disk is full, or the file is not writable.
     """
     try:
-        with closing(sqlite3.connect(database, timeout=PATIENCE, isolation_level=None)) as connection:
+        with closing(sqlite3.connect(database, timeout=LOCK_TIMEOUT, isolation_level=None)) as connection:
             connection.execute("pragma foreign_keys = on")
             connection.execute("begin immediate")
             try:
@@ -119,7 +119,7 @@ def table_names(connection: sqlite3.Connection) -> set[str]:
     return {name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")}
 
 
-def path_of(location: str | None) -> Path | None:
+def local_path(location: str | None) -> Path | None:
     """Return the local path of an artifact location (``file:`` URI or plain path); None for ``s3:`` and the like."""
     if location and location.startswith("/"):
         return Path(location)

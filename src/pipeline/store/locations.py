@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 
 from pipeline.errors import StoreError
-from pipeline.store.database import LocalStore, path_of, reading
+from pipeline.store.database import LocalStore, local_path, open_for_reading
 
 # Table, column and condition on the rows: all of MLflow's schema that holds the locations of files.
 LOCATIONS = (
@@ -28,7 +28,7 @@ def check_not_moved(store: LocalStore) -> None:
     StoreError
         With the command that updates the recorded locations.
     """
-    with reading(store.database) as connection:
+    with open_for_reading(store.database) as connection:
         former = former_homes(connection, store)
     if former:
         raise StoreError(
@@ -45,7 +45,7 @@ def former_homes(connection: sqlite3.Connection, store: LocalStore) -> list[Path
     experiment Default, which is always created in the store's folder, is recorded in the same outside folder.
     """
     rows = connection.execute("select experiment_id, artifact_location from experiments").fetchall()
-    paths = {experiment_id: path for experiment_id, location in rows if (path := path_of(location))}
+    paths = {experiment_id: path for experiment_id, location in rows if (path := local_path(location))}
     outside = {experiment_id: path for experiment_id, path in paths.items() if not is_inside(path, store.home)}
     default = outside.get(DEFAULT_EXPERIMENT)
     former = set()

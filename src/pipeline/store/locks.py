@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from pipeline.errors import StoreError
-from pipeline.store.database import PATIENCE
+from pipeline.store.database import LOCK_TIMEOUT
 
 MAINTENANCE, REGISTRY, CREATION = "store.lock", "registry.lock", "mlflow.lock"
 HOLDERS = {
@@ -32,7 +32,7 @@ def hold_locks(home: Path, *names: str) -> Iterator[None]:
             if not os.access(home, os.W_OK):
                 raise StoreError(f"{home} cannot be written", "make the folder writable, or remount its disk writable")
             try:
-                stack.enter_context(FileLock(home / name, timeout=PATIENCE))
+                stack.enter_context(FileLock(home / name, timeout=LOCK_TIMEOUT))
             except Timeout:
                 raise StoreError(
                     f"{HOLDERS[name]} the store {home}", "wait until it is done, then run the command again"

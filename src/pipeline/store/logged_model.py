@@ -15,8 +15,8 @@ from pipeline.support.files import sha256
 
 # Tags of a run and of its model version: the SHA-256 of the fitted estimator's file, and of all files.
 MODEL_SHA256, LOGGED_SHA256 = "model_sha256", "logged_model_sha256"
-COMPILED = "__pycache__"  # written by Python when it imports the model's code
-ADDED_LATER = {"registered_model_meta", COMPILED}  # MLflow adds the former to a download
+PYCACHE = "__pycache__"  # written by Python when it imports the model's code
+ADDED_LATER = {"registered_model_meta", PYCACHE}  # MLflow adds the former to a download
 
 
 def logged_sha256(folder: Path) -> str:
@@ -78,12 +78,12 @@ def download(uri: str, folder: Path) -> list[str]:
         mlflow.artifacts.download_artifacts(uri, dst_path=str(folder))
     except (MlflowException, OSError) as error:
         return [f"the files of {uri} are not in the store: {_first_line(error)}"]
-    for cache in list(folder.rglob(COMPILED)):
+    for cache in list(folder.rglob(PYCACHE)):
         shutil.rmtree(cache)
     return []
 
 
-def fetch_logged(uri: str, tags: Mapping[str, str], folder: Path, remedy: str) -> None:
+def download_verified(uri: str, tags: Mapping[str, str], folder: Path, remedy: str) -> None:
     """Download the files of a logged model and verify that they are those that its run wrote.
 
     Parameters

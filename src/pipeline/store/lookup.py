@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
-HISTORY = "transition."  # prefix of a registered model's tags that record its history
+HISTORY_PREFIX = "transition."  # prefix of a registered model's tags that record its history
 
 
 def find_version(client: "MlflowClient", name: str, number: int) -> "ModelVersion | None":
@@ -44,7 +44,7 @@ def empty_models(client: "MlflowClient", query: str | None = None) -> list["Regi
     return [
         model
         for model in pages(client.search_registered_models, query)
-        if model.name not in used and not any(tag.startswith(HISTORY) for tag in model.tags)
+        if model.name not in used and not any(tag.startswith(HISTORY_PREFIX) for tag in model.tags)
     ]
 
 

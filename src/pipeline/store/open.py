@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import StoreError
 from pipeline.store.create import check_schema, ensure_database, remove_leftovers
-from pipeline.store.database import SQLITE, LocalStore, local_store, path_of
+from pipeline.store.database import SQLITE, LocalStore, local_store, local_path
 from pipeline.store.locations import check_exists, check_not_moved
 from pipeline.store.mlflow_library import close_connections, import_mlflow
 from pipeline.store.server import check_reachable, is_server
-from pipeline.support.paths import PROJECT, checkout_of
+from pipeline.support.paths import PROJECT, main_checkout_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,16 +28,16 @@ def store_uri() -> str:
 
     The path of a local store is made absolute.
     """
-    repository = checkout_of(PROJECT)
+    repository = main_checkout_path(PROJECT)
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{repository / 'mlruns' / 'mlflow.db'}"
     store = local_store(uri)
     return uri if store is None else f"{SQLITE}{store.database}"
 
 
-def with_store(command: str) -> str:
+def mlflow_command(command: str) -> str:
     """Return an mlflow command for a message, with the environment variable that selects the current store."""
     uri = store_uri()
-    return f"MLFLOW_TRACKING_URI={without_password(uri)} {command}"
+    return f"MLFLOW_TRACKING_URI={mask_passwords(uri)} {command}"
 
 
 def open_store() -> "MlflowClient":
@@ -69,21 +69,21 @@ def open_store() -> "MlflowClient":
             check_not_moved(store)
             remove_leftovers(store)
         elif is_server(uri):
-            check_reachable(uri, without_password(uri))
+            check_reachable(uri, mask_passwords(uri))
         client = mlflow.MlflowClient()
         client.search_experiments(max_results=1)
         if store:
             _opened[uri] = _file_id(store)
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
-        detail = without_password(str(error).strip().split("\n")[0])
+        detail = mask_passwords(str(error).strip().split("\n")[0])
         remedy = "check MLFLOW_TRACKING_URI and, for a login, MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
         if store:
             remedy = f"make {store.home} writable, free disk space, or move a broken {store.database.name} away"
-        raise StoreError(f"the MLflow store {without_password(uri)} cannot be used: {detail}", remedy) from None
+        raise StoreError(f"the MLflow store {mask_passwords(uri)} cannot be used: {detail}", remedy) from None
     return client
 
 
-def still_open(client: "MlflowClient") -> "MlflowClient":
+def refresh_client(client: "MlflowClient") -> "MlflowClient":
     """Return `client`, or a new one if the store's database was replaced; for long-running programs.
 
     Raises
@@ -95,7 +95,7 @@ def still_open(client: "MlflowClient") -> "MlflowClient":
     uri = store_uri()
     store = local_store(uri)
     if is_server(uri):
-        check_reachable(uri, without_password(uri))
+        check_reachable(uri, mask_passwords(uri))
     elif store:
         if not store.database.exists():
             raise StoreError(
@@ -137,16 +137,16 @@ def open_experiment(client: "MlflowClient", name: str) -> str:
     if experiment.lifecycle_stage != "active":
         raise StoreError(
             f"the MLflow experiment {name!r} has been deleted",
-            f"restore it: {with_store('mlflow experiments restore')} --experiment-id {experiment.experiment_id}; "
+            f"restore it: {mlflow_command('mlflow experiments restore')} --experiment-id {experiment.experiment_id}; "
             "or choose another name: train.experiment_name in params.yaml, or for the service MLFLOW_EXPERIMENT_NAME",
         )
-    path = path_of(experiment.artifact_location)
+    path = local_path(experiment.artifact_location)
     if store and path:
         check_exists(path, store)
     return str(experiment.experiment_id)
 
 
-def logged_model_of(run: "Run") -> str:
+def logged_model_id(run: "Run") -> str:
     """Return the ID of the model that autologging logged in `run`.
 
     Raises
@@ -164,12 +164,12 @@ def logged_model_of(run: "Run") -> str:
 
 def check_run_not_moved(run: "Run") -> None:
     """Raise a `StoreError` if the folder with the files of the run's experiment no longer exists."""
-    store, path = local_store(store_uri()), path_of(run.info.artifact_uri)
+    store, path = local_store(store_uri()), local_path(run.info.artifact_uri)
     if store and path:
         check_exists(path.parents[1], store)
 
 
-def without_password(text: str) -> str:
+def mask_passwords(text: str) -> str:
     """Return `text` with the passwords of `store_uri` masked, for messages."""
     for pattern in PASSWORDS:
         for prefix, secret, suffix in pattern.findall(store_uri()):

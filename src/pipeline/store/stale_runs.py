@@ -20,15 +20,15 @@ def stale_runs(client: "MlflowClient") -> list["Run"]:
     return [run for run in running if _is_stale(run)]
 
 
-def sweep_runs(client: "MlflowClient") -> None:
+def end_stale_runs(client: "MlflowClient") -> None:
     """End stale runs and their unfinished models as FAILED, skipping those that this user may not change."""
     for run in stale_runs(client):
-        with another_users_left_alone():
+        with ignore_permission_denied():
             _end(client, run)
 
 
 @contextmanager
-def another_users_left_alone() -> Iterator[None]:
+def ignore_permission_denied() -> Iterator[None]:
     """Ignore the server's PERMISSION_DENIED errors."""
     from mlflow.exceptions import MlflowException
 

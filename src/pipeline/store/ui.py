@@ -5,7 +5,7 @@ import socket
 import sys
 
 from pipeline.errors import PipelineError
-from pipeline.store.open import open_store, store_uri, without_password
+from pipeline.store.open import open_store, store_uri, mask_passwords
 from pipeline.support.progress import progress
 
 PORT = 5000
@@ -20,7 +20,7 @@ def open_ui() -> None:
         If the store is a server, which has its own UI, or the port is in use.
     """
     uri = store_uri()
-    named = without_password(uri)
+    named = mask_passwords(uri)
     if uri.startswith(("http://", "https://")):
         raise PipelineError(f"the store is the server {named}, which has its own UI", "open that address in a browser")
     open_store()

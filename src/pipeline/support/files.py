@@ -27,7 +27,7 @@ def temporary_path(path: Path) -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Write a file atomically: yield a temporary path in the same folder, and rename it to `path` on success.
 
     The content is on disk before the rename. If the block raises, the temporary file is removed and `path` is
@@ -46,7 +46,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
+def replace_folder(path: Path) -> Iterator[Path]:
     """Write a folder: yield an empty temporary folder beside `path`, and rename it to `path` on success.
 
     The content is on disk before the rename. A folder cannot replace another in one step: an existing `path` is
@@ -79,7 +79,7 @@ def replace_link(link: Path, target: str) -> None:
     sync_to_disk(link.parent)
 
 
-def sweep_files(*folders: Path) -> list[Path]:
+def remove_unfinished_files(*folders: Path) -> list[Path]:
     """Remove the unfinished files and folders in `folders` whose process has ended, and return their paths."""
     removed = []
     for folder in folders:
@@ -111,7 +111,7 @@ def sync_to_disk(path: Path) -> None:
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write `value` as indented JSON, atomically."""
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.support.files import sweep_files
+from pipeline.support.files import remove_unfinished_files
 
 PROJECT = Path(__file__).parents[3]
 
@@ -22,12 +22,12 @@ REGISTERED_MODEL = Path("mlartifacts/registration/registered_model.json")
 OUTPUTS = (TRAIN_TABLE, SCALER, EXPORTS / "latest", DATA_PROFILE, BEST_METRICS, PLOTS / "any", REGISTERED_MODEL)
 
 
-def sweep_outputs(folder: Path) -> None:
+def remove_unfinished_outputs(folder: Path) -> None:
     """Remove the unfinished files that killed stages left in a pipeline folder."""
-    sweep_files(*(folder / output.parent for output in OUTPUTS), checkout_of(folder) / EXPORTS)
+    remove_unfinished_files(*(folder / output.parent for output in OUTPUTS), main_checkout_path(folder) / EXPORTS)
 
 
-def checkout_of(path: Path) -> Path:
+def main_checkout_path(path: Path) -> Path:
     """Return the absolute `path`, mapped to the main checkout if it is in a temporary clone of ``dvc exp run``.
 
     ``dvc exp run --temp`` and ``--queue`` work in clones below ``.dvc/tmp/exps/``, which DVC deletes afterwards:

@@ -52,7 +52,7 @@ def is_owner_gone(owner_id: str) -> bool:
     return len(parts) == 3 and is_gone(*parts)
 
 
-def run_shown(
+def run_program(
     command: Sequence[str], folder: Path, environment: Mapping[str, str], keep_open: Sequence[int] = ()
 ) -> tuple[int, str]:
     """Run a program and report its output as progress lines.

@@ -13,7 +13,7 @@ def progress(line: str) -> None:
 
 
 @contextmanager
-def shown_by(handler: Callable[[str], None]) -> Iterator[None]:
+def progress_handler(handler: Callable[[str], None]) -> Iterator[None]:
     """Pass each line reported within the block, from any thread, to `handler`."""
     global _handler
     previous, _handler = _handler, handler

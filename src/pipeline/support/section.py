@@ -4,7 +4,7 @@ import reprlib
 
 from pydantic import BaseModel, ConfigDict
 
-LONGEST_SHOWN = 80  # characters
+MAX_REPR_LENGTH = 80  # characters
 
 
 class Section(BaseModel):
@@ -18,7 +18,7 @@ class _Short(reprlib.Repr):
 
     def __init__(self) -> None:
         super().__init__()
-        self.maxstring = self.maxother = LONGEST_SHOWN
+        self.maxstring = self.maxother = MAX_REPR_LENGTH
 
     def repr_int(self, x: int, level: int) -> str:
         if x.bit_length() > 256:
@@ -26,7 +26,7 @@ class _Short(reprlib.Repr):
         return repr(x)
 
 
-def shown(value: object) -> str:
+def short_repr(value: object) -> str:
     """Return the `repr` of a value for a message, shortened."""
     text = _Short().repr(value)
-    return text if len(text) <= 2 * LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+    return text if len(text) <= 2 * MAX_REPR_LENGTH else f"{text[:MAX_REPR_LENGTH]}…"

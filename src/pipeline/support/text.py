@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 
 
-def aligned(rows: Sequence[Sequence[str]], to_right: Collection[int] = ()) -> str:
+def align_columns(rows: Sequence[Sequence[str]], to_right: Collection[int] = ()) -> str:
     """Return one line per row, with columns aligned and two spaces apart.
 
     Parameters
@@ -23,7 +23,7 @@ def aligned(rows: Sequence[Sequence[str]], to_right: Collection[int] = ()) -> st
     )
 
 
-def ruled(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table with a header, a rule and rows; all columns but the first are right-aligned."""
     rule = ["-" * max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    return aligned([header, rule, *rows], to_right=range(1, len(header)))
+    return align_columns([header, rule, *rows], to_right=range(1, len(header)))

@@ -40,7 +40,7 @@ def write_yaml(value: Any) -> str:
     return text
 
 
-def quoted(text: str) -> str:
+def quote(text: str) -> str:
     """Return a text as a double-quoted YAML scalar on one line."""
     yaml = _yaml()
     yaml.default_style = '"'

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.features.columns import as_text, kind_of
+from pipeline.features.columns import as_text, infer_kind
 from pipeline.params.schema import DatasetParams
 from pipeline.tables.split import Rows, split_rows
 
@@ -38,7 +38,7 @@ class AppendedPredictions:
         """Return the metadata to write to a Parquet file."""
         return {KEY: json.dumps(asdict(self)).encode()}
 
-    def own(self, table: pd.DataFrame) -> pd.DataFrame:
+    def original_rows(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return the rows before the predictions, with their original data types."""
         types = {name: type_ for name, type_ in self.own_types.items() if str(table[name].dtype) != type_}
         return table.iloc[: len(table) - len(self.ids)].astype(types)
@@ -99,7 +99,7 @@ def split_with_predictions(table: pd.DataFrame, params: DatasetParams, original:
 def _hashes(table: pd.DataFrame) -> NDArray[np.uint64]:
     """Return a hash of each row that does not depend on whether a numeric column is int or float."""
     columns = {
-        name: as_text(column) if kind_of(column) in ("text", None) else column.astype(np.float64) + 0.0  # no -0
+        name: as_text(column) if infer_kind(column) in ("text", None) else column.astype(np.float64) + 0.0  # no -0
         for name, column in table.items()
     }
     hashed = pd.util.hash_pandas_object(pd.DataFrame(columns, copy=False), index=False)

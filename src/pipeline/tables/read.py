@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, cast
 import pandas as pd
 
 from pipeline.errors import TableError
-from pipeline.support.section import shown
+from pipeline.support.section import short_repr
 
 if TYPE_CHECKING:
     import _csv
@@ -186,7 +186,7 @@ def _check_names(names: list[str], path: Path) -> None:
         if len(name) > MAX_NAME_LENGTH or "\0" in name:
             reason = f"has {len(name):,} characters, more than {MAX_NAME_LENGTH}"
             reason = reason if len(name) > MAX_NAME_LENGTH else "contains a NUL character"
-            raise TableError(f"{path} has a column whose name {reason}: {shown(name)}", "rename or remove it")
+            raise TableError(f"{path} has a column whose name {reason}: {short_repr(name)}", "rename or remove it")
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         numbers = [str(number) for number, name in enumerate(names, start=1) if name == repeated[0]]

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import TableError
 from pipeline.params.schema import DatasetParams
-from pipeline.support.section import shown
+from pipeline.support.section import short_repr
 
 Rows = NDArray[np.intp]
 STRATA = 10
@@ -166,7 +166,7 @@ def times(table: pd.DataFrame, params: DatasetParams) -> NDArray[np.float64]:
         row = int(np.flatnonzero(~np.isfinite(values))[0])
         raise TableError(
             f"{params.path}: column {params.split.column!r} has no valid time in row {table.index[row] + 1}: "
-            f"{shown(str(column.iloc[row]))}",
+            f"{short_repr(str(column.iloc[row]))}",
             "write a number or an ISO 8601 date (2026-01-31), or remove the row",
         )
     return np.asarray(values, dtype=np.float64)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
 from pipeline.learn.task import Task
-from pipeline.support.section import shown
+from pipeline.support.section import short_repr
 
 KEY = "evaluate.custom in params.yaml"
 SIGNATURE = "def {name}(y_true, y_pred, y_proba, rows): return {{'profit': 1.0}}"
@@ -150,7 +150,7 @@ def custom_metrics(
         raise PipelineError(f"{source} raised {_describe(error, file)}", f"fix it in {file}") from None
     if not isinstance(found, Mapping) or not found:
         raise PipelineError(
-            f"{source} returned {shown(found)}, not a dict with numbers",
+            f"{source} returned {short_repr(found)}, not a dict with numbers",
             f"return a dict: {SIGNATURE.format(name=function.__name__)}",
         )
     if len(found) > MAX_METRICS:
@@ -158,13 +158,13 @@ def custom_metrics(
     for name, value in found.items():
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise PipelineError(
-                f"{source} returned the name {shown(name)}",
+                f"{source} returned the name {short_repr(name)}",
                 "use letters, digits, _, - and ., and do not start with - or .",
             )
         if len(name) > MAX_NAME_LENGTH:
             raise PipelineError(f"{source} returned a name of {len(name)} characters", f"use at most {MAX_NAME_LENGTH}")
         if not _is_finite(value):
-            raise PipelineError(f"{source} returned {shown(value)} for {name!r}", "return finite numbers")
+            raise PipelineError(f"{source} returned {short_repr(value)} for {name!r}", "return finite numbers")
     return {name: float(value) for name, value in found.items()}
 
 

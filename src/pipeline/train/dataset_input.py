@@ -54,7 +54,7 @@ def dataset_input(
     return DatasetInput(Dataset(**description), [InputTag(MLFLOW_DATASET_CONTEXT, context), InputTag("sha256", sha256)])
 
 
-def telling_rows(table: pd.DataFrame) -> pd.DataFrame:
+def schema_sample(table: pd.DataFrame) -> pd.DataFrame:
     """Return rows with the schema of the table: for each column, the first row with a value and the first without."""
     rows = {0}
     for name in table.columns:

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
-from pipeline.learn.metrics import better, classification_metrics, regression_metrics, regression_scores
+from pipeline.learn.metrics import greater_is_better, classification_metrics, regression_metrics, regression_scores
 from pipeline.learn.task import Task
 from pipeline.params.schema import EvaluateParams
 from pipeline.tables.split import Rows
@@ -59,7 +59,7 @@ class Evaluation:
     greater_is_better: bool
 
     @classmethod
-    def of(
+    def from_params(
         cls, params: EvaluateParams, data: TrainingData, rows: Mapping[str, pd.DataFrame], folder: Path
     ) -> "Evaluation":
         """Return the evaluation configured in params.yaml.
@@ -84,7 +84,7 @@ class Evaluation:
         name = params.choose_by or data.task.loss
         greater = params.greater_is_better
         if greater is None:
-            greater = better(name) is not False
+            greater = greater_is_better(name) is not False
         valid_rows = [fold.valid for fold in data.folds]
         evaluation = cls(data.task, data.y_train, data.y_test, valid_rows, params.thresholds, custom, name, greater)
         if params.custom or params.choose_by:
@@ -138,7 +138,7 @@ class Evaluation:
         PipelineError
             When a fold does not have the ``choose_by`` metric or a custom metric.
         """
-        custom_names = dict.fromkeys(name for fold in folds for name in fold if better(name) is None)
+        custom_names = dict.fromkeys(name for fold in folds for name in fold if greater_is_better(name) is None)
         summary: Metrics = {}
         for name in dict.fromkeys([self.task.loss, self.choose_by, *custom_names]):
             values = [fold[name] for fold in folds if name in fold]
@@ -162,7 +162,7 @@ class Evaluation:
         return f"cv_{self.choose_by}_mean"
 
     @property
-    def rank(self) -> Callable[[Metrics], float]:
+    def sort_key(self) -> Callable[[Metrics], float]:
         """The sort key of metrics, the best first."""
         return lambda metrics: -metrics[self.chosen_by] if self.greater_is_better else metrics[self.chosen_by]
 
@@ -178,7 +178,7 @@ class Evaluation:
         assert self.custom is not None
         found = custom_metrics(self.custom.function, self.task, y_true, outputs, rows)
         for name in found:
-            if name in metrics or better(name) is not None:
+            if name in metrics or greater_is_better(name) is not None:
                 raise PipelineError(
                     f"evaluate.custom in params.yaml returned {name!r}, the name of a built-in metric",
                     "rename it",

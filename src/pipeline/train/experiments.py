@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import __version__
-from pipeline.learn.cross_validation import by_fold
+from pipeline.learn.cross_validation import per_fold_metrics
 from pipeline.learn.learner import Learner
-from pipeline.learn.progress import best_of
+from pipeline.learn.progress import track_best
 from pipeline.learn.search import search
 from pipeline.learn.search_space import n_candidates
 from pipeline.params.schema import Params
-from pipeline.store.open import logged_model_of, open_experiment, open_store
-from pipeline.store.stale_runs import sweep_runs
+from pipeline.store.open import logged_model_id, open_experiment, open_store
+from pipeline.store.stale_runs import end_stale_runs
 from pipeline.train.autologging import autologging
 from pipeline.train.evaluation import Evaluation
 from pipeline.train.fit import Chosen, Fitted, Fitter, choose, fit
@@ -61,10 +61,10 @@ class Setup:
     provenance: Provenance
 
     @classmethod
-    def of(cls, params: Params, tables: Tables, evaluation: Evaluation, folder: Path) -> "Setup":
+    def open(cls, params: Params, tables: Tables, evaluation: Evaluation, folder: Path) -> "Setup":
         """Open the store and the experiment, and collect the provenance of a training in `folder`."""
         client = open_store()
-        sweep_runs(client)
+        end_stale_runs(client)
         experiment_id = open_experiment(client, params.train.experiment_name)
         provenance = provenance_of(folder, params, tables.profile, tables.samples)
         return cls(client, experiment_id, params, tables.data, tables.view, tables.reference, evaluation, provenance)
@@ -129,14 +129,14 @@ def run_experiment(setup: Setup, plan: Plan) -> Experiment:
             }
         )
         nested = NestedRuns(client, run, setup.data.task.loss)
-        fitter = Fitter.of(plan.family, params.train, setup.data.only(plan.features))
+        fitter = Fitter.from_params(plan.family, params.train, setup.data.only(plan.features))
         family = fitter.family
         chosen = _choose(setup, plan, fitter.learner, nested)
-        fitted = fit(fitter, chosen, setup.evaluation, autologging(family.flavour, family.autolog))
-        for number, metrics in enumerate(fitted.of_folds, start=1):
+        fitted = fit(fitter, chosen, setup.evaluation, autologging(family.flavor, family.autolog))
+        for number, metrics in enumerate(fitted.fold_metrics, start=1):
             nested.record_fold(number, metrics, fitted.scores.n_rounds)
         _log_metrics_and_params(client, run_id, fitter, fitted)
-        model_id = logged_model_of(client.get_run(run_id))
+        model_id = logged_model_id(client.get_run(run_id))
         view = replace(setup.view, features=plan.features)
         profile = setup.reference | profile_of_outputs(setup.data.task, fitted.outputs)
         hashes = add_raw_rows_view(client, model_id, family.file.name, view, profile)
@@ -154,7 +154,7 @@ def _choose(setup: Setup, plan: Plan, learner: Learner, nested: NestedRuns) -> C
     if setup.params.train.space_of(plan.family):
         candidates = search(params, learner, plan.search_seed, nested.record_candidate)
         total = n_candidates(params, learner.sampled_space)
-        best = best_of(candidates, total, plan.run_name, setup.data.task.loss)
+        best = track_best(candidates, total, plan.run_name, setup.data.task.loss)
     return choose(learner, best)
 
 
@@ -163,7 +163,7 @@ def _log_metrics_and_params(client: "MlflowClient", run_id: str, fitter: Fitter,
     from mlflow.entities import Metric
 
     family, task = fitter.family, fitter.data.task
-    mlflow.log_metrics({**fitted.metrics, **by_fold(fitted.scores.fold_scores, task.loss)})
+    mlflow.log_metrics({**fitted.metrics, **per_fold_metrics(fitted.scores.fold_scores, task.loss)})
     mlflow.log_params(fitted.effective_params)
     mlflow.log_dict(
         {

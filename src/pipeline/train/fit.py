@@ -38,7 +38,7 @@ class Fitter:
     learner: Learner
 
     @classmethod
-    def of(cls, name: str, params: TrainParams, data: TrainingData) -> "Fitter":
+    def from_params(cls, name: str, params: TrainParams, data: TrainingData) -> "Fitter":
         """Return the fitter of a model family, configured by params.yaml.
 
         Parameters
@@ -85,7 +85,7 @@ class Fitted:
         All parameters of the estimator, by its own names.
     scores : CrossValidation
         Scores and curves of exactly these hyperparameters and rounds.
-    of_folds : list of dict
+    fold_metrics : list of dict
         Metrics of each fold's validation rows.
     metrics : dict of str to float
         Metrics of the test rows, and mean and standard deviation over the folds.
@@ -100,7 +100,7 @@ class Fitted:
     sampled: Sampled
     effective_params: Sampled
     scores: CrossValidation
-    of_folds: list[Metrics]
+    fold_metrics: list[Metrics]
     metrics: Metrics
     importance: Importance
     outputs: NDArray[Any]
@@ -133,7 +133,7 @@ def parameters_of(name: str, params: TrainParams, task: Task, y_train: NDArray[A
 
 def choose(learner: Learner, best: Candidate | None) -> Chosen:
     """Return the hyperparameters of the best candidate, or the fixed ones without a search, cross-validated."""
-    sampled, rounds = learner.final(best)
+    sampled, rounds = learner.final_params(best)
     return Chosen(sampled, learner.cross_validate(sampled, rounds, choose_round=True))
 
 
@@ -156,21 +156,21 @@ def fit(
     """
     data, learner, scores = fitter.data, fitter.learner, chosen.scores
     model = learner.estimator(chosen.sampled, scores.n_rounds, data.y_train)
-    effective_params = learner.stated(model)
+    effective_params = learner.effective_params(model)
     release_memory()  # of the search, because the fit needs the most
     with logging or nullcontext():
         learner.fit(model, data.X_train, data.y_train)
     predict = model.predict_proba if data.task.labels else model.predict
     outputs = np.asarray(predict(data.X_test), np.float64)
-    of_folds = evaluation.score_folds(scores.outputs)
+    fold_metrics = evaluation.score_folds(scores.outputs)
     return Fitted(
         model=model,
         features=data.features,
         sampled=chosen.sampled,
         effective_params=effective_params,
         scores=scores,
-        of_folds=of_folds,
-        metrics=evaluation.score_test(outputs) | evaluation.summarize_folds(of_folds),
+        fold_metrics=fold_metrics,
+        metrics=evaluation.score_test(outputs) | evaluation.summarize_folds(fold_metrics),
         importance=fitter.family.importance(model, data.X_train, data.y_train),
         outputs=outputs,
     )

@@ -7,9 +7,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from pipeline.learn.metrics import rounded
+from pipeline.learn.metrics import round_significant
 from pipeline.learn.task import Task
-from pipeline.support.files import replacing, write_json
+from pipeline.support.files import atomic_write, write_json
 from pipeline.support.paths import BEST_METRICS, BEST_MODEL_INFO, EXPERIMENTS_SUMMARY, PLOTS
 from pipeline.train.experiments import Experiment, Setup
 from pipeline.train.fit import Fitted
@@ -35,7 +35,7 @@ def write_outputs(ranked: list[Experiment], setup: Setup, folder: Path) -> None:
     _write_plots(fitted, data.task, data.y_test, folder / PLOTS)
     summary = {"chosen_by": setup.evaluation.chosen_by, "experiments": [_summary(experiment) for experiment in ranked]}
     write_json(folder / EXPERIMENTS_SUMMARY, summary)
-    write_json(folder / BEST_METRICS, {name: rounded(value) for name, value in sorted(fitted.metrics.items())})
+    write_json(folder / BEST_METRICS, {name: round_significant(value) for name, value in sorted(fitted.metrics.items())})
     write_json(folder / BEST_MODEL_INFO, info)
 
 
@@ -75,7 +75,7 @@ def _mean_curve(curves: list[list[float]]) -> list[float]:
 
 
 def _write_csv(path: Path, header: list[str], rows: Iterable[tuple[object, ...]]) -> None:
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
-        writer.writerows([rounded(value) if isinstance(value, float) else value for value in row] for row in rows)
+        writer.writerows([round_significant(value) if isinstance(value, float) else value for value in row] for row in rows)

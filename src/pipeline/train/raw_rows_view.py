@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipeline.errors import StoreError
 from pipeline.features.columns import Kind
-from pipeline.features.raw_rows_model import PROBABILITY
+from pipeline.features.raw_rows_model import PROBABILITY_PREFIX
 from pipeline.features.transformer import FEATURES_FILE, FeatureTransformer
 from pipeline.learn.task import Task
 from pipeline.store.logged_model import LOGGED_SHA256, MODEL_SHA256, logged_sha256
@@ -135,7 +135,7 @@ def signature_of(view: RawRowsView) -> "ModelSignature":
         return ModelSignature(inputs=Schema(inputs), outputs=Schema([ColSpec("double")]))
     label_type = {bool: DataType.boolean, int: DataType.long, str: DataType.string}[type(labels[0])]
     outputs: list[ColSpec | TensorSpec] = [ColSpec(label_type, "prediction")]
-    outputs += [ColSpec("double", f"{PROBABILITY}{label}") for label in labels]
+    outputs += [ColSpec("double", f"{PROBABILITY_PREFIX}{label}") for label in labels]
     return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
 
 

@@ -42,7 +42,7 @@ def profile_of_inputs(rows: pd.DataFrame, X: pd.DataFrame, transformer: FeatureT
         kind that is monitored by its features (``flux`` for light curves) has a key with their profiles.
         ``background`` has the values of some evenly spaced rows for each raw column, None for missing values.
     """
-    monitored = {part.key: names for part, names in transformer.watched()}
+    monitored = {part.key: names for part, names in transformer.drift_features()}
     replaced = {column for names in monitored.values() for name in names for column in transformer.raw_columns[name]}
     return {
         "columns": {
@@ -72,15 +72,15 @@ def profile_of_outputs(task: Task, outputs: NDArray[Any]) -> Profile:
         probabilities in percent, None for regression.
     """
     if task.labels is None:
-        return {"prediction": profile_of_numbers(in_few_digits(outputs)), "confidence": None}
+        return {"prediction": profile_of_numbers(round_to_digits(outputs)), "confidence": None}
     predicted = pd.Series(outputs.argmax(axis=1)).map(dict(enumerate(task.texts)))
     return {
         "prediction": profile_of_categories(predicted, "text"),
-        "confidence": profile_of_numbers(in_few_digits(100 * outputs.max(axis=1))),
+        "confidence": profile_of_numbers(round_to_digits(100 * outputs.max(axis=1))),
     }
 
 
-def in_few_digits(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def round_to_digits(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return predictions rounded to `DIGITS` significant digits, in which a model and its ONNX graph agree.
 
     Otherwise a value that many rows share could be in different bins for the model and its graph.

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.errors import PipelineError
 from pipeline.learn.candidate import Candidate
-from pipeline.learn.cross_validation import by_fold
+from pipeline.learn.cross_validation import per_fold_metrics
 from pipeline.store.stale_runs import end_models
 from pipeline.support.processes import owner_tags
 
@@ -65,7 +65,7 @@ class NestedRuns:
 
     def record_candidate(self, candidate: Candidate) -> None:
         """Record a candidate's parameters and fold scores and, unless it was dropped early, their mean."""
-        metrics = by_fold(candidate.fold_scores, self.loss)
+        metrics = per_fold_metrics(candidate.fold_scores, self.loss)
         if not candidate.dropped:
             deviation = float(np.std(candidate.fold_scores))
             metrics |= {f"cv_{self.loss}_mean": candidate.mean, f"cv_{self.loss}_std": deviation}

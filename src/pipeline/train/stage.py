@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline.learn.families import family
 from pipeline.params.schema import Params
 from pipeline.support.memory import release_memory
-from pipeline.support.paths import PLOTS, sweep_outputs
+from pipeline.support.paths import PLOTS, remove_unfinished_outputs
 from pipeline.support.progress import progress
 from pipeline.train.evaluation import Evaluation
 from pipeline.train.experiments import (
@@ -63,11 +63,11 @@ def train(params: Params, folder: Path) -> Training:
     PipelineError
         When the prepared tables, the store or the custom metrics cannot be used.
     """
-    sweep_outputs(folder)
+    remove_unfinished_outputs(folder)
     (folder / PLOTS).mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
     tables = load_tables(folder, params)
     data = tables.data
-    evaluation = Evaluation.of(params.evaluate, data, tables.rows, folder)
+    evaluation = Evaluation.from_params(params.evaluate, data, tables.rows, folder)
     release_memory()
     n_rows, search = len(data.y_train), params.train.search
     if data.n_search_rows < n_rows:
@@ -76,10 +76,10 @@ def train(params: Params, folder: Path) -> Training:
         progress(f"model_train: searching for {search.time_budget:g} seconds: the same seed may give a different model")
     for name in params.train.models:
         parameters_of(name, params.train, data.task, data.y_train)  # fails now rather than after other families
-    setup = Setup.of(params, tables, evaluation, folder)
+    setup = Setup.open(params, tables, evaluation, folder)
 
     experiments = [experiment for name in params.train.models for experiment in _three_experiments(setup, name)]
-    ranked = sorted(experiments, key=lambda experiment: evaluation.rank(experiment.fitted.metrics))
+    ranked = sorted(experiments, key=lambda experiment: evaluation.sort_key(experiment.fitted.metrics))
     setup.client.set_tag(ranked[0].run_id, "stage", PRODUCTION_CANDIDATE)
     write_outputs(ranked, setup, folder)
     return Training(ranked, evaluation.chosen_by)
@@ -110,7 +110,7 @@ def _summary_line(experiment: Experiment, evaluation: Evaluation) -> str:
     deviation = float(f"{metrics[f'cv_{loss}_std']:.3g}")
     line = (
         f"{experiment.run_name}: {len(fitted.features)} features, {fitted.scores.n_rounds} "
-        f"{family(experiment.family).rounds.split()[-1]}, cv_{loss} {metrics[f'cv_{loss}_mean']:.6g} "
+        f"{family(experiment.family).rounds_label.split()[-1]}, cv_{loss} {metrics[f'cv_{loss}_mean']:.6g} "
         f"± {deviation:g}, {test_loss} {metrics[test_loss]:.6g} "
         f"(baseline {metrics[f'baseline_{loss}']:.6g})"
     )

@@ -16,7 +16,7 @@ from pipeline.params.schema import Params
 from pipeline.support.files import read_json, sha256
 from pipeline.support.paths import DATA_PROFILE, TEST_TABLE, TRAIN_TABLE
 from pipeline.tables.folds import folds_of
-from pipeline.train.dataset_input import telling_rows
+from pipeline.train.dataset_input import schema_sample
 from pipeline.train.raw_rows_view import RawRowsView
 from pipeline.train.reference_profile import Profile, profile_of_inputs
 from pipeline.train.target_features import features_in_fold, target_of
@@ -76,7 +76,7 @@ def load_tables(folder: Path, params: Params) -> Tables:
     inputs = [str(name) for name in train.columns if name not in unused]
     needs_rows = params.evaluate.custom is not None
     test = _read(folder / TEST_TABLE, profile["sha256"]["test"], None if needs_rows else [*inputs, target])
-    task = Task.of(train[target], dataset.task, dataset.positive)
+    task = Task.from_target(train[target], dataset.task, dataset.positive)
     _check_classes(task, train[target], test[target], params)
     settings = params.feature_settings
     transformer = FeatureTransformer.fit(train[inputs], settings)
@@ -105,7 +105,7 @@ def load_tables(folder: Path, params: Params) -> Tables:
         view=RawRowsView(transformer, data.features, task, train[inputs].head(EXAMPLE_ROWS).copy()),
         reference=profile_of_inputs(train, X_train, transformer),
         profile=profile,
-        samples={"train": telling_rows(train).copy(), "test": telling_rows(test).copy()},
+        samples={"train": schema_sample(train).copy(), "test": schema_sample(test).copy()},
         rows={"train": train, "test": test} if needs_rows else {},
     )
 

@@ -25,13 +25,13 @@ class SearchFold:
     ----------
     train, valid : arrays of int
         Positions in the training rows.
-    learnt : (DataFrame, DataFrame), optional
+    target_features : (DataFrame, DataFrame), optional
         The features of these rows that are learned from the target, using only the targets of `train`.
     """
 
     train: Rows
     valid: Rows
-    learnt: tuple[pd.DataFrame, pd.DataFrame] | None
+    target_features: tuple[pd.DataFrame, pd.DataFrame] | None
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,9 @@ class TrainingData:
         """Yield the features and targets of one fold after another."""
         for fold in self.folds:
             parts = [self.X_train.iloc[fold.train], self.X_train.iloc[fold.valid]]
-            for part, learnt in zip(parts, fold.learnt or (), strict=False):
-                names = [name for name in self.features if name in learnt]
-                part[names] = learnt[names].to_numpy()
+            for part, target_features in zip(parts, fold.target_features or (), strict=False):
+                names = [name for name in self.features if name in target_features]
+                part[names] = target_features[names].to_numpy()
             yield parts[0], self.y_train[fold.train], parts[1], self.y_train[fold.valid]
 
 

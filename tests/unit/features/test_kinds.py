@@ -156,7 +156,7 @@ def test_every_feature_names_its_raw_columns_and_unknown_features_are_rejected()
     for name in ("a", "root", "neighbors_y", "neighbors_a", "neighbors_distance"):
         assert columns[name] == ["a"]
     assert columns["b_x"] == ["b"]
-    assert transformer.known_texts == {"b": ["x", "y"]}
+    assert transformer.known_categories == {"b": ["x", "y"]}
     assert transformer.run_params == {"flux_features_extracted": 40}
     with pytest.raises(KeyError, match="FLUX"):
         transformer.transform(rows, only=["FLUX.0"])

@@ -149,8 +149,8 @@ def test_features_of_a_fold_are_learned_from_its_training_rows(strategy: str, pi
     prepare(params.dataset, pipeline_folder)
     tables = load_tables(pipeline_folder, params).data
     for fold in tables.folds:
-        assert fold.learnt is not None
-        for rows, features in zip((fold.train, fold.valid), fold.learnt, strict=True):
+        assert fold.target_features is not None
+        for rows, features in zip((fold.train, fold.valid), fold.target_features, strict=True):
             neighbor_y = features["neighbors_y"].to_numpy()
             known = ~np.isnan(neighbor_y)
             assert known.any()

@@ -54,7 +54,7 @@ def predict_outputs(model: Any, task: Task, X: pd.DataFrame) -> NDArray[np.float
 def test_a_forest_is_fitted_with_the_defaults_of_the_family() -> None:
     fold = make_fold(150, BINARY)
     made = learner("random_forest", BINARY, fold)
-    sampled, rounds = made.final(None)
+    sampled, rounds = made.final_params(None)
     forest = made.estimator(sampled, rounds, fold[1])
     made.fit(forest, *fold[:2])
     assert len(forest.estimators_) == 200
@@ -95,7 +95,7 @@ def test_a_neural_network_has_layers_128_64_32_on_scaled_and_imputed_inputs(
     folder, data = prepared
     scaler, features = joblib.load(folder / "models/standard_scaler.pkl"), data.features
     train_params = Params.model_validate({"dataset": {"path": "x", "target": "y"}}).train
-    made = Fitter.of("nn", train_params, data).learner
+    made = Fitter.from_params("nn", train_params, data).learner
     model = made.estimator({}, 3, data.y_train)
     made.fit(model, data.X_train, data.y_train)
     shapes = [layer.shape for layer in nn.network_of(model).coefs_]
@@ -126,7 +126,7 @@ def test_fitting_epoch_by_epoch_equals_one_fit(task: Task, batch_size: str | int
     fold = make_fold(300, task)
     nn_learner = learner("nn", task, fold, batch_size=batch_size)
     one_fit = fitted("nn", task, fold, 6, batch_size=batch_size)
-    staged_outputs = list(nn.follow(nn_learner.estimator({}, 6, fold[1]), fold, [2, 6], True, task.n_classes))
+    staged_outputs = list(nn.fit_staged(nn_learner.estimator({}, 6, fold[1]), fold, [2, 6], True, task.n_classes))
     assert len(staged_outputs) == 2
     for outputs, X in zip(staged_outputs[-1], (fold[0], fold[2]), strict=True):
         np.testing.assert_allclose(outputs, predict_outputs(one_fit, task, X), rtol=1e-5, atol=1e-6)
@@ -138,7 +138,7 @@ def test_outputs_tree_by_tree_end_at_those_of_the_forest(task: Task) -> None:
     fold = make_fold(300, task)
     assert fold[2].isna().any().any()
     forest = learner("random_forest", task, fold).estimator({}, 9, fold[1])
-    staged_outputs = list(random_forest.follow(forest, fold, [1, 4, 9], True, task.n_classes))
+    staged_outputs = list(random_forest.fit_staged(forest, fold, [1, 4, 9], True, task.n_classes))
     assert len(staged_outputs) == 3
     for outputs, X in zip(staged_outputs[-1], (fold[0], fold[2]), strict=True):
         np.testing.assert_allclose(outputs, predict_outputs(forest, task, X), rtol=1e-12)
@@ -159,7 +159,7 @@ def test_a_class_without_training_rows_in_a_fold_has_its_column(name: str) -> No
     assert np.isfinite(scores.fold_scores).all()
     if name == "random_forest":
         forest = random_forest.make(Problem(**vars(learner(name, MULTICLASS, fold).problem)), {}, 4)  # type: ignore[attr-defined]
-        ((_, probabilities),) = random_forest.follow(forest, fold, [4], False, 3)
+        ((_, probabilities),) = random_forest.fit_staged(forest, fold, [4], False, 3)
         assert (probabilities[:, 1] == 0).all()
         np.testing.assert_allclose(probabilities[:, [0, 2]], forest.predict_proba(X_valid), rtol=1e-12)
 
@@ -172,7 +172,7 @@ def test_balanced_is_the_ratio_of_negative_to_positive_training_rows(prepared: t
     negative, positive = np.bincount(data.y_train)
     assert negative != positive
     assert balanced_weight(data.y_train) == negative / positive
-    xgboost_learner = Fitter.of("xgboost", train_params, data).learner
+    xgboost_learner = Fitter.from_params("xgboost", train_params, data).learner
     model = xgboost_learner.estimator({}, 3, data.y_train)
     assert model.get_params()["scale_pos_weight"] == pytest.approx(negative / positive)
     xgboost_learner.fit(model, data.X_train, data.y_train)

@@ -14,15 +14,15 @@ from sklearn.metrics import (
 )
 
 from pipeline.learn.metrics import (
-    better,
+    greater_is_better,
     classification_metrics,
-    judged_classes,
+    ranking_classes,
     per_row_log_loss,
     predicted_classes,
     regression_metrics,
     regression_scores,
     rmse,
-    rounded,
+    round_significant,
 )
 
 NAMES = ["accuracy", "precision", "recall", "f1", "roc_auc", "average_precision", "log_loss"]
@@ -144,7 +144,7 @@ def test_a_class_without_rows_is_left_out_of_the_averages_of_ranking_metrics():
     present = y_true != 2
     y_true, y_proba = y_true[present], y_proba[present]
     metrics = classification_metrics(y_true, y_proba, most_frequent=2, train_shares=np.full(4, 0.25))
-    assert judged_classes(y_true, 4) == [0, 1, 3]
+    assert ranking_classes(y_true, 4) == [0, 1, 3]
     aucs = [roc_auc_score(y_true == k, y_proba[:, k]) for k in (0, 1, 3)]
     assert metrics["roc_auc"] == pytest.approx(np.mean(aucs))
     recalls = [np.mean(y_proba[y_true == k].argmax(axis=1) == k) for k in (0, 1, 3)]
@@ -157,7 +157,7 @@ def test_a_class_without_rows_is_left_out_of_the_averages_of_ranking_metrics():
 def test_rows_of_only_one_class(row_class, n_classes):
     y_true, y_proba = np.full(2, row_class), probabilities(2, n_classes, np.float32)[1]
     metrics = classification_metrics(y_true, y_proba, [0.5])
-    assert judged_classes(y_true, n_classes) == []
+    assert ranking_classes(y_true, n_classes) == []
     assert "roc_auc" not in metrics
     assert "average_precision" not in metrics
     assert np.isfinite(list(metrics.values())).all()
@@ -199,20 +199,20 @@ def test_direction_of_metric_names():
         "test_mape",
         "baseline_log_loss",
     ):
-        assert better(name) is False, name
+        assert greater_is_better(name) is False, name
     for name in ("r2", "test_r2", "cv_f1_mean", "f1_at_0.3", "cv_recall_at_1e-05_mean", "baseline_accuracy", "roc_auc"):
-        assert better(name) is True, name
+        assert greater_is_better(name) is True, name
     for name in ("", "loss", "my_rmse", "rmse_at_0.3", "log_loss_at_0.3", "f1_at_", "f1_at_0.3_best", "search_rows"):
-        assert better(name) is None, name
+        assert greater_is_better(name) is None, name
 
 
 def test_every_logged_metric_has_a_direction():
     y_true, y_proba = probabilities(50, 2)
     names = [*classification_metrics(y_true, y_proba, [0.3], most_frequent=0, train_shares=[0.5, 0.5])]
     names += regression_metrics(np.arange(1.0, 5), np.arange(4.0), 2.0)
-    assert None not in {better(name) for name in names}
+    assert None not in {greater_is_better(name) for name in names}
 
 
 def test_rounding_keeps_six_significant_digits():
-    assert rounded(123456.789) == 123457.0
-    assert rounded(0.000123456789) == 0.000123457
+    assert round_significant(123456.789) == 123457.0
+    assert round_significant(0.000123456789) == 0.000123457

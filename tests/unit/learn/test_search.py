@@ -170,7 +170,7 @@ def test_tpe_compares_shapes_at_one_learning_rate_and_drops_bad_candidates(folds
 
 def test_the_winner_of_tpe_gets_more_rounds_at_a_lower_learning_rate(folds: list[FoldTables]) -> None:
     def final(best: Candidate, **changes: object) -> tuple[dict[str, object], int]:
-        return boosting(params(**changes), folds[:1]).final(best)
+        return boosting(params(**changes), folds[:1]).final_params(best)
 
     best = Candidate(1, {"max_depth": 3, "learning_rate": 0.2}, [1.0], [40])
     assert final(best) == ({"max_depth": 3, "learning_rate": 0.08}, 200)
@@ -187,7 +187,7 @@ def test_the_winner_of_tpe_gets_more_rounds_at_a_lower_learning_rate(folds: list
     boosting_learner = boosting(params(), folds)
     candidates = run_search(params(), boosting_learner)
     winner = min((candidate for candidate in candidates if not candidate.dropped), key=lambda item: item.mean)
-    sampled, rounds = boosting_learner.final(winner)
+    sampled, rounds = boosting_learner.final_params(winner)
     assert boosting_learner.cross_validate(sampled, rounds, choose_round=True).mean < winner.mean
 
 
@@ -204,7 +204,7 @@ def test_random_scores_every_candidate_on_all_folds_with_early_stopping(folds: l
         for curve, rounds in zip(curves, candidate.fold_rounds, strict=True):
             assert len(curve) in (200, rounds + 5)
         assert not candidate.dropped
-    assert boosting_learner.final(candidates[0]) == (candidates[0].sampled, max(candidates[0].fold_rounds))
+    assert boosting_learner.final_params(candidates[0]) == (candidates[0].sampled, max(candidates[0].fold_rounds))
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
@@ -273,7 +273,7 @@ def test_forests_are_compared_with_few_trees_but_the_final_fit_uses_all(folds: l
     assert {rounds for candidate in candidates for rounds in candidate.fold_rounds} == {50}
     best = min((candidate for candidate in candidates if not candidate.dropped), key=lambda item: item.mean)
     assert best.sampled == {"max_depth": 8}
-    assert forest_learner.final(best) == ({"max_depth": 8}, 200)
+    assert forest_learner.final_params(best) == ({"max_depth": 8}, 200)
     scores = forest_learner.cross_validate({"max_depth": 8}, 20, choose_round=True)
     assert scores.n_rounds == 20  # more trees do not overfit, so no best round is chosen
 
@@ -285,4 +285,4 @@ def test_a_searched_number_of_trees_is_used_in_the_comparison(folds: list[FoldTa
     for candidate in candidates:
         assert set(candidate.fold_rounds) == {candidate.sampled["n_estimators"]}
     best = min((candidate for candidate in candidates if not candidate.dropped), key=lambda item: item.mean)
-    assert forest_learner.final(best) == ({}, 60)
+    assert forest_learner.final_params(best) == ({}, 60)

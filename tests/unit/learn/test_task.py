@@ -39,7 +39,7 @@ def prepared(folder: Path, target: list[object], **dataset: object) -> Params:
     ],
 )
 def test_labels_have_the_type_of_the_target(texts: list[str], labels: list[object]) -> None:
-    task = Task.of(pd.Series(texts), "classification")
+    task = Task.from_target(pd.Series(texts), "classification")
     assert task.labels == labels
     assert [type(label) for label in task.labels] == [type(label) for label in labels]
     assert (task.n_classes, task.loss, task.texts) == (len(labels), "log_loss", [str(label) for label in labels])
@@ -50,7 +50,7 @@ def test_labels_have_the_type_of_the_target(texts: list[str], labels: list[objec
 
 def test_a_regression_has_no_labels_and_keeps_the_target_values() -> None:
     target = pd.Series([1.5, -2.0])
-    task = Task.of(target, "regression")
+    task = Task.from_target(target, "regression")
     assert (task.labels, task.n_classes, task.loss, task.texts) == (None, 0, "rmse", [])
     encoded = task.encode(target)
     np.testing.assert_array_equal(encoded, [1.5, -2.0])
@@ -116,12 +116,12 @@ def test_a_class_without_test_rows_is_accepted(tmp_path: Path) -> None:
 
 def test_the_positive_class_can_be_chosen() -> None:
     target = pd.Series(["gone", "stayed", "gone"])
-    assert Task.of(target, "classification").labels == ["gone", "stayed"]
-    task = Task.of(target, "classification", "gone")
+    assert Task.from_target(target, "classification").labels == ["gone", "stayed"]
+    task = Task.from_target(target, "classification", "gone")
     assert task.labels == ["stayed", "gone"]
     assert list(task.encode(target)) == [1, 0, 1]
-    assert Task.of(pd.Series(["1", "2"]), "classification", 1).labels == [2, 1]
-    assert Task.of(pd.Series(["False", "True"]), "classification", False).labels == [True, False]
+    assert Task.from_target(pd.Series(["1", "2"]), "classification", 1).labels == [2, 1]
+    assert Task.from_target(pd.Series(["False", "True"]), "classification", False).labels == [True, False]
 
 
 def test_a_positive_class_must_be_one_of_two_classes(pipeline_folder: Path) -> None:

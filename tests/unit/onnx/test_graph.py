@@ -21,8 +21,8 @@ from pipeline.errors import NotConvertible
 from pipeline.features.kinds import neighbors
 from pipeline.features.kinds.interface import Target
 from pipeline.features.transformer import FeatureTransformer
-from pipeline.onnx.check import GraphDiffers, OutputArrays, check
-from pipeline.onnx.features import add_features, feeds, inputs
+from pipeline.onnx.check import GraphMismatch, OutputArrays, check
+from pipeline.onnx.features import add_features, input_feed, inputs
 from pipeline.onnx.graph import Graph, value_info
 from pipeline.onnx.model import to_onnx
 from pipeline.onnx.session import open_session, run
@@ -131,7 +131,7 @@ def test_features_match_the_transformer(table: Any) -> None:
         session = open_session(
             graph.model(graph_inputs, [value_info("features", "FLOAT", [None, len(features)])]).SerializeToString()
         )
-        actual = run(session, feeds(rows, transformer))["features"]
+        actual = run(session, input_feed(rows, transformer))["features"]
         expected = transformer.transform(rows, only=features)
         np.testing.assert_allclose(actual, expected, rtol=2e-7, atol=0)
         assert ((actual == expected) | expected.isna()).to_numpy().mean() > 0.9999
@@ -196,13 +196,13 @@ def test_check_reports_the_first_row_that_differs(table: Any) -> None:
     splits.CopyFrom(onnx.numpy_helper.from_array(changed))
     first = int(np.argmax((rows["b"] >= changed[-1] - 0.5) & (rows["b"] < changed[-1])))
     value = predict(rows)["prediction"][first]
-    with pytest.raises(GraphDiffers, match=rf"row {first + 1}: prediction .* from the graph, {value} from the model"):
+    with pytest.raises(GraphMismatch, match=rf"row {first + 1}: prediction .* from the graph, {value} from the model"):
         check(graph, transformer, rows, predict)
 
     classifier = XGBClassifier(n_jobs=1, n_estimators=1).fit(X[features], (y > 0).astype(int))
     graph = to_onnx(transformer, features, classifier, ["no", "yes"])
     swapped = predictor(transformer, features, classifier, ["yes", "no"])
-    with pytest.raises(GraphDiffers, match=r"row 1: prediction '(no|yes)' from the graph, '(no|yes)' from the model"):
+    with pytest.raises(GraphMismatch, match=r"row 1: prediction '(no|yes)' from the graph, '(no|yes)' from the model"):
         check(graph, transformer, rows, swapped)
 
 

@@ -158,7 +158,7 @@ def test_fixed_hyperparameters_are_not_searched_and_a_space_replaces_the_default
 def test_the_defaults_and_the_space_of_a_family_are_valid(name: str) -> None:
     stated = family(name)
     for key, value in stated.defaults.items():
-        assert stated.parameters[key].refusal(value) is None
+        assert stated.parameters[key].violation(value) is None
     check_params({"dataset": DATASET, "train": {"search": {"space": {name: stated.space}}}}, "params.yaml")
 
 

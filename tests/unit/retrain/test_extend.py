@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import PipelineError
-from pipeline.features.columns import kind_of
+from pipeline.features.columns import infer_kind
 from pipeline.params.schema import DatasetParams
 from pipeline.prepare.stage import prepare
 from pipeline.retrain.extend import Extension, extend
@@ -117,7 +117,7 @@ def test_predictions_without_a_boolean_are_left_out(tmp_path: Path) -> None:
     rows = recorded_rows().assign(**{"input.garden": [None, True, False, True] * 10})
     extension = extend_by_labels(tmp_path, PARAMS, make_labels(40), rows)
     assert (extension.n_predictions, extension.n_left_out) == (30, 10)
-    assert kind_of(read_table(tmp_path / extension.path)["garden"]) == "boolean"
+    assert infer_kind(read_table(tmp_path / extension.path)["garden"]) == "boolean"
 
 
 def test_a_split_by_time_takes_its_column_from_the_labels(tmp_path: Path) -> None:

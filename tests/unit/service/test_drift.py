@@ -25,7 +25,7 @@ from pipeline.learn.search_params import SearchParams
 from pipeline.onnx.model import to_onnx
 from pipeline.params.schema import DatasetParams, FeaturesParams, MonitorParams, Params, TrainParams
 from pipeline.prepare.stage import prepare
-from pipeline.service.answered import Answered, Columns, Outputs
+from pipeline.service.records import Answered, Columns, Outputs
 from pipeline.service.drift import webhook as webhook_module
 from pipeline.service.drift.comparison import FEATURE_ROWS
 from pipeline.service.drift.monitor import Monitor
@@ -100,8 +100,8 @@ def train(folder: Path, table: pd.DataFrame, target: str, flux: bool = False, **
     )
     prepare(params.dataset, folder)
     tables = load_tables(folder, params)
-    fitter = Fitter.of("xgboost", params.train, tables.data)
-    evaluation = Evaluation.of(params.evaluate, tables.data, tables.rows, folder)
+    fitter = Fitter.from_params("xgboost", params.train, tables.data)
+    evaluation = Evaluation.from_params(params.evaluate, tables.data, tables.rows, folder)
     fitted = fit(fitter, choose(fitter.learner, None), evaluation)
     logged = folder / "model"
     logged.mkdir()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipeline.errors import PipelineError
 from pipeline.learn.families import names
 from pipeline.learn.task import Task
-from pipeline.service.answered import Outputs
+from pipeline.service.records import Outputs
 from pipeline.service.models.engine import engine
 from pipeline.service.models.explain import explain, warm
 from pipeline.service.models.served import ServedModel

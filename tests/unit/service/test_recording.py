@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import PipelineError
-from pipeline.service.answered import Answered, Columns, ModelIdentity, Outputs
+from pipeline.service.records import Answered, Columns, ModelIdentity, Outputs
 from pipeline.service.recording import parquet_log, recorder
-from pipeline.service.recording.parquet_log import ParquetLog, merge_left
+from pipeline.service.recording.parquet_log import ParquetLog, merge_orphaned
 from pipeline.service.recording.parts import Part, parts_in, without_covered
 from pipeline.service.recording.read import read_predictions
 from pipeline.service.recording.recorder import Recorder
@@ -251,7 +251,7 @@ def test_a_merged_file_names_only_the_parts_that_it_contains(
     expected = sorted(id_ for ids in given for id_ in ids)
     assert sorted(ids_in(tmp_path)) == expected
     monkeypatch.setattr(Part, "is_orphaned", True)
-    merge_left(tmp_path, threading.Event())
+    merge_orphaned(tmp_path, threading.Event())
     assert sorted(ids_in(tmp_path)) == expected
 
 
@@ -276,13 +276,13 @@ def test_a_kill_between_merging_and_removal_duplicates_nothing(
     assert len(parts) == len(merged) + 6 + 1
     assert sorted(ids_in(tmp_path)) == sorted([*given, "other session"])
 
-    merge_left(tmp_path, threading.Event())  # their process is alive
+    merge_orphaned(tmp_path, threading.Event())  # their process is alive
     assert parts_in(folder) == parts
     for part in parts:
         part.path.rename(part.path.with_name(part.path.name.replace(f"~{os.getpid()}~", f"~{NO_PROCESS}~")))
     unfinished = folder / f".x.{parts[0].session.rpartition('~')[0].replace(f'~{os.getpid()}~', f'~{NO_PROCESS}~')}.tmp"
     unfinished.write_bytes(b"PAR1")
-    merge_left(tmp_path, threading.Event())
+    merge_orphaned(tmp_path, threading.Event())
     assert len(parts_in(folder)) == 2
     assert not unfinished.exists()
     assert sorted(ids_in(tmp_path)) == sorted([*given, "other session"])

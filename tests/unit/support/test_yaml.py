@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.scaffold.params_yaml import as_yaml
-from pipeline.support.yaml import MAX_DEPTH, quoted, read_yaml, write_yaml
+from pipeline.support.yaml import MAX_DEPTH, quote, read_yaml, write_yaml
 
 BOUNDED = settings(derandomize=True, database=None, deadline=None, max_examples=300)
 READERS = pytest.mark.parametrize("read", [read_yaml, loads_yaml])
@@ -57,7 +57,7 @@ def test_written_values_are_read_back_unchanged(read: Callable[[str], Any], valu
 @READERS
 @BOUNDED
 @given(text=texts)
-@pytest.mark.parametrize("write", [quoted, as_yaml])
+@pytest.mark.parametrize("write", [quote, as_yaml])
 def test_text_is_written_on_one_line_and_read_back(
     read: Callable[[str], Any], write: Callable[[str], str], text: str
 ) -> None:

@@ -18,7 +18,7 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import PipelineError
-from pipeline.features.columns import kind_of
+from pipeline.features.columns import infer_kind
 from pipeline.features.raw_rows_model import RawRowsModel
 from pipeline.learn.families import family, names
 from pipeline.params.schema import Params
@@ -126,7 +126,7 @@ def settings_of(draw: st.DrawFn, table: pd.DataFrame) -> Params:
         "path": "data",
         "target": "y",
         "task": draw(
-            st.sampled_from(["regression" if kind_of(table["y"]) == "number" else "classification"] * 4 + TASKS)
+            st.sampled_from(["regression" if infer_kind(table["y"]) == "number" else "classification"] * 4 + TASKS)
         ),
         "categorical": draw(some),
         "split": split,
@@ -158,8 +158,8 @@ def outcome(folder: Path, params: Params, model: str) -> str:
     json.loads(made["mlartifacts/prepare/data_profile.json"], parse_constant=pytest.fail)  # NaN is no JSON
     try:
         loaded = load_tables(folder, params)
-        evaluation = Evaluation.of(params.evaluate, loaded.data, loaded.rows, folder)
-        fitter = Fitter.of(model, params.train, loaded.data)
+        evaluation = Evaluation.from_params(params.evaluate, loaded.data, loaded.rows, folder)
+        fitter = Fitter.from_params(model, params.train, loaded.data)
     except PipelineError as error:
         assert files(folder) == made, "files were left behind"
         return _message(error)

@@ -29,7 +29,7 @@ def tables(pipeline_folder: Path) -> Tables:
 def test_the_winner_depends_on_metric_and_direction(tables: Tables, pipeline_folder: Path) -> None:
     def evaluation(**evaluate: object) -> Evaluation:
         content = {"dataset": {"path": "x", "target": "y"}, "evaluate": evaluate}
-        return Evaluation.of(check_params(content, "params.yaml").evaluate, tables.data, tables.rows, pipeline_folder)
+        return Evaluation.from_params(check_params(content, "params.yaml").evaluate, tables.data, tables.rows, pipeline_folder)
 
     (pipeline_folder / "cost.py").write_text("def cost(y_true, y_pred, y_proba, rows): return {'cost': 1.0}")
     metrics = [
@@ -53,7 +53,7 @@ def test_the_winner_depends_on_metric_and_direction(tables: Tables, pipeline_fol
 def test_thresholds_come_from_params(pipeline_folder: Path) -> None:
     params = prepared(pipeline_folder, target="garden", thresholds=[0.25], choose_by="recall_at_0.25")
     tables = load_tables(pipeline_folder, params)
-    evaluation = Evaluation.of(params.evaluate, tables.data, tables.rows, pipeline_folder)
+    evaluation = Evaluation.from_params(params.evaluate, tables.data, tables.rows, pipeline_folder)
     small = replace(evaluation, y_train=np.array([0, 1, 1]))
     found = small.score_fold(np.arange(3), np.array([[0.6, 0.4], [0.7, 0.3], [0.9, 0.1]]))
     assert (found["recall"], found["recall_at_0.25"], found["precision_at_0.25"]) == (0, 0.5, 0.5)
@@ -61,7 +61,7 @@ def test_thresholds_come_from_params(pipeline_folder: Path) -> None:
 
 def test_a_metric_missing_in_some_folds_cannot_choose(tables: Tables, pipeline_folder: Path) -> None:
     content = {"dataset": {"path": "x", "target": "y"}, "evaluate": {"choose_by": "roc_auc"}}
-    evaluation = Evaluation.of(check_params(content, "params.yaml").evaluate, tables.data, tables.rows, pipeline_folder)
+    evaluation = Evaluation.from_params(check_params(content, "params.yaml").evaluate, tables.data, tables.rows, pipeline_folder)
     with pytest.raises(PipelineError, match=r"'roc_auc', which some folds do not have"):
         evaluation.summarize_folds([{"log_loss": 1.0, "roc_auc": 0.5}, {"log_loss": 1.0}])
     with pytest.raises(PipelineError, match=r"'some' for some folds only"):
@@ -101,7 +101,7 @@ def test_an_invalid_custom_metric_is_refused_before_training(
     params = prepared(pipeline_folder, custom="own:metric")
     tables = load_tables(pipeline_folder, params)
     if message is None:
-        assert Evaluation.of(params.evaluate, tables.data, tables.rows, pipeline_folder).custom is not None
+        assert Evaluation.from_params(params.evaluate, tables.data, tables.rows, pipeline_folder).custom is not None
         return
     with pytest.raises(PipelineError, match=message):
         train(params, pipeline_folder)  # before it would open a store, which does not exist
@@ -204,6 +204,6 @@ def test_a_regression_metric_gets_no_probabilities(pipeline_folder: Path) -> Non
     )
     params = prepared(pipeline_folder, target="price", custom="own:metric")
     tables = load_tables(pipeline_folder, params)
-    evaluation = Evaluation.of(params.evaluate, tables.data, tables.rows, pipeline_folder)
+    evaluation = Evaluation.from_params(params.evaluate, tables.data, tables.rows, pipeline_folder)
     found = evaluation.score_test(tables.data.y_test + 1)
     assert (found["overestimated"], found["test_mae"]) == (1.0, 1.0)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 from numpy.typing import NDArray
 
 from pipeline.errors import NotConvertible
-from pipeline.features.columns import SUFFIX
+from pipeline.features.columns import FLOAT_SUFFIX
 from pipeline.features.graph_builder import GraphBuilder, GraphSource
 from pipeline.features.kinds.interface import Feature, FeatureKind, RawColumns, TrainingRows, feature_name
 from pipeline.features.source import Source
@@ -37,7 +37,7 @@ class Categories(FeatureKind):
         return self.categories
 
     @property
-    def known_texts(self) -> dict[str, list[str]]:
+    def known_categories(self) -> dict[str, list[str]]:
         """The categories of each text column."""
         return self.categories
 
@@ -54,7 +54,7 @@ class Categories(FeatureKind):
         """Yield 1 where a row has the category, else 0."""
         for column, category_codes in self._codes_by_column(indices).items():
             texts, codes = source.texts(column), self._category_codes(column)
-            distinct_codes = [codes.get(text, codes.get(text.removesuffix(SUFFIX), -1)) for text in texts.distinct]
+            distinct_codes = [codes.get(text, codes.get(text.removesuffix(FLOAT_SUFFIX), -1)) for text in texts.distinct]
             row_codes = texts.look_up(distinct_codes, missing=-1)
             yield from (row_codes == code for code in category_codes)
 
@@ -74,7 +74,7 @@ class Categories(FeatureKind):
                     "replace it with another text in the table, or serve the MLflow model",
                 )
             codes = self._category_codes(column)
-            codes = {category + SUFFIX: code for category, code in codes.items()} | codes
+            codes = {category + FLOAT_SUFFIX: code for category, code in codes.items()} | codes
             encoded = graph.node(
                 "LabelEncoder",
                 source.columns[column],

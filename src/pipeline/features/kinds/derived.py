@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
 from pipeline.features.columns import Kind
-from pipeline.features.formulas import LARGEST, columns_of, compute, parse
+from pipeline.features.formulas import FLOAT32_MAX, columns_of, compute, parse
 from pipeline.features.graph_builder import GraphBuilder, GraphSource, concat
 from pipeline.features.kinds.interface import Feature, FeatureKind, RawColumns, TrainingRows, feature_name
 from pipeline.features.source import Source
@@ -100,7 +100,7 @@ def _check(name: str, formula: str, kinds: Mapping[str, Kind]) -> None:
 def _add_formula(graph: GraphBuilder, tree: ast.expr, columns: Mapping[str, str]) -> str:
     """Add a parsed formula; its value is a double, NaN where it is not a finite float32."""
     value = _value(graph, tree, columns)
-    fits = graph.node("LessOrEqual", graph.node("Abs", value), graph.constant(LARGEST))
+    fits = graph.node("LessOrEqual", graph.node("Abs", value), graph.constant(FLOAT32_MAX))
     return graph.node("Where", fits, value, graph.constant(np.nan))
 
 

@@ -165,7 +165,7 @@ class FeatureKind(ABC):
         return []
 
     @property
-    def known_texts(self) -> dict[str, list[str]]:
+    def known_categories(self) -> dict[str, list[str]]:
         """The categories of each text column seen in training, sorted."""
         return {}
 

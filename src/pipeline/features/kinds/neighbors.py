@@ -17,7 +17,7 @@ from pipeline.features.kinds.interface import Feature, FeatureKind, RawColumns, 
 from pipeline.features.neighbor_search import TIE_FACTOR, Matrix, NeighborSearch
 from pipeline.features.source import Source
 
-MOST_PLACES = 50_000  # a graph then takes about 1 ms per row; the search tree takes 10 µs
+MAX_POINTS = 50_000  # a graph then takes about 1 ms per row; the search tree takes 10 µs
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,10 +108,10 @@ class Neighbors(FeatureKind):
             If the training rows have more than `MOST_PLACES` distinct points.
         """
         n_points = len(self.search.distinct.rows)
-        if n_points > MOST_PLACES:
+        if n_points > MAX_POINTS:
             raise NotConvertible(
                 f"features.neighbors searches {n_points} distinct points; a graph compares a row with each of them, "
-                f"which is too slow beyond {MOST_PLACES}",
+                f"which is too slow beyond {MAX_POINTS}",
                 "serve the MLflow model, or remove features.neighbors from params.yaml",
             )
         features = _add_means(graph, self.search, source.features(self.by))
@@ -161,7 +161,7 @@ def _add_search(graph: GraphBuilder, search: NeighborSearch, rows: str) -> str:
     k = min(search.k, len(search.points))
     row, result = graph.name("row"), graph.name("result")
 
-    body = graph.within()
+    body = graph.subgraph()
     distances = ""
     for axis, coordinate in enumerate(coordinates):  # adding axis by axis is faster than reducing a matrix
         difference = body.node("Sub", coordinate, body.node("Gather", row, graph.constant([axis])))

@@ -71,11 +71,11 @@ class Family:
         Order in which ``src/train.py`` fits the families; the lowest is the default.
     """
 
-    flavour: str
+    flavor: str
     autolog: Mapping[str, object]
     file: ModelFile
     estimators: tuple[str, str]
-    rounds: str
+    rounds_label: str
     parameters: Mapping[str, Parameter]
     defaults: Mapping[str, Any]
     space: Space
@@ -99,7 +99,7 @@ def ranked_names() -> list[str]:
     return sorted(names(), key=lambda name: (family(name).quick_rank, name))
 
 
-def names_with(option: str) -> list[str]:
+def names_with_option(option: str) -> list[str]:
     """Return the names of the families that support an option of ``src/train.py``, such as ``epochs``."""
     return [name for name in names() if option in family(name).quick_options]
 

@@ -76,7 +76,7 @@ def network_of(model: Any) -> Any:
     return pipeline.named_steps["mlp"]
 
 
-def follow(
+def fit_staged(
     model: Any, fold: FoldTables, scored: Sequence[int], with_train: bool, n_classes: int
 ) -> Iterator[tuple[Outputs, Outputs]]:
     """Fit a neural network epoch by epoch, exactly as `fit` does; yield outputs for training and validation rows.
@@ -172,11 +172,11 @@ def explainable_rows(model: Any, row_rounds: int, n_fits: int) -> int:
 
 
 FAMILY = Family(
-    flavour="sklearn",
+    flavor="sklearn",
     autolog={"log_post_training_metrics": False},  # they would be metrics of the training set
     file=PICKLE,
     estimators=("MLPRegressor", "MLPClassifier"),
-    rounds="epochs",
+    rounds_label="epochs",
     parameters={
         "hidden_layer_sizes": Parameter(layers=True),
         "activation": Parameter(1, 0, words=("identity", "logistic", "tanh", "relu")),
@@ -194,12 +194,12 @@ FAMILY = Family(
         Estimators,
         Recipe(
             make=make,
-            follow=follow,
+            fit_staged=fit_staged,
             rounds_name="max_iter",
             compare_rounds=30,
             has_best_round=True,
             # n_estimators is logged for every family, so that a search by it finds runs of all of them.
-            stated=lambda model: {"n_estimators": 1, **network_of(model).get_params()},
+            effective_params=lambda model: {"n_estimators": 1, **network_of(model).get_params()},
         ),
     ),
     importance=importance,

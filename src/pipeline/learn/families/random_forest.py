@@ -38,7 +38,7 @@ def writable(X: pd.DataFrame) -> pd.DataFrame:
     return X.astype(np.float64) if X.shape[1] == 1 else X
 
 
-def follow(
+def fit_staged(
     forest: Any, fold: FoldTables, scored: Sequence[int], with_train: bool, n_classes: int
 ) -> Iterator[tuple[Outputs, Outputs]]:
     """Fit a forest and yield its outputs for training and validation rows as trees are added."""
@@ -90,11 +90,11 @@ def explainable_rows(model: Any, row_rounds: int, n_fits: int) -> int:
 
 
 FAMILY = Family(
-    flavour="sklearn",
+    flavor="sklearn",
     autolog={"log_post_training_metrics": False},  # they would be metrics of the training set
     file=PICKLE,
     estimators=("RandomForestRegressor", "RandomForestClassifier"),
-    rounds="trees",
+    rounds_label="trees",
     parameters={
         "n_estimators": Parameter(1, 10_000, whole=True),
         "max_depth": Parameter(1, 1000, whole=True, words=(None,)),
@@ -120,11 +120,11 @@ FAMILY = Family(
         Estimators,
         Recipe(
             make=make,
-            follow=follow,
+            fit_staged=fit_staged,
             rounds_name="n_estimators",
             compare_rounds=50,
             has_best_round=False,
-            stated=lambda forest: forest.get_params(),
+            effective_params=lambda forest: forest.get_params(),
             table=writable,
         ),
     ),

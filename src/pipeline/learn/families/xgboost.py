@@ -55,11 +55,11 @@ def explainable_rows(model: Any, row_rounds: int, n_fits: int) -> int:
 
 
 FAMILY = Family(
-    flavour="xgboost",
+    flavor="xgboost",
     autolog={"importance_types": []},  # the report has its own importance plots
     file=XGBOOST,
     estimators=("XGBRegressor", "XGBClassifier"),
-    rounds="boosting rounds",
+    rounds_label="boosting rounds",
     parameters={
         "learning_rate": Parameter(1e-6, 1),
         "max_depth": Parameter(1, 30, whole=True),

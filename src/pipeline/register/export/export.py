@@ -11,12 +11,12 @@ import pandas as pd
 
 from pipeline.errors import PipelineError, RegistryError
 from pipeline.features.raw_rows_model import RawRowsModel
-from pipeline.register.export.files import METADATA, damages
+from pipeline.register.export.files import METADATA, export_problems
 from pipeline.register.finished_run import FinishedRun
 from pipeline.register.package import ONNX_FILE, ONNX_FOLDER, ONNX_SHA256, PACKAGED, TAG
-from pipeline.store.logged_model import fetch_logged
-from pipeline.support.files import read_json, replace_link, replacing_folder, sha256, write_json
-from pipeline.support.paths import EXPORTS, checkout_of
+from pipeline.store.logged_model import download_verified
+from pipeline.support.files import read_json, replace_link, replace_folder, sha256, write_json
+from pipeline.support.paths import EXPORTS, main_checkout_path
 from pipeline.support.progress import progress
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ EXPORT_SHA256 = "export_sha256"  # tag of a version: hash of metadata.json, whic
 
 def exports_root(folder: Path) -> Path:
     """Return the folder that holds a pipeline folder's exports."""
-    return checkout_of(folder) / EXPORTS
+    return main_checkout_path(folder) / EXPORTS
 
 
 def export_folder(exports: Path, version: "ModelVersion") -> Path:
@@ -79,8 +79,8 @@ def export_version(client: "MlflowClient", version: "ModelVersion", run: Finishe
         progress(f"model_register: {EXPORTS / target.name} is intact and was left unchanged")
         return target
     is_replacement = target.exists()
-    with replacing_folder(target) as temporary:
-        fetch_logged(uri, run.tags, temporary / "model", "train again: dvc repro -f -s model_train")
+    with replace_folder(target) as temporary:
+        download_verified(uri, run.tags, temporary / "model", "train again: dvc repro -f -s model_train")
         model = Model.load(str(temporary / "model"))
         flavor = next(name for name in model.flavors if name != "python_function")
         loaded = import_module(f"mlflow.{flavor}").load_model(str(temporary / "model"))
@@ -100,7 +100,7 @@ def is_intact(client: "MlflowClient", version: "ModelVersion", export: Path) -> 
     if not (export / METADATA).exists():
         return False
     recorded_sha256 = client.get_model_version(version.name, str(version.version)).tags.get(EXPORT_SHA256)
-    return recorded_sha256 == sha256(export / METADATA) and not damages(export)
+    return recorded_sha256 == sha256(export / METADATA) and not export_problems(export)
 
 
 def point_latest_to(export: Path) -> None:
@@ -165,7 +165,7 @@ def _check_same_predictions(uri: str, run: FinishedRun, exported: Path, model: "
 
     example = model.load_input_example(str(exported))
     with tempfile.TemporaryDirectory() as name:  # loaded with the project's code instead of the model's
-        fetch_logged(uri, run.tags, Path(name) / "model", "train again: dvc repro -f -s model_train")
+        download_verified(uri, run.tags, Path(name) / "model", "train again: dvc repro -f -s model_train")
         expected_output = np.asarray(RawRowsModel(Path(name) / "model").predict(cast(pd.DataFrame, example)))
     try:
         exported_output = np.asarray(mlflow.pyfunc.load_model(str(exported)).predict(example))

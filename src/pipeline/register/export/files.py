@@ -6,11 +6,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.errors import PipelineError
-from pipeline.store.logged_model import COMPILED
+from pipeline.store.logged_model import PYCACHE
 from pipeline.support.files import read_json, sha256
 
 METADATA = "metadata.json"
-EXPORT_AGAIN = "python src/model_register.py --stage Production"
+EXPORT_COMMAND = "python src/model_register.py --stage Production"
 
 
 def read_metadata(export: Path) -> dict[str, Any]:
@@ -23,14 +23,14 @@ def read_metadata(export: Path) -> dict[str, Any]:
     """
     path = export / METADATA
     if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise PipelineError(f"{path} is not a regular file", f"export again: {EXPORT_AGAIN}")
-    metadata = read_json(path, EXPORT_AGAIN, "name", "version", "run_id", "model_id", "files")
+        raise PipelineError(f"{path} is not a regular file", f"export again: {EXPORT_COMMAND}")
+    metadata = read_json(path, EXPORT_COMMAND, "name", "version", "run_id", "model_id", "files")
     if not isinstance(metadata["files"], dict) or not metadata["files"]:
-        raise PipelineError(f"{path} lists no files", f"export again: {EXPORT_AGAIN}")
+        raise PipelineError(f"{path} lists no files", f"export again: {EXPORT_COMMAND}")
     return metadata
 
 
-def damages(export: Path) -> list[str]:
+def export_problems(export: Path) -> list[str]:
     """Return the problems of an export's files, compared with its own metadata.json.
 
     This detects damage, not tampering: whoever can change a file can also change metadata.json, whose SHA-256 is in
@@ -77,8 +77,8 @@ def _list_files(export: Path) -> set[str]:
 
 def _unexpected_files(names: set[str]) -> list[str]:
     """Return a problem for each unexpected file, and one with its cause for each folder of compiled Python."""
-    compiled = sorted({name.partition(COMPILED)[0] + COMPILED for name in names if COMPILED in name.split("/")})
-    others = sorted(name for name in names if COMPILED not in name.split("/"))
+    compiled = sorted({name.partition(PYCACHE)[0] + PYCACHE for name in names if PYCACHE in name.split("/")})
+    others = sorted(name for name in names if PYCACHE not in name.split("/"))
     cause = "Python writes it when a model is loaded from here without PYTHONDONTWRITEBYTECODE=1; remove it"
     return [f"{name} was not exported" for name in others] + [f"{name} was not exported: {cause}" for name in compiled]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.learn.metrics import DIRECTIONS, judged_classes, predicted_classes
+from pipeline.learn.metrics import DIRECTIONS, ranking_classes, predicted_classes
 from pipeline.learn.task import Task
 
 Values = NDArray[Any]
@@ -116,7 +116,7 @@ def _metric_on_rows(metric: str, y_true: Values, outputs: Values) -> Callable[[V
 
         def score_of_ranking(rows: Values) -> float:
             y, proba = y_true[rows], outputs[rows]
-            scores = [score(y == k, proba[:, k]) for k in judged_classes(y, n_classes)]
+            scores = [score(y == k, proba[:, k]) for k in ranking_classes(y, n_classes)]
             return float(np.mean(scores)) if scores else np.nan
 
         return score_of_ranking

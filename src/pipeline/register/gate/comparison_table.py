@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pipeline.params.schema import GateParams
 from pipeline.register.gate.comparison import MIN_SLICE_ROWS, ModelComparison, Score, Slice
-from pipeline.support.text import aligned
+from pipeline.support.text import align_columns
 
 WIDTH = 110
 MAX_NAME_LENGTH = 34
@@ -83,7 +83,7 @@ def format_table(
             cells.append((f"  {shorten(part.column)}", "", "", "", "", ""))
         cells.append(_cells(f"    {shorten(slice_name(part))}", part.score, _remark(part, params)))
     cells += [_cells(score.metric, score) for score in others]
-    lines = [*textwrap.wrap(title, WIDTH), "", aligned(cells, to_right=(1, 2, 3)), ""]
+    lines = [*textwrap.wrap(title, WIDTH), "", align_columns(cells, to_right=(1, 2, 3)), ""]
     indent = max(len(word) for word, _ in findings) + 2
     for word, text in findings:
         lines += textwrap.wrap(text, WIDTH, initial_indent=word.ljust(indent), subsequent_indent=" " * indent)

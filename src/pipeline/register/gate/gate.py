@@ -19,8 +19,8 @@ from pipeline.register.finished_run import FinishedRun, find_finished_run
 from pipeline.register.gate.bootstrap import PairedOutputs
 from pipeline.register.gate.comparison import compare
 from pipeline.register.gate.comparison_table import conditions, format_table, summary
-from pipeline.register.gate.tested_rows import load_test_rows, may_have_trained_on
-from pipeline.store.logged_model import fetch_logged
+from pipeline.register.gate.test_rows import load_test_rows, may_have_trained_on
+from pipeline.store.logged_model import download_verified
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -149,7 +149,7 @@ def _predict(run: FinishedRun, rows: pd.DataFrame) -> _Predictions:
     with tempfile.TemporaryDirectory() as name:
         try:
             logged = Path(name) / "model"
-            fetch_logged(f"models:/{run.model_id}", run.tags, logged, FORCE)
+            download_verified(f"models:/{run.model_id}", run.tags, logged, FORCE)
             features = json.loads((logged / FEATURES_FILE).read_text(encoding="utf-8"))
             missing = [column for column in features["transformer"]["kinds"] if column not in rows.columns]
             if missing:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.register.export.files import EXPORT_AGAIN
-from pipeline.register.versions import PENDING, in_stage
-from pipeline.store.open import with_store
+from pipeline.register.export.files import EXPORT_COMMAND
+from pipeline.register.versions import PENDING, version_in_stage
+from pipeline.store.open import mlflow_command
 from pipeline.support.git import has_commit
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def run_finished(subject: Subject) -> Check:
     if run is None:
         problems.append(f"run {run_id} is not in the store")
     elif run.info.lifecycle_stage != "active":
-        problems.append(f"run {run_id} has been deleted -> {with_store('mlflow runs restore')} --run-id {run_id}")
+        problems.append(f"run {run_id} has been deleted -> {mlflow_command('mlflow runs restore')} --run-id {run_id}")
     elif run.info.status != "FINISHED":
         problems.append(f"run {run_id} is {run.info.status}, not FINISHED")
     return make_check("run", problems, f"{run_id} is FINISHED")
@@ -108,13 +108,13 @@ def code(subject: Subject) -> Check:
 def export_not_required(version: "ModelVersion") -> Check:
     """Check that a version without an export is not in Production."""
     is_required = version.current_stage == "Production"
-    problems = [f"none, though the version is in Production -> {EXPORT_AGAIN}"] if is_required else []
+    problems = [f"none, though the version is in Production -> {EXPORT_COMMAND}"] if is_required else []
     return make_check("export", problems, "none, and only a production version needs one")
 
 
 def latest_is_production(client: "MlflowClient", name: str, exports: Path) -> Check:
     """Check that ``latest`` points to the production version."""
-    latest, production = exports / "latest", in_stage(client, name, "Production")
+    latest, production = exports / "latest", version_in_stage(client, name, "Production")
     target = str(latest.readlink()) if latest.is_symlink() else ("not a link" if latest.exists() else "missing")
     expected = f"v{int(production.version):03d}" if production else "missing"
     in_production = f"{expected} is in Production" if production else "no version is in Production"

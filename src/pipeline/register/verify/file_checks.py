@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import PipelineError
 from pipeline.register.export.export import EXPORT_SHA256
-from pipeline.register.export.files import EXPORT_AGAIN, METADATA, read_metadata
+from pipeline.register.export.files import EXPORT_COMMAND, METADATA, read_metadata
 from pipeline.register.package import ONNX_FILE, ONNX_FOLDER
 from pipeline.register.verify.checks import Check, Subject, make_check
-from pipeline.store.logged_model import COMPILED, file_problems
+from pipeline.store.logged_model import PYCACHE, file_problems
 from pipeline.support.files import sha256
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def metadata_sha256(version: "ModelVersion", export: Path) -> Check:
         problems = [f"the registry has no SHA-256 for {METADATA}"]
     elif not path.is_file() or path.is_symlink() or sha256(path) != recorded:
         problems = [f"{METADATA} is not the one that was exported (SHA-256 differs)"]
-    remedy = f"{EXPORT_AGAIN} --run-id {version.run_id}"
+    remedy = f"{EXPORT_COMMAND} --run-id {version.run_id}"
     return make_check("recorded", [f"{problem} -> {remedy}" for problem in problems], "has the SHA-256 in the registry")
 
 
@@ -80,5 +80,5 @@ def _graph_differences(subject: Subject, exported: Path, temporary: Path) -> lis
 def _hashes(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of every file, except Python's compiled files from loading the model."""
     files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    files = (path for path in files if COMPILED not in path.parts)
+    files = (path for path in files if PYCACHE not in path.parts)
     return {path.relative_to(folder).as_posix(): sha256(path) for path in files}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import RegistryError
 from pipeline.register.export.export import exports_root
-from pipeline.register.export.files import EXPORT_AGAIN, damages
+from pipeline.register.export.files import EXPORT_COMMAND, export_problems
 from pipeline.register.verify.checks import (
     Check,
     Subject,
@@ -21,8 +21,8 @@ from pipeline.register.verify.checks import (
     run_finished,
 )
 from pipeline.register.verify.file_checks import differences, metadata, metadata_sha256, model_files
-from pipeline.register.verify.same_predictions import problems_of_answers
-from pipeline.register.versions import in_stage
+from pipeline.register.verify.prediction_checks import prediction_problems
+from pipeline.register.versions import version_in_stage
 from pipeline.store.logged_model import download
 from pipeline.store.lookup import find_run, find_version
 
@@ -68,7 +68,7 @@ def verify(client: "MlflowClient", model_name: str, folder: Path, version: int |
         reason = f"{model_name} has no version {number}: it was deleted, or belongs to another store"
         return [
             Check("registered", False, reason),
-            make_check("files", damages(export), f"all files of {export.name} are as exported"),
+            make_check("files", export_problems(export), f"all files of {export.name} are as exported"),
             latest_is_production(client, model_name, exports),
         ]
     run = find_run(client, str(registered_version.run_id))
@@ -93,7 +93,7 @@ def report(checks: Sequence[Check]) -> str:
 
 def _latest(client: "MlflowClient", name: str, exports: Path) -> int:
     """Return the version that ``latest`` points to, or should point to."""
-    latest, production = exports / "latest", in_stage(client, name, "Production")
+    latest, production = exports / "latest", version_in_stage(client, name, "Production")
     if latest.is_symlink() and (match := re.fullmatch(r"v(\d{3,})", str(latest.readlink()))):
         return int(match[1])
     if production is None:
@@ -110,7 +110,7 @@ def _checks(subject: Subject, temporary: Path) -> Iterator[Check]:
     if export:
         checks += [metadata(subject, export), metadata_sha256(subject.version, export)]
         checks += [
-            make_check("files", _with_remedy(damages(export), subject), f"all files of {export.name} are as exported")
+            make_check("files", _with_remedy(export_problems(export), subject), f"all files of {export.name} are as exported")
         ]
     else:
         checks += [export_not_required(subject.version)]
@@ -126,11 +126,11 @@ def _checks(subject: Subject, temporary: Path) -> Iterator[Check]:
         )
     else:
         success = "equal to the store's model for the input example" if export else "finite for the input example"
-        yield make_check("predictions", problems_of_answers(store, export), success)
+        yield make_check("predictions", prediction_problems(store, export), success)
 
 
 def _with_remedy(problems: list[str], subject: Subject) -> list[str]:
     """Append the command that exports the version again to the last problem."""
     if not problems:
         return []
-    return [*problems[:-1], f"{problems[-1]} -> {EXPORT_AGAIN} --run-id {subject.version.run_id}"]
+    return [*problems[:-1], f"{problems[-1]} -> {EXPORT_COMMAND} --run-id {subject.version.run_id}"]

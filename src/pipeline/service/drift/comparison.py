@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.features.columns import SUFFIX, without_too_large
+from pipeline.features.columns import FLOAT_SUFFIX, overflow_to_nan
 from pipeline.service.drift.window import Rows
 from pipeline.service.models.served import ServedModel
-from pipeline.train.reference_profile import bins_of, in_few_digits
+from pipeline.train.reference_profile import bins_of, round_to_digits
 
 FLOOR = 1e-4  # minimum share in the PSI, which would be infinite for a share of 0
 FEWEST_EXPECTED = 5  # rows of a category in the window, for the chi-squared approximation; rarer ones are pooled
@@ -99,7 +99,7 @@ class Comparer:
         self._transformer = model.raw.transformer
         self._monitored = {
             name: (str(part.drift_name), profile[part.key][name])
-            for part, names in self._transformer.watched()
+            for part, names in self._transformer.drift_features()
             for name in names
         }
         self._computed: dict[str, Values] = {}
@@ -141,7 +141,7 @@ class Comparer:
         if new:
             values = {name: rows.column(name) for name in self._transformer.kinds}
             columns = {name: [column[index] for index in new] for name, column in values.items()}
-            features = self._transformer.of_values(columns, list(self._monitored))
+            features = self._transformer.transform_values(columns, list(self._monitored))
             self._computed |= {rows.ids[index]: row for index, row in zip(new, features, strict=True)}
         self._computed = {id_: self._computed[id_] for id_ in rows.ids}
         return np.array(list(self._computed.values()), dtype=np.float64)
@@ -177,7 +177,7 @@ def compare_categories(
     n_missing = counts.pop(None, 0)
     for value, count in counts.items():
         text = str(value).lower() if kind == "boolean" else str(value)
-        texts[text if text in shares else text.removesuffix(SUFFIX)] += count  # as the feature transformer does
+        texts[text if text in shares else text.removesuffix(FLOAT_SUFFIX)] += count  # as the feature transformer does
     n_present, n_reference = texts.total(), round(reference["n"] * (1 - reference["missing_share"]))
     statistic, p_value, psi_value = None, None, 0.0
     if n_present and n_reference:
@@ -234,9 +234,9 @@ def _chi2(counts: NDArray[Any]) -> tuple[float, float]:
 
 def _as_float(values: Sequence[Any]) -> Values:
     """Return numbers as the model sees them, with NaN for missing and too large values."""
-    return without_too_large(np.array(values, dtype=np.float64))
+    return overflow_to_nan(np.array(values, dtype=np.float64))
 
 
 def _as_in_profile(values: Sequence[float]) -> Values:
     """Return predicted numbers rounded as in the reference profile."""
-    return in_few_digits(np.array(values, dtype=np.float64))
+    return round_to_digits(np.array(values, dtype=np.float64))

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.params.schema import MonitorParams
-from pipeline.service.answered import Answered
+from pipeline.service.records import Answered
 from pipeline.service.drift.comparison import Comparer
 from pipeline.service.drift.rules import check_rules, recent_metrics
 from pipeline.service.drift.webhook import Webhook

@@ -7,7 +7,7 @@ from functools import cached_property
 from itertools import chain
 from typing import Any
 
-from pipeline.service.answered import Answered, Columns, ModelIdentity, Outputs
+from pipeline.service.records import Answered, Columns, ModelIdentity, Outputs
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from hashlib import blake2b
 
-from pipeline.service.answered import Arm
+from pipeline.service.records import Arm
 
 
 def arm_of(key: bytes, share: float) -> Arm:

@@ -8,8 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
-from pipeline.features.columns import Kind, without_too_large
-from pipeline.service.answered import Columns, Outputs
+from pipeline.features.columns import Kind, overflow_to_nan
+from pipeline.service.records import Columns, Outputs
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -61,7 +61,7 @@ class Engine:
 
     def predict_with_model(self, columns: Columns) -> Outputs:
         """Predict raw rows with the logged model."""
-        predictions, classes = self.raw.answer(to_features(self.raw, columns)), self.raw.labels
+        predictions, classes = self.raw.predict_features(to_features(self.raw, columns)), self.raw.labels
         if classes is None:
             return Outputs(predictions.tolist())
         return Outputs([classes[index] for index in predictions.argmax(axis=1)], predictions.tolist())
@@ -133,11 +133,11 @@ def columns_of(rows: pd.DataFrame, transformer: "FeatureTransformer") -> Columns
 
 def to_features(raw: "RawRowsModel", columns: Columns) -> NDArray[np.float32]:
     """Return the model's features of raw columns, shape (n_rows, n_features)."""
-    return raw.transformer.of_values(columns, raw.feature_names)
+    return raw.transformer.transform_values(columns, raw.feature_names)
 
 
 def _graph_input(values: list[Any], kind: Kind) -> NDArray[Any]:
     """Return a column as an input of the graph, shape (n_rows, 1)."""
     if kind == "text":
         return np.array(["" if value is None else value for value in values], dtype=object)[:, None]
-    return without_too_large(np.array(values, dtype=np.float64))[:, None]  # None becomes NaN, true 1
+    return overflow_to_nan(np.array(values, dtype=np.float64))[:, None]  # None becomes NaN, true 1

@@ -3,7 +3,7 @@
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from pipeline.service.answered import Columns
+from pipeline.service.records import Columns
 from pipeline.service.models.engine import to_features
 from pipeline.service.models.served import ServedModel
 

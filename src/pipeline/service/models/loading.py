@@ -11,13 +11,13 @@ import pandas as pd
 from pipeline.errors import PipelineError, RegistryError
 from pipeline.features.columns import as_text
 from pipeline.features.transformer import FEATURES_FILE
-from pipeline.register.export.files import EXPORT_AGAIN, METADATA, damages, read_metadata
+from pipeline.register.export.files import EXPORT_COMMAND, METADATA, export_problems, read_metadata
 from pipeline.register.package import ONNX_FILE
 from pipeline.service.models.engine import Engine, columns_of, engine
 from pipeline.service.models.served import ServedModel
 from pipeline.service.requests.schema import RowSchema
 from pipeline.service.settings import Settings
-from pipeline.store.logged_model import fetch_logged, logged_sha256
+from pipeline.store.logged_model import download_verified, logged_sha256
 from pipeline.support.files import sha256
 from pipeline.support.paths import EXPORTS
 from pipeline.support.yaml import read_yaml
@@ -59,16 +59,16 @@ def in_registry(client: "MlflowClient", settings: Settings, number: int | None) 
     RegistryError
         If there is no such version.
     """
-    from pipeline.register.versions import in_stage
+    from pipeline.register.versions import version_in_stage
     from pipeline.store.lookup import find_version
 
     name = settings.mlflow_model_name
-    version = find_version(client, name, number) if number else in_stage(client, name, settings.model_stage)
+    version = find_version(client, name, number) if number else version_in_stage(client, name, settings.model_stage)
     if version is None:
         missing = f"no version {number}" if number else f"no version in {settings.model_stage}"
         raise RegistryError(
             f"{name} has {missing} in the registry",
-            f"promote one: {EXPORT_AGAIN}, or list the versions: {LIST_VERSIONS}",
+            f"promote one: {EXPORT_COMMAND}, or list the versions: {LIST_VERSIONS}",
         )
     identity = f"registry {version.name} {version.version} {version.run_id}"
     return ModelReference("registry", name, int(version.version), str(version.run_id), identity)
@@ -84,7 +84,7 @@ def in_exports(folder: Path, settings: Settings, number: int | None) -> ModelRef
     """
     link = folder / EXPORTS / (f"v{number:03d}" if number else "latest")
     if not link.exists():
-        remedy = f"export a model: {EXPORT_AGAIN}"
+        remedy = f"export a model: {EXPORT_COMMAND}"
         if number:
             remedy += f", or list the versions: {LIST_VERSIONS}"
         raise PipelineError(f"{EXPORTS / link.name} does not exist", remedy)
@@ -93,7 +93,7 @@ def in_exports(folder: Path, settings: Settings, number: int | None) -> ModelRef
     if metadata["name"] != settings.mlflow_model_name:
         raise PipelineError(
             f"{EXPORTS / link.name} belongs to {metadata['name']}, not to {settings.mlflow_model_name}",
-            f"set MLFLOW_MODEL_NAME={metadata['name']}, or export that model: {EXPORT_AGAIN}",
+            f"set MLFLOW_MODEL_NAME={metadata['name']}, or export that model: {EXPORT_COMMAND}",
         )
     identity = f"export {export.name} {sha256(export / METADATA)}"
     return ModelReference("export", metadata["name"], int(metadata["version"]), metadata["run_id"], identity, export)
@@ -127,7 +127,7 @@ def load(reference: ModelReference, client: "MlflowClient | None") -> tuple[Serv
 
 def _from_registry(reference: ModelReference, client: "MlflowClient") -> tuple[ServedModel, list[str]]:
     from pipeline.register.export.export import fetch_onnx
-    from pipeline.register.finished_run import NOT_OF_MODEL
+    from pipeline.register.finished_run import OTHER_METRIC_PREFIXES
     from pipeline.store.lookup import find_run
 
     run = find_run(client, reference.run_id)
@@ -141,22 +141,22 @@ def _from_registry(reference: ModelReference, client: "MlflowClient") -> tuple[S
     metadata = {
         "stage": str(version.current_stage),
         "family": tags["family"],
-        "metrics": {name: v for name, v in sorted(run.data.metrics.items()) if not name.startswith(NOT_OF_MODEL)},
+        "metrics": {name: v for name, v in sorted(run.data.metrics.items()) if not name.startswith(OTHER_METRIC_PREFIXES)},
         "data_sha256": tags.get("data_sha256"),
         "git_commit": tags.get("git_commit"),
     }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         uri = f"models:/{reference.name}/{reference.version}"
-        fetch_logged(uri, tags, folder / "model", "train a new model")
+        download_verified(uri, tags, folder / "model", "train a new model")
         fetch_onnx(client, reference.run_id, folder)
         return _load_folder(reference, folder, metadata)
 
 
 def _from_export(reference: ModelReference, export: Path) -> tuple[ServedModel, list[str]]:
-    if problems := damages(export):
+    if problems := export_problems(export):
         more = f"; and {len(problems) - 1} more problems" if problems[1:] else ""
-        raise PipelineError(f"{export} is damaged: {problems[0]}{more}", f"export again: {EXPORT_AGAIN}")
+        raise PipelineError(f"{export} is damaged: {problems[0]}{more}", f"export again: {EXPORT_COMMAND}")
     return _load_folder(reference, export, read_metadata(export))
 
 

@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.features.columns import Kind
-from pipeline.service.answered import Columns, ModelIdentity, Outputs
+from pipeline.service.records import Columns, ModelIdentity, Outputs
 
 if TYPE_CHECKING:
     from pipeline.features.raw_rows_model import RawRowsModel

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import PipelineError
-from pipeline.service.answered import Arm
+from pipeline.service.records import Arm
 from pipeline.service.models.loading import ModelReference, in_exports, in_registry, load
 from pipeline.service.models.served import ServedModel
 from pipeline.service.settings import Settings
@@ -103,13 +103,13 @@ class Watcher:
 
     def _find(self, arm: Arm, number: int | None) -> "tuple[ModelReference, MlflowClient | None]":
         """Find the model of an arm in the registry or, if that fails before the first load, in the exports."""
-        from pipeline.store.open import open_store, still_open
+        from pipeline.store.open import open_store, refresh_client
 
         subject = f"registry of {arm}"
         if not self._settings.enable_model_registry:
             return in_exports(self._folder, self._settings, number), None
         try:
-            self._client = still_open(self._client) if self._client else open_store()
+            self._client = refresh_client(self._client) if self._client else open_store()
             reference = in_registry(self._client, self._settings, number)
         except Exception as error:
             problem = error.problem if isinstance(error, PipelineError) else str(error)
@@ -138,6 +138,6 @@ class Watcher:
 
 
 def _short(text: str) -> str:
-    from pipeline.store.open import without_password
+    from pipeline.store.open import mask_passwords
 
-    return without_password(" ".join(text.split()))[:500]
+    return mask_passwords(" ".join(text.split()))[:500]

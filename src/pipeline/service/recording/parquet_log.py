@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.service.recording.parts import Part, parts_in, without_covered
-from pipeline.support.files import replacing, sweep_files
+from pipeline.support.files import atomic_write, remove_unfinished_files
 from pipeline.support.processes import owner
 
 logger = logging.getLogger(__name__)
-TOGETHER = 60  # number of files of one level that are merged into one file of the next
+FILES_PER_MERGE = 60  # number of files of one level that are merged into one file of the next
 MAX_ROWS = 1_000_000  # in a merged file
 GRACE = 1.0  # seconds before merged parts are removed, so that a reader that has just listed the folder finds them
 GROUP_ROWS = 100_000  # rows in memory at a time while merging
@@ -61,7 +61,7 @@ class ParquetLog:
         """
         number = self._next[name, version]
         part = Part(self.folder / name, self._session, version, number, number)
-        with replacing(part.path) as written:
+        with atomic_write(part.path) as written:
             pq.write_table(table, written, **_write_options(table.schema))
         self._next[name, version] += 1
         with self._lock:
@@ -92,8 +92,8 @@ class ParquetLog:
         with self._lock:
             files = self._levels[key][level]
             while files:
-                n_files = _first_group(files, TOGETHER)
-                if n_files == len(files) < TOGETHER:  # there is room for more
+                n_files = _first_group(files, FILES_PER_MERGE)
+                if n_files == len(files) < FILES_PER_MERGE:  # there is room for more
                     return []
                 taken, files[:] = files[:n_files], files[n_files:]
                 if n_files > 1:
@@ -116,7 +116,7 @@ def _first_group(files: Sequence[tuple[Part, int]], max_files: int) -> int:
     return min(len(files), max_files)
 
 
-def merge_left(folder: Path, stopping: threading.Event) -> None:
+def merge_orphaned(folder: Path, stopping: threading.Event) -> None:
     """Clean up after ended processes below `folder`: remove unfinished and duplicate files, merge small ones.
 
     Parameters
@@ -129,7 +129,7 @@ def merge_left(folder: Path, stopping: threading.Event) -> None:
     from filelock import FileLock, Timeout
 
     for subfolder in sorted(path for path in folder.glob("*") if path.is_dir()):
-        sweep_files(subfolder)
+        remove_unfinished_files(subfolder)
         try:
             # Two processes at once would each see files that the other is merging.
             with FileLock(subfolder / LOCK, timeout=0):
@@ -176,7 +176,7 @@ def _merged(parts: Sequence[Part], stopping: threading.Event) -> Part | None:
     """Merge consecutive `parts` into one file and return it; None if that fails, and the parts stay."""
     merged = parts[0].merged_with(parts[-1])
     try:
-        with replacing(merged.path) as written:
+        with atomic_write(merged.path) as written:
             schema = pq.read_schema(parts[0].path)
             with pq.ParquetWriter(written, schema, **_write_options(schema)) as writer:
                 for table in _groups(parts):

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.service.answered import Answered, ModelIdentity
-from pipeline.service.recording.parquet_log import ParquetLog, merge_left
+from pipeline.service.records import Answered, ModelIdentity
+from pipeline.service.recording.parquet_log import ParquetLog, merge_orphaned
 from pipeline.service.recording.table import table_of
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Recorder:
 
     def _run_merger(self) -> None:
         try:
-            merge_left(self._log.folder, self._stopping)
+            merge_orphaned(self._log.folder, self._stopping)
         except Exception as error:  # damaged files of earlier sessions must not stop this one
             logger.warning("the small files of earlier sessions were not merged: %s", error)
         while not self._stopping.wait(PERIOD):

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.features.columns import Kind
-from pipeline.service.answered import Answered, ModelIdentity
+from pipeline.service.records import Answered, ModelIdentity
 
 INPUT, PROBABILITY = "input.", "probability."  # column prefixes, so that no raw column or class collides with another
 CHUNK_ROWS = 1000  # rows converted at a time

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pipeline.service.answered import ModelIdentity, Outputs
+from pipeline.service.records import ModelIdentity, Outputs
 from pipeline.service.requests.bodies import ARROW, CSV, JSON
 
 if TYPE_CHECKING:

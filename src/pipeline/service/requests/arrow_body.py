@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.features.columns import Kind
-from pipeline.service.answered import Columns
+from pipeline.service.records import Columns
 from pipeline.service.requests.bad_request import BadRequest, Problems, no_rows, too_many_rows
 from pipeline.service.requests.schema import Parsed, RowSchema, numbers_as_texts
 

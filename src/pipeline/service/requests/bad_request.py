@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.support.section import LONGEST_SHOWN
+from pipeline.support.section import MAX_REPR_LENGTH
 
 MAX_DETAILS = 20
 Detail = dict[str, Any]
@@ -86,10 +86,10 @@ def short_json(value: object) -> str:
     if isinstance(value, int) and value.bit_length() > 256:
         return f"an integer of {value.bit_length():,} bits"
     text = value if isinstance(value, str) else ""
-    end = "…" if len(text) > LONGEST_SHOWN else ""
-    return json.dumps(text[:LONGEST_SHOWN] if text else value, ensure_ascii=False) + end
+    end = "…" if len(text) > MAX_REPR_LENGTH else ""
+    return json.dumps(text[:MAX_REPR_LENGTH] if text else value, ensure_ascii=False) + end
 
 
 def _short(part: int | str) -> int | str:
     """Shorten a column name of the client's."""
-    return f"{part[: 2 * LONGEST_SHOWN]}…" if isinstance(part, str) and len(part) > 2 * LONGEST_SHOWN else part
+    return f"{part[: 2 * MAX_REPR_LENGTH]}…" if isinstance(part, str) and len(part) > 2 * MAX_REPR_LENGTH else part

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic_core import ValidationError, from_json
 
-from pipeline.service.answered import Columns
+from pipeline.service.records import Columns
 from pipeline.service.requests.bad_request import BadRequest, Problems, no_rows, short_json, too_many_rows
 from pipeline.service.requests.schema import Parsed, RowSchema, numbers_as_texts
 

@@ -11,7 +11,7 @@ from pydantic_core import CoreSchema, SchemaValidator
 from pydantic_core import core_schema as core
 
 from pipeline.features.columns import Kind, as_text
-from pipeline.service.answered import Columns
+from pipeline.service.records import Columns
 from pipeline.service.requests.bad_request import Problems, short_json
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class RowSchema:
     @classmethod
     def of(cls, transformer: "FeatureTransformer") -> "RowSchema":
         """Return the schema of the rows that a feature transformer accepts."""
-        return cls(transformer.kinds, transformer.known_texts)
+        return cls(transformer.kinds, transformer.known_categories)
 
     def check_columns(self, names: Sequence[str]) -> None:
         """Check that a table has exactly the columns of a row.

@@ -9,7 +9,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from pipeline.service.answered import Answered, Arm
+from pipeline.service.records import Answered, Arm
 from pipeline.service.models.served import ServedModel
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from pipeline.service.answered import Arm
-from pipeline.store.open import open_experiment, open_store, still_open, without_password
-from pipeline.store.stale_runs import sweep_runs
+from pipeline.service.records import Arm
+from pipeline.store.open import open_experiment, open_store, refresh_client, mask_passwords
+from pipeline.store.stale_runs import end_stale_runs
 from pipeline.support.processes import owner_tags
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class SessionRuns:
             When the store is not available.
         """
         if self._client is not None:
-            self._client = still_open(self._client)
+            self._client = refresh_client(self._client)
             return self._client
         from mlflow.entities import Param
 
@@ -142,6 +142,6 @@ def _version_tags(served: Mapping[int, str]) -> dict[str, str]:
 def _sweep(client: "MlflowClient") -> None:
     """End the runs of killed sessions; a failure here must not stop the tracking of this session."""
     try:
-        sweep_runs(client)
+        end_stale_runs(client)
     except Exception as error:
-        log.warning("tracking: could not end the runs of killed processes: %s", without_password(str(error)))
+        log.warning("tracking: could not end the runs of killed processes: %s", mask_passwords(str(error)))

@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.service.answered import Answered, ModelIdentity
+from pipeline.service.records import Answered, ModelIdentity
 
 LONGEST_LABEL = 200  # characters of a class in a metric name; MLflow accepts 250 for the whole name
 

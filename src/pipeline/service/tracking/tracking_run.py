@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.errors import PipelineError
-from pipeline.service.answered import Arm
+from pipeline.service.records import Arm
 from pipeline.service.tracking.session_runs import BATCH, Point, SessionRuns
 from pipeline.service.tracking.statistics import Statistics
-from pipeline.store.open import without_password
+from pipeline.store.open import mask_passwords
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ LONGEST_ERROR = 300  # characters
 
 
 @dataclass(frozen=True)
-class Tracked:
+class TrackedArm:
     """The sources of the metrics of an arm.
 
     Attributes
@@ -66,7 +66,7 @@ class TrackingRun:
         self,
         experiment: str,
         model_name: str,
-        arms: Mapping[Arm, Tracked],
+        arms: Mapping[Arm, TrackedArm],
         params: Mapping[str, str],
         seconds: float,
         max_points: int = MAX_POINTS,
@@ -243,7 +243,7 @@ class TrackingRun:
 
     def _report_failure(self, error: Exception) -> None:
         text = error.problem if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
-        text = without_password(" ".join(text.split()))[:LONGEST_ERROR]
+        text = mask_passwords(" ".join(text.split()))[:LONGEST_ERROR]
         with self._lock:
             is_first = self._state != "retrying"
             self._state, self._error, self._called = "retrying", text, None

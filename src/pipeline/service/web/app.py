@@ -96,17 +96,17 @@ class Endpoints:
         if 0 < content_length(request) <= SMALL_BODY_BYTES:
             body = await self._small_body(request)
             started = time.perf_counter()
-            parsed = predictions.read(body, content_type, accept, key)
+            parsed = predictions.parse_request(body, content_type, accept, key)
             content, media_type = (
-                predictions.answer(parsed, started)
+                predictions.predict(parsed, started)
                 if parsed.is_quick
-                else await self._run(self._batches, predictions.answer, parsed, started)
+                else await self._run(self._batches, predictions.predict, parsed, started)
             )
             return Response(content, media_type=media_type)
         async with self._large_body(request) as body:
             started = time.perf_counter()  # the latency includes waiting for a thread
-            parsed = await self._run(self._batches, predictions.read, body, content_type, accept, key)
-            content, media_type = await self._run(self._batches, predictions.answer, parsed, started)
+            parsed = await self._run(self._batches, predictions.parse_request, body, content_type, accept, key)
+            content, media_type = await self._run(self._batches, predictions.predict, parsed, started)
             return Response(content, media_type=media_type)
 
     async def explain(self, request: Request) -> Response:

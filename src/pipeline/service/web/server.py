@@ -31,7 +31,7 @@ def serve(folder: Path) -> None:
     for name in ("mlflow", "alembic", "matplotlib"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # urllib3 logs a warning for every retry
-    values = settings.shown()
+    values = settings.as_strings()
     width = max(map(len, values))
     for name, value in values.items():
         progress(f"{name:{width}}  {value}".rstrip())

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
-from pipeline.learn.metrics import Classes, judged_classes
+from pipeline.learn.metrics import Classes, ranking_classes
 from pipeline.train.report.plots import BLUE, ORANGE, _format_number, _hide_spines, _sampled_rows, _tick, shorten
 
 Probabilities = NDArray[np.floating[Any]]
@@ -137,7 +137,7 @@ def pr_curve_plot(y_true: Classes, y_proba: Probabilities, labels: Sequence[str]
     figure, axes = _square(len(labels))
     averages = _draw_curves(axes, curve, ClassifiedRows(y_true, y_proba, labels), drawstyle="steps-post")
     if averages:
-        rate = float(np.mean([np.mean(y_true == k) for k in judged_classes(y_true, len(labels))]))
+        rate = float(np.mean([np.mean(y_true == k) for k in ranking_classes(y_true, len(labels))]))
         name = "base rate" if len(labels) == 2 else "mean base rate"
         axes.axhline(rate, color=GREY, linestyle="--", linewidth=1, zorder=1, label=f"{rate:.3f}: {name}")
     axes.set(xlabel="recall", ylabel="precision", title=_title(run_name, "average precision", averages))
@@ -195,7 +195,7 @@ def _draw_curves(
     """Draw one curve for each class, and return their summary numbers."""
     numbers, n_classes = [], len(rows.labels)
     counts = np.bincount(rows.y_true, minlength=n_classes)
-    for k, style, name in _styles(judged_classes(rows.y_true, n_classes), counts, rows.labels):
+    for k, style, name in _styles(ranking_classes(rows.y_true, n_classes), counts, rows.labels):
         x, y, number = curve(rows.y_true == k, rows.y_proba[:, k])
         drawn = _sampled_rows(len(x))
         label = None if name is None else f"{number:.3f}: {name}"

@@ -34,7 +34,7 @@ def log_report(run_name: str, fitter: Fitter, fitted: Fitted, params: Params) ->
 
     task, y_test = fitter.data.task, fitter.data.y_test
     figures: Figures = {
-        "learning_curve.png": plots.learning_curve_plot(fitted.scores, run_name, fitter.family.rounds, task.loss)
+        "learning_curve.png": plots.learning_curve_plot(fitted.scores, run_name, fitter.family.rounds_label, task.loss)
     }
     if task.labels:
         figures |= _classification_figures(task, y_test, fitted.outputs, run_name)

@@ -8,18 +8,18 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from pipeline.errors import PipelineError
-from pipeline.store.care.candidates import RunTree, find_kept
-from pipeline.store.care.leftovers import (
+from pipeline.store.maintenance.candidates import RunTree, find_kept
+from pipeline.store.maintenance.leftovers import (
     format_table,
     leftovers_of_local,
     leftovers_of_server,
     locations_of,
     model_ids_of,
 )
-from pipeline.store.care.sizes import format_size, size_of
-from pipeline.store.database import LocalStore, path_of, reading, table_names, writing
+from pipeline.store.maintenance.sizes import format_size, size_of
+from pipeline.store.database import LocalStore, local_path, open_for_reading, table_names, transaction
 from pipeline.store.locks import MAINTENANCE, REGISTRY, hold_locks
-from pipeline.store.stale_runs import sweep_runs
+from pipeline.store.stale_runs import end_stale_runs
 from pipeline.support.progress import progress
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ SECONDS = {"h": 3600, "d": 86_400, "w": 604_800}
 BATCH_SIZE = 500  # IDs per SQL statement
 
 
-def seconds_of(age: str) -> int:
+def parse_age(age: str) -> int:
     """Return an age such as ``12h``, ``30d`` or ``4w`` in seconds.
 
     Raises
@@ -67,7 +67,7 @@ def prune(client: "MlflowClient", store: LocalStore | None, older_than: str, dry
         A summary for the user. For a dry run, this includes the table of what would be removed; otherwise the table
         is reported as progress before anything is removed.
     """
-    before_ms = int((time.time() - seconds_of(older_than)) * 1000)
+    before_ms = int((time.time() - parse_age(older_than)) * 1000)
     if store is None:
         return _prune_server(client, before_ms, dry_run)
     if dry_run:
@@ -75,7 +75,7 @@ def prune(client: "MlflowClient", store: LocalStore | None, older_than: str, dry
         hint = f"nothing was removed; to remove these: python src/store.py prune --older-than {older_than} --no-dry-run"
         return f"{format_table(leftovers)}\n{hint}" if leftovers else NOTHING
     with hold_locks(store.home, MAINTENANCE, REGISTRY):
-        sweep_runs(client)
+        end_stale_runs(client)
         leftovers, size_before = leftovers_of_local(client, store, before_ms), size_of(store.database)
         if not leftovers:
             return NOTHING
@@ -92,7 +92,7 @@ def prune(client: "MlflowClient", store: LocalStore | None, older_than: str, dry
 
 def _prune_server(client: "MlflowClient", before_ms: int, dry_run: bool) -> str:
     if not dry_run:
-        sweep_runs(client)
+        end_stale_runs(client)
     leftovers = leftovers_of_server(client, before_ms)
     if not leftovers:
         return NOTHING
@@ -113,18 +113,18 @@ def _prune_server(client: "MlflowClient", before_ms: int, dry_run: bool) -> str:
 
 def _remove_tree(store: LocalStore, tree: RunTree) -> None:
     """Remove the files of a tree and then its rows: if killed in between, the next prune finds the rows again."""
-    with reading(store.database) as connection:
+    with open_for_reading(store.database) as connection:
         model_ids, locations = model_ids_of(connection, tree), locations_of(connection, tree)
     for name, location in locations.items():
         _remove_files(name, location)
-    with writing(store.database) as connection:
+    with transaction(store.database) as connection:
         delete_rows(connection, "logged_models", "model_id", model_ids)
         delete_rows(connection, "runs", "run_uuid", tree.run_ids)
 
 
 def _remove_files(name: str, location: str) -> None:
     """Remove the files of a run or logged model; local ones are in a folder `artifacts` below a folder named by ID."""
-    path = path_of(location)
+    path = local_path(location)
     if path is None:
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.store.care.orphans import EXPERIMENT_STAGES
+from pipeline.store.maintenance.orphans import EXPERIMENT_STAGES
 from pipeline.store.lookup import pages
-from pipeline.support.paths import BEST_MODEL_INFO, PROJECT, checkout_of
+from pipeline.support.paths import BEST_MODEL_INFO, PROJECT, main_checkout_path
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -100,7 +100,7 @@ def find_kept(client: "MlflowClient") -> Kept:
 def _best_run_ids() -> set[str]:
     """Return the best runs recorded in the working directory and in all pipeline folders of this checkout."""
     paths = [Path(BEST_MODEL_INFO)]
-    folders = [checkout_of(PROJECT)]
+    folders = [main_checkout_path(PROJECT)]
     while folders:
         folder = folders.pop()
         paths.append(folder / BEST_MODEL_INFO)

@@ -9,12 +9,12 @@ from datetime import datetime
 from pathlib import Path
 
 from pipeline.errors import StoreError
-from pipeline.store.care.archive import DATABASE, Manifest, unpack
-from pipeline.store.care.backup import check_integrity
-from pipeline.store.care.relocate import rewrite
-from pipeline.store.care.versions import version_problems
+from pipeline.store.maintenance.archive import DATABASE, Manifest, unpack
+from pipeline.store.maintenance.backup import check_integrity
+from pipeline.store.maintenance.relocate import rewrite
+from pipeline.store.maintenance.versions import version_problems
 from pipeline.store.create import BEFORE_RESTORE, remove_leftovers
-from pipeline.store.database import LocalStore, connect, writing
+from pipeline.store.database import LocalStore, connect, transaction
 from pipeline.store.locks import CREATION, MAINTENANCE, REGISTRY, hold_locks
 from pipeline.support.files import sync_to_disk, temporary_path
 from pipeline.support.processes import is_gone
@@ -69,7 +69,7 @@ def restore(store: LocalStore, archive: Path) -> Restoration:
             raise StoreError(
                 f"{archive} is damaged: {sorted(problems)[0]}", "use another backup; the current store was not changed"
             )
-        with writing(folder / DATABASE) as connection:
+        with transaction(folder / DATABASE) as connection:
             rewrite(connection, Path(manifest.home), home)
         (folder / DATABASE).rename(folder / store.database.name)
         os.sync()  # the whole backup must be on disk before the store is replaced

@@ -10,15 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.errors import StoreError
-from pipeline.store.care.archive import DATABASE, Manifest, Packer
-from pipeline.store.care.orphans import experiment_folders, orphaned_folders
-from pipeline.store.care.relocate import copy_database
-from pipeline.store.care.versions import version_problems
+from pipeline.store.maintenance.archive import DATABASE, Manifest, Packer
+from pipeline.store.maintenance.orphans import experiment_folders, orphaned_folders
+from pipeline.store.maintenance.relocate import copy_database
+from pipeline.store.maintenance.versions import version_problems
 from pipeline.store.create import remove_leftovers
-from pipeline.store.database import LocalStore, path_of
+from pipeline.store.database import LocalStore, local_path
 from pipeline.store.locations import check_not_moved, is_inside
 from pipeline.store.locks import MAINTENANCE, hold_locks
-from pipeline.support.files import replacing
+from pipeline.support.files import atomic_write
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def backup(store: LocalStore, to: Path | None = None) -> Backup:
     if target.is_dir():
         raise StoreError(f"{target} is a folder", f"give the path of a file: --to {target / 'store.tar'}")
     locks = (MAINTENANCE,) if os.access(store.home, os.W_OK) else ()  # a read-only store needs no lock
-    with hold_locks(store.home, *locks), tempfile.TemporaryDirectory() as folder, replacing(target) as temporary:
+    with hold_locks(store.home, *locks), tempfile.TemporaryDirectory() as folder, atomic_write(target) as temporary:
         remove_leftovers(store)
         copy = Path(folder) / DATABASE
         copy_database(store.database, copy)
@@ -134,5 +134,5 @@ def _experiments_elsewhere(connection: sqlite3.Connection, store: LocalStore) ->
     return [
         f"experiment {name} in {location}"
         for name, location in connection.execute(query)
-        if not (path := path_of(location)) or not is_inside(path, store.home)
+        if not (path := local_path(location)) or not is_inside(path, store.home)
     ]

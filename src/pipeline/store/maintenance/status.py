@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pipeline.errors import StoreError
-from pipeline.store.care.orphans import (
+from pipeline.store.maintenance.orphans import (
     Orphans,
     experiment_folders,
     files_and_rows,
     models_and_runs,
     unfinished_files,
 )
-from pipeline.store.care.sizes import count_files, format_size, size_of
+from pipeline.store.maintenance.sizes import count_files, format_size, size_of
 from pipeline.store.create import check_schema
-from pipeline.store.database import SQLITE, LocalStore, reading, table_names
+from pipeline.store.database import SQLITE, LocalStore, open_for_reading, table_names
 from pipeline.store.locations import former_homes
 from pipeline.store.lookup import pages
 from pipeline.store.mlflow_library import client_of
@@ -48,7 +48,7 @@ class Holdings:
     versions: dict[str, Counter[str]] = field(default_factory=dict)
 
 
-def status_of_local(store: LocalStore) -> str:
+def local_status(store: LocalStore) -> str:
     """Return the contents and problems of a local store as text, even if it was moved or has an older schema.
 
     Raises
@@ -58,7 +58,7 @@ def status_of_local(store: LocalStore) -> str:
     """
     if not store.exists:
         return f"store        {store.database}: not created yet; the first `dvc repro` creates it"
-    with reading(store.database) as connection:
+    with open_for_reading(store.database) as connection:
         if "experiments" not in table_names(connection):
             raise StoreError(f"{store.database} is not an MLflow store", "set MLFLOW_TRACKING_URI to a store")
         holdings, folders = holdings_of_local(connection), experiment_folders(connection, store)
@@ -77,7 +77,7 @@ def status_of_local(store: LocalStore) -> str:
     return "\n".join([*sizes, *_holdings_lines(holdings), *_orphans_lines(orphans)])
 
 
-def status_of_server(client: "MlflowClient", uri: str) -> str:
+def server_status(client: "MlflowClient", uri: str) -> str:
     """Return the contents and problems of a store as text, as far as its client can query them.
 
     For a tracking server, or a database other than SQLite.

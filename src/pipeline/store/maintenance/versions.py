@@ -3,7 +3,7 @@
 import sqlite3
 from pathlib import Path
 
-from pipeline.store.database import path_of
+from pipeline.store.database import local_path
 from pipeline.store.logged_model import MODEL_SHA256, file_problems
 
 VERSIONS = "select name, version, storage_location from model_versions order by name, version"
@@ -28,7 +28,7 @@ def version_problems(connection: sqlite3.Connection, home: Path, folder: Path) -
     """
     found = []
     for name, version, location in connection.execute(VERSIONS).fetchall():
-        path = path_of(location)
+        path = local_path(location)
         if path is None or not path.is_relative_to(home):
             continue  # its files are outside the store
         tags = dict(connection.execute(TAGS, (name, version)))

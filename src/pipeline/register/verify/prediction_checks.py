@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 
 from pipeline.features.raw_rows_model import RawRowsModel
-from pipeline.onnx.check import GraphDiffers, check
+from pipeline.onnx.check import GraphMismatch, check
 from pipeline.register.package import ONNX_FILE, outputs_by_name
 
 
-def problems_of_answers(store: Path, export: Path | None) -> list[str]:
+def prediction_problems(store: Path, export: Path | None) -> list[str]:
     """Load the store's model and its export, and return the problems of their predictions.
 
     Call this only for files whose hashes have been checked, because loading a pickle runs code.
@@ -70,6 +70,6 @@ def _graph_matches(graph: Path, example: pd.DataFrame, store_model: RawRowsModel
 
     try:
         check(onnx.load(str(graph)), store_model.transformer, example, lambda _: outputs_by_name(expected))
-    except GraphDiffers:
+    except GraphMismatch:
         return False
     return True

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from pipeline.errors import StoreError
 from pipeline.store.create import remove_leftovers
-from pipeline.store.database import LocalStore, connect, path_of, reading, table_names, writing
+from pipeline.store.database import LocalStore, connect, local_path, open_for_reading, table_names, transaction
 from pipeline.store.locations import LOCATIONS, former_homes
 from pipeline.store.locks import CREATION, MAINTENANCE, REGISTRY, hold_locks
-from pipeline.support.files import replacing
+from pipeline.support.files import atomic_write
 from pipeline.support.progress import progress
 
 
@@ -19,7 +19,7 @@ from pipeline.support.progress import progress
 class Relocation:
     """The number of locations that were updated, and the store's former folders."""
 
-    n_places: int
+    n_locations: int
     origins: list[Path]
 
 
@@ -47,13 +47,13 @@ def relocate(store: LocalStore, origin: Path | None = None) -> Relocation:
         raise StoreError(f"there is no store {store.database}", "set MLFLOW_TRACKING_URI to a store")
     with hold_locks(store.home, MAINTENANCE, REGISTRY, CREATION):
         remove_leftovers(store)
-        with reading(store.database) as connection:
+        with open_for_reading(store.database) as connection:
             homes = [origin] if origin else former_homes(connection, store)
             n_outdated = count_outdated(connection, homes, store.home)
         if not n_outdated:
             return Relocation(0, [])
         progress(f"copied the unchanged database to {copy_beside(store, 'before-relocate')}")
-        with writing(store.database) as connection:
+        with transaction(store.database) as connection:
             return Relocation(sum(rewrite(connection, home, store.home) for home in homes), homes)
 
 
@@ -61,7 +61,7 @@ def rewrite(connection: sqlite3.Connection, origin: Path, home: Path) -> int:
     """Update all recorded locations below `origin` to the same path below `home`, and return their number."""
     n_changed = 0
     for table, column, rowid, location in _recorded_locations(connection):
-        path = path_of(location)
+        path = local_path(location)
         if path is None or not path.is_relative_to(origin) or path.is_relative_to(home):
             continue
         new_path = home / path.relative_to(origin)
@@ -73,7 +73,7 @@ def rewrite(connection: sqlite3.Connection, origin: Path, home: Path) -> int:
 
 def count_outdated(connection: sqlite3.Connection, origins: list[Path], home: Path) -> int:
     """Return the number of recorded locations below one of `origins` and not below `home`."""
-    paths = [path_of(location) for *_, location in _recorded_locations(connection)]
+    paths = [local_path(location) for *_, location in _recorded_locations(connection)]
     return sum(
         any(path.is_relative_to(origin) for origin in origins) and not path.is_relative_to(home)
         for path in paths
@@ -84,7 +84,7 @@ def count_outdated(connection: sqlite3.Connection, origins: list[Path], home: Pa
 def copy_beside(store: LocalStore, reason: str) -> Path:
     """Write a consistent copy of the database to the store's folder, even while it is in use, and return its path."""
     copy = store.database.with_name(f"{store.database.name}.{reason}-{datetime.now():%Y%m%d-%H%M%S}")
-    with replacing(copy) as temporary:
+    with atomic_write(copy) as temporary:
         copy_database(store.database, temporary)
     return copy
 

@@ -3,29 +3,29 @@
 from pathlib import Path
 
 from pipeline.errors import StoreError
-from pipeline.store.care.backup import backup
-from pipeline.store.care.prune import prune
-from pipeline.store.care.relocate import relocate
-from pipeline.store.care.restore import restore
-from pipeline.store.care.sizes import format_size
-from pipeline.store.care.status import status_of_local, status_of_server
+from pipeline.store.maintenance.backup import backup
+from pipeline.store.maintenance.prune import prune
+from pipeline.store.maintenance.relocate import relocate
+from pipeline.store.maintenance.restore import restore
+from pipeline.store.maintenance.sizes import format_size
+from pipeline.store.maintenance.status import local_status, server_status
 from pipeline.store.database import LocalStore, local_store
-from pipeline.store.open import open_store, store_uri, without_password
+from pipeline.store.open import open_store, store_uri, mask_passwords
 
 
 def status() -> str:
     """Return the store's contents and problems."""
     store = local_store(store_uri())
-    return status_of_local(store) if store else status_of_server(open_store(), without_password(store_uri()))
+    return local_status(store) if store else server_status(open_store(), mask_passwords(store_uri()))
 
 
 def relocate_store(origin: Path | None) -> str:
     """Update the locations that a moved store records."""
     store = _require_local("a server's store records its own locations, so there is nothing to relocate")
     result = relocate(store, origin and origin.absolute())
-    if not result.n_places:
+    if not result.n_locations:
         return f"nothing to relocate: the store in {store.home} records its files there"
-    return f"relocated: {result.n_places} locations, from {', '.join(map(str, result.origins))} to {store.home}"
+    return f"relocated: {result.n_locations} locations, from {', '.join(map(str, result.origins))} to {store.home}"
 
 
 def prune_store(older_than: str, dry_run: bool) -> str:
@@ -65,7 +65,7 @@ def _require_local(problem: str) -> LocalStore:
     store = local_store(store_uri())
     if store is None:
         raise StoreError(
-            f"{problem} ({without_password(store_uri())})",
+            f"{problem} ({mask_passwords(store_uri())})",
             "use the tools of its database and artifact store, such as pg_dump, pg_restore and a copy of the S3 bucket",
         )
     return store

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.store.database import LocalStore, path_of, table_names
+from pipeline.store.database import LocalStore, local_path, table_names
 from pipeline.store.locations import is_inside
 from pipeline.store.lookup import empty_models
 from pipeline.store.stale_runs import stale_runs
@@ -87,7 +87,7 @@ def orphaned_folders(connection: sqlite3.Connection, store: LocalStore) -> list[
 
 def experiment_folders(connection: sqlite3.Connection, store: LocalStore) -> list[Path]:
     """Return the existing folders of experiments inside the store's folder."""
-    folders = {path_of(location) for (location,) in connection.execute("select artifact_location from experiments")}
+    folders = {local_path(location) for (location,) in connection.execute("select artifact_location from experiments")}
     return sorted(folder for folder in folders if folder and is_inside(folder, store.home) and folder.is_dir())
 
 
@@ -118,7 +118,7 @@ def _versions_and_models_without_files(connection: sqlite3.Connection, store: Lo
 
 def _is_lost(location: str | None, store: LocalStore) -> bool:
     """Return whether a model's folder is in the store but has no MLmodel file."""
-    path = path_of(location)
+    path = local_path(location)
     return path is not None and is_inside(path, store.home) and not (path / "MLmodel").is_file()
 
 
@@ -126,5 +126,5 @@ def _runs_without_files(connection: sqlite3.Connection, store: LocalStore) -> Na
     query = f"""select run_uuid, artifact_uri from runs join tags using (run_uuid)
         where key = 'stage' and value in {EXPERIMENT_STAGES} and status = 'FINISHED' and lifecycle_stage = 'active'
         order by run_uuid"""  # noqa: S608 (constants)
-    paths = [(run_id, path_of(location)) for run_id, location in connection.execute(query)]
+    paths = [(run_id, local_path(location)) for run_id, location in connection.execute(query)]
     return [run_id for run_id, path in paths if path and is_inside(path, store.home) and not path.is_dir()]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import PipelineError
-from pipeline.learn.families import family, names, names_with
+from pipeline.learn.families import family, names, names_with_option
 from pipeline.learn.search_params import SearchParams
 from pipeline.params.schema import (
     NAME_PATTERN,
@@ -25,7 +25,7 @@ from pipeline.prepare.stage import prepare
 from pipeline.quick_look.comparison import FamilyResult, QuickLookResult
 from pipeline.scaffold.infer import InferredSettings, infer
 from pipeline.scaffold.new_pipeline import describe, read_table_with_codes
-from pipeline.support.files import replacing_folder, sweep_files, write_json
+from pipeline.support.files import replace_folder, remove_unfinished_files, write_json
 from pipeline.support.progress import progress
 from pipeline.train.evaluation import Evaluation
 from pipeline.train.experiments import Plan, Setup, run_experiment
@@ -103,8 +103,8 @@ def run_quick_look(request: QuickLookRequest, output: Path | None = None) -> Qui
         prepare(params.dataset, folder)
         tables = load_tables(folder, params)
         data = tables.data
-        evaluation = Evaluation.of(params.evaluate, data, tables.rows, folder)
-        setup = Setup.of(params, tables, evaluation, Path()) if request.experiment_name else None
+        evaluation = Evaluation.from_params(params.evaluate, data, tables.rows, folder)
+        setup = Setup.open(params, tables, evaluation, Path()) if request.experiment_name else None
         progress(f"{len(data.y_train):,} rows to train on, {len(data.y_test):,} to test\n")
         if setup:
             results = [_fit_in_run(model, setup) for model in request.models]
@@ -118,15 +118,15 @@ def run_quick_look(request: QuickLookRequest, output: Path | None = None) -> Qui
 def _params(request: QuickLookRequest, inferred: InferredSettings) -> Params:
     fixed: dict[str, dict[str, Any]] = {model: {} for model in request.models}
     for option, value in request.options.items():
-        models = [model for model in names_with(option) if model in request.models]
+        models = [model for model in names_with_option(option) if model in request.models]
         if not models:
             raise PipelineError(
                 f"--{option.replace('_', '-')} does not apply to {', '.join(request.models)}",
-                f"remove it, or choose {' or '.join(names_with(option))}",
+                f"remove it, or choose {' or '.join(names_with_option(option))}",
             )
         for model in models:
             name = family(model).quick_options[option]
-            if reason := family(model).parameters[name].refusal(value):
+            if reason := family(model).parameters[name].violation(value):
                 raise PipelineError(f"--{option.replace('_', '-')} is {value}; {reason}", "use another value")
             fixed[model][name] = value
     for model in request.models:
@@ -183,7 +183,7 @@ def _fit_in_run(model: str, setup: Setup) -> FamilyResult:
 def _fit_without_run(model: str, params: TrainParams, data: TrainingData, evaluation: Evaluation) -> FamilyResult:
     progress(f"fitting {model} …")
     started = time.monotonic()
-    fitter = Fitter.of(model, params, data)
+    fitter = Fitter.from_params(model, params, data)
     fitted = fit(fitter, choose(fitter.learner, None), evaluation)
     return FamilyResult(model, fitted, time.monotonic() - started, None)
 
@@ -191,8 +191,8 @@ def _fit_without_run(model: str, params: TrainParams, data: TrainingData, evalua
 def _write(result: FamilyResult, view: RawRowsView, output: Path) -> None:
     """Write a model that takes raw rows, its code and its metrics, atomically."""
     file = family(result.family).file
-    sweep_files(output.parent)
-    with replacing_folder(output) as temporary:
+    remove_unfinished_files(output.parent)
+    with replace_folder(output) as temporary:
         file.save(result.fitted.model, temporary / file.name)
         write_view(view, temporary / file.name, temporary)
         write_json(temporary / "metrics.json", result.fitted.metrics)

@@ -7,12 +7,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.store.care.candidates import RunTree, trees_to_prune
-from pipeline.store.care.orphans import orphaned_folders
-from pipeline.store.care.sizes import format_size, size_of
-from pipeline.store.database import LocalStore, path_of, reading
+from pipeline.store.maintenance.candidates import RunTree, trees_to_prune
+from pipeline.store.maintenance.orphans import orphaned_folders
+from pipeline.store.maintenance.sizes import format_size, size_of
+from pipeline.store.database import LocalStore, local_path, open_for_reading
 from pipeline.store.lookup import empty_models
-from pipeline.support.text import aligned
+from pipeline.support.text import align_columns
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -50,7 +50,7 @@ class Leftovers:
 def leftovers_of_local(client: "MlflowClient", store: LocalStore, before_ms: int) -> Leftovers:
     """Return what can be pruned from a local store and is older than a time, including runs marked as deleted."""
     trees = trees_to_prune(client, before_ms, include_deleted=True)
-    with reading(store.database) as connection:
+    with open_for_reading(store.database) as connection:
         orphaned = orphaned_folders(connection, store)
         old_folders = [folder for folder in orphaned if folder.stat().st_mtime * 1000 < before_ms]
         sizes = [_size(connection, tree) for tree in trees]
@@ -89,7 +89,7 @@ def format_table(leftovers: Leftovers) -> str:
     space = "" if leftovers.sizes is None else f"; {format_size(leftovers.size)}"
     return "\n".join(
         [
-            *([aligned(rows)] if leftovers.trees else []),
+            *([align_columns(rows)] if leftovers.trees else []),
             *(f"orphaned files: {folder} ({format_size(size)})" for folder, size in leftovers.folders.items()),
             *(f"registered model without a version: {name}" for name in leftovers.models),
             f"{n_runs} runs, {len(leftovers.folders)} folders, {len(leftovers.models)} empty models{space}",
@@ -103,7 +103,7 @@ def _old_models(client: "MlflowClient", before_ms: int) -> list[str]:
 
 def _size(connection: sqlite3.Connection, tree: RunTree) -> int:
     """Return the bytes of a tree's local files."""
-    return sum(size_of(path) for location in locations_of(connection, tree).values() if (path := path_of(location)))
+    return sum(size_of(path) for location in locations_of(connection, tree).values() if (path := local_path(location)))
 
 
 def _locations(connection: sqlite3.Connection, table: str, key: str, column: str, ids: Iterable[str]) -> dict[str, str]:
