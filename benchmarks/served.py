@@ -55,8 +55,8 @@ def copy_subject(repository: Path, folder: Path) -> Subject:
 
     from pipeline.params.load import load_params
     from pipeline.service.settings import PREFIXES
-    from pipeline.store.maintenance.relocate import relocate
     from pipeline.store.database import LocalStore
+    from pipeline.store.maintenance.relocate import relocate
     from pipeline.support.paths import EXPORTS, TEST_TABLE
 
     if not (repository / EXPORTS / "latest").exists():

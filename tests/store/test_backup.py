@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import StoreError
+from pipeline.store.database import LocalStore
 from pipeline.store.maintenance.backup import backup
 from pipeline.store.maintenance.restore import restore
-from pipeline.store.database import LocalStore
 from pipeline.store.open import open_experiment, open_store
 from support.stores import (
     check_intact,

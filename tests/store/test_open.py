@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from pipeline.errors import StoreError
-from pipeline.store.open import open_experiment, open_store, refresh_client, store_uri, mask_passwords
+from pipeline.store.open import mask_passwords, open_experiment, open_store, refresh_client, store_uri
 from pipeline.support.paths import main_checkout_path
 from support.repositories import ROOT
 from support.stores import is_store_intact

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from pipeline.errors import PipelineError
-from pipeline.store.maintenance.prune import parse_age
 from pipeline.store.database import LocalStore
+from pipeline.store.maintenance.prune import parse_age
 from support.stores import file_hashes, predict, query, remaining
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from pipeline.errors import StoreError
 from pipeline.store import database, locks
-from pipeline.store.maintenance.relocate import relocate
 from pipeline.store.database import LocalStore
+from pipeline.store.maintenance.relocate import relocate
 from pipeline.store.open import open_experiment, open_store
 from support.stores import check_intact, execute, file_hashes, predict, query
 
@@ -88,7 +88,7 @@ def test_relocate_is_refused_during_another_write(
     from filelock import FileLock
 
     for module in (locks, database):
-        monkeypatch.setattr(module, "PATIENCE", 0.1)
+        monkeypatch.setattr(module, "LOCK_TIMEOUT", 0.1)
     execute(store, "update experiments set artifact_location = '/gone/mlruns/small' where name = 'small'")
     before = query(store, "select * from experiments")
     held = FileLock(store.home / "registry.lock")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import StoreError
+from pipeline.store.database import LocalStore
 from pipeline.store.maintenance.prune import prune
 from pipeline.store.maintenance.status import local_status, server_status
-from pipeline.store.database import LocalStore
 from pipeline.store.open import open_store
 from support.folders import Trained
 from support.stores import MODEL, execute, file_hashes, predict, query

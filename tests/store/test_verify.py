@@ -352,7 +352,9 @@ def test_names_and_links_outside_the_export_are_not_followed(tmp_path: Path) -> 
     digest = metadata["files"]["model/MLmodel"]
     names = ["../outside/MLmodel", str(outside / "MLmodel"), "model/../model/MLmodel", ".", ""]
     write_json(export / "metadata.json", metadata | {"files": metadata["files"] | dict.fromkeys(names, digest)})
-    assert export_problems(export) == [f"metadata.json lists {name!r}, which is outside the export" for name in sorted(names)]
+    assert export_problems(export) == [
+        f"metadata.json lists {name!r}, which is outside the export" for name in sorted(names)
+    ]
     write_json(export / "metadata.json", metadata)
 
     shutil.rmtree(export / "model")

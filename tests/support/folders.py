@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.store.maintenance.relocate import relocate
 from pipeline.store.database import LocalStore
+from pipeline.store.maintenance.relocate import relocate
 from pipeline.train.experiments import Experiment
 from support.repositories import change_params, commit, copy_project, git
 

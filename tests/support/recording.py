@@ -8,8 +8,8 @@ from typing import Any, cast
 import pandas as pd
 
 from pipeline.features.transformer import FeatureTransformer
-from pipeline.service.records import Answered, Columns, ModelIdentity, Outputs
 from pipeline.service.recording.read import read_predictions
+from pipeline.service.records import Columns, ModelIdentity, Outputs, PredictionRecord
 
 NAME = "small-model"
 
@@ -20,12 +20,14 @@ def served(rows: dict[str, Any], labels: list[Any] | None = None, version: int =
     return ModelIdentity(NAME, version, f"run{version}", kinds, labels)
 
 
-def answer(model: ModelIdentity, ids: Sequence[str], columns: Columns | None = None, **changes: Any) -> Answered:
+def answer(
+    model: ModelIdentity, ids: Sequence[str], columns: Columns | None = None, **changes: Any
+) -> PredictionRecord:
     """Return a request with its predictions; `changes` replaces fields."""
     outputs = Outputs([float(len(prediction_id)) for prediction_id in ids])
     columns = columns or {name: ["b" if kind == "text" else 1.5] * len(ids) for name, kind in model.kinds.items()}
     defaults = {"time": time.time(), "arm": "production", "outputs": outputs, "elapsed_ms": 0.25}
-    return Answered(**cast(Any, {"ids": list(ids), "model": model, "columns": columns} | defaults | changes))
+    return PredictionRecord(**cast(Any, {"ids": list(ids), "model": model, "columns": columns} | defaults | changes))
 
 
 def ids_in(folder: Path) -> list[str]:

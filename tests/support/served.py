@@ -12,9 +12,9 @@ from pipeline.features.transformer import FeatureTransformer
 from pipeline.learn.families import BACKGROUND_ROWS
 from pipeline.learn.task import Task
 from pipeline.onnx.model import to_onnx
-from pipeline.service.records import Columns
 from pipeline.service.models.engine import columns_of, engine
 from pipeline.service.models.served import ServedModel
+from pipeline.service.records import Columns
 from pipeline.service.requests.schema import RowSchema
 from support.families import fitted
 

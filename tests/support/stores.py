@@ -12,9 +12,9 @@ import mlflow
 import pandas as pd
 import pytest
 
-from pipeline.store.maintenance.status import local_status
 from pipeline.store.database import LocalStore, local_path
 from pipeline.store.logged_model import LOGGED_SHA256, MODEL_SHA256
+from pipeline.store.maintenance.status import local_status
 from pipeline.store.open import open_experiment, open_store
 from support.folders import Trained, enter, relocate_copy
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.service.records import Answered, Arm, ModelIdentity, Outputs
+from pipeline.service.records import Arm, ModelIdentity, Outputs, PredictionRecord
 from pipeline.service.tracking.statistics import Statistics
 from pipeline.service.tracking.tracking_run import TrackedArm, TrackingRun
 from pipeline.store.open import open_store
@@ -22,13 +22,13 @@ def model(labels: list[Any] | None, version: int = 1) -> ModelIdentity:
 
 def request(
     identity: ModelIdentity, predictions: list[Any], elapsed_ms: float = 1.0, arm: Arm = "production"
-) -> Answered:
+) -> PredictionRecord:
     """Return a request with its predictions, which are values or class probabilities."""
     outputs = Outputs(predictions)
     if identity.labels is not None:
         outputs = Outputs([identity.labels[int(np.argmax(row))] for row in predictions], predictions)
     ids = [f"id{number}" for number in range(len(predictions))]
-    return Answered(time.time(), ids, arm, identity, {"x": [0.0] * len(ids)}, outputs, elapsed_ms)
+    return PredictionRecord(time.time(), ids, arm, identity, {"x": [0.0] * len(ids)}, outputs, elapsed_ms)
 
 
 def session(

@@ -17,7 +17,7 @@ from mlflow.entities import Metric
 
 from pipeline.errors import PipelineError
 from pipeline.params.load import load_params
-from pipeline.reproduce.clone import temporary_clone, pipeline_folder_of_clone, scripts_folder, write_params
+from pipeline.reproduce.clone import pipeline_folder_of_clone, scripts_folder, temporary_clone, write_params
 from pipeline.reproduce.data import find_data
 from pipeline.reproduce.original import OriginalTraining, Result, original_training
 from pipeline.store.open import open_experiment, open_store

@@ -19,10 +19,10 @@ from pipeline.register.stage import Registration, register
 from pipeline.register.versions import version_in_stage
 from pipeline.retrain.drift import has_drifted
 from pipeline.retrain.pipeline_run import retraining_lock
-from pipeline.service.records import Answered
 from pipeline.service.models.loading import in_registry, load
 from pipeline.service.recording.read import read_predictions
 from pipeline.service.recording.recorder import Recorder
+from pipeline.service.records import PredictionRecord
 from pipeline.service.settings import load_settings
 from pipeline.store.open import open_store
 from pipeline.support.files import sha256
@@ -74,7 +74,7 @@ def record(rows: pd.DataFrame) -> list[str]:
     recorder = Recorder(PREDICTIONS, 10_000)
     recorder.start()
     outputs = model.predict(columns, len(rows))
-    recorder.put(Answered(time.time(), ids, "production", model.identity, columns, outputs, 1.0))
+    recorder.put(PredictionRecord(time.time(), ids, "production", model.identity, columns, outputs, 1.0))
     recorder.stop(20)
     return ids
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.store.maintenance.backup import backup
 from pipeline.store.database import LocalStore
+from pipeline.store.maintenance.backup import backup
 from pipeline.store.open import open_store
 from support.stores import (
     enter_copied_folder,

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.store.database import LocalStore, local_path
 from pipeline.store.maintenance.backup import backup
 from pipeline.store.maintenance.restore import restore
-from pipeline.store.database import LocalStore, local_path
 from pipeline.store.open import open_store
 from support.effort import times
 from support.stores import check_intact, has_no_temporary_files, predict, query, remaining

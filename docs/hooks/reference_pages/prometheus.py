@@ -25,13 +25,13 @@ def families() -> Iterable["Metric"]:
     """Return the metrics of a service that has answered one request, with every optional part present."""
     from prometheus_client.parser import text_string_to_metric_families
 
-    from pipeline.service.records import Answered, ModelIdentity, Outputs
+    from pipeline.service.records import ModelIdentity, Outputs, PredictionRecord
     from pipeline.service.tracking.prometheus import Prometheus
 
     metrics = Prometheus()
     metrics.count_request("/predict", 200)
     identity = ModelIdentity("model", 1, "0" * 32, {"x": "number"}, None)
-    metrics.observe([Answered(0.0, ["0-1"], "production", identity, {"x": [1.0]}, Outputs([1.0]), 1.0)])
+    metrics.observe([PredictionRecord(0.0, ["0-1"], "production", identity, {"x": [1.0]}, Outputs([1.0]), 1.0)])
     recording: dict[str, Any] = {"queued_rows": 0, "written_rows": 0, "dropped_rows": 0}
     tracking: dict[str, Any] = {"state": "ok", "queued_points": 0, "dropped_points": 0}
     model = cast("ServedModel", SimpleNamespace(name="model", version=1, source="registry"))

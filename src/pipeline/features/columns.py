@@ -12,7 +12,9 @@ from pipeline.errors import PipelineError
 from pipeline.features.formulas import FLOAT32_MAX
 
 Kind = Literal["number", "boolean", "text"]
-FLOAT_SUFFIX = ".0"  # pandas turns whole numbers beside missing values into floats, so a client sends 10001 as "10001.0"
+FLOAT_SUFFIX = (
+    ".0"  # pandas turns whole numbers beside missing values into floats, so a client sends 10001 as "10001.0"
+)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.learn.candidate import Candidate
 from pipeline.learn.learner import Learner
 from pipeline.learn.search_params import SearchParams
-from pipeline.learn.search_space import distributions, n_candidates, create_study
+from pipeline.learn.search_space import create_study, distributions, n_candidates
 
 BATCH = 4  # candidates sampled at a time; constant, so that results do not depend on the number of threads
 

@@ -46,7 +46,9 @@ def inputs(transformer: FeatureTransformer) -> list["ValueInfoProto"]:
     ]
 
 
-def input_feed(rows: pd.DataFrame, transformer: FeatureTransformer) -> dict[str, NDArray[np.float64] | NDArray[np.object_]]:
+def input_feed(
+    rows: pd.DataFrame, transformer: FeatureTransformer
+) -> dict[str, NDArray[np.float64] | NDArray[np.object_]]:
     """Return raw rows as the graph's inputs.
 
     Parameters

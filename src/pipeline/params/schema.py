@@ -317,7 +317,9 @@ class GateParams(Section):
     @model_validator(mode="after")
     def _metric_and_slices_are_valid(self) -> Self:
         if self.metric is not None and self.metric not in DIRECTIONS:
-            raise ValueError(f"`metric` is {short_repr(self.metric)}; it must be null or one of {', '.join(DIRECTIONS)}")
+            raise ValueError(
+                f"`metric` is {short_repr(self.metric)}; it must be null or one of {', '.join(DIRECTIONS)}"
+            )
         if len(set(self.slices)) < len(self.slices):
             raise ValueError("`slices` names a column twice")
         return self

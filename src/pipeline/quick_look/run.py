@@ -25,7 +25,7 @@ from pipeline.prepare.stage import prepare
 from pipeline.quick_look.comparison import FamilyResult, QuickLookResult
 from pipeline.scaffold.infer import InferredSettings, infer
 from pipeline.scaffold.new_pipeline import describe, read_table_with_codes
-from pipeline.support.files import replace_folder, remove_unfinished_files, write_json
+from pipeline.support.files import remove_unfinished_files, replace_folder, write_json
 from pipeline.support.progress import progress
 from pipeline.train.evaluation import Evaluation
 from pipeline.train.experiments import Plan, Setup, run_experiment

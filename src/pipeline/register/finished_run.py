@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import RegistryError
 from pipeline.store.logged_model import LOGGED_SHA256, MODEL_SHA256, download_verified
-from pipeline.store.lookup import find_run, pages
+from pipeline.store.lookup import find_run, search_all
 from pipeline.store.open import check_run_not_moved, logged_model_id, mlflow_command
 from pipeline.support.files import read_json
 from pipeline.support.paths import BEST_MODEL_INFO
@@ -73,7 +73,11 @@ def find_finished_run(client: "MlflowClient", folder: Path, run_id: str | None) 
     return FinishedRun(
         run_id=run_id,
         model_id=model_id,
-        metrics={name: value for name, value in sorted(run.data.metrics.items()) if not name.startswith(OTHER_METRIC_PREFIXES)},
+        metrics={
+            name: value
+            for name, value in sorted(run.data.metrics.items())
+            if not name.startswith(OTHER_METRIC_PREFIXES)
+        },
         tags={name: run.data.tags[name] for name in TAGS if name in run.data.tags},
     )
 
@@ -88,7 +92,7 @@ def _complete_run_id(client: "MlflowClient", prefix: str) -> str:
     """
     if not re.fullmatch("[0-9a-f]{4,31}", prefix):
         return prefix
-    experiments = [str(experiment.experiment_id) for experiment in pages(client.search_experiments)]
+    experiments = [str(experiment.experiment_id) for experiment in search_all(client.search_experiments)]
     found = client.search_runs(experiments, f"attributes.run_id LIKE '{prefix}%'", max_results=2)
     if len(found) > 1:
         raise RegistryError(f"several run IDs start with {prefix}", "give more characters of the ID")

@@ -15,8 +15,8 @@ from pipeline.register.export.export import (
     point_latest_to,
     unlink_latest,
 )
-from pipeline.register.versions import CREATED_BY, PENDING, align_aliases, version_in_stage, remove_empty_model
-from pipeline.store.lookup import pages
+from pipeline.register.versions import CREATED_BY, PENDING, align_aliases, remove_empty_model, version_in_stage
+from pipeline.store.lookup import search_all
 from pipeline.store.stale_runs import ignore_permission_denied
 from pipeline.support.paths import remove_unfinished_outputs
 from pipeline.support.processes import is_owner_gone
@@ -34,7 +34,7 @@ def recover(client: "MlflowClient", name: str, folder: Path) -> None:
     the export of the production version of `name`, if it has an intact one.
     """
     remove_unfinished_outputs(folder)
-    for model in pages(client.search_registered_models):
+    for model in search_all(client.search_registered_models):
         with ignore_permission_denied():
             _complete_transitions(client, model)
             _remove_pending_versions(client, model, folder)

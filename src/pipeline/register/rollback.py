@@ -11,7 +11,7 @@ from pipeline.register.history import Decision, history, production_order
 from pipeline.register.lock import registry_lock
 from pipeline.register.recovery import recover
 from pipeline.register.registered_model import rewriting_registered_model, update_registered_model
-from pipeline.register.versions import version_in_stage, change_stage
+from pipeline.register.versions import change_stage, version_in_stage
 from pipeline.store.open import open_store
 from pipeline.store.stale_runs import end_stale_runs
 from pipeline.support.progress import progress

@@ -15,11 +15,11 @@ from pipeline.register.package import package
 from pipeline.register.recovery import recover
 from pipeline.register.registered_model import rewriting_registered_model, write_registered_model
 from pipeline.register.versions import (
+    change_stage,
     create_version,
     finish_registration,
-    version_in_stage,
-    change_stage,
     remove_version,
+    version_in_stage,
     version_of_run,
 )
 from pipeline.store.open import open_store

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import PipelineError
-from pipeline.reproduce.clone import temporary_clone, pipeline_folder_of_clone, scripts_folder, write_params
+from pipeline.reproduce.clone import pipeline_folder_of_clone, scripts_folder, temporary_clone, write_params
 from pipeline.reproduce.compare import differences, package_differences, table
 from pipeline.reproduce.data import find_data
 from pipeline.reproduce.original import OriginalTraining, Result, original_training, packages

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import PipelineError
 from pipeline.params.schema import MonitorParams
-from pipeline.service.records import Answered, Outputs
 from pipeline.service.drift.monitor import Monitor
 from pipeline.service.models.loading import in_registry, load
 from pipeline.service.models.served import ServedModel
 from pipeline.service.recording.table import INPUT, PROBABILITY, schema_of
+from pipeline.service.records import Outputs, PredictionRecord
 from pipeline.service.settings import Settings
 from pipeline.store.open import open_store
 from pipeline.support.progress import progress
@@ -70,7 +70,7 @@ def has_drifted(predictions: "pa.Table", params: MonitorParams, settings: Settin
     return bool(alarms)
 
 
-def _most_recent(predictions: "pa.Table", model: ServedModel, n_rows: int) -> Answered:
+def _most_recent(predictions: "pa.Table", model: ServedModel, n_rows: int) -> PredictionRecord:
     """Return the most recent recorded predictions of a production model as if they came from one request."""
     import pyarrow.compute as pc
 
@@ -88,7 +88,9 @@ def _most_recent(predictions: "pa.Table", model: ServedModel, n_rows: int) -> An
     outputs = Outputs(
         selected["prediction"].to_pylist(), [list(row) for row in zip(*probabilities, strict=True)] or None
     )
-    return Answered(0.0, selected["prediction_id"].to_pylist(), "production", model.identity, columns, outputs, 0.0)
+    return PredictionRecord(
+        0.0, selected["prediction_id"].to_pylist(), "production", model.identity, columns, outputs, 0.0
+    )
 
 
 @contextmanager

@@ -89,7 +89,9 @@ def _check_unique(table: pd.DataFrame, target: str, path: Path) -> None:
     conflicts = different[different[ID_COLUMN].duplicated(keep=False)]
     if len(conflicts):
         rows = conflicts[conflicts[ID_COLUMN] == conflicts[ID_COLUMN].iloc[0]]
-        first, second = (f"{short_repr(label)} in row {int(str(row)) + 1}" for row, label in rows[target].head(2).items())
+        first, second = (
+            f"{short_repr(label)} in row {int(str(row)) + 1}" for row, label in rows[target].head(2).items()
+        )
         raise PipelineError(
             f"{path}: prediction {rows[ID_COLUMN].iloc[0]} has the labels {first} and {second}",
             "remove the wrong one",

@@ -12,8 +12,8 @@ from pipeline.features.columns import Kind, as_text, infer_kind
 from pipeline.features.formulas import FLOAT32_MAX
 from pipeline.features.light_curves import flux_columns
 from pipeline.params.schema import DatasetParams
-from pipeline.scaffold import names
-from pipeline.scaffold.text import are_hashes, date_format, is_prose, number_flaw, plain_values, short_repr
+from pipeline.scaffold import column_names
+from pipeline.scaffold.text_values import are_hashes, date_format, is_prose, number_flaw, plain_values, short_repr
 
 MIN_VALUES = 5  # of fewer, all may be in the test set and none in the training set
 NEARLY_ALL = 0.95
@@ -100,7 +100,9 @@ def classify_column(column: pd.Series, target: pd.Series, is_regression: bool) -
         else _classify_numbers(column, values, n_different)
     )
     may_leak = (
-        verdict == ColumnUse("input", kind="number") and is_regression and not names.is_time_name(str(column.name))
+        verdict == ColumnUse("input", kind="number")
+        and is_regression
+        and not column_names.is_time_name(str(column.name))
     )
     if may_leak and _has_order_of_target(values, target, n_different):
         return ColumnUse("drop", f"rises or falls exactly with the target {short_repr(target.name)}", is_leak=True)
@@ -124,19 +126,19 @@ def _classify_numbers(column: pd.Series, values: pd.Series, n_different: int) ->
     if (numbers != np.round(numbers)).any():
         return ColumnUse("input", kind="number")
     is_unique = n_different == len(values)
-    if names.is_time_name(name):
+    if column_names.is_time_name(name):
         if _are_dates(numbers):
             return ColumnUse("drop", "dates as integers", alternative_split=_time_split(column, values, "iso"))
         if is_unique and (np.diff(numbers) > 0).all():
             return ColumnUse("input", kind="number", alternative_split=_time_split(column, values, "iso"))
     elif is_unique and _counts_rows(numbers, name):
         return ColumnUse("drop", "row numbers")
-    if names.is_identifier_name(name):
+    if column_names.is_identifier_name(name):
         return _classify_identifier(column, values, n_different, "number")
-    if names.is_code_name(name) and n_different > 2:
+    if column_names.is_code_name(name) and n_different > 2:
         if n_different <= DEFAULT_MAX_CATEGORIES:
             return ColumnUse("categorical", f"a code by its name, with {n_different} different numbers", "number")
-        if names.is_postal_code_name(name):
+        if column_names.is_postal_code_name(name):
             return ColumnUse("input", kind="number", note=f"{n_different:,} different codes are treated as numbers")
     return ColumnUse("input", kind="number")
 
@@ -155,7 +157,7 @@ def _classify_text(column: pd.Series, values: pd.Series, n_different: int) -> Co
     has_zeros = are_digits and bool(texts.str.match("0[0-9]").any())
     if (
         are_hashes(texts)
-        or (names.is_identifier_name(name) and n_different > MAX_CODE_VALUES)
+        or (column_names.is_identifier_name(name) and n_different > MAX_CODE_VALUES)
         or (is_unique and has_zeros)
     ):
         return _classify_identifier(column, values, n_different, "text")
@@ -171,7 +173,7 @@ def _classify_text(column: pd.Series, values: pd.Series, n_different: int) -> Co
     if has_few_categories and not is_unique:
         return ColumnUse("input", kind="text")
     description = "codes with leading zeros," if has_zeros else "free text" if is_prose(texts) else "text"
-    split = _group_split(column) if names.is_owner_name(name) else None
+    split = _group_split(column) if column_names.is_owner_name(name) else None
     return ColumnUse(
         "drop",
         f"{description} with {n_different:,} different values{_rows_per_value(values, n_different)}",
@@ -227,7 +229,7 @@ def _counts_rows(numbers: NDArray[np.float64], name: str) -> bool:
     steps = np.diff(numbers)
     return bool(
         (steps > 0).all()
-        and (span * 0.9 <= len(numbers) or (steps == steps[0]).all() or names.is_row_number_name(name))
+        and (span * 0.9 <= len(numbers) or (steps == steps[0]).all() or column_names.is_row_number_name(name))
     )
 
 

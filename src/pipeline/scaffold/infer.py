@@ -19,7 +19,7 @@ from pipeline.scaffold.columns import (
     light_curve_columns,
 )
 from pipeline.scaffold.target import TaskName, check_target, infer_task
-from pipeline.scaffold.text import plain_values, short_repr
+from pipeline.scaffold.text_values import plain_values, short_repr
 from pipeline.tables.duplicates import duplicated
 
 MAX_DUPLICATE_SHARE = 0.2  # above it, rows are equal because they have few possible values, not by copying

@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipeline.errors import TableError
 from pipeline.features.columns import as_text, infer_kind
-from pipeline.scaffold.text import date_format, format_counts, number_flaw, short_repr
+from pipeline.scaffold.text_values import date_format, format_counts, number_flaw, short_repr
 
 TaskName = Literal["regression", "classification"]
 MIN_ROWS = 10

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from pipeline.service.records import Answered, Arm
 from pipeline.service.models.ab import arm_of
 from pipeline.service.models.served import ServedModel
+from pipeline.service.records import Arm, PredictionRecord
 from pipeline.service.requests.answers import render
 from pipeline.service.requests.bad_request import BadRequest
 from pipeline.service.requests.bodies import parse
@@ -47,14 +47,14 @@ class Predictions:
         Returns the served models by arm.
     settings : Settings
     put : callable
-        Called with each `Answered`; must return without waiting.
+        Called with each `PredictionRecord`; must return without waiting.
     """
 
     def __init__(
         self,
         models: Callable[[], Mapping[Arm, ServedModel]],
         settings: Settings,
-        put: Callable[[Answered], object],
+        put: Callable[[PredictionRecord], object],
     ) -> None:
         self._models, self._settings, self._put = models, settings, put
         self._session, self._counter = secrets.token_hex(5), count(1)
@@ -116,7 +116,7 @@ class Predictions:
         ids = [f"{self._session}-{next(self._counter)}" for _ in range(parsed.n_rows)]
         response = render(request.accept, model.identity, outputs, ids, parsed.single)
         elapsed_ms = (time.perf_counter() - started) * 1000
-        self._put(Answered(time.time(), ids, request.arm, model.identity, parsed.columns, outputs, elapsed_ms))
+        self._put(PredictionRecord(time.time(), ids, request.arm, model.identity, parsed.columns, outputs, elapsed_ms))
         return response
 
     def explain(self, body: bytes, content_type: str, key: bytes) -> Any:

@@ -52,7 +52,7 @@ class Outputs:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class PredictionRecord:
     """The inputs and predictions of one request, with at least one row.
 
     Attributes

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.params.schema import MonitorParams
-from pipeline.service.records import Answered, Arm
 from pipeline.service.drift.monitor import Monitor
 from pipeline.service.drift.webhook import Webhook
 from pipeline.service.models.served import ServedModel
 from pipeline.service.models.watch import Watcher
 from pipeline.service.predictions import Predictions
 from pipeline.service.recording.recorder import Recorder
+from pipeline.service.records import Arm, PredictionRecord
 from pipeline.service.settings import Settings
 from pipeline.service.tracking.prometheus import Prometheus
 from pipeline.service.tracking.statistics import Statistics
@@ -126,7 +126,7 @@ class Service:
 
         warm(model)
 
-    def _observe(self, records: list[Answered]) -> None:
+    def _observe(self, records: list[PredictionRecord]) -> None:
         """Pass records on to the statistics and monitor of their arm; called in the recorder's thread."""
         for arm, statistics in self.statistics.items():
             if arm_records := [record for record in records if record.arm == arm]:

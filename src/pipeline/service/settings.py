@@ -154,7 +154,7 @@ class Settings(BaseSettings):
 
     def as_strings(self) -> dict[str, str]:
         """Return all settings as strings, by environment variable, with secrets masked."""
-        from pipeline.store.open import store_uri, mask_passwords
+        from pipeline.store.open import mask_passwords, store_uri
 
         values: dict[str, Any] = dict(self) | {
             "mlflow_tracking_uri": mask_passwords(store_uri()),

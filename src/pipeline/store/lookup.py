@@ -40,15 +40,15 @@ def empty_models(client: "MlflowClient", query: str | None = None) -> list["Regi
 
     `query` is an MLflow filter on the model's name; by default, all registered models are searched.
     """
-    used = {version.name for version in pages(client.search_model_versions, query)}
+    used = {version.name for version in search_all(client.search_model_versions, query)}
     return [
         model
-        for model in pages(client.search_registered_models, query)
+        for model in search_all(client.search_registered_models, query)
         if model.name not in used and not any(tag.startswith(HISTORY_PREFIX) for tag in model.tags)
     ]
 
 
-def pages(search: Callable[..., Any], *arguments: Any, **options: Any) -> list[Any]:
+def search_all(search: Callable[..., Any], *arguments: Any, **options: Any) -> list[Any]:
     """Return the results of all pages of an MLflow search, given the search function and its arguments."""
     results: list[Any] = []
     token = None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import StoreError
 from pipeline.store.create import check_schema, ensure_database, remove_leftovers
-from pipeline.store.database import SQLITE, LocalStore, local_store, local_path
+from pipeline.store.database import SQLITE, LocalStore, local_path, local_store
 from pipeline.store.locations import check_exists, check_not_moved
 from pipeline.store.mlflow_library import close_connections, import_mlflow
 from pipeline.store.server import check_reachable, is_server

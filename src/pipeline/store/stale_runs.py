@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pipeline.store.lookup import pages
+from pipeline.store.lookup import search_all
 from pipeline.support.processes import is_gone
 from pipeline.support.progress import progress
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 def stale_runs(client: "MlflowClient") -> list["Run"]:
     """Return the RUNNING runs whose process has ended; only processes of this host can be checked."""
-    experiments = [str(experiment.experiment_id) for experiment in pages(client.search_experiments)]
-    running = pages(client.search_runs, experiments, "attributes.status = 'RUNNING'") if experiments else []
+    experiments = [str(experiment.experiment_id) for experiment in search_all(client.search_experiments)]
+    running = search_all(client.search_runs, experiments, "attributes.status = 'RUNNING'") if experiments else []
     return [run for run in running if _is_stale(run)]
 
 

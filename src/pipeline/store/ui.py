@@ -5,7 +5,7 @@ import socket
 import sys
 
 from pipeline.errors import PipelineError
-from pipeline.store.open import open_store, store_uri, mask_passwords
+from pipeline.store.open import mask_passwords, open_store, store_uri
 from pipeline.support.progress import progress
 
 PORT = 5000

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
-from pipeline.learn.metrics import greater_is_better, classification_metrics, regression_metrics, regression_scores
+from pipeline.learn.metrics import classification_metrics, greater_is_better, regression_metrics, regression_scores
 from pipeline.learn.task import Task
 from pipeline.params.schema import EvaluateParams
 from pipeline.tables.split import Rows

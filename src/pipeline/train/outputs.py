@@ -35,7 +35,9 @@ def write_outputs(ranked: list[Experiment], setup: Setup, folder: Path) -> None:
     _write_plots(fitted, data.task, data.y_test, folder / PLOTS)
     summary = {"chosen_by": setup.evaluation.chosen_by, "experiments": [_summary(experiment) for experiment in ranked]}
     write_json(folder / EXPERIMENTS_SUMMARY, summary)
-    write_json(folder / BEST_METRICS, {name: round_significant(value) for name, value in sorted(fitted.metrics.items())})
+    write_json(
+        folder / BEST_METRICS, {name: round_significant(value) for name, value in sorted(fitted.metrics.items())}
+    )
     write_json(folder / BEST_MODEL_INFO, info)
 
 
@@ -78,4 +80,6 @@ def _write_csv(path: Path, header: list[str], rows: Iterable[tuple[object, ...]]
     with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
-        writer.writerows([round_significant(value) if isinstance(value, float) else value for value in row] for row in rows)
+        writer.writerows(
+            [round_significant(value) if isinstance(value, float) else value for value in row] for row in rows
+        )

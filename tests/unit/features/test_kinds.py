@@ -113,7 +113,7 @@ def test_a_new_kind_is_fitted_computed_stored_and_rejected_in_onnx(tmp_path: Pat
     features = transformer.transform(ROWS)
     np.testing.assert_array_equal(features["note_length"], np.array([0.1, 1, np.nan, 0], dtype=np.float32))
     values = {name: [None if pd.isna(value) else value for value in ROWS[name]] for name in ROWS}
-    np.testing.assert_array_equal(transformer.of_values(values, transformer.feature_names), features)
+    np.testing.assert_array_equal(transformer.transform_values(values, transformer.feature_names), features)
 
     loaded = save_and_load(transformer, tmp_path)
     assert loaded.raw_columns == transformer.raw_columns

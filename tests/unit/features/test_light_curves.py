@@ -95,7 +95,7 @@ def test_features_of_unusual_curves_are_finite(n_points: int) -> None:
 
 
 def test_clear_simulated_transits_are_detected(simulated: SimulatedLightCurves, features: pd.DataFrame) -> None:
-    planets = simulated.known[simulated.known["kind"] == "planet"]
+    planets = simulated.stars[simulated.stars["kind"] == "planet"]
     found = features.loc[planets.index]
     signal = planets["depth"] / planets["noise"] * np.sqrt(600 * planets["duration"] / planets["period"])
     clear = signal > 15
@@ -133,7 +133,7 @@ def test_features_separate_planets_better_than_raw_flux(
     from sklearn.model_selection import cross_val_predict
 
     planet = (simulated.table["LABEL"] == PLANET).to_numpy()
-    quiet = (simulated.known["kind"] == "quiet").to_numpy()
+    quiet = (simulated.stars["kind"] == "quiet").to_numpy()
     for name in ("flux_box_snr", "flux_box_peak", "flux_dips"):
         assert features[name][planet].median() > features[name][quiet].median()
     forest = RandomForestClassifier(100, random_state=0)
@@ -146,7 +146,7 @@ def test_features_separate_planets_better_than_raw_flux(
 
 
 def test_the_simulated_table_is_as_documented(simulated: SimulatedLightCurves) -> None:
-    table, stars = simulated.table, simulated.known
+    table, stars = simulated.table, simulated.stars
     assert list(table.columns) == ["LABEL", *(f"FLUX.{point}" for point in range(1, 601))]
     planet = table["LABEL"] == PLANET
     assert set(table["LABEL"]) == {PLANET, NO_PLANET}

@@ -121,6 +121,6 @@ def test_features_of_values_equal_those_of_a_table(values: list[tuple[Any, Any, 
     columns = dict(zip(rows.columns, map(list, zip(*values, strict=True)), strict=True))
     names = transformer.feature_names[::-1]
     table = pd.DataFrame({name: pd.Series(column, dtype=object) for name, column in columns.items()})
-    features = transformer.of_values(columns, names)
+    features = transformer.transform_values(columns, names)
     assert (features.dtype, features.flags.f_contiguous) == (np.float32, True)
     np.testing.assert_array_equal(features, transformer.transform(table.astype({"size": float}), only=names))

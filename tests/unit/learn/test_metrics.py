@@ -14,11 +14,11 @@ from sklearn.metrics import (
 )
 
 from pipeline.learn.metrics import (
-    greater_is_better,
     classification_metrics,
-    ranking_classes,
+    greater_is_better,
     per_row_log_loss,
     predicted_classes,
+    ranking_classes,
     regression_metrics,
     regression_scores,
     rmse,

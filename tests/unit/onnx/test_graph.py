@@ -266,7 +266,7 @@ def test_unsupported_models_are_rejected_with_the_reason(monkeypatch: pytest.Mon
         pd.DataFrame(np.zeros((2, 9)), columns=[f"FLUX.{i}" for i in range(9)]), {"flux": True}
     )
     check_rejected("features of light curves", None, transformer=curves, names=curves.feature_names)
-    monkeypatch.setattr(neighbors, "MOST_PLACES", 10)
+    monkeypatch.setattr(neighbors, "MAX_POINTS", 10)
     check_rejected("which is too slow beyond 10", None)
     monkeypatch.setattr("pipeline.onnx.graph.MAX_BYTES", 1000)
     model = RandomForestRegressor(n_estimators=3).fit(X, y)

@@ -141,7 +141,7 @@ spaces = st.one_of(numbers, st.lists(numbers, max_size=3), st.fixed_dictionaries
 
 @given(st.data())
 def test_a_space_is_refused_or_can_be_searched(data: st.DataObject) -> None:
-    from pipeline.learn.search_space import distributions, n_candidates, create_study
+    from pipeline.learn.search_space import create_study, distributions, n_candidates
 
     name = data.draw(st.sampled_from(names()))
     parameters = [*family(name).parameters, "eta"]

@@ -7,9 +7,7 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import TableError
-from pipeline.scaffold.columns import AlternativeSplit
-from pipeline.scaffold.infer import InferredSettings, infer
-from pipeline.scaffold.names import (
+from pipeline.scaffold.column_names import (
     is_code_name,
     is_identifier_name,
     is_owner_name,
@@ -17,6 +15,8 @@ from pipeline.scaffold.names import (
     is_row_number_name,
     is_time_name,
 )
+from pipeline.scaffold.columns import AlternativeSplit
+from pipeline.scaffold.infer import InferredSettings, infer
 
 N = 400
 

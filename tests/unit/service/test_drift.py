@@ -25,13 +25,13 @@ from pipeline.learn.search_params import SearchParams
 from pipeline.onnx.model import to_onnx
 from pipeline.params.schema import DatasetParams, FeaturesParams, MonitorParams, Params, TrainParams
 from pipeline.prepare.stage import prepare
-from pipeline.service.records import Answered, Columns, Outputs
 from pipeline.service.drift import webhook as webhook_module
 from pipeline.service.drift.comparison import FEATURE_ROWS
 from pipeline.service.drift.monitor import Monitor
 from pipeline.service.drift.webhook import Webhook
 from pipeline.service.models.engine import Engine, engine
 from pipeline.service.models.served import ServedModel
+from pipeline.service.records import Columns, Outputs, PredictionRecord
 from pipeline.service.requests.schema import RowSchema
 from pipeline.train.evaluation import Evaluation
 from pipeline.train.fit import Fitter, choose, fit
@@ -64,17 +64,17 @@ class Case:
     def sample(self, n_rows: int, seed: int) -> pd.DataFrame:
         return self.test.sample(n_rows, random_state=seed)
 
-    def predict(self, rows: pd.DataFrame) -> Answered:
+    def predict(self, rows: pd.DataFrame) -> PredictionRecord:
         """Return the record of one request with these rows."""
         columns = columns_of(rows[list(self.model.kinds)])
         return record(self.model, columns, self.model.predict(columns, len(rows)))
 
 
-def record(model: ServedModel, columns: Columns, outputs: Outputs, elapsed_ms: float = 1.0) -> Answered:
+def record(model: ServedModel, columns: Columns, outputs: Outputs, elapsed_ms: float = 1.0) -> PredictionRecord:
     start, count = record.count, len(outputs.predictions)  # type: ignore[attr-defined]
     record.count += count  # type: ignore[attr-defined]
     ids = [f"id-{number}" for number in range(start, start + count)]
-    return Answered(time.time(), ids, "production", model.identity, columns, outputs, elapsed_ms)
+    return PredictionRecord(time.time(), ids, "production", model.identity, columns, outputs, elapsed_ms)
 
 
 record.count = 0  # type: ignore[attr-defined]

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from pipeline.errors import PipelineError
 from pipeline.learn.families import names
 from pipeline.learn.task import Task
-from pipeline.service.records import Outputs
 from pipeline.service.models.engine import engine
 from pipeline.service.models.explain import explain, warm
 from pipeline.service.models.served import ServedModel
+from pipeline.service.records import Outputs
 from support.served import N_EXPLAINED, TASKS, raw_rows, served
 
 

@@ -19,13 +19,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import PipelineError
-from pipeline.service.records import Answered, Columns, ModelIdentity, Outputs
 from pipeline.service.recording import parquet_log, recorder
 from pipeline.service.recording.parquet_log import ParquetLog, merge_orphaned
 from pipeline.service.recording.parts import Part, parts_in, without_covered
 from pipeline.service.recording.read import read_predictions
 from pipeline.service.recording.recorder import Recorder
 from pipeline.service.recording.table import table_of
+from pipeline.service.records import Columns, ModelIdentity, Outputs, PredictionRecord
 from support.processes import NO_PROCESS
 from support.recording import NAME, answer, ids_in, served, wait_until
 
@@ -137,10 +137,10 @@ def test_stopping_loses_nothing_and_observers_get_every_record(
 ) -> None:
     seen: list[str] = []
 
-    def failing_observer(records: list[Answered]) -> None:
+    def failing_observer(records: list[PredictionRecord]) -> None:
         raise ZeroDivisionError
 
-    def observe(records: list[Answered]) -> None:
+    def observe(records: list[PredictionRecord]) -> None:
         seen.extend(id_ for record in records for id_ in record.ids)
 
     recording = start_recorder(100_000, failing_observer, observe)
@@ -210,7 +210,7 @@ def append_part(log: ParquetLog, model: ModelIdentity, ids: list[str]) -> None:
 def test_merging_keeps_every_row_and_limits_file_size(
     tmp_path: Path, model: ModelIdentity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parquet_log, "TOGETHER", 4)
+    monkeypatch.setattr(parquet_log, "FILES_PER_MERGE", 4)
     monkeypatch.setattr(parquet_log, "GRACE", 0)
     monkeypatch.setattr(parquet_log, "MAX_ROWS", 100)
     monkeypatch.setattr(parquet_log, "GROUP_ROWS", 30)
@@ -237,7 +237,7 @@ def test_a_merged_file_names_only_the_parts_that_it_contains(
     tmp_path: Path, model: ModelIdentity, monkeypatch: pytest.MonkeyPatch, sizes: list[int]
 ) -> None:
     """A part may stay unmerged because of its size or a full disk; merging across it would hide its rows."""
-    monkeypatch.setattr(parquet_log, "TOGETHER", 4)
+    monkeypatch.setattr(parquet_log, "FILES_PER_MERGE", 4)
     monkeypatch.setattr(parquet_log, "GRACE", 0)
     monkeypatch.setattr(parquet_log, "MAX_ROWS", 100)
     original, calls = parquet_log._merged, count()
@@ -258,7 +258,7 @@ def test_a_merged_file_names_only_the_parts_that_it_contains(
 def test_a_kill_between_merging_and_removal_duplicates_nothing(
     tmp_path: Path, model: ModelIdentity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parquet_log, "TOGETHER", 4)
+    monkeypatch.setattr(parquet_log, "FILES_PER_MERGE", 4)
     monkeypatch.setattr(parquet_log, "GRACE", 0)
     log = ParquetLog(tmp_path)
     folder = tmp_path / NAME
@@ -291,7 +291,7 @@ def test_a_kill_between_merging_and_removal_duplicates_nothing(
 def test_reading_during_writes_and_merges_returns_each_row_once(
     tmp_path: Path, model: ModelIdentity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parquet_log, "TOGETHER", 2)
+    monkeypatch.setattr(parquet_log, "FILES_PER_MERGE", 2)
     monkeypatch.setattr(parquet_log, "GRACE", 0.1)
     folder = tmp_path / NAME
     append_part(ParquetLog(tmp_path), served({"x": [1.0, 2.0]}, version=0), ["other"])
@@ -334,7 +334,7 @@ def test_reading_during_writes_and_merges_returns_each_row_once(
 def test_merged_parts_stay_for_the_grace_period(
     tmp_path: Path, model: ModelIdentity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parquet_log, "TOGETHER", 3)
+    monkeypatch.setattr(parquet_log, "FILES_PER_MERGE", 3)
     log = ParquetLog(tmp_path)
     for number in range(3):
         append_part(log, model, [str(number)])

@@ -18,7 +18,7 @@ from support.evaluation import MARK, prepared
 
 def choices(evaluation: Evaluation, metrics: list[dict[str, float]]) -> list[int]:
     """Return the positions of experiments, the best first, in the order of stage model_train."""
-    return sorted(range(len(metrics)), key=lambda position: evaluation.rank(metrics[position]))
+    return sorted(range(len(metrics)), key=lambda position: evaluation.sort_key(metrics[position]))
 
 
 @pytest.fixture
@@ -29,7 +29,9 @@ def tables(pipeline_folder: Path) -> Tables:
 def test_the_winner_depends_on_metric_and_direction(tables: Tables, pipeline_folder: Path) -> None:
     def evaluation(**evaluate: object) -> Evaluation:
         content = {"dataset": {"path": "x", "target": "y"}, "evaluate": evaluate}
-        return Evaluation.from_params(check_params(content, "params.yaml").evaluate, tables.data, tables.rows, pipeline_folder)
+        return Evaluation.from_params(
+            check_params(content, "params.yaml").evaluate, tables.data, tables.rows, pipeline_folder
+        )
 
     (pipeline_folder / "cost.py").write_text("def cost(y_true, y_pred, y_proba, rows): return {'cost': 1.0}")
     metrics = [
@@ -61,7 +63,9 @@ def test_thresholds_come_from_params(pipeline_folder: Path) -> None:
 
 def test_a_metric_missing_in_some_folds_cannot_choose(tables: Tables, pipeline_folder: Path) -> None:
     content = {"dataset": {"path": "x", "target": "y"}, "evaluate": {"choose_by": "roc_auc"}}
-    evaluation = Evaluation.from_params(check_params(content, "params.yaml").evaluate, tables.data, tables.rows, pipeline_folder)
+    evaluation = Evaluation.from_params(
+        check_params(content, "params.yaml").evaluate, tables.data, tables.rows, pipeline_folder
+    )
     with pytest.raises(PipelineError, match=r"'roc_auc', which some folds do not have"):
         evaluation.summarize_folds([{"log_loss": 1.0, "roc_auc": 0.5}, {"log_loss": 1.0}])
     with pytest.raises(PipelineError, match=r"'some' for some folds only"):

@@ -54,7 +54,9 @@ class Categories(FeatureKind):
         """Yield 1 where a row has the category, else 0."""
         for column, category_codes in self._codes_by_column(indices).items():
             texts, codes = source.texts(column), self._category_codes(column)
-            distinct_codes = [codes.get(text, codes.get(text.removesuffix(FLOAT_SUFFIX), -1)) for text in texts.distinct]
+            distinct_codes = [
+                codes.get(text, codes.get(text.removesuffix(FLOAT_SUFFIX), -1)) for text in texts.distinct
+            ]
             row_codes = texts.look_up(distinct_codes, missing=-1)
             yield from (row_codes == code for code in category_codes)
 

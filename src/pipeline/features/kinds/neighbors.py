@@ -105,7 +105,7 @@ class Neighbors(FeatureKind):
         Raises
         ------
         NotConvertible
-            If the training rows have more than `MOST_PLACES` distinct points.
+            If the training rows have more than `MAX_POINTS` distinct points.
         """
         n_points = len(self.search.distinct.rows)
         if n_points > MAX_POINTS:

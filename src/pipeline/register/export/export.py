@@ -15,7 +15,7 @@ from pipeline.register.export.files import METADATA, export_problems
 from pipeline.register.finished_run import FinishedRun
 from pipeline.register.package import ONNX_FILE, ONNX_FOLDER, ONNX_SHA256, PACKAGED, TAG
 from pipeline.store.logged_model import download_verified
-from pipeline.support.files import read_json, replace_link, replace_folder, sha256, write_json
+from pipeline.support.files import read_json, replace_folder, replace_link, sha256, write_json
 from pipeline.support.paths import EXPORTS, main_checkout_path
 from pipeline.support.progress import progress
 

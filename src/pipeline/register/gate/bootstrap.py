@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.learn.metrics import DIRECTIONS, ranking_classes, predicted_classes
+from pipeline.learn.metrics import DIRECTIONS, predicted_classes, ranking_classes
 from pipeline.learn.task import Task
 
 Values = NDArray[Any]

@@ -110,7 +110,9 @@ def _checks(subject: Subject, temporary: Path) -> Iterator[Check]:
     if export:
         checks += [metadata(subject, export), metadata_sha256(subject.version, export)]
         checks += [
-            make_check("files", _with_remedy(export_problems(export), subject), f"all files of {export.name} are as exported")
+            make_check(
+                "files", _with_remedy(export_problems(export), subject), f"all files of {export.name} are as exported"
+            )
         ]
     else:
         checks += [export_not_required(subject.version)]

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.params.schema import MonitorParams
-from pipeline.service.records import Answered
 from pipeline.service.drift.comparison import Comparer
 from pipeline.service.drift.rules import check_rules, recent_metrics
 from pipeline.service.drift.webhook import Webhook
 from pipeline.service.drift.window import Rows, Window
 from pipeline.service.models.served import ServedModel
+from pipeline.service.records import PredictionRecord
 
 logger = logging.getLogger(__name__)
 NO_PROFILE = (
@@ -52,7 +52,7 @@ class Monitor:
         """Return the result of the last check as JSON values; later checks do not modify the returned object."""
         return self._report
 
-    def add(self, records: list[Answered]) -> None:
+    def add(self, records: list[PredictionRecord]) -> None:
         """Add predictions of the arm."""
         with self._lock:
             for record in records:

@@ -7,7 +7,7 @@ from functools import cached_property
 from itertools import chain
 from typing import Any
 
-from pipeline.service.records import Answered, Columns, ModelIdentity, Outputs
+from pipeline.service.records import Columns, ModelIdentity, Outputs, PredictionRecord
 
 
 @dataclass(frozen=True)
@@ -16,11 +16,11 @@ class Rows:
 
     Attributes
     ----------
-    requests : sequence of Answered
+    requests : sequence of PredictionRecord
         The requests that the rows belong to; not empty.
     """
 
-    requests: Sequence[Answered]
+    requests: Sequence[PredictionRecord]
 
     @cached_property
     def ids(self) -> list[str]:
@@ -46,7 +46,7 @@ class Rows:
 
     def newest(self, n_rows: int) -> "Rows":
         """Return the newest rows, at most `n_rows`."""
-        kept: list[Answered] = []
+        kept: list[PredictionRecord] = []
         for request in reversed(self.requests):
             if n_rows <= 0:
                 break
@@ -69,10 +69,10 @@ class Window:
         self.model = model
         self.total = 0
         self._size = size
-        self._requests: deque[Answered] = deque()
+        self._requests: deque[PredictionRecord] = deque()
         self._n_rows = 0
 
-    def add(self, request: Answered) -> None:
+    def add(self, request: PredictionRecord) -> None:
         """Add the rows of a request, and remove requests that have left the window."""
         self.total += len(request.ids)
         request = _newest(request, self._size)
@@ -86,7 +86,7 @@ class Window:
         return Rows(list(self._requests))
 
 
-def _newest(request: Answered, n_rows: int) -> Answered:
+def _newest(request: PredictionRecord, n_rows: int) -> PredictionRecord:
     """Return the last rows of a request as a copy that does not keep the others in memory."""
     if len(request.ids) <= n_rows:
         return request

@@ -3,9 +3,9 @@
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from pipeline.service.records import Columns
 from pipeline.service.models.engine import to_features
 from pipeline.service.models.served import ServedModel
+from pipeline.service.records import Columns
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -141,7 +141,9 @@ def _from_registry(reference: ModelReference, client: "MlflowClient") -> tuple[S
     metadata = {
         "stage": str(version.current_stage),
         "family": tags["family"],
-        "metrics": {name: v for name, v in sorted(run.data.metrics.items()) if not name.startswith(OTHER_METRIC_PREFIXES)},
+        "metrics": {
+            name: v for name, v in sorted(run.data.metrics.items()) if not name.startswith(OTHER_METRIC_PREFIXES)
+        },
         "data_sha256": tags.get("data_sha256"),
         "git_commit": tags.get("git_commit"),
     }

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import PipelineError
-from pipeline.service.records import Arm
 from pipeline.service.models.loading import ModelReference, in_exports, in_registry, load
 from pipeline.service.models.served import ServedModel
+from pipeline.service.records import Arm
 from pipeline.service.settings import Settings
 
 if TYPE_CHECKING:

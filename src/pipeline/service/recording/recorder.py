@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.service.records import Answered, ModelIdentity
 from pipeline.service.recording.parquet_log import ParquetLog, merge_orphaned
 from pipeline.service.recording.table import table_of
+from pipeline.service.records import ModelIdentity, PredictionRecord
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 PERIOD = 0.5  # seconds between writes
 RETRY = 2.0  # seconds before a failed write is retried
-Observer = Callable[[list[Answered]], None]
+Observer = Callable[[list[PredictionRecord]], None]
 
 
 class Recorder:
@@ -40,7 +40,7 @@ class Recorder:
         self._observers = list(observers)
         self._log = ParquetLog(folder)
         self._lock = threading.Lock()  # guards the queue and the counts
-        self._queue: list[Answered] = []
+        self._queue: list[PredictionRecord] = []
         self._queued_rows = self._unwritten_rows = self._written_rows = self._dropped_rows = 0
         self._unwritten: defaultdict[tuple[str, int, pa.Schema], list[pa.Table]] = defaultdict(list)
         self._retry_at = 0.0
@@ -56,7 +56,7 @@ class Recorder:
         self._writer.start()
         self._merger.start()
 
-    def put(self, record: Answered) -> bool:
+    def put(self, record: PredictionRecord) -> bool:
         """Queue a record without waiting; return False if it is dropped because the queue is full or closed."""
         rows = len(record.ids)
         with self._lock:
@@ -119,9 +119,9 @@ class Recorder:
         if drained:
             self._observe(drained)
 
-    def _build_tables(self, drained: list[Answered]) -> None:
+    def _build_tables(self, drained: list[PredictionRecord]) -> None:
         """Convert records to tables, which take a ninth of the memory, and drop rows for which there is no room."""
-        by_model: defaultdict[ModelIdentity, list[Answered]] = defaultdict(list)
+        by_model: defaultdict[ModelIdentity, list[PredictionRecord]] = defaultdict(list)
         for record in drained:
             by_model[record.model].append(record)
         for model, records in by_model.items():
@@ -162,7 +162,7 @@ class Recorder:
             logger.warning("predictions are recorded again; %d were dropped since startup", self._dropped_rows)
             self._last_error = None
 
-    def _observe(self, drained: list[Answered]) -> None:
+    def _observe(self, drained: list[PredictionRecord]) -> None:
         for index, observer in enumerate(self._observers):
             try:
                 observer(drained)

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.features.columns import Kind
-from pipeline.service.records import Answered, ModelIdentity
+from pipeline.service.records import ModelIdentity, PredictionRecord
 
 INPUT, PROBABILITY = "input.", "probability."  # column prefixes, so that no raw column or class collides with another
 CHUNK_ROWS = 1000  # rows converted at a time
@@ -37,7 +37,7 @@ def schema_of(model: ModelIdentity) -> pa.Schema:
     return pa.schema(fields, metadata=metadata)
 
 
-def table_of(model: ModelIdentity, records: Sequence[Answered]) -> tuple[pa.Table, str | None]:
+def table_of(model: ModelIdentity, records: Sequence[PredictionRecord]) -> tuple[pa.Table, str | None]:
     """Return the predictions of a model as a table.
 
     This holds the GIL for a millisecond at a time at most, so that requests are served in the meantime.
@@ -45,7 +45,7 @@ def table_of(model: ModelIdentity, records: Sequence[Answered]) -> tuple[pa.Tabl
     Parameters
     ----------
     model : ModelIdentity
-    records : sequence of Answered
+    records : sequence of PredictionRecord
         Of this model.
 
     Returns
@@ -71,8 +71,8 @@ def table_of(model: ModelIdentity, records: Sequence[Answered]) -> tuple[pa.Tabl
     return pa.Table.from_batches(batches, schema), problem
 
 
-def _chunks(records: Sequence[Answered]) -> Iterator[list[Answered]]:
-    chunk: list[Answered] = []
+def _chunks(records: Sequence[PredictionRecord]) -> Iterator[list[PredictionRecord]]:
+    chunk: list[PredictionRecord] = []
     rows = 0
     for record in records:
         chunk.append(record)
@@ -84,7 +84,7 @@ def _chunks(records: Sequence[Answered]) -> Iterator[list[Answered]]:
         yield chunk
 
 
-def _arrays(model: ModelIdentity, records: list[Answered]) -> Iterator[pa.Array]:
+def _arrays(model: ModelIdentity, records: list[PredictionRecord]) -> Iterator[pa.Array]:
     """Yield the columns of `schema_of`, in order."""
     counts = [len(record.ids) for record in records]
     n_rows = sum(counts)

@@ -9,8 +9,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from pipeline.service.records import Answered, Arm
 from pipeline.service.models.served import ServedModel
+from pipeline.service.records import Arm, PredictionRecord
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 ENDPOINTS = ("/predict", "/explain", "/health", "/model", "/drift", "/metrics")
@@ -60,7 +60,7 @@ class Prometheus:
                 self._counted[endpoint, status] = counter
         counter.inc()
 
-    def observe(self, records: list[Answered]) -> None:
+    def observe(self, records: list[PredictionRecord]) -> None:
         """Count predictions; called in the recorder's thread."""
         for arm in {record.arm for record in records}:
             arm_records = [record for record in records if record.arm == arm]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pipeline.service.records import Arm
-from pipeline.store.open import open_experiment, open_store, refresh_client, mask_passwords
+from pipeline.store.open import mask_passwords, open_experiment, open_store, refresh_client
 from pipeline.store.stale_runs import end_stale_runs
 from pipeline.support.processes import owner_tags
 

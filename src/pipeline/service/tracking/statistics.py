@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.service.records import Answered, ModelIdentity
+from pipeline.service.records import ModelIdentity, PredictionRecord
 
 LONGEST_LABEL = 200  # characters of a class in a metric name; MLflow accepts 250 for the whole name
 
@@ -109,7 +109,7 @@ class Statistics:
         self._requests = _Requests()
         self._drift_detected: bool | None = None
 
-    def add(self, records: list[Answered]) -> None:
+    def add(self, records: list[PredictionRecord]) -> None:
         """Add predictions, in chronological order."""
         for model, group in groupby(records, key=lambda record: record.model):
             self._add(model, list(group))
@@ -166,7 +166,7 @@ class Statistics:
             metrics |= self._prediction_metrics(since, confidences, values)
         return metrics
 
-    def _add(self, model: ModelIdentity, records: list[Answered]) -> None:
+    def _add(self, model: ModelIdentity, records: list[PredictionRecord]) -> None:
         predictions = list(chain.from_iterable(record.outputs.predictions for record in records))
         period = _Period(
             _Moments.from_values(np.array([record.elapsed_ms for record in records])), rows=len(predictions)

@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.errors import StoreError
-from pipeline.store.maintenance.archive import DATABASE, Manifest, Packer
-from pipeline.store.maintenance.orphans import experiment_folders, orphaned_folders
-from pipeline.store.maintenance.relocate import copy_database
-from pipeline.store.maintenance.versions import version_problems
 from pipeline.store.create import remove_leftovers
 from pipeline.store.database import LocalStore, local_path
 from pipeline.store.locations import check_not_moved, is_inside
 from pipeline.store.locks import MAINTENANCE, hold_locks
+from pipeline.store.maintenance.archive import DATABASE, Manifest, Packer
+from pipeline.store.maintenance.orphans import experiment_folders, orphaned_folders
+from pipeline.store.maintenance.relocate import copy_database
+from pipeline.store.maintenance.versions import version_problems
 from pipeline.support.files import atomic_write
 
 

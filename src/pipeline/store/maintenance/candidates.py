@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.store.lookup import search_all
 from pipeline.store.maintenance.orphans import EXPERIMENT_STAGES
-from pipeline.store.lookup import pages
 from pipeline.support.paths import BEST_MODEL_INFO, PROJECT, main_checkout_path
 
 if TYPE_CHECKING:
@@ -61,11 +61,11 @@ def trees_to_prune(client: "MlflowClient", ended_before: int, include_deleted: b
 
     view = ViewType.ALL if include_deleted else ViewType.ACTIVE_ONLY
     kept, found = find_kept(client), []
-    for experiment in pages(client.search_experiments, view_type=view):
+    for experiment in search_all(client.search_experiments, view_type=view):
         experiment_id = str(experiment.experiment_id)
-        runs = {run.info.run_id: run for run in pages(client.search_runs, [experiment_id], "", view, 1000)}
+        runs = {run.info.run_id: run for run in search_all(client.search_runs, [experiment_id], "", view, 1000)}
         models: dict[str, list[str]] = {}
-        for model in pages(client.search_logged_models, [experiment_id]):
+        for model in search_all(client.search_logged_models, [experiment_id]):
             models.setdefault(model.source_run_id or "", []).append(model.model_id)
         nested: dict[str, list[str]] = {}
         for run_id, run in runs.items():
@@ -89,7 +89,7 @@ def trees_to_prune(client: "MlflowClient", ended_before: int, include_deleted: b
 def find_kept(client: "MlflowClient") -> Kept:
     """Return the runs and models of all registered versions, and the best run of every pipeline folder."""
     kept = Kept(_best_run_ids(), set())
-    for version in pages(client.search_model_versions):
+    for version in search_all(client.search_model_versions):
         kept.run_ids.add(version.run_id or "")
         for uri in (version.source, client.get_model_version_download_uri(version.name, version.version)):
             kept.model_ids.update(part for part in str(uri).replace(":", "/").split("/") if part.startswith("m-"))

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from pipeline.errors import StoreError
+from pipeline.store.database import LocalStore, local_store
 from pipeline.store.maintenance.backup import backup
 from pipeline.store.maintenance.prune import prune
 from pipeline.store.maintenance.relocate import relocate
 from pipeline.store.maintenance.restore import restore
 from pipeline.store.maintenance.sizes import format_size
 from pipeline.store.maintenance.status import local_status, server_status
-from pipeline.store.database import LocalStore, local_store
-from pipeline.store.open import open_store, store_uri, mask_passwords
+from pipeline.store.open import mask_passwords, open_store, store_uri
 
 
 def status() -> str:

@@ -7,11 +7,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.store.database import LocalStore, local_path, open_for_reading
+from pipeline.store.lookup import empty_models
 from pipeline.store.maintenance.candidates import RunTree, trees_to_prune
 from pipeline.store.maintenance.orphans import orphaned_folders
 from pipeline.store.maintenance.sizes import format_size, size_of
-from pipeline.store.database import LocalStore, local_path, open_for_reading
-from pipeline.store.lookup import empty_models
 from pipeline.support.text import align_columns
 
 if TYPE_CHECKING:

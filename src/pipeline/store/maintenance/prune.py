@@ -8,6 +8,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from pipeline.errors import PipelineError
+from pipeline.store.database import LocalStore, local_path, open_for_reading, table_names, transaction
+from pipeline.store.locks import MAINTENANCE, REGISTRY, hold_locks
 from pipeline.store.maintenance.candidates import RunTree, find_kept
 from pipeline.store.maintenance.leftovers import (
     format_table,
@@ -17,8 +19,6 @@ from pipeline.store.maintenance.leftovers import (
     model_ids_of,
 )
 from pipeline.store.maintenance.sizes import format_size, size_of
-from pipeline.store.database import LocalStore, local_path, open_for_reading, table_names, transaction
-from pipeline.store.locks import MAINTENANCE, REGISTRY, hold_locks
 from pipeline.store.stale_runs import end_stale_runs
 from pipeline.support.progress import progress
 

@@ -9,13 +9,13 @@ from datetime import datetime
 from pathlib import Path
 
 from pipeline.errors import StoreError
+from pipeline.store.create import BEFORE_RESTORE, remove_leftovers
+from pipeline.store.database import LocalStore, connect, transaction
+from pipeline.store.locks import CREATION, MAINTENANCE, REGISTRY, hold_locks
 from pipeline.store.maintenance.archive import DATABASE, Manifest, unpack
 from pipeline.store.maintenance.backup import check_integrity
 from pipeline.store.maintenance.relocate import rewrite
 from pipeline.store.maintenance.versions import version_problems
-from pipeline.store.create import BEFORE_RESTORE, remove_leftovers
-from pipeline.store.database import LocalStore, connect, transaction
-from pipeline.store.locks import CREATION, MAINTENANCE, REGISTRY, hold_locks
 from pipeline.support.files import sync_to_disk, temporary_path
 from pipeline.support.processes import is_gone
 

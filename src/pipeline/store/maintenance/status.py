@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pipeline.errors import StoreError
+from pipeline.store.create import check_schema
+from pipeline.store.database import SQLITE, LocalStore, open_for_reading, table_names
+from pipeline.store.locations import former_homes
+from pipeline.store.lookup import search_all
 from pipeline.store.maintenance.orphans import (
     Orphans,
     experiment_folders,
@@ -14,10 +18,6 @@ from pipeline.store.maintenance.orphans import (
     unfinished_files,
 )
 from pipeline.store.maintenance.sizes import count_files, format_size, size_of
-from pipeline.store.create import check_schema
-from pipeline.store.database import SQLITE, LocalStore, open_for_reading, table_names
-from pipeline.store.locations import former_homes
-from pipeline.store.lookup import pages
 from pipeline.store.mlflow_library import client_of
 
 if TYPE_CHECKING:
@@ -128,14 +128,14 @@ def holdings_of_local(connection: sqlite3.Connection) -> Holdings:
 def holdings_of_server(client: "MlflowClient") -> Holdings:
     """Count the contents of a store through its client."""
     holdings = Holdings()
-    for experiment in pages(client.search_experiments):
+    for experiment in search_all(client.search_experiments):
         holdings.experiments[experiment.name] = 0
-        for run in pages(client.search_runs, [experiment.experiment_id], max_results=1000):
+        for run in search_all(client.search_runs, [experiment.experiment_id], max_results=1000):
             holdings.experiments[experiment.name] += 1
             holdings.runs[run.info.status] += 1
-        holdings.logged_models += len(pages(client.search_logged_models, [experiment.experiment_id]))
-    holdings.versions = {model.name: Counter() for model in pages(client.search_registered_models)}
-    for version in pages(client.search_model_versions):
+        holdings.logged_models += len(search_all(client.search_logged_models, [experiment.experiment_id]))
+    holdings.versions = {model.name: Counter() for model in search_all(client.search_registered_models)}
+    for version in search_all(client.search_model_versions):
         holdings.versions.setdefault(version.name, Counter())[version.current_stage] += 1
     return holdings
 
