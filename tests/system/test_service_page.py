@@ -150,10 +150,10 @@ def field(page: Page, column: str) -> Any:
 
 def test_who_has_the_key_sees_which_model_answers(chrome: Page, running: Running) -> None:
     open_page(chrome, running.address, key=None)
-    assert shown(chrome, "#key").accessible_name == "This service wants its API key"
+    assert shown(chrome, "#key").accessible_name == "This service requires an API key"
     assert not shown(chrome, "body").find_element(By.ID, "main").is_displayed()
     shown(chrome, "#key").send_keys("another", Keys.ENTER)
-    assert text(chrome, "#key-error") == "The service does not take this key."
+    assert text(chrome, "#key-error") == "The service rejected this key."
     shown(chrome, "#key").clear()
     shown(chrome, "#key").send_keys(KEY, Keys.ENTER)
     card = requests.get(f"{running.address}/model", headers={"X-API-Key": KEY}, timeout=10).json()
@@ -163,7 +163,7 @@ def test_who_has_the_key_sees_which_model_answers(chrome: Page, running: Running
     assert all(fact in facts for fact in ("Production", "xgboost", "regression", "ONNX Runtime"))
     exact = [one.get_attribute("title") for one in all_of(chrome, "#card .exact")]
     assert {card["run_id"], card["model_id"], *card["hashes"].values()} <= set(exact)
-    assert text(chrome, "#card caption") == "Metrics of its test and cross-validation"
+    assert text(chrome, "#card caption") == "Test and cross-validation metrics"
     assert f"test_rmse{card['metrics']['test_rmse']:,.0f}" in text(chrome, "#card table")
     assert not all_of(chrome, "#key-form:not([hidden])")
     check_quiet(chrome, 401)
@@ -219,7 +219,7 @@ def test_what_is_wrong_is_said_at_its_field(chrome: Page, running: Running) -> N
 
 def test_drift_shows_while_it_happens(chrome: Page, running: Running) -> None:
     open_page(chrome, running.address)
-    assert text(chrome, "#drift").startswith("Not judged yet")
+    assert text(chrome, "#drift").startswith("Not checked yet")
     row = {"size <m2>": 900.0, "rooms": 3, "place": "INLAND", "garden": True}
     headers = {"X-API-Key": KEY}
     for _ in range(3):
@@ -286,7 +286,7 @@ def test_without_a_model_the_page_says_why(chrome: Page, tmp_path: Path) -> None
         assert running.health()["reason"] in text(chrome, "#notice")
         assert text(chrome, "#state") == "no model"
         assert not chrome.find_element(By.ID, "main").is_displayed()
-    until(chrome, lambda page: "does not answer" in text(page, "#notice"))
+    until(chrome, lambda page: "does not respond" in text(page, "#notice"))
 
 
 def test_the_api_documentation_shows_the_models_columns(chrome: Page, running: Running) -> None:
