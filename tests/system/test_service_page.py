@@ -157,10 +157,10 @@ def field(page: Page, column: str) -> Any:
 
 def test_api_key_is_required_for_the_model_card(chrome: Page, running: RunningService) -> None:
     open_page(chrome, running.address, key=None)
-    assert wait_visible(chrome, "#key").accessible_name == "This service wants its API key"
+    assert wait_visible(chrome, "#key").accessible_name == "This service requires an API key"
     assert not wait_visible(chrome, "body").find_element(By.ID, "main").is_displayed()
     wait_visible(chrome, "#key").send_keys("another", Keys.ENTER)
-    assert wait_text(chrome, "#key-error") == "The service does not take this key."
+    assert wait_text(chrome, "#key-error") == "The service rejected this key."
     wait_visible(chrome, "#key").clear()
     wait_visible(chrome, "#key").send_keys(KEY, Keys.ENTER)
     card = requests.get(f"{running.address}/model", headers={"X-API-Key": KEY}, timeout=10).json()
@@ -170,7 +170,7 @@ def test_api_key_is_required_for_the_model_card(chrome: Page, running: RunningSe
     assert all(fact in facts for fact in ("Production", "xgboost", "regression", "ONNX Runtime"))
     exact = [element.get_attribute("title") for element in elements(chrome, "#card .exact")]
     assert {card["run_id"], card["model_id"], *card["hashes"].values()} <= set(exact)
-    assert wait_text(chrome, "#card caption") == "Metrics of its test and cross-validation"
+    assert wait_text(chrome, "#card caption") == "Test and cross-validation metrics"
     assert f"test_rmse{card['metrics']['test_rmse']:,.0f}" in wait_text(chrome, "#card table")
     assert not elements(chrome, "#key-form:not([hidden])")
     check_quiet(chrome, 401)
@@ -226,7 +226,7 @@ def test_invalid_value_is_reported_at_its_field(chrome: Page, running: RunningSe
 
 def test_drift_is_shown_live(chrome: Page, running: RunningService) -> None:
     open_page(chrome, running.address)
-    assert wait_text(chrome, "#drift").startswith("Not judged yet")
+    assert wait_text(chrome, "#drift").startswith("Not checked yet")
     row = {"size <m2>": 900.0, "rooms": 3, "place": "INLAND", "garden": True}
     headers = {"X-API-Key": KEY}
     for _ in range(3):
@@ -295,7 +295,7 @@ def test_page_without_a_model_reports_why(chrome: Page, tmp_path: Path) -> None:
         assert running.health()["reason"] in wait_text(chrome, "#notice")
         assert wait_text(chrome, "#state") == "no model"
         assert not chrome.find_element(By.ID, "main").is_displayed()
-    wait_until(chrome, lambda page: "does not answer" in wait_text(page, "#notice"))
+    wait_until(chrome, lambda page: "does not respond" in wait_text(page, "#notice"))
 
 
 def test_api_documentation_shows_the_model_columns(chrome: Page, running: RunningService) -> None:

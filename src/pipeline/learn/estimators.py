@@ -29,8 +29,8 @@ class Recipe:
     make : callable
         ``make(problem, params, rounds)`` returns an unfitted estimator.
     fit_staged : callable
-        ``fit_staged(estimator, fold, scored, with_train, n_classes)`` fits an unfitted estimator on a fold and yields its
-        outputs (predictions or probabilities) for training and validation rows after each of the `scored` rounds.
+        ``fit_staged(estimator, fold, scored, with_train, n_classes)`` fits an unfitted estimator on a fold and yields
+        its outputs (predictions or probabilities) for training and validation rows after each of the `scored` rounds.
         Outputs for training rows may be left out unless `with_train`.
     rounds_name : str
         The estimator's parameter for the number of rounds.

@@ -33,8 +33,8 @@ def parse_arrow(schema: RowSchema, body: bytes, max_rows: int) -> Parsed:
     Raises
     ------
     BadRequest
-        400 if the body is not such a stream; 413 if there are too many rows; 422 if there are none, the columns are
-        not the model's or have the wrong type, or a number is not finite.
+        400 if the body is not an uncompressed Arrow stream; 413 if there are too many rows; 422 if there are none, the
+        columns are not the model's or have the wrong type, or a number is not finite.
     """
     import pyarrow as pa
 

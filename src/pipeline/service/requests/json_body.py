@@ -88,8 +88,8 @@ def _check_n_values(schema: RowSchema, body: bytes, max_rows: int) -> None:
 def _may_have_other_keys(schema: RowSchema, body: bytes, columns: Columns, n_rows: int) -> bool:
     """Return whether rows that have all columns may also have an unknown or repeated one.
 
-    Every key comes with a colon, and counting colons is fast. A colon written as an escape is not counted, so a body
-    with such an escape counts as suspicious.
+    Every key comes with a colon, and counting colons is fast. The count misses colons
+    written as escapes, so the result for a body with such an escape is always True.
     """
     colons = n_rows * sum([1 + name.count(":") for name in schema.kinds])
     for name in schema.text_columns:

@@ -103,7 +103,7 @@ class _LimitedProtocol(HttpToolsProtocol):
 
 
 def _without_upgrade(data: bytes) -> bytes:
-    """Return received data without a protocol upgrade offer, because of which the parser would skip the body.
+    """Return received data without an offer to upgrade the protocol, which would make the parser skip the body.
 
     Java's HTTP client offers an upgrade to HTTP/2 with every first request.
     """

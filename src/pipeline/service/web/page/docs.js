@@ -1,2 +1,2 @@
-// Without validatorUrl: null, Swagger UI would send the document's address to a server of its makers.
+// validatorUrl: null keeps Swagger UI from sending the document's address to its public validator.
 window.SwaggerUIBundle({ url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true, validatorUrl: null });

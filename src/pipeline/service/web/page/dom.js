@@ -1,9 +1,9 @@
-// Elements and texts. Whatever comes from the service becomes text, never markup.
+// Helpers for elements and texts. Values from the service are inserted as text, never as markup.
 
 const SVG = "http://www.w3.org/2000/svg";
-const shown = new WeakMap(); // element -> its markup when last shown
+const lastMarkup = new WeakMap(); // by element
 
-function filled(element, attributes, children) {
+function initialize(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === false || value === null || value === undefined) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
@@ -14,40 +14,40 @@ function filled(element, attributes, children) {
 }
 
 export function make(tag, attributes = {}, ...children) {
-  return filled(document.createElement(tag), attributes, children);
+  return initialize(document.createElement(tag), attributes, children);
 }
 
-export function draw(tag, attributes = {}, ...children) {
-  return filled(document.createElementNS(SVG, tag), attributes, children);
+export function makeSvg(tag, attributes = {}, ...children) {
+  return initialize(document.createElementNS(SVG, tag), attributes, children);
 }
 
-export function at(id) {
+export function byId(id) {
   return document.getElementById(id);
 }
 
-// Replaces what an element shows, only where it differs; a table scrolled or focused stays so.
+// Replaces the content of an element if it differs; tables keep their scroll position and focus.
 export function show(element, ...children) {
   const next = make("div", {}, ...children);
-  if (next.innerHTML === shown.get(element)) return;
-  shown.set(element, next.innerHTML);
-  const before = [...element.querySelectorAll(".scroll")].map((box) => [box.scrollLeft, box === document.activeElement]);
+  if (next.innerHTML === lastMarkup.get(element)) return;
+  lastMarkup.set(element, next.innerHTML);
+  const previous = [...element.querySelectorAll(".scroll")].map((box) => [box.scrollLeft, box === document.activeElement]);
   element.replaceChildren(...next.childNodes);
-  element.querySelectorAll(".scroll").forEach((box, place) => {
-    const [left, focused] = before[place] ?? [0, false];
+  element.querySelectorAll(".scroll").forEach((box, index) => {
+    const [left, focused] = previous[index] ?? [0, false];
     box.scrollLeft = left;
     if (focused) box.focus({ preventScroll: true });
   });
 }
 
-export function table(caption, heads, rows) {
-  const cells = (tag, values) => values.map((value, place) => {
-    const numeric = heads[place].numeric ? "number" : null;
-    return make(tag, { class: numeric, scope: tag === "th" ? "col" : null }, value);
+export function table(caption, headers, rows) {
+  const cells = (tag, values) => values.map((value, index) => {
+    const cellClass = headers[index].numeric ? "number" : null;
+    return make(tag, { class: cellClass, scope: tag === "th" ? "col" : null }, value);
   });
   return make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
     make("table", {},
       make("caption", {}, caption),
-      make("thead", {}, make("tr", {}, ...cells("th", heads.map((head) => head.name)))),
+      make("thead", {}, make("tr", {}, ...cells("th", headers.map((header) => header.name)))),
       make("tbody", {}, ...rows.map((row) => make("tr", { class: row.class }, ...cells("td", row.cells))))));
 }
 
@@ -56,8 +56,8 @@ export function number(value, digits = 5) {
   if (typeof value !== "number") return String(value);
   const size = Math.abs(value);
   if (size !== 0 && (size < 1e-4 || size >= 1e12)) return value.toExponential(2).replace("-", "−");
-  const whole = Number.isInteger(value) || size >= 10 ** digits;
-  const text = value.toLocaleString("en", whole ? { maximumFractionDigits: 0 } : { maximumSignificantDigits: digits });
+  const asInteger = Number.isInteger(value) || size >= 10 ** digits;
+  const text = value.toLocaleString("en", asInteger ? { maximumFractionDigits: 0 } : { maximumSignificantDigits: digits });
   return text.replace("-", "−");
 }
 

@@ -1,24 +1,24 @@
-// A form of one row, made from the schema of rows in the service's OpenAPI document.
+// A form for one row, built from the row schema in the service's OpenAPI document.
 
-import { at, make } from "./dom.js";
+import { byId, make } from "./dom.js";
 
-const MANY_COLUMNS = 24; // from which they can be searched by name
+const SEARCH_THRESHOLD = 24; // columns; a form with more gets a search field
 const NUMBER = /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i;
 
-// Returns the schema of one row: the first object with properties that /predict takes as JSON.
+// Returns the schema of one row: the first object schema with properties in the JSON body of /predict.
 export function rowSchema(document) {
-  const resolved = (schema) => {
+  const resolve = (schema) => {
     while (schema?.$ref) schema = schema.$ref.slice(2).split("/").reduce(
-      (place, key) => place?.[key.replaceAll("~1", "/").replaceAll("~0", "~")], document);
+      (node, key) => node?.[key.replaceAll("~1", "/").replaceAll("~0", "~")], document);
     return schema ?? {};
   };
-  const waiting = [document.paths?.["/predict"]?.post?.requestBody?.content?.["application/json"]?.schema];
-  while (waiting.length) {
-    const schema = resolved(waiting.shift());
+  const queue = [document.paths?.["/predict"]?.post?.requestBody?.content?.["application/json"]?.schema];
+  while (queue.length) {
+    const schema = resolve(queue.shift());
     if (schema.properties) return schema;
-    waiting.push(...(schema.anyOf ?? schema.oneOf ?? []));
+    queue.push(...(schema.anyOf ?? schema.oneOf ?? []));
   }
-  throw new Error("the service's OpenAPI document describes no row");
+  throw new Error("The service's OpenAPI document does not describe a row");
 }
 
 function kindOf(property) {
@@ -27,15 +27,15 @@ function kindOf(property) {
 }
 
 function input(id, kind, property) {
-  const known = { id, "aria-describedby": `${id}-error`, autocomplete: "off" };
+  const attributes = { id, "aria-describedby": `${id}-error`, autocomplete: "off" };
   if (kind === "boolean") {
     const options = [["", "missing"], ["true", "true"], ["false", "false"]];
-    return [make("select", known, ...options.map(([value, text]) => make("option", { value }, text)))];
+    return [make("select", attributes, ...options.map(([value, text]) => make("option", { value }, text)))];
   }
-  if (kind === "number") return [make("input", { ...known, type: "text", inputmode: "decimal" })];
+  if (kind === "number") return [make("input", { ...attributes, type: "text", inputmode: "decimal" })];
   const categories = property.examples ?? [];
   return [
-    make("input", { ...known, type: "text", list: `${id}-known`, spellcheck: "false" }),
+    make("input", { ...attributes, type: "text", list: `${id}-known`, spellcheck: "false" }),
     make("datalist", { id: `${id}-known` }, ...categories.map((value) => make("option", { value: String(value) }))),
   ];
 }
@@ -43,17 +43,17 @@ function input(id, kind, property) {
 export class RowForm {
   constructor(schema) {
     this.example = schema.examples?.[0] ?? schema.example ?? {};
-    this.fields = Object.entries(schema.properties).map(([column, property], place) => {
-      const [id, kind] = [`column-${place}`, kindOf(property)];
-      const made = input(id, kind, property);
+    this.fields = Object.entries(schema.properties).map(([column, property], index) => {
+      const [id, kind] = [`column-${index}`, kindOf(property)];
+      const elements = input(id, kind, property);
       const error = make("p", { id: `${id}-error`, class: "error" });
       const label = make("label", { for: id, title: property.description ?? null }, column,
         make("span", { class: "quiet" }, ` ${kind}`));
-      return { column, kind, input: made[0], error, box: make("div", { class: "field" }, label, ...made, error) };
+      return { column, kind, input: elements[0], error, box: make("div", { class: "field" }, label, ...elements, error) };
     });
-    at("fields").replaceChildren(...this.fields.map((field) => field.box));
-    at("find").hidden = this.fields.length <= MANY_COLUMNS;
-    at("fields").classList.toggle("many", this.fields.length > MANY_COLUMNS);
+    byId("fields").replaceChildren(...this.fields.map((field) => field.box));
+    byId("find").hidden = this.fields.length <= SEARCH_THRESHOLD;
+    byId("fields").classList.toggle("many", this.fields.length > SEARCH_THRESHOLD);
     this.fill(this.example);
   }
 
@@ -63,11 +63,11 @@ export class RowForm {
   }
 
   search(text) {
-    const wanted = text.trim().toLowerCase();
-    for (const { column, box } of this.fields) box.hidden = !column.toLowerCase().includes(wanted);
+    const pattern = text.trim().toLowerCase();
+    for (const { column, box } of this.fields) box.hidden = !column.toLowerCase().includes(pattern);
   }
 
-  // What is no number goes to the service as it stands, which says what is wrong.
+  // Text that is not a number is sent unchanged: the service reports the error.
   row() {
     const value = ({ kind, input }) => {
       if (input.value === "") return null;
@@ -78,17 +78,17 @@ export class RowForm {
     return Object.fromEntries(this.fields.map((field) => [field.column, value(field)]));
   }
 
-  // Shows each message at the field its `loc` names; returns those of no field.
+  // Shows each message at the field that its `loc` names, and returns the messages without a field.
   showErrors(detail) {
-    const of = new Map(this.fields.map((field) => [field.column, field]));
+    const fieldsByColumn = new Map(this.fields.map((field) => [field.column, field]));
     for (const { input, error } of this.fields) {
       input.removeAttribute("aria-invalid");
       error.textContent = "";
     }
     const others = [];
-    let first = null;
+    let firstInvalid = null;
     for (const { loc, msg } of detail) {
-      const field = (loc ?? []).slice(1).map((part) => of.get(part)).find(Boolean);
+      const field = (loc ?? []).slice(1).map((part) => fieldsByColumn.get(part)).find(Boolean);
       if (!field) {
         others.push(loc?.length > 1 ? `${loc.slice(1).join(" › ")}: ${msg}` : msg);
         continue;
@@ -96,9 +96,9 @@ export class RowForm {
       field.input.setAttribute("aria-invalid", "true");
       field.error.textContent = msg;
       field.box.hidden = false;
-      first ??= field.input;
+      firstInvalid ??= field.input;
     }
-    first?.focus();
+    firstInvalid?.focus();
     return others;
   }
 }

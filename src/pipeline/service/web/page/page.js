@@ -1,129 +1,129 @@
-// The page of a prediction service: model card, a form that predicts and explains, live latency and drift.
+// The page of a prediction service: model card, form for predictions and explanations, monitoring.
 
-import { answerOf } from "./answer.js";
-import { cardOf } from "./card.js";
-import { at, make, show } from "./dom.js";
+import { renderCard } from "./card.js";
+import { byId, make, show } from "./dom.js";
 import { showExplanation } from "./explanation.js";
 import { RowForm, rowSchema } from "./form.js";
 import { showLive } from "./live.js";
+import { renderPrediction } from "./prediction.js";
 import * as service from "./service.js";
 
-const EVERY = 2000; // ms
-let form = null, version = null, loaded = null, asked = 0;
+const POLL_INTERVAL = 2000; // milliseconds
+let form = null, version = null, loadedModel = null, requestNumber = 0;
 
-function notice(text) {
-  show(at("notice"), text);
-  at("notice").hidden = !text;
+function showNotice(text) {
+  show(byId("notice"), text);
+  byId("notice").hidden = !text;
 }
 
-function state(text, kind) {
-  show(at("state"), make("span", { class: kind }, text));
+function showState(text, kind) {
+  show(byId("state"), make("span", { class: kind }, text));
 }
 
-function wantKey(wrong) {
-  at("main").hidden = true;
-  at("key-error").textContent = wrong ? "The service does not take this key." : "";
-  if (at("key-form").hidden) {
-    at("key-form").hidden = false;
-    at("key").focus();
+function askForKey(isWrong) {
+  byId("main").hidden = true;
+  byId("key-error").textContent = isWrong ? "The service rejected this key." : "";
+  if (byId("key-form").hidden) {
+    byId("key-form").hidden = false;
+    byId("key").focus();
   }
-  state("API key wanted", "waiting");
+  showState("API key required", "waiting");
 }
 
 async function load() {
   const [card, document_] = await Promise.all([service.model(), service.openapi()]);
-  const sameForm = form && JSON.stringify(rowSchema(document_)) === form.made;
-  if (!sameForm) {
-    form = new RowForm(rowSchema(document_));
-    form.made = JSON.stringify(rowSchema(document_));
+  const schema = rowSchema(document_), schemaText = JSON.stringify(schema);
+  if (form?.schemaText !== schemaText) {
+    form = new RowForm(schema);
+    form.schemaText = schemaText;
   }
-  at("title").textContent = card.name;
+  byId("title").textContent = card.name;
   document.title = `${card.name} – prediction service`;
-  show(at("card"), ...cardOf(card));
+  show(byId("card"), ...renderCard(card));
   version = card.version;
 }
 
-async function look() {
+async function refresh() {
   const health = await service.health();
   if (health.status !== "ok") {
-    loaded = null;
-    at("main").hidden = true;
-    notice(`There is no model to predict with: ${health.reason}`);
-    state("no model", "alarm");
+    loadedModel = null;
+    byId("main").hidden = true;
+    showNotice(`No model is being served: ${health.reason}`);
+    showState("no model", "alarm");
     return;
   }
-  const found = `${health.source} ${health.model_version}`;
-  if (found !== loaded) {
+  const currentModel = `${health.source} ${health.model_version}`;
+  if (currentModel !== loadedModel) {
     await load();
-    loaded = found;
+    loadedModel = currentModel;
   }
   const [report, requests] = await Promise.all([service.drift(), service.requests()]);
-  at("key-form").hidden = true;
-  at("main").hidden = false;
-  notice((health.warnings ?? []).join("\n"));
-  state(health.drift_detected ? `version ${version}, drift` : `version ${version}, ok`, health.drift_detected ? "alarm" : "fine");
+  byId("key-form").hidden = true;
+  byId("main").hidden = false;
+  showNotice((health.warnings ?? []).join("\n"));
+  showState(health.drift_detected ? `version ${version}, drift` : `version ${version}, ok`, health.drift_detected ? "alarm" : "fine");
   showLive(report, health, requests);
 }
 
-async function watch() {
+async function poll() {
   if (!document.hidden) {
     try {
-      await look();
+      await refresh();
     } catch (error) {
       if (error.status === 401) {
-        notice("");
-        wantKey(service.hasKey());
+        showNotice("");
+        askForKey(service.hasKey());
       } else {
-        notice(`${error.message} Trying again every ${EVERY / 1000} seconds.`);
-        state(error instanceof service.Unreachable ? "not reachable" : "error", "alarm");
+        showNotice(`${error.message} (retrying every ${POLL_INTERVAL / 1000} seconds)`);
+        showState(error instanceof service.ServiceUnreachable ? "unreachable" : "error", "alarm");
       }
     }
   }
-  setTimeout(watch, EVERY);
+  setTimeout(poll, POLL_INTERVAL);
 }
 
-function refused(error) {
-  if (error.status === 401) wantKey(service.hasKey());
+function showRequestError(error) {
+  if (error.status === 401) askForKey(service.hasKey());
   const others = error.detail ? form.showErrors(error.detail) : [];
-  at("form-error").textContent = error.detail?.length ? others.join("\n") : error.message;
+  byId("form-error").textContent = error.detail?.length ? others.join("\n") : error.message;
 }
 
 async function predict() {
-  const [row, mine, key] = [form.row(), ++asked, `page ${Math.random()}`];
+  const [row, number, key] = [form.row(), ++requestNumber, `page ${Math.random()}`];
   form.showErrors([]);
-  at("form-error").textContent = "";
-  at("explanation").replaceChildren();
+  byId("form-error").textContent = "";
+  byId("explanation").replaceChildren();
   try {
-    const answer = await service.predict(row, key);
-    if (mine !== asked) return;
-    at("answer").replaceChildren(...answerOf(answer, version).filter(Boolean));
-    at("explanation").replaceChildren(make("p", { class: "quiet" }, "Explaining…"));
-    const explained = await service.explain(row, key);
-    if (mine === asked) showExplanation(at("explanation"), explained, row);
+    const prediction = await service.predict(row, key);
+    if (number !== requestNumber) return;
+    byId("result").replaceChildren(...renderPrediction(prediction, version).filter(Boolean));
+    byId("explanation").replaceChildren(make("p", { class: "quiet" }, "Explaining…"));
+    const explanation = await service.explain(row, key);
+    if (number === requestNumber) showExplanation(byId("explanation"), explanation, row);
   } catch (error) {
-    if (mine !== asked) return;
-    if (at("explanation").hasChildNodes()) {
-      at("explanation").replaceChildren(make("p", { class: "error" }, `Not explained: ${error.message}`));
+    if (number !== requestNumber) return;
+    if (byId("explanation").hasChildNodes()) {
+      byId("explanation").replaceChildren(make("p", { class: "error" }, `The explanation failed: ${error.message}`));
       return;
     }
-    at("answer").replaceChildren();
-    refused(error);
+    byId("result").replaceChildren();
+    showRequestError(error);
   }
 }
 
-at("row-form").addEventListener("submit", (event) => {
+byId("row-form").addEventListener("submit", (event) => {
   event.preventDefault();
   predict();
 });
-at("fill-example").addEventListener("click", () => form.fill(form.example));
-at("clear").addEventListener("click", () => form.fill({}));
-at("find-column").addEventListener("input", (event) => form.search(event.target.value));
-at("key-form").addEventListener("submit", (event) => {
+byId("fill-example").addEventListener("click", () => form.fill(form.example));
+byId("clear").addEventListener("click", () => form.fill({}));
+byId("find-column").addEventListener("input", (event) => form.search(event.target.value));
+byId("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  service.useKey(at("key").value.trim());
-  look().catch((error) => {
-    if (error.status === 401) wantKey(true);
-    else notice(error.message);
+  service.setKey(byId("key").value.trim());
+  refresh().catch((error) => {
+    if (error.status === 401) askForKey(true);
+    else showNotice(error.message);
   });
 });
-watch();
+poll();

@@ -1,18 +1,18 @@
-// Requests to the service, with the API key where one is wanted.
+// Requests to the service, with the API key if one is set.
 
 const KEY = "api-key";
 
-export class Refused extends Error {
+export class RequestError extends Error {
   constructor(status, detail) {
-    super(detail[0]?.msg ?? `the service answered with status ${status}`);
+    super(detail[0]?.msg ?? `The service responded with status ${status}`);
     this.status = status;
     this.detail = detail;
   }
 }
 
-export class Unreachable extends Error {}
+export class ServiceUnreachable extends Error {}
 
-export function useKey(key) {
+export function setKey(key) {
   sessionStorage.setItem(KEY, key);
 }
 
@@ -28,12 +28,12 @@ async function request(path, options = {}) {
     response = await fetch(path, { ...options, headers, cache: "no-store" });
     text = await response.text();
   } catch {
-    throw new Unreachable("The service does not answer.");
+    throw new ServiceUnreachable("The service does not respond");
   }
   return { status: response.status, ok: response.ok, text };
 }
 
-function detailOf(text) {
+function parseDetail(text) {
   try {
     const { detail } = JSON.parse(text);
     if (Array.isArray(detail)) return detail;
@@ -44,30 +44,30 @@ function detailOf(text) {
 }
 
 async function json(path, options) {
-  const answer = await request(path, options);
-  if (!answer.ok) throw new Refused(answer.status, detailOf(answer.text));
-  return JSON.parse(answer.text);
+  const response = await request(path, options);
+  if (!response.ok) throw new RequestError(response.status, parseDetail(response.text));
+  return JSON.parse(response.text);
 }
 
 export async function health() {
-  return JSON.parse((await request("health")).text); // with status 503 too it says why
+  return JSON.parse((await request("health")).text); // also with status 503, where it gives the reason
 }
 
 export const openapi = () => json("openapi.json");
 export const model = () => json("model");
 export const drift = () => json("drift");
 
-// Answered requests for predictions by the first digit of their status: {"2": 120, "4": 3}.
+// Returns the number of prediction requests by the first digit of their status: {"2": 120, "4": 3}.
 export async function requests() {
   const counts = {};
   for (const line of (await request("metrics")).text.split("\n")) {
-    const found = /^prediction_requests_total\{.*endpoint="\/predict".*status="(\d).*\} (\S+)$/.exec(line);
-    if (found) counts[found[1]] = (counts[found[1]] ?? 0) + Number(found[2]);
+    const match = /^prediction_requests_total\{.*endpoint="\/predict".*status="(\d).*\} (\S+)$/.exec(line);
+    if (match) counts[match[1]] = (counts[match[1]] ?? 0) + Number(match[2]);
   }
   return counts;
 }
 
-// Requests of the same key are answered by the same version, where a challenger is tried.
+// While a challenger is served, requests with the same key get predictions of the same version.
 const post = (path, row, key) =>
   json(path, {
     method: "POST",
