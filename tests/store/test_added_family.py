@@ -12,9 +12,9 @@ import pytest
 
 from pipeline.features.raw_rows_model import RawRowsModel
 from pipeline.learn import families
-from pipeline.service.models.engine import columns_of
+from pipeline.service.models.engine import to_columns
 from pipeline.service.models.explain import explain
-from pipeline.service.models.loading import in_exports, in_registry, load
+from pipeline.service.models.loading import find_in_exports, find_in_registry, load_model
 from pipeline.service.settings import load_settings
 from pipeline.store.open import open_store
 from support.folders import SMALL
@@ -157,10 +157,10 @@ def check_served(folder: Path) -> None:
     estimator = joblib.load(export / "model.pkl")
     assert (metadata["family"], type(estimator).__name__) == (NAME, "HistGradientBoostingRegressor")
     client = open_store()
-    for source in (in_registry(client, settings, None), in_exports(folder, settings, None)):
-        model, warnings = load(source, client)
+    for source in (find_in_registry(client, settings, None), find_in_exports(folder, settings, None)):
+        model, warnings = load_model(source, client)
         assert (model.family, warnings) == (NAME, [])
-        columns = columns_of(rows, model.raw.transformer)
+        columns = to_columns(rows, model.raw.transformer)
         predictions = model.predict(columns, len(rows)).predictions
         features = model.raw.transformer.transform(rows, only=metadata["feature_names"])
         np.testing.assert_array_equal(predictions, estimator.predict(features))

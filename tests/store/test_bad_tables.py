@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from support.figures import with_small_figures
-from support.hostile import HOSTILE, TEXTS, TINY, files
+from support.hostile import HOSTILE, TEXTS, TINY, file_contents
 from support.repositories import change_params
 
 
@@ -26,10 +26,10 @@ def test_hostile_names_reach_production(
     models = {**TINY, "experiment_name": "small", "models": ["xgboost"], "explain_rows": 10}
     dataset = {"path": "data.csv", "target": "y", "task": "classification"}
     change_params(pipeline_folder, dataset=dataset, features={}, train=models)
-    before = files(pipeline_folder.parent) if pipeline_folder.parent != pipeline_folder else {}
+    before = file_contents(pipeline_folder.parent) if pipeline_folder.parent != pipeline_folder else {}
     with with_small_figures():
         assert [call("prepare"), call("model_train"), call("model_register", "--stage", "Production")] == [0, 0, 0]
-    after = files(pipeline_folder.parent)
+    after = file_contents(pipeline_folder.parent)
     new = {path for path in set(after) - set(before) if not path.startswith("repository/")}
     assert not new, "a script wrote outside the pipeline folder"
     model = pipeline_folder / "models/production/latest/model"
@@ -51,16 +51,16 @@ def test_rejected_table_exits_2_and_records_no_run(
     change_params(
         pipeline_folder, dataset={"path": "data.csv", "target": "y", "drop_duplicates": False}, features={}, train=train
     )
-    before = files(pipeline_folder)
+    before = file_contents(pipeline_folder)
     change_params(pipeline_folder, train={**train, "cv_folds": 50})
     assert call("prepare") == 0
     assert call("model_train") == 2
     assert "8 training rows are too few for 50 folds" in capsys.readouterr().err
     Path("data.csv").write_bytes(b"a,y\n1,\xff\n")
-    prepared = files(pipeline_folder)
+    prepared = file_contents(pipeline_folder)
     assert call("prepare") == 2
     error = capsys.readouterr().err
     assert error.startswith("error: data.csv is not UTF-8 text: byte 0xff in line 2\n  -> ")
-    assert files(pipeline_folder) == prepared
+    assert file_contents(pipeline_folder) == prepared
     assert set(before) < set(prepared)
     assert not open_store().search_experiments(filter_string="name = 'small'")

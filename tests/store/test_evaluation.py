@@ -9,7 +9,7 @@ from mlflow.entities import Run
 from pipeline.store.open import open_store
 from pipeline.train.custom import load_function
 from pipeline.train.stage import train
-from support.evaluation import MARK, prepared
+from support.evaluation import MARKER_METRIC, prepare_params
 
 pytestmark = pytest.mark.usefixtures("_without_figures")
 
@@ -36,7 +36,7 @@ def test_custom_metric_is_logged_and_ranks_experiments(
 ) -> None:
     Path("business").mkdir()
     Path("business/value.py").write_text(PROFIT)
-    params = prepared(pipeline_folder, custom="business.value:profit", choose_by="profit")
+    params = prepare_params(pipeline_folder, custom="business.value:profit", choose_by="profit")
     training = train(params, pipeline_folder)
     ranked = training.experiments
     test = pd.read_parquet("data/processed/test.parquet")
@@ -60,8 +60,8 @@ def test_custom_metric_is_logged_and_ranks_experiments(
 
 
 def test_prepare_and_register_do_not_import_the_custom_metric(pipeline_folder: Path, call: Callable[..., int]) -> None:
-    Path("own.py").write_text(MARK.format(str(pipeline_folder / "imported")))
-    prepared(pipeline_folder, custom="own:metric")
+    Path("own.py").write_text(MARKER_METRIC.format(str(pipeline_folder / "imported")))
+    prepare_params(pipeline_folder, custom="own:metric")
     assert call("prepare") == 0
     assert call("model_register", "--stage", "Staging") == 2  # no model is trained yet
     assert not Path("imported").exists()

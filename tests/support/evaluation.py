@@ -11,7 +11,7 @@ from support.repositories import change_params
 TINY = {**SMALL, "cv_folds": 2, "explain_rows": 10, "experiment_name": "small"}
 
 
-def prepared(folder: Path, target: str = "place", **evaluate: object) -> Params:
+def prepare_params(folder: Path, target: str = "place", **evaluate: object) -> Params:
     """Prepare the folder's table for the target and return params with this evaluate section."""
     task = "regression" if target == "price" else "classification"
     dataset = {"path": "data.csv", "target": target, "task": task}
@@ -22,4 +22,4 @@ def prepared(folder: Path, target: str = "place", **evaluate: object) -> Params:
 
 
 # A metric module that touches a marker file when it is imported.
-MARK = "from pathlib import Path\nPath({!r}).touch()\ndef metric(*_): return {{'a': 1}}\n"
+MARKER_METRIC = "from pathlib import Path\nPath({!r}).touch()\ndef metric(*_): return {{'a': 1}}\n"

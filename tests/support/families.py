@@ -10,7 +10,7 @@ from pipeline.learn.search_params import SearchParams
 from pipeline.learn.task import Task
 
 
-def learner(name: str, task: Task, fold: FoldTables, **fixed: Any) -> Learner:
+def make_learner(name: str, task: Task, fold: FoldTables, **fixed: Any) -> Learner:
     """Return the learner of a model family for one fold."""
     chosen = family(name)
     return chosen.learner(
@@ -27,9 +27,9 @@ def learner(name: str, task: Task, fold: FoldTables, **fixed: Any) -> Learner:
     )
 
 
-def fitted(name: str, task: Task, fold: FoldTables, rounds: int, **fixed: Any) -> Any:
+def fit_model(name: str, task: Task, fold: FoldTables, rounds: int, **fixed: Any) -> Any:
     """Return a model of the family, fitted on the training rows of the fold."""
-    family_learner = learner(name, task, fold, **fixed)
+    family_learner = make_learner(name, task, fold, **fixed)
     model = family_learner.estimator({}, rounds, fold[1])
     family_learner.fit(model, *fold[:2])
     return model

@@ -25,13 +25,13 @@ TEXTS = [
 ]  # fmt: skip
 
 
-def files(folder: Path) -> dict[str, bytes]:
+def file_contents(folder: Path) -> dict[str, bytes]:
     """Return the content of every file below a folder, by relative path."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 # Names and texts that YAML or a shell would misread.
-ODD = [
+MISREAD_TEXTS = [
     "yes",
     "12",
     "1e3",

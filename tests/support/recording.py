@@ -14,13 +14,13 @@ from pipeline.service.records import Columns, ModelIdentity, Outputs, Prediction
 NAME = "small-model"
 
 
-def served(rows: dict[str, Any], labels: list[Any] | None = None, version: int = 1) -> ModelIdentity:
+def model_identity(rows: dict[str, Any], labels: list[Any] | None = None, version: int = 1) -> ModelIdentity:
     """Return the identity of a model with these columns."""
     kinds = FeatureTransformer.fit(pd.DataFrame(rows), {}).kinds
     return ModelIdentity(NAME, version, f"run{version}", kinds, labels)
 
 
-def answer(
+def predicted_request(
     model: ModelIdentity, ids: Sequence[str], columns: Columns | None = None, **changes: Any
 ) -> PredictionRecord:
     """Return a request with its predictions; `changes` replaces fields."""
@@ -30,7 +30,7 @@ def answer(
     return PredictionRecord(**cast(Any, {"ids": list(ids), "model": model, "columns": columns} | defaults | changes))
 
 
-def ids_in(folder: Path) -> list[str]:
+def recorded_ids(folder: Path) -> list[str]:
     """Return the prediction IDs recorded in a folder."""
     return cast(list[str], read_predictions(folder, NAME).column("prediction_id").to_pylist())
 

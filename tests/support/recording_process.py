@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.service.recording import parquet_log, recorder
 from pipeline.service.recording.recorder import Recorder
-from support.recording import answer, served
+from support.recording import model_identity, predicted_request
 
 
 def main() -> None:
@@ -16,11 +16,11 @@ def main() -> None:
     name, period, n_merged = sys.argv[1:]
     recorder.PERIOD, parquet_log.FILES_PER_MERGE = float(period), int(n_merged)
     log = os.open(name, os.O_CREAT | os.O_WRONLY)
-    model = served({"x": [1.0, 2.0]})
+    model = model_identity({"x": [1.0, 2.0]})
     recording = Recorder(Path("recorded"), 10_000)
     recording.start()
     for number in count():
         at = time.time()
-        assert recording.put(answer(model, [f"{name} {number}"], time=at))
+        assert recording.put(predicted_request(model, [f"{name} {number}"], time=at))
         os.write(log, b"%d %f\n" % (number, at))
         time.sleep(0.002)

@@ -12,7 +12,7 @@ import yaml
 
 from pipeline.params.load import load_params
 from support.folders import SMALL
-from support.hostile import ODD
+from support.hostile import MISREAD_TEXTS
 from support.repositories import change_params, commit, copy_project, git, shell
 
 N = 300
@@ -105,7 +105,7 @@ def test_names_that_yaml_could_misread_are_preserved(
     clone: Path, call: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(0)
-    table = pd.DataFrame({name: "the same" for name in ODD}, index=range(N))
+    table = pd.DataFrame({name: "the same" for name in MISREAD_TEXTS}, index=range(N))
     table["target: #1"] = rng.normal(size=N)
     table["no"] = rng.choice(["a", "b"], N)
     table["line\nbreak"] = 7
@@ -114,7 +114,7 @@ def test_names_that_yaml_could_misread_are_preserved(
     assert call("new_pipeline", "tables.csv", "--target", "target: #1", "--into", "examples/déjà vu") == 0
     monkeypatch.chdir(clone / "examples" / "déjà vu")
     params = load_params()
-    assert params.dataset.drop == [*ODD, "line\nbreak"]
+    assert params.dataset.drop == [*MISREAD_TEXTS, "line\nbreak"]
     assert params.dataset.categorical == ["code: no"]
     assert params.train.experiment_name == "deja-vu"
     assert call("prepare") == 0

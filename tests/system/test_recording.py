@@ -12,7 +12,7 @@ from pipeline.service.recording import recorder
 from pipeline.service.recording.parquet_log import merge_orphaned
 from pipeline.service.recording.parts import parts_in
 from pipeline.service.recording.read import read_predictions
-from support.recording import NAME, ids_in, wait_until
+from support.recording import NAME, recorded_ids, wait_until
 from support.zygote import Forked, Zygote
 
 
@@ -42,7 +42,7 @@ def test_kill_loses_at_most_the_last_second(tmp_path: Path, zygote: Zygote) -> N
             queued |= {f"{name} {number}" for number in range(len(logged) + 1)}  # the last may be queued but not logged
         for path in (folder / NAME).glob("*.parquet"):
             pq.read_table(path)
-        recorded = ids_in(folder)
+        recorded = recorded_ids(folder)
         assert len(recorded) == len(set(recorded))
         assert required <= set(recorded) <= queued
     assert len(required) > 100

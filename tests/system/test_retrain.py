@@ -19,7 +19,7 @@ from pipeline.register.stage import Registration, register
 from pipeline.register.versions import version_in_stage
 from pipeline.retrain.drift import has_drifted
 from pipeline.retrain.pipeline_run import retraining_lock
-from pipeline.service.models.loading import in_registry, load
+from pipeline.service.models.loading import find_in_registry, load_model
 from pipeline.service.recording.read import read_predictions
 from pipeline.service.recording.recorder import Recorder
 from pipeline.service.records import PredictionRecord
@@ -68,7 +68,7 @@ def record(rows: pd.DataFrame) -> list[str]:
     """Predict rows with the model in Production, record the predictions as the service does, and return their IDs."""
     shutil.rmtree(PREDICTIONS, ignore_errors=True)
     client = open_store()
-    model, _ = load(in_registry(client, load_settings("small-model"), None), client)
+    model, _ = load_model(find_in_registry(client, load_settings("small-model"), None), client)
     columns = {name: [None if pd.isna(value) else value for value in rows[name].tolist()] for name in model.kinds}
     ids = [f"session-{number}" for number in range(len(rows))]
     recorder = Recorder(PREDICTIONS, 10_000)

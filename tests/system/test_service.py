@@ -19,7 +19,7 @@ import requests
 from pipeline.features.raw_rows_model import RawRowsModel
 from pipeline.params.schema import RegisterParams
 from pipeline.register.stage import Registration, register
-from pipeline.service.models.ab import arm_of
+from pipeline.service.models.ab import choose_arm
 from pipeline.service.recording.read import read_predictions
 from pipeline.store.open import open_store
 from support.folders import Trained, enter
@@ -228,7 +228,7 @@ def test_challenger_serves_its_share_and_is_tracked_separately(promoted: Trained
                 session.post(f"{running.address}/predict", json=row, headers={"X-Request-Key": key}, timeout=10).json()
                 for key in keys * 2
             ]
-    expected = [2 if arm_of(key.encode(), 0.3) == "challenger" else 3 for key in keys * 2]
+    expected = [2 if choose_arm(key.encode(), 0.3) == "challenger" else 3 for key in keys * 2]
     assert [response["model_version"] for response in responses] == expected
     assert 30 <= expected[:200].count(2) <= 90
     client = open_store()

@@ -26,7 +26,7 @@ from pipeline.service.service import Service
 from pipeline.service.settings import Settings
 from pipeline.service.web.app import create_app
 from support.folders import Trained, enter
-from support.served import TASKS, served
+from support.served_models import TASKS, small_model
 from support.servers import free_port
 from support.services import RunningService, service
 
@@ -70,7 +70,7 @@ def running(trained_module: Trained) -> Iterator[RunningService]:
 @contextmanager
 def serving(name: str, task: str, folder: Path) -> Iterator[str]:
     """Serve a small model from this process and yield its address."""
-    model, columns = served(name, TASKS[task])
+    model, columns = small_model(name, TASKS[task])
     card = {"name": model.name, "version": model.version, "task": "classification"}
     row = {column: values[0] for column, values in columns.items()}
     local_service = Service(Settings(enable_mlflow_tracking=False), MonitorParams(), folder)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import PipelineError
 from pipeline.params.schema import MonitorParams
 from pipeline.service.drift.monitor import Monitor
-from pipeline.service.models.loading import in_registry, load
+from pipeline.service.models.loading import find_in_registry, load_model
 from pipeline.service.models.served import ServedModel
 from pipeline.service.recording.table import INPUT, PROBABILITY, schema_of
 from pipeline.service.records import Outputs, PredictionRecord
@@ -39,7 +39,7 @@ def has_drifted(predictions: "pa.Table", params: MonitorParams, settings: Settin
         If no version is in that stage, or it has no reference profile.
     """
     client = open_store()
-    model, _ = load(in_registry(client, settings, None), client)
+    model, _ = load_model(find_in_registry(client, settings, None), client)
     name = f"{model.name} version {model.version}"
     if model.profile is None:
         raise PipelineError(

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from pipeline.service.models.ab import arm_of
+from pipeline.service.models.ab import choose_arm
 from pipeline.service.models.served import ServedModel
 from pipeline.service.records import Arm, PredictionRecord
-from pipeline.service.requests.answers import render
 from pipeline.service.requests.bad_request import BadRequest
 from pipeline.service.requests.bodies import parse
-from pipeline.service.requests.schema import Parsed
+from pipeline.service.requests.responses import render
+from pipeline.service.requests.schema import ParsedRows
 from pipeline.service.settings import Settings
 
 
@@ -29,13 +29,13 @@ class PredictionRequest:
 
     arm: Arm
     model: ServedModel
-    parsed: Parsed
+    parsed: ParsedRows
     accept: str
 
     @property
     def is_quick(self) -> bool:
         """Whether predicting takes a few milliseconds at most."""
-        return self.model.engine.is_quick(self.parsed.n_rows)
+        return self.model.engine.uses_graph(self.parsed.n_rows)
 
 
 class Predictions:
@@ -93,7 +93,7 @@ class Predictions:
             When the body does not match the model's columns.
         """
         models = self.models()
-        arm: Arm = arm_of(key or body, self._settings.challenger_share) if "challenger" in models else "production"
+        arm: Arm = choose_arm(key or body, self._settings.challenger_share) if "challenger" in models else "production"
         model = models[arm]
         return PredictionRequest(
             arm,

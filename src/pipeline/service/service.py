@@ -10,7 +10,7 @@ from pipeline.params.schema import MonitorParams
 from pipeline.service.drift.monitor import Monitor
 from pipeline.service.drift.webhook import Webhook
 from pipeline.service.models.served import ServedModel
-from pipeline.service.models.watch import Watcher
+from pipeline.service.models.watcher import Watcher
 from pipeline.service.predictions import Predictions
 from pipeline.service.recording.recorder import Recorder
 from pipeline.service.records import Arm, PredictionRecord
@@ -108,7 +108,7 @@ class Service:
 
     def _load_and_watch(self) -> None:
         """Load the model, then start the other threads: packages may break when two threads import them at once."""
-        self.watcher.look()
+        self.watcher.check_for_models()
         import scipy.stats  # noqa: F401
 
         gc.collect()
@@ -122,9 +122,9 @@ class Service:
 
     def _warm_up(self, model: ServedModel) -> None:
         """Explain one row of a newly loaded model, as the first explanation takes seconds."""
-        from pipeline.service.models.explain import warm
+        from pipeline.service.models.explain import warm_up
 
-        warm(model)
+        warm_up(model)
 
     def _observe(self, records: list[PredictionRecord]) -> None:
         """Pass records on to the statistics and monitor of their arm; called in the recorder's thread."""

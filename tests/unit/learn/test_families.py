@@ -21,7 +21,7 @@ from pipeline.train.fit import Fitter, balanced_weight, parameters_of
 from pipeline.train.stage import train
 from pipeline.train.tables import load_tables
 from pipeline.train.training_data import TrainingData
-from support.families import fitted, learner
+from support.families import fit_model, make_learner
 from support.folders import write_params
 from support.repositories import change_params
 
@@ -53,7 +53,7 @@ def predict_outputs(model: Any, task: Task, X: pd.DataFrame) -> NDArray[np.float
 
 def test_a_forest_is_fitted_with_the_defaults_of_the_family() -> None:
     fold = make_fold(150, BINARY)
-    made = learner("random_forest", BINARY, fold)
+    made = make_learner("random_forest", BINARY, fold)
     sampled, rounds = made.final_params(None)
     forest = made.estimator(sampled, rounds, fold[1])
     made.fit(forest, *fold[:2])
@@ -67,12 +67,12 @@ def test_a_forest_is_fitted_with_the_defaults_of_the_family() -> None:
         "min_samples_leaf": 2,
         "class_weight": "balanced",
     }
-    assert "class_weight" not in learner("random_forest", REGRESSION, fold).estimator({}, 5, fold[1]).get_params()
+    assert "class_weight" not in make_learner("random_forest", REGRESSION, fold).estimator({}, 5, fold[1]).get_params()
 
 
 def test_max_features_1_means_all_features() -> None:
     fold = make_fold(60, REGRESSION)
-    forest = fitted("random_forest", REGRESSION, fold, 2, max_features=1)
+    forest = fit_model("random_forest", REGRESSION, fold, 2, max_features=1)
     assert forest.estimators_[0].max_features_ == 4
 
 
@@ -115,7 +115,7 @@ def test_a_neural_network_has_layers_128_64_32_on_scaled_and_imputed_inputs(
 def test_predictions_of_a_neural_network_are_in_the_unit_of_the_target() -> None:
     X, y, X_valid, y_valid = make_fold(600, REGRESSION)
     rescaled: FoldTables = (X, 1e6 + 1e4 * y, X_valid, 1e6 + 1e4 * y_valid)
-    model = fitted("nn", REGRESSION, rescaled, 30)
+    model = fit_model("nn", REGRESSION, rescaled, 30)
     error = np.sqrt(np.mean((model.predict(X_valid) - rescaled[3]) ** 2))
     assert error < 0.8 * rescaled[3].std()
 
@@ -124,8 +124,8 @@ def test_predictions_of_a_neural_network_are_in_the_unit_of_the_target() -> None
 @pytest.mark.parametrize("batch_size", ["auto", 32])
 def test_fitting_epoch_by_epoch_equals_one_fit(task: Task, batch_size: str | int) -> None:
     fold = make_fold(300, task)
-    nn_learner = learner("nn", task, fold, batch_size=batch_size)
-    one_fit = fitted("nn", task, fold, 6, batch_size=batch_size)
+    nn_learner = make_learner("nn", task, fold, batch_size=batch_size)
+    one_fit = fit_model("nn", task, fold, 6, batch_size=batch_size)
     staged_outputs = list(nn.fit_staged(nn_learner.estimator({}, 6, fold[1]), fold, [2, 6], True, task.n_classes))
     assert len(staged_outputs) == 2
     for outputs, X in zip(staged_outputs[-1], (fold[0], fold[2]), strict=True):
@@ -137,7 +137,7 @@ def test_fitting_epoch_by_epoch_equals_one_fit(task: Task, batch_size: str | int
 def test_outputs_tree_by_tree_end_at_those_of_the_forest(task: Task) -> None:
     fold = make_fold(300, task)
     assert fold[2].isna().any().any()
-    forest = learner("random_forest", task, fold).estimator({}, 9, fold[1])
+    forest = make_learner("random_forest", task, fold).estimator({}, 9, fold[1])
     staged_outputs = list(random_forest.fit_staged(forest, fold, [1, 4, 9], True, task.n_classes))
     assert len(staged_outputs) == 3
     for outputs, X in zip(staged_outputs[-1], (fold[0], fold[2]), strict=True):
@@ -151,14 +151,14 @@ def test_a_class_without_training_rows_in_a_fold_has_its_column(name: str) -> No
     X, y, X_valid, y_valid = make_fold(300, MULTICLASS)
     fold: FoldTables = (X[y != 1], y[y != 1], X_valid, y_valid)
     assert 1 in y_valid
-    scores = learner(name, MULTICLASS, fold).cross_validate({}, 4, choose_round=False)
+    scores = make_learner(name, MULTICLASS, fold).cross_validate({}, 4, choose_round=False)
     (outputs,) = scores.outputs
     assert outputs.shape == (len(y_valid), 3)
     np.testing.assert_allclose(outputs.sum(axis=1), 1, rtol=1e-5)
     assert outputs[:, 1].max() < 1 / 3
     assert np.isfinite(scores.fold_scores).all()
     if name == "random_forest":
-        forest = random_forest.make(Problem(**vars(learner(name, MULTICLASS, fold).problem)), {}, 4)  # type: ignore[attr-defined]
+        forest = random_forest.make(Problem(**vars(make_learner(name, MULTICLASS, fold).problem)), {}, 4)  # type: ignore[attr-defined]
         ((_, probabilities),) = random_forest.fit_staged(forest, fold, [4], False, 3)
         assert (probabilities[:, 1] == 0).all()
         np.testing.assert_allclose(probabilities[:, [0, 2]], forest.predict_proba(X_valid), rtol=1e-12)
@@ -198,7 +198,7 @@ def test_balanced_is_rejected_unless_the_classification_is_binary(pipeline_folde
 @pytest.mark.parametrize("task", [REGRESSION, BINARY, MULTICLASS], ids=["regression", "binary", "three"])
 def test_shap_values_of_a_forest_sum_to_the_prediction_with_missing_values(task: Task) -> None:
     fold = make_fold(400, task)
-    forest = fitted("random_forest", task, fold, 15)
+    forest = fit_model("random_forest", task, fold, 15)
     rows = fold[2]
     assert rows.isna().mean()["d"] > 0.05
     values, base_values, unit = random_forest.explain(forest, rows, rows)
@@ -214,7 +214,7 @@ def test_shap_values_of_a_forest_sum_to_the_prediction_with_missing_values(task:
 @pytest.mark.parametrize("task", [REGRESSION, BINARY, MULTICLASS], ids=["regression", "binary", "three"])
 def test_shap_values_of_boosted_trees_sum_to_the_margin(task: Task) -> None:
     fold = make_fold(400, task)
-    model = fitted("xgboost", task, fold, 15)
+    model = fit_model("xgboost", task, fold, 15)
     values, base_values, unit = xgboost.explain(model, fold[2], fold[2])
     margins = np.asarray(model.predict(fold[2], output_margin=True))
     assert values.shape == (*fold[2].shape, *margins.shape[1:])
@@ -226,7 +226,7 @@ def test_shap_values_of_boosted_trees_sum_to_the_margin(task: Task) -> None:
 @pytest.mark.parametrize("task", [REGRESSION, BINARY, MULTICLASS], ids=["regression", "binary", "three"])
 def test_shap_values_of_a_neural_network_sum_to_the_output_and_are_reproducible(task: Task) -> None:
     fold = make_fold(300, task)
-    model, rows, background = fitted("nn", task, fold, 10), fold[2].head(12), fold[0].head(20)
+    model, rows, background = fit_model("nn", task, fold, 10), fold[2].head(12), fold[0].head(20)
     values, base_values, unit = nn.explain(model, rows, background)
     outputs = predict_outputs(model, task, rows)
     outputs = outputs[:, 1] if task.n_classes == 2 else outputs
@@ -244,7 +244,7 @@ def test_shap_values_of_a_neural_network_sum_to_the_output_and_are_reproducible(
 def test_importance_of_a_useless_feature_is_zero(name: str, task: Task) -> None:
     fold = make_fold(400, task)
     fold[0]["noise"] = np.float32(1)
-    model = fitted(name, task, (fold[0], fold[1], fold[0], fold[1]), 20)
+    model = fit_model(name, task, (fold[0], fold[1], fold[0], fold[1]), 20)
     for measure in family(name).importance(model, fold[0], fold[1]).values():
         assert list(measure) == list(fold[0].columns)
         assert measure["noise"] == 0
@@ -259,6 +259,6 @@ def test_larger_models_have_fewer_explainable_rows(name: str) -> None:
         "random_forest": lambda size: {"max_depth": 2 * size},
         "xgboost": lambda size: {"max_depth": size},
     }[name]
-    small, large = (fitted(name, BINARY, fold, 20, **sizes(size)) for size in (2, 8))
+    small, large = (fit_model(name, BINARY, fold, 20, **sizes(size)) for size in (2, 8))
     n_small, n_large = (family(name).explainable_rows(model, 600 * 20, 2) for model in (small, large))
     assert 1 <= n_large < n_small

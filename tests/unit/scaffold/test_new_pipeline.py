@@ -9,13 +9,14 @@ from pipeline.scaffold.infer import infer
 from pipeline.scaffold.new_pipeline import plain_name, read_table_with_codes
 from pipeline.scaffold.params_yaml import as_yaml
 from pipeline.support.yaml import read_yaml
-from support.hostile import ODD
+from support.hostile import MISREAD_TEXTS
 
 N = 300
 
 
 @pytest.mark.parametrize(
-    "text", [*ODD, "plain", "a/b.csv", "on", "~", "0o7", "12:30", "2024-01-31", ".inf", "é\x85\xa0", "x" * 300]
+    "text",
+    [*MISREAD_TEXTS, "plain", "a/b.csv", "on", "~", "0o7", "12:30", "2024-01-31", ".inf", "é\x85\xa0", "x" * 300],
 )
 def test_any_text_becomes_yaml_on_one_line(text: str) -> None:
     assert "\n" not in as_yaml(text)

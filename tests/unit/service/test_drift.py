@@ -29,7 +29,7 @@ from pipeline.service.drift import webhook as webhook_module
 from pipeline.service.drift.comparison import FEATURE_ROWS
 from pipeline.service.drift.monitor import Monitor
 from pipeline.service.drift.webhook import Webhook
-from pipeline.service.models.engine import Engine, engine
+from pipeline.service.models.engine import Engine, create_engine
 from pipeline.service.models.served import ServedModel
 from pipeline.service.records import Columns, Outputs, PredictionRecord
 from pipeline.service.requests.schema import RowSchema
@@ -110,7 +110,7 @@ def train(folder: Path, table: pd.DataFrame, target: str, flux: bool = False, **
     write_profile(logged, tables.reference | profile_of_outputs(tables.data.task, fitted.outputs))
     raw = RawRowsModel(logged)
     profile = json.loads((logged / PROFILE_FILE).read_text(encoding="utf-8"))
-    schema = RowSchema.of(raw.transformer)
+    schema = RowSchema.from_transformer(raw.transformer)
     model = ServedModel("houses", 1, "0" * 32, "export", "xgboost", raw, Engine(raw), schema, profile)
     return Case(model, pd.read_parquet(folder / "data/processed/test.parquet"))
 
@@ -367,7 +367,7 @@ def test_rounding_in_the_onnx_graph_is_not_drift(tmp_path: Path, seed: int) -> N
     case = train(tmp_path / "folder", table, "stays", drop_duplicates=False)
     raw = case.model.raw
     graph = to_onnx(raw.transformer, raw.feature_names, raw.model, raw.labels).SerializeToString()
-    onnx_engine = engine(raw, graph, case.test.drop(columns="stays").head(5))
+    onnx_engine = create_engine(raw, graph, case.test.drop(columns="stays").head(5))
     by_graph = Case(replace(case.model, engine=onnx_engine), case.test)
     rows = by_graph.sample(1000, 1)
     monitor = Monitor(MonitorParams(max_class_share=None), None)

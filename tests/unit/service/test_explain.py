@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from pipeline.errors import PipelineError
 from pipeline.learn.families import names
 from pipeline.learn.task import Task
-from pipeline.service.models.engine import engine
-from pipeline.service.models.explain import explain, warm
+from pipeline.service.models.engine import create_engine
+from pipeline.service.models.explain import explain, warm_up
 from pipeline.service.models.served import ServedModel
 from pipeline.service.records import Outputs
-from support.served import N_EXPLAINED, TASKS, raw_rows, served
+from support.served_models import N_EXPLAINED, TASKS, raw_rows, small_model
 
 
 def test_invalid_onnx_graph_raises_pipeline_error() -> None:
-    model, _ = served("xgboost", Task(None))
+    model, _ = small_model("xgboost", Task(None))
     with pytest.raises(PipelineError, match="the ONNX graph cannot be loaded"):
-        engine(model.raw, b"not a graph", raw_rows())
+        create_engine(model.raw, b"not a graph", raw_rows())
 
 
 def explained_value(explanation: dict[str, Any], label: str | None) -> float:
@@ -76,8 +76,8 @@ def check_additive(model: ServedModel, explanations: list[dict[str, Any]], outpu
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
 @pytest.mark.parametrize("name", names())
 def test_shap_values_add_up_to_the_prediction(name: str, task: Task) -> None:
-    model, columns = served(name, task)
-    warm(model)
+    model, columns = small_model(name, task)
+    warm_up(model)
     explanations, outputs = explain(model, columns, N_EXPLAINED), model.predict(columns, N_EXPLAINED)
     check_additive(model, explanations, outputs)
     values = pd.DataFrame([e["shap_values"] if task.n_classes < 3 else e["shap_values"]["<c>"] for e in explanations])
@@ -87,7 +87,7 @@ def test_shap_values_add_up_to_the_prediction(name: str, task: Task) -> None:
 
 
 def test_without_reference_profile_the_background_is_missing_values() -> None:
-    model, columns = served("nn", TASKS["three"], with_profile=False)
+    model, columns = small_model("nn", TASKS["three"], with_profile=False)
     explanations = explain(model, columns, N_EXPLAINED)
     check_additive(model, explanations, model.predict(columns, N_EXPLAINED))
     all_missing = model.predict({column: [None] for column in columns}, 1).probabilities

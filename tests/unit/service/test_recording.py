@@ -27,14 +27,14 @@ from pipeline.service.recording.recorder import Recorder
 from pipeline.service.recording.table import table_of
 from pipeline.service.records import Columns, ModelIdentity, Outputs, PredictionRecord
 from support.processes import NO_PROCESS
-from support.recording import NAME, answer, ids_in, served, wait_until
+from support.recording import NAME, model_identity, predicted_request, recorded_ids, wait_until
 
 ODD_NAMES = ["size <m2>", "a.b/c", "", "prediction", "Größe ✓", "label"]
 
 
 @pytest.fixture
 def model() -> ModelIdentity:
-    return served({"x": [1.0, 2.0]})
+    return model_identity({"x": [1.0, 2.0]})
 
 
 @pytest.fixture
@@ -54,15 +54,17 @@ def start_recorder(tmp_path: Path) -> Iterator[Callable[..., Recorder]]:
 
 def test_regression_predictions_are_read_as_recorded(tmp_path: Path, start_recorder: Callable[..., Recorder]) -> None:
     table = {name: [1.0, 2.0] for name in ODD_NAMES} | {"garden": [True, False], "code": ["501", "7"]}
-    model = served(table)
+    model = model_identity(table)
     given: Columns = {name: [float(index), None] for index, name in enumerate(ODD_NAMES)}
     given |= {"garden": [None, True], "code": ["501", "NEAR [BAY]"]}
     all_missing = {name: [None] for name in given}
     recording = start_recorder()
     moment = 1_700_000_000.123456
     outputs = Outputs([1.25, -3.5])
-    recording.put(answer(model, ["a", "b"], given, time=moment, outputs=outputs, elapsed_ms=0.75, arm="challenger"))
-    recording.put(answer(model, ["c"], all_missing, time=moment + 1))
+    recording.put(
+        predicted_request(model, ["a", "b"], given, time=moment, outputs=outputs, elapsed_ms=0.75, arm="challenger")
+    )
+    recording.put(predicted_request(model, ["c"], all_missing, time=moment + 1))
     recording.stop(10)
 
     read = read_predictions(tmp_path, NAME)
@@ -92,11 +94,11 @@ def test_regression_predictions_are_read_as_recorded(tmp_path: Path, start_recor
 def test_classes_keep_their_type_and_have_a_probability_each(
     labels: list[Any], kind: pa.DataType, tmp_path: Path, start_recorder: Callable[..., Recorder]
 ) -> None:
-    model = served({"x": [1.0, 2.0]}, labels)
+    model = model_identity({"x": [1.0, 2.0]}, labels)
     recording = start_recorder()
     rest = [0.0] * (len(labels) - 2)
     outputs = Outputs([labels[1], labels[0]], [[0.25, 0.75, *rest], [0.625, 0.375, *rest]])
-    recording.put(answer(model, ["a", "b"], {"x": [0.0, None]}, outputs=outputs))
+    recording.put(predicted_request(model, ["a", "b"], {"x": [0.0, None]}, outputs=outputs))
     recording.stop(10)
     read = read_predictions(tmp_path, NAME)
     texts = [str(label) for label in labels]
@@ -109,8 +111,8 @@ def test_classes_keep_their_type_and_have_a_probability_each(
 
 
 def test_an_invalid_record_does_not_cost_the_others(model: ModelIdentity) -> None:
-    records = [answer(model, [str(number)]) for number in range(3000)]
-    records[1234] = answer(model, ["wrong"], {"x": ["text"]})
+    records = [predicted_request(model, [str(number)]) for number in range(3000)]
+    records[1234] = predicted_request(model, ["wrong"], {"x": ["text"]})
     table, problem = table_of(model, records)
     assert table.column("prediction_id").to_pylist() == [str(number) for number in range(3000) if number != 1234]
     assert problem is not None
@@ -119,16 +121,16 @@ def test_an_invalid_record_does_not_cost_the_others(model: ModelIdentity) -> Non
 
 def test_rows_beyond_the_queue_are_dropped_and_counted(tmp_path: Path, model: ModelIdentity) -> None:
     recording = Recorder(tmp_path, 10)
-    assert [recording.put(answer(model, [f"{n}a", f"{n}b", f"{n}c"])) for n in range(5)] == [
+    assert [recording.put(predicted_request(model, [f"{n}a", f"{n}b", f"{n}c"])) for n in range(5)] == [
         True, True, True, False, False,
     ]  # fmt: skip
-    assert recording.put(answer(model, ["x"]))
+    assert recording.put(predicted_request(model, ["x"]))
     assert recording.state() == {"queued_rows": 10, "written_rows": 0, "dropped_rows": 6, "last_error": None}
     recording.start()
     recording.stop(10)
     assert recording.state() == {"queued_rows": 0, "written_rows": 10, "dropped_rows": 6, "last_error": None}
-    assert len(ids_in(tmp_path)) == 10
-    assert not recording.put(answer(model, ["late"]))
+    assert len(recorded_ids(tmp_path)) == 10
+    assert not recording.put(predicted_request(model, ["late"]))
     assert recording.state()["dropped_rows"] == 7
 
 
@@ -147,7 +149,9 @@ def test_stopping_loses_nothing_and_observers_get_every_record(
 
     def put(thread: int) -> None:
         for number in range(500):
-            assert recording.put(answer(model, [f"{thread}.{number}.{row}" for row in range(1 + number % 7)]))
+            assert recording.put(
+                predicted_request(model, [f"{thread}.{number}.{row}" for row in range(1 + number % 7)])
+            )
             time.sleep(0.002)
 
     threads = [threading.Thread(target=put, args=(number,)) for number in range(3)]
@@ -159,7 +163,7 @@ def test_stopping_loses_nothing_and_observers_get_every_record(
     expected = {
         f"{thread}.{number}.{row}" for thread in range(3) for number in range(500) for row in range(1 + number % 7)
     }
-    written = ids_in(tmp_path)
+    written = recorded_ids(tmp_path)
     assert len(written) == len(expected) == recording.state()["written_rows"]
     assert set(written) == expected == set(seen)
     assert len(seen) == len(expected)
@@ -170,14 +174,16 @@ def test_stopping_loses_nothing_and_observers_get_every_record(
 def test_two_versions_with_different_columns_are_read_as_one_table(
     tmp_path: Path, start_recorder: Callable[..., Recorder]
 ) -> None:
-    old = served({"x": [1.0, 2.0], "code": [1.0, 2.0], "flag": [True, False]}, [1, 2], version=1)
-    new = served({"x": [1.0, 2.0], "code": ["1", "B"], "flag": [0.5, 2.0], "y": [True, False]}, ["1", "B"], version=12)
+    old = model_identity({"x": [1.0, 2.0], "code": [1.0, 2.0], "flag": [True, False]}, [1, 2], version=1)
+    new = model_identity(
+        {"x": [1.0, 2.0], "code": ["1", "B"], "flag": [0.5, 2.0], "y": [True, False]}, ["1", "B"], version=12
+    )
     recording = start_recorder()
     old_columns: Columns = {"x": [0.5], "code": [7.0], "flag": [True]}
     new_columns: Columns = {"x": [1.5], "code": ["7a"], "flag": [None], "y": [False]}
     for moment, (model, columns, label) in enumerate([(old, old_columns, 2), (new, new_columns, "B")] * 2):
         outputs = Outputs([label], [[0.25, 0.75]])
-        recording.put(answer(model, [str(moment)], columns, outputs=outputs, time=float(moment)))
+        recording.put(predicted_request(model, [str(moment)], columns, outputs=outputs, time=float(moment)))
     recording.stop(10)
     assert len({part.version for part in parts_in(tmp_path / NAME)}) == 2
     read = read_predictions(tmp_path, NAME)
@@ -194,8 +200,8 @@ def test_two_versions_with_different_columns_are_read_as_one_table(
 
 def test_a_version_number_may_have_different_columns(tmp_path: Path, start_recorder: Callable[..., Recorder]) -> None:
     recording = start_recorder()
-    recording.put(answer(served({"x": [1.0, 2.0]}), ["a"], time=0.0))
-    recording.put(answer(served({"y": [1.0, 2.0]}), ["b"], time=1.0))
+    recording.put(predicted_request(model_identity({"x": [1.0, 2.0]}), ["a"], time=0.0))
+    recording.put(predicted_request(model_identity({"y": [1.0, 2.0]}), ["b"], time=1.0))
     recording.stop(10)
     assert read_predictions(tmp_path, NAME).select(["prediction_id", "input.x", "input.y"]).to_pylist() == [
         {"prediction_id": "a", "input.x": 1.5, "input.y": None},
@@ -204,7 +210,7 @@ def test_a_version_number_may_have_different_columns(tmp_path: Path, start_recor
 
 
 def append_part(log: ParquetLog, model: ModelIdentity, ids: list[str]) -> None:
-    log.append(NAME, model.version, table_of(model, [answer(model, ids)])[0])
+    log.append(NAME, model.version, table_of(model, [predicted_request(model, ids)])[0])
 
 
 def test_merging_keeps_every_row_and_limits_file_size(
@@ -215,7 +221,7 @@ def test_merging_keeps_every_row_and_limits_file_size(
     monkeypatch.setattr(parquet_log, "MAX_ROWS", 100)
     monkeypatch.setattr(parquet_log, "GROUP_ROWS", 30)
     log = ParquetLog(tmp_path)
-    other = served({"y": ["a", "b"]}, version=2)
+    other = model_identity({"y": ["a", "b"]}, version=2)
     given = [[f"{part}.{row}" for row in range(part % 9)] for part in range(101)] + [["large"] * 250, ["last"]]
     for ids in given:
         append_part(log, model, ids)
@@ -249,10 +255,10 @@ def test_a_merged_file_names_only_the_parts_that_it_contains(
         append_part(log, model, ids)
         log.merge(threading.Event())
     expected = sorted(id_ for ids in given for id_ in ids)
-    assert sorted(ids_in(tmp_path)) == expected
+    assert sorted(recorded_ids(tmp_path)) == expected
     monkeypatch.setattr(Part, "is_orphaned", True)
     merge_orphaned(tmp_path, threading.Event())
-    assert sorted(ids_in(tmp_path)) == expected
+    assert sorted(recorded_ids(tmp_path)) == expected
 
 
 def test_a_kill_between_merging_and_removal_duplicates_nothing(
@@ -274,7 +280,7 @@ def test_a_kill_between_merging_and_removal_duplicates_nothing(
     append_part(log, model, ["other session"])
     parts = parts_in(folder)
     assert len(parts) == len(merged) + 6 + 1
-    assert sorted(ids_in(tmp_path)) == sorted([*given, "other session"])
+    assert sorted(recorded_ids(tmp_path)) == sorted([*given, "other session"])
 
     merge_orphaned(tmp_path, threading.Event())  # their process is alive
     assert parts_in(folder) == parts
@@ -285,7 +291,7 @@ def test_a_kill_between_merging_and_removal_duplicates_nothing(
     merge_orphaned(tmp_path, threading.Event())
     assert len(parts_in(folder)) == 2
     assert not unfinished.exists()
-    assert sorted(ids_in(tmp_path)) == sorted([*given, "other session"])
+    assert sorted(recorded_ids(tmp_path)) == sorted([*given, "other session"])
 
 
 def test_reading_during_writes_and_merges_returns_each_row_once(
@@ -294,7 +300,7 @@ def test_reading_during_writes_and_merges_returns_each_row_once(
     monkeypatch.setattr(parquet_log, "FILES_PER_MERGE", 2)
     monkeypatch.setattr(parquet_log, "GRACE", 0.1)
     folder = tmp_path / NAME
-    append_part(ParquetLog(tmp_path), served({"x": [1.0, 2.0]}, version=0), ["other"])
+    append_part(ParquetLog(tmp_path), model_identity({"x": [1.0, 2.0]}, version=0), ["other"])
     (other,) = parts_in(folder)
     for number in range(1, 200):  # these are read first, while other listed parts are merged and removed
         shutil.copy(other.path, replace(other, first=number, last=number).path)
@@ -319,7 +325,7 @@ def test_reading_during_writes_and_merges_returns_each_row_once(
     try:
         for _ in range(6):
             written_before = written
-            read = ids_in(tmp_path)
+            read = recorded_ids(tmp_path)
             assert read[:200] == ["other"] * 200
             numbers = sorted(map(int, read[200:]))
             assert numbers[: written_before + 1] == list(range(written_before + 1))  # later ones may be missing
@@ -360,7 +366,7 @@ def test_a_temporary_folder_failure_loses_only_rows_beyond_the_limit(
     monkeypatch.setattr(recorder, "RETRY", 0.1)
     seen: list[str] = []
     recording = start_recorder(100, lambda records: seen.extend(id_ for record in records for id_ in record.ids))
-    recording.put(answer(model, ["first"]))
+    recording.put(predicted_request(model, ["first"]))
     wait_until(lambda: recording.state()["written_rows"] == 1)
     folder = tmp_path / NAME
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -373,11 +379,11 @@ def test_a_temporary_folder_failure_loses_only_rows_beyond_the_limit(
     try:
         given = [str(row) for row in range(70)]
         for id_ in given:
-            assert recording.put(answer(model, [id_]))
+            assert recording.put(predicted_request(model, [id_]))
         wait_until(lambda: len(seen) == 71)
         if failure != "removed":
             wait_until(lambda: recording.state()["last_error"] is not None)
-            recording.put(answer(model, [f"more {row}" for row in range(50)]))
+            recording.put(predicted_request(model, [f"more {row}" for row in range(50)]))
             wait_until(lambda: len(seen) == 121)
             given += [f"more {row}" for row in range(30)]
             wait_until(lambda: recording.state()["dropped_rows"] == 20)
@@ -388,11 +394,11 @@ def test_a_temporary_folder_failure_loses_only_rows_beyond_the_limit(
     if failure == "replaced by a file":
         folder.unlink()
     wait_until(lambda: recording.state()["queued_rows"] == 0)
-    recording.put(answer(model, ["last"]))
+    recording.put(predicted_request(model, ["last"]))
     recording.stop(10)
     assert recording.state()["last_error"] is None
     assert recording.state()["written_rows"] == len(given) + 2
-    assert ids_in(tmp_path) == [*given, "last"]
+    assert recorded_ids(tmp_path) == [*given, "last"]
     levels = [record.levelno for record in caplog.records]
     assert levels == ([] if failure == "removed" else [logging.WARNING] * 2)
 
@@ -402,7 +408,7 @@ def test_stop_respects_its_timeout_and_logs_the_number_of_lost_rows(
 ) -> None:
     (tmp_path / NAME).write_text("in the way")
     recording = start_recorder()
-    recording.put(answer(model, ["a", "b"]))
+    recording.put(predicted_request(model, ["a", "b"]))
     before = time.monotonic()
     recording.stop(1.2)
     assert time.monotonic() - before < 10
@@ -416,7 +422,7 @@ def test_missing_and_damaged_files_are_reported(tmp_path: Path, model: ModelIden
     append_part(ParquetLog(tmp_path), model, ["a"])
     (part,) = parts_in(tmp_path / NAME)
     (tmp_path / NAME / "notes.parquet").write_text("not a part")
-    assert ids_in(tmp_path) == ["a"]
+    assert recorded_ids(tmp_path) == ["a"]
     part.path.write_bytes(part.path.read_bytes()[:-20])
     with pytest.raises(PipelineError, match=part.path.name):
         read_predictions(tmp_path, NAME)

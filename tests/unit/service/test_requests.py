@@ -29,12 +29,12 @@ from pipeline.learn.task import Task
 from pipeline.service.models.engine import Engine
 from pipeline.service.models.explain import explain
 from pipeline.service.models.served import ServedModel
-from pipeline.service.requests.answers import render
 from pipeline.service.requests.bad_request import BadRequest
 from pipeline.service.requests.bodies import ARROW, CSV, JSON, parse
 from pipeline.service.requests.csv_body import MISSING_VALUES
 from pipeline.service.requests.json_body import parse_json
-from pipeline.service.requests.schema import Parsed, RowSchema
+from pipeline.service.requests.responses import render
+from pipeline.service.requests.schema import ParsedRows, RowSchema
 from pipeline.service.settings import Settings
 from pipeline.service.web.openapi import build_document
 from pipeline.service.web.pages import add_pages
@@ -59,7 +59,7 @@ def table() -> pd.DataFrame:
 
 
 TRANSFORMER = FeatureTransformer.fit(table(), {})
-SCHEMA = RowSchema.of(TRANSFORMER)
+SCHEMA = RowSchema.from_transformer(TRANSFORMER)
 
 
 def openapi_document(model: ServedModel | None) -> dict[str, Any]:
@@ -114,11 +114,13 @@ def bad_request(call: Callable[[], object]) -> BadRequest:
 
 
 def test_json_is_one_row_or_a_list() -> None:
-    assert parse_json(SCHEMA, to_json(dict(ROW)), 1) == Parsed({name: [value] for name, value in ROW.items()}, 1, True)
+    assert parse_json(SCHEMA, to_json(dict(ROW)), 1) == ParsedRows(
+        {name: [value] for name, value in ROW.items()}, 1, True
+    )
     rows = [{"zip": 501, "place": None, "garden": None, "size <m2>": 3}, dict(ROW) | {"zip": 501.0, "size <m2>": 1e300}]
     for body in (to_json(rows), b"\xef\xbb\xbf\n " + to_json(rows)):
         parsed = parse_json(SCHEMA, body, 2)
-        assert parsed == Parsed(
+        assert parsed == ParsedRows(
             {
                 "size <m2>": [3.0, 1e300],
                 "garden": [None, True],
@@ -284,14 +286,14 @@ def test_corrupt_bodies_are_parsed_or_refused(kind: str, changes: list[tuple[int
     for position, byte in changes:
         body[position % len(body)] = byte
     parsed = parsed_or_refused(bytes(body[: length % (2 * len(body))]), kind)
-    if isinstance(parsed, Parsed):
+    if isinstance(parsed, ParsedRows):
         assert {len(column) for column in parsed.columns.values()} == {parsed.n_rows}
     else:
         assert parsed.status in (400, 413, 422)
         json.dumps(parsed.detail)
 
 
-def parsed_or_refused(body: bytes, content_type: str) -> Parsed | BadRequest:
+def parsed_or_refused(body: bytes, content_type: str) -> ParsedRows | BadRequest:
     try:
         return parse(SCHEMA, body, content_type, MAX_ROWS)
     except BadRequest as error:
@@ -316,7 +318,7 @@ def test_content_type_must_be_supported(content_type: str, status: int) -> None:
         assert bad_request(lambda: parse(SCHEMA, to_json(dict(ROW)), content_type, 1)).status == status
 
 
-def parse_csv(text: str, max_rows: int = MAX_ROWS) -> Parsed:
+def parse_csv(text: str, max_rows: int = MAX_ROWS) -> ParsedRows:
     return parse(SCHEMA, text.encode("utf-8", "surrogateescape"), CSV, max_rows)
 
 
@@ -325,7 +327,7 @@ HEADER = "zip,size <m2>,place,garden\n"
 
 def test_csv_is_read_as_the_prepare_stage_reads_tables() -> None:
     parsed = parse_csv(HEADER + '00501, 1e3 ,00501,True\r\n501,,NA,\n"501",nan,"a, ""b""\nc",0\n\n7,-.5,None ,FALSE')
-    assert parsed == Parsed(
+    assert parsed == ParsedRows(
         {
             "size <m2>": [1000.0, None, None, -0.5],
             "garden": [True, None, False, False],

@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import PipelineError
-from pipeline.service.models.ab import arm_of
+from pipeline.service.models.ab import choose_arm
 from pipeline.service.settings import load_settings, unknown_settings
 
 
 def test_challenger_share_is_stable_and_accurate() -> None:
     keys = [str(number).encode() for number in range(20_000)]
-    small, large = ({key for key in keys if arm_of(key, share) == "challenger"} for share in (0.1, 0.5))
+    small, large = ({key for key in keys if choose_arm(key, share) == "challenger"} for share in (0.1, 0.5))
     assert small < large  # keys of the challenger stay with it when the share grows
     assert abs(len(small) / len(keys) - 0.1) < 0.01
-    assert arm_of(b"a customer", 0.644) != arm_of(b"a customer", 0.645)  # in this and every other process
+    assert choose_arm(b"a customer", 0.644) != choose_arm(b"a customer", 0.645)  # in this and every other process
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from pipeline.train.evaluation import Evaluation
 from pipeline.train.fit import Fitter, choose, fit
 from pipeline.train.raw_rows_view import write_view
 from pipeline.train.tables import load_tables
-from support.hostile import HOSTILE, TEXTS, TINY, files
+from support.hostile import HOSTILE, TEXTS, TINY, file_contents
 
 BOUNDED = settings(max_examples=settings.default.max_examples // 2)  # each example fits a model
 TASKS = ["regression", "classification"]
@@ -144,13 +144,13 @@ def settings_of(draw: st.DrawFn, table: pd.DataFrame) -> Params:
 
 def outcome(folder: Path, params: Params, model: str) -> str:
     """Prepare, train, save and predict; check each result, and return the error message or "a model"."""
-    before = files(folder)
+    before = file_contents(folder)
     try:
         prepare(params.dataset, folder)
     except PipelineError as error:
-        assert files(folder) == before, "files were left behind"
+        assert file_contents(folder) == before, "files were left behind"
         return _message(error)
-    made = files(folder)
+    made = file_contents(folder)
     assert set(made) - set(before) <= {
         "data/processed/train.parquet", "data/processed/test.parquet", "models/standard_scaler.pkl",
         "mlartifacts/prepare/data_profile.json",
@@ -161,7 +161,7 @@ def outcome(folder: Path, params: Params, model: str) -> str:
         evaluation = Evaluation.from_params(params.evaluate, loaded.data, loaded.rows, folder)
         fitter = Fitter.from_params(model, params.train, loaded.data)
     except PipelineError as error:
-        assert files(folder) == made, "files were left behind"
+        assert file_contents(folder) == made, "files were left behind"
         return _message(error)
     fitted = fit(fitter, choose(fitter.learner, None), evaluation, warnings.catch_warnings())
     assert all(np.isfinite(value) for value in fitted.metrics.values()), fitted.metrics
@@ -336,18 +336,18 @@ def test_prepared_files_stay_when_a_later_prepare_fails(tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_bytes(GOOD)
     prepare(params_with().dataset, tmp_path)
     (tmp_path / "data.csv").write_bytes(GOOD + b"1,v,x\n")
-    before = files(tmp_path)
+    before = file_contents(tmp_path)
     with pytest.raises(PipelineError, match="row 31, holds 'x'"):
         prepare(params_with().dataset, tmp_path)
-    assert files(tmp_path) == before
+    assert file_contents(tmp_path) == before
     (tmp_path / "data.csv").write_bytes(GOOD.replace(b"900", b"901"))
     (tmp_path / "models" / "standard_scaler.pkl").unlink()
     (tmp_path / "models").rmdir()
     (tmp_path / "models").write_bytes(b"")  # where the scaler's folder would be
-    before = files(tmp_path)
+    before = file_contents(tmp_path)
     with pytest.raises(OSError, match="models"):
         prepare(params_with().dataset, tmp_path)
-    assert files(tmp_path) == before
+    assert file_contents(tmp_path) == before
 
 
 def test_a_neural_network_and_its_onnx_graph_agree_far_from_the_training_rows() -> None:

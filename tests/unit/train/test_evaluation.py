@@ -13,7 +13,7 @@ from pipeline.train.custom import custom_metrics, load_function
 from pipeline.train.evaluation import Evaluation
 from pipeline.train.stage import train
 from pipeline.train.tables import Tables, load_tables
-from support.evaluation import MARK, prepared
+from support.evaluation import MARKER_METRIC, prepare_params
 
 
 def choices(evaluation: Evaluation, metrics: list[dict[str, float]]) -> list[int]:
@@ -23,7 +23,7 @@ def choices(evaluation: Evaluation, metrics: list[dict[str, float]]) -> list[int
 
 @pytest.fixture
 def tables(pipeline_folder: Path) -> Tables:
-    return load_tables(pipeline_folder, prepared(pipeline_folder, custom="cost:cost"))
+    return load_tables(pipeline_folder, prepare_params(pipeline_folder, custom="cost:cost"))
 
 
 def test_the_winner_depends_on_metric_and_direction(tables: Tables, pipeline_folder: Path) -> None:
@@ -53,7 +53,7 @@ def test_the_winner_depends_on_metric_and_direction(tables: Tables, pipeline_fol
 
 
 def test_thresholds_come_from_params(pipeline_folder: Path) -> None:
-    params = prepared(pipeline_folder, target="garden", thresholds=[0.25], choose_by="recall_at_0.25")
+    params = prepare_params(pipeline_folder, target="garden", thresholds=[0.25], choose_by="recall_at_0.25")
     tables = load_tables(pipeline_folder, params)
     evaluation = Evaluation.from_params(params.evaluate, tables.data, tables.rows, pipeline_folder)
     small = replace(evaluation, y_train=np.array([0, 1, 1]))
@@ -102,7 +102,7 @@ def test_an_invalid_custom_metric_is_refused_before_training(
     pipeline_folder: Path, code: str, message: str | None
 ) -> None:
     Path("own.py").write_text(code)
-    params = prepared(pipeline_folder, custom="own:metric")
+    params = prepare_params(pipeline_folder, custom="own:metric")
     tables = load_tables(pipeline_folder, params)
     if message is None:
         assert Evaluation.from_params(params.evaluate, tables.data, tables.rows, pipeline_folder).custom is not None
@@ -129,7 +129,7 @@ def test_the_name_of_an_installed_module_is_refused_without_an_import(tmp_path: 
         load_function(f"{name}:system", tmp_path)
     file = tmp_path.joinpath(*name.split(".")).with_suffix(".py")
     file.parent.mkdir(exist_ok=True)
-    file.write_text(MARK.format(str(tmp_path / "imported")))
+    file.write_text(MARKER_METRIC.format(str(tmp_path / "imported")))
     before = set(sys.modules)
     with pytest.raises(PipelineError, match=rf"the name '{name}' is taken by (?s:.*)rename .*{file.name}"):
         load_function(f"{name}:metric", tmp_path)
@@ -140,7 +140,7 @@ def test_the_name_of_an_installed_module_is_refused_without_an_import(tmp_path: 
 def test_a_metric_is_searched_for_inside_the_repository_only(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "outside.py").write_text(MARK.format(str(tmp_path / "imported")))
+    (tmp_path / "outside.py").write_text(MARKER_METRIC.format(str(tmp_path / "imported")))
     folder = tmp_path / "repository" / "inner"
     folder.mkdir(parents=True)
     with pytest.raises(PipelineError, match=r"there is no outside.py in .*/inner\n"):  # no repository: the folder alone
@@ -206,7 +206,7 @@ def test_a_regression_metric_gets_no_probabilities(pipeline_folder: Path) -> Non
         "    assert (rows['price'] == y_true).all() and list(rows['place'].unique())\n"
         "    return {'overestimated': (y_pred > y_true).mean()}\n"
     )
-    params = prepared(pipeline_folder, target="price", custom="own:metric")
+    params = prepare_params(pipeline_folder, target="price", custom="own:metric")
     tables = load_tables(pipeline_folder, params)
     evaluation = Evaluation.from_params(params.evaluate, tables.data, tables.rows, pipeline_folder)
     found = evaluation.score_test(tables.data.y_test + 1)

@@ -5,7 +5,7 @@ from hashlib import blake2b
 from pipeline.service.records import Arm
 
 
-def arm_of(key: bytes, share: float) -> Arm:
+def choose_arm(key: bytes, share: float) -> Arm:
     """Return the arm of a request: the same key always gets the same arm, in every process.
 
     Parameters

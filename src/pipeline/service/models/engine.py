@@ -41,7 +41,7 @@ class Engine:
     session: "InferenceSession | None" = None
     inputs: dict[str, str] | None = None
 
-    def is_quick(self, n_rows: int) -> bool:
+    def uses_graph(self, n_rows: int) -> bool:
         """Return whether the graph predicts this many rows."""
         return self.session is not None and n_rows <= MAX_GRAPH_ROWS
 
@@ -55,7 +55,7 @@ class Engine:
         n_rows : int
             At least one.
         """
-        if self.is_quick(n_rows):
+        if self.uses_graph(n_rows):
             return self.predict_with_graph(columns)
         return self.predict_with_model(columns)
 
@@ -85,7 +85,7 @@ class Engine:
         return {f"up_to_{MAX_GRAPH_ROWS}_rows": "ONNX Runtime", "more_rows": model}
 
 
-def engine(raw: "RawRowsModel", graph: bytes | None, rows: pd.DataFrame) -> Engine:
+def create_engine(raw: "RawRowsModel", graph: bytes | None, rows: pd.DataFrame) -> Engine:
     """Return the engine of a model, after checking that the graph and the model agree.
 
     Parameters
@@ -112,7 +112,7 @@ def engine(raw: "RawRowsModel", graph: bytes | None, rows: pd.DataFrame) -> Engi
     except Exception as error:  # ONNX Runtime raises many types of error
         raise PipelineError(f"the ONNX graph cannot be loaded: {error}", "register the run again") from None
     candidate = Engine(raw, session, input_names(raw.transformer))
-    columns = columns_of(rows, raw.transformer)
+    columns = to_columns(rows, raw.transformer)
     by_graph, by_model = candidate.predict_with_graph(columns), candidate.predict_with_model(columns)
     check_agreement(_as_graph_outputs(by_graph), _as_graph_outputs(by_model))
     return candidate
@@ -124,7 +124,7 @@ def _as_graph_outputs(outputs: Outputs) -> dict[str, NDArray[Any]]:
     return arrays if outputs.probabilities is None else arrays | {"probabilities": np.asarray(outputs.probabilities)}
 
 
-def columns_of(rows: pd.DataFrame, transformer: "FeatureTransformer") -> Columns:
+def to_columns(rows: pd.DataFrame, transformer: "FeatureTransformer") -> Columns:
     """Return raw rows as the columns of a parsed request."""
     return {
         column: [None if pd.isna(value) else value for value in rows[column].tolist()] for column in transformer.kinds

@@ -74,7 +74,7 @@ def background(model: ServedModel) -> Columns:
     return columns
 
 
-def warm(model: ServedModel) -> None:
+def warm_up(model: ServedModel) -> None:
     """Explain one background row, because the first explanation takes seconds, mostly for imports."""
     explain(model, {column: values[:1] for column, values in background(model).items()}, 1)
 

@@ -13,7 +13,7 @@ from pipeline.features.columns import as_text
 from pipeline.features.transformer import FEATURES_FILE
 from pipeline.register.export.files import EXPORT_COMMAND, METADATA, export_problems, read_metadata
 from pipeline.register.package import ONNX_FILE
-from pipeline.service.models.engine import Engine, columns_of, engine
+from pipeline.service.models.engine import Engine, create_engine, to_columns
 from pipeline.service.models.served import ServedModel
 from pipeline.service.requests.schema import RowSchema
 from pipeline.service.settings import Settings
@@ -51,7 +51,7 @@ class ModelReference:
     export: Path | None = None
 
 
-def in_registry(client: "MlflowClient", settings: Settings, number: int | None) -> ModelReference:
+def find_in_registry(client: "MlflowClient", settings: Settings, number: int | None) -> ModelReference:
     """Find a version of the registered model: the given one, or by default the version in the configured stage.
 
     Raises
@@ -74,7 +74,7 @@ def in_registry(client: "MlflowClient", settings: Settings, number: int | None) 
     return ModelReference("registry", name, int(version.version), str(version.run_id), identity)
 
 
-def in_exports(folder: Path, settings: Settings, number: int | None) -> ModelReference:
+def find_in_exports(folder: Path, settings: Settings, number: int | None) -> ModelReference:
     """Find a local export in a pipeline folder: of the given version, or by default the target of ``latest``.
 
     Raises
@@ -99,7 +99,7 @@ def in_exports(folder: Path, settings: Settings, number: int | None) -> ModelRef
     return ModelReference("export", metadata["name"], int(metadata["version"]), metadata["run_id"], identity, export)
 
 
-def load(reference: ModelReference, client: "MlflowClient | None") -> tuple[ServedModel, list[str]]:
+def load_model(reference: ModelReference, client: "MlflowClient | None") -> tuple[ServedModel, list[str]]:
     """Load a model, after verifying the SHA-256 of its files.
 
     Parameters
@@ -172,7 +172,7 @@ def _load_folder(reference: ModelReference, folder: Path, metadata: dict[str, An
     example = _example(logged, raw.transformer)
     graph = folder / ONNX_FILE
     try:
-        loaded_engine = engine(raw, graph.read_bytes() if graph.exists() else None, example)
+        loaded_engine = create_engine(raw, graph.read_bytes() if graph.exists() else None, example)
     except PipelineError as error:
         warnings.append(f"version {reference.version}: {error.problem}; the model predicts without the graph")
         loaded_engine = Engine(raw)
@@ -182,8 +182,8 @@ def _load_folder(reference: ModelReference, folder: Path, metadata: dict[str, An
     else:
         warnings.append(f"version {reference.version} has no reference profile: drift is checked by the rules only")
     card = _card(reference, raw, logged, metadata) | {"engine": loaded_engine.description()}
-    schema = RowSchema.of(raw.transformer)
-    row = {column: values[0] for column, values in columns_of(example, raw.transformer).items()}
+    schema = RowSchema.from_transformer(raw.transformer)
+    row = {column: values[0] for column, values in to_columns(example, raw.transformer).items()}
     return ServedModel(
         reference.name,
         reference.version,

@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.features.columns import Kind
 from pipeline.service.records import Columns
 from pipeline.service.requests.bad_request import BadRequest, Problems, no_rows, too_many_rows
-from pipeline.service.requests.schema import Parsed, RowSchema, numbers_as_texts
+from pipeline.service.requests.schema import ParsedRows, RowSchema, numbers_as_texts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,7 +20,7 @@ SPARE = 2**24
 HEADER, DICTIONARY_DATA, COMPRESSION = 2, 1, 3
 
 
-def parse_arrow(schema: RowSchema, body: bytes, max_rows: int) -> Parsed:
+def parse_arrow(schema: RowSchema, body: bytes, max_rows: int) -> ParsedRows:
     """Return the rows of all batches of an Arrow stream.
 
     Parameters
@@ -47,7 +47,7 @@ def parse_arrow(schema: RowSchema, body: bytes, max_rows: int) -> Parsed:
         raise BadRequest.for_body(400, f"the body is not an Arrow stream: {reason}", "arrow_invalid") from None
 
 
-def _parse(schema: RowSchema, body: "pa.Buffer", max_rows: int) -> Parsed:
+def _parse(schema: RowSchema, body: "pa.Buffer", max_rows: int) -> ParsedRows:
     import pyarrow as pa
 
     if any(_is_compressed(message) for message in pa.ipc.MessageReader.open_stream(body)):
@@ -80,7 +80,7 @@ def _parse(schema: RowSchema, body: "pa.Buffer", max_rows: int) -> Parsed:
                     schema.add_invalid(problems, (row_number, name), value)
     problems.raise_if_any()
     columns |= {name: numbers_as_texts(columns[name]) for name in schema.numeric_texts}
-    return Parsed(columns, n_rows, single=False)
+    return ParsedRows(columns, n_rows, single=False)
 
 
 def _is_compressed(message: "pa.Message") -> bool:

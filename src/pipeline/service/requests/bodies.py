@@ -4,7 +4,7 @@ import re
 
 from pipeline.service.requests.bad_request import BadRequest
 from pipeline.service.requests.json_body import parse_json
-from pipeline.service.requests.schema import Parsed, RowSchema
+from pipeline.service.requests.schema import ParsedRows, RowSchema
 
 JSON = "application/json"
 CSV = "text/csv"
@@ -13,7 +13,7 @@ CHARSET = re.compile(r'charset\s*=\s*"?([^";\s]*)', re.IGNORECASE)
 UTF_8 = ("", "utf-8", "utf8", "us-ascii", "ascii")
 
 
-def parse(schema: RowSchema, body: bytes, content_type: str, max_rows: int) -> Parsed:
+def parse(schema: RowSchema, body: bytes, content_type: str, max_rows: int) -> ParsedRows:
     """Return the rows of a request body.
 
     Parameters
@@ -36,7 +36,7 @@ def parse(schema: RowSchema, body: bytes, content_type: str, max_rows: int) -> P
     return parsed
 
 
-def _parse(schema: RowSchema, body: bytes, content_type: str, max_rows: int) -> Parsed:
+def _parse(schema: RowSchema, body: bytes, content_type: str, max_rows: int) -> ParsedRows:
     if content_type == JSON:
         return parse_json(schema, body, max_rows)
     media_type, _, parameters = content_type.partition(";")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.features.columns import Kind
 from pipeline.service.requests.bad_request import MAX_DETAILS, BadRequest, Problems, no_rows, short_json, too_many_rows
 from pipeline.service.requests.json_body import BOM
-from pipeline.service.requests.schema import Parsed, RowSchema
+from pipeline.service.requests.schema import ParsedRows, RowSchema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,7 +28,7 @@ MAX_BLOCK_SIZE = 2**31 - 1
 SPARE = 10_000  # bytes read of a header beyond the known names, so that unknown columns can be named
 
 
-def parse_csv(schema: RowSchema, body: bytes, max_rows: int) -> Parsed:
+def parse_csv(schema: RowSchema, body: bytes, max_rows: int) -> ParsedRows:
     """Return the rows of a CSV body: comma-separated UTF-8 with a header.
 
     Raises
@@ -47,7 +47,7 @@ def parse_csv(schema: RowSchema, body: bytes, max_rows: int) -> Parsed:
     problems = Problems()
     columns = {name: _values(table[name], name, kind, problems) for name, kind in schema.kinds.items()}
     problems.raise_if_any()
-    return Parsed(columns, table.num_rows, single=False)
+    return ParsedRows(columns, table.num_rows, single=False)
 
 
 def _header(body: bytes, max_bytes: int) -> list[str]:

@@ -14,7 +14,7 @@ from pydantic_core import ValidationError, from_json
 
 from pipeline.service.records import Columns
 from pipeline.service.requests.bad_request import BadRequest, Problems, no_rows, short_json, too_many_rows
-from pipeline.service.requests.schema import Parsed, RowSchema, numbers_as_texts
+from pipeline.service.requests.schema import ParsedRows, RowSchema, numbers_as_texts
 
 BOM = b"\xef\xbb\xbf"
 SPACE = b" \t\r\n"
@@ -22,7 +22,7 @@ COMMA_OR_STRING = re.compile(rb'(,)|"[^"\\]*+(?:\\.[^"\\]*+)*+["\\]?', re.DOTALL
 SPARE = 10_000  # values beyond the limit, so that a body slightly over it still gets a precise message
 
 
-def parse_json(schema: RowSchema, body: bytes, max_rows: int) -> Parsed:
+def parse_json(schema: RowSchema, body: bytes, max_rows: int) -> ParsedRows:
     """Return the rows of a JSON body: an object is one row, a list of objects is many.
 
     Parameters
@@ -56,7 +56,7 @@ def parse_json(schema: RowSchema, body: bytes, max_rows: int) -> Parsed:
         _raise_problems(schema, json.loads(body, object_pairs_hook=_Row, parse_int=float), single)
     for name in schema.numeric_texts:
         columns[name] = numbers_as_texts(columns[name])
-    return Parsed(columns, len(rows), single)
+    return ParsedRows(columns, len(rows), single)
 
 
 def _load(body: bytes) -> Any:

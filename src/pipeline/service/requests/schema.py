@@ -22,7 +22,7 @@ MAX_LISTED = 50  # columns or categories that a message or a description names
 
 
 @dataclass(frozen=True, slots=True)
-class Parsed:
+class ParsedRows:
     """The parsed rows of a request.
 
     Attributes
@@ -72,7 +72,7 @@ class RowSchema:
         self.longest_text = max(LONGEST_TEXT, *lengths, 0)
 
     @classmethod
-    def of(cls, transformer: "FeatureTransformer") -> "RowSchema":
+    def from_transformer(cls, transformer: "FeatureTransformer") -> "RowSchema":
         """Return the schema of the rows that a feature transformer accepts."""
         return cls(transformer.kinds, transformer.known_categories)
 

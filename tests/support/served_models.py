@@ -12,11 +12,11 @@ from pipeline.features.transformer import FeatureTransformer
 from pipeline.learn.families import BACKGROUND_ROWS
 from pipeline.learn.task import Task
 from pipeline.onnx.model import to_onnx
-from pipeline.service.models.engine import columns_of, engine
+from pipeline.service.models.engine import create_engine, to_columns
 from pipeline.service.models.served import ServedModel
 from pipeline.service.records import Columns
 from pipeline.service.requests.schema import RowSchema
-from support.families import fitted
+from support.families import fit_model
 
 TASKS = {"regression": Task(), "binary": Task([False, True]), "three": Task(["a", "b b", "<c>"])}
 
@@ -39,7 +39,7 @@ def raw_rows() -> pd.DataFrame:
     return rows
 
 
-def served(name: str, task: Task, with_profile: bool = True) -> tuple[ServedModel, Columns]:
+def small_model(name: str, task: Task, with_profile: bool = True) -> tuple[ServedModel, Columns]:
     """Return a small model of a family and `N_EXPLAINED` rows that it was not fitted on."""
     rows = raw_rows()
     price = 1000 * rows["size <m2>"].fillna(30) + 20_000 * (rows["place"] == "inland") + 9000 * rows["rooms"]
@@ -57,9 +57,11 @@ def served(name: str, task: Task, with_profile: bool = True) -> tuple[ServedMode
     raw = RawRowsModel.__new__(RawRowsModel)  # the constructor would load a folder
     raw.transformer, raw.feature_names, raw.labels = transformer, list(X.columns)[::-1], task.labels
     X = X[raw.feature_names]
-    raw.model = fitted(name, task, (X[:200], y[:200], X[200:], y[200:]), 12)
+    raw.model = fit_model(name, task, (X[:200], y[:200], X[200:], y[200:]), 12)
     graph = to_onnx(transformer, raw.feature_names, raw.model, raw.labels)
-    profile = {"background": columns_of(rows[:BACKGROUND_ROWS], transformer)} if with_profile else None
-    onnx_engine = engine(raw, graph.SerializeToString(), rows[200:230])
-    model = ServedModel("small", 3, "r" * 32, "registry", name, raw, onnx_engine, RowSchema.of(transformer), profile)
-    return model, columns_of(rows[200 : 200 + N_EXPLAINED], transformer)
+    profile = {"background": to_columns(rows[:BACKGROUND_ROWS], transformer)} if with_profile else None
+    onnx_engine = create_engine(raw, graph.SerializeToString(), rows[200:230])
+    model = ServedModel(
+        "small", 3, "r" * 32, "registry", name, raw, onnx_engine, RowSchema.from_transformer(transformer), profile
+    )
+    return model, to_columns(rows[200 : 200 + N_EXPLAINED], transformer)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import PipelineError
-from pipeline.service.models.loading import ModelReference, in_exports, in_registry, load
+from pipeline.service.models.loading import ModelReference, find_in_exports, find_in_registry, load_model
 from pipeline.service.models.served import ServedModel
 from pipeline.service.records import Arm
 from pipeline.service.settings import Settings
@@ -56,7 +56,7 @@ class Watcher:
         """Stop checking, without waiting for a model that is being loaded."""
         self._stopped.set()
 
-    def look(self) -> None:
+    def check_for_models(self) -> None:
         """Check once for new models, and load them."""
         self._update("production", self._settings.model_version)
         if self._settings.challenger_version:
@@ -64,7 +64,7 @@ class Watcher:
 
     def _run(self) -> None:
         while not self._stopped.wait(self._settings.service_poll_seconds):
-            self.look()
+            self.check_for_models()
 
     def _update(self, arm: Arm, number: int | None) -> None:
         try:
@@ -72,7 +72,7 @@ class Watcher:
             if reference.identity == self._identities.get(arm):
                 self._warn(arm, [])
                 return
-            model, warnings = load(reference, client)
+            model, warnings = load_model(reference, client)
         except Exception as error:  # a failure of the store, a file or a model must not stop the service
             problem = _short(str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}")
             self._warn(arm, [f"{arm}: {problem}"])
@@ -107,10 +107,10 @@ class Watcher:
 
         subject = f"registry of {arm}"
         if not self._settings.enable_model_registry:
-            return in_exports(self._folder, self._settings, number), None
+            return find_in_exports(self._folder, self._settings, number), None
         try:
             self._client = refresh_client(self._client) if self._client else open_store()
-            reference = in_registry(self._client, self._settings, number)
+            reference = find_in_registry(self._client, self._settings, number)
         except Exception as error:
             problem = error.problem if isinstance(error, PipelineError) else str(error)
             served = self._loaded_models.get(arm)
@@ -120,7 +120,7 @@ class Watcher:
                     "registry", served.name, served.version, served.run_id, self._identities[arm]
                 ), None
             try:
-                exported = in_exports(self._folder, self._settings, number)
+                exported = find_in_exports(self._folder, self._settings, number)
             except PipelineError as export_error:
                 problems = f"{_short(problem)}; {export_error.problem}"
                 raise PipelineError(problems, export_error.remedy) from None
