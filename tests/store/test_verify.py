@@ -372,7 +372,7 @@ def test_names_and_links_outside_the_export_are_not_followed(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("[]", "does not hold name"),
+        ("[]", "lacks one of the keys name"),
         ('{"name": 1, "version": 1, "run_id": 1, "model_id": 1, "files": {}}', "lists no files"),
         (
             '{"name": 1, "version": 1, "run_id": 1, "model_id": 1, "files": {"model.pkl": 5}}',

@@ -96,7 +96,8 @@ def _default(action: argparse.Action) -> str:
 
 
 def _help(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
-    return (action.help or "") % {**vars(action), "prog": parser.prog}
+    text = (action.help or "").replace(" (default: %(default)s)", "")  # the default has a column of its own
+    return text % {**vars(action), "prog": parser.prog}
 
 
 def _subcommands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str, argparse.ArgumentParser]]:

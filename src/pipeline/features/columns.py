@@ -64,7 +64,13 @@ def infer_kinds(rows: pd.DataFrame) -> dict[str, Kind]:
 
 
 def infer_kind(column: pd.Series) -> Kind | None:
-    """Return the kind of a column, or None if it cannot be a feature (dates, lists, mixed types)."""
+    """Return the kind of a column, or None if it cannot be a feature (dates, lists, mixed types).
+
+    Examples
+    --------
+    >>> infer_kind(pd.Series([1.5, None])), infer_kind(pd.Series(["NEAR BAY", None]))
+    ('number', 'text')
+    """
     if pd.api.types.is_bool_dtype(column):
         return "boolean"
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_complex_dtype(column):

@@ -22,7 +22,13 @@ NAME = re.compile(
 
 
 def rmse(y_true: Values, y_pred: Values) -> float:
-    """Root mean squared error, in the target's unit."""
+    """Root mean squared error, in the target's unit.
+
+    Examples
+    --------
+    >>> round(rmse(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 6.0])), 3)
+    1.732
+    """
     return float(np.sqrt(np.mean((y_true - y_pred) ** 2)))
 
 
@@ -171,7 +177,13 @@ def greater_is_better(name: str) -> bool | None:
 
 
 def round_significant(value: float) -> float:
-    """Round to six significant digits, so that committed metrics do not depend on floating-point rounding."""
+    """Round to six significant digits, so that committed metrics do not depend on floating-point rounding.
+
+    Examples
+    --------
+    >>> round_significant(31704.2871), round_significant(0.900183649)
+    (31704.3, 0.900184)
+    """
     return float(f"{value:.6g}")
 
 

@@ -132,7 +132,8 @@ def _compare(name: str, output: NDArray[Any], expected: NDArray[Any]) -> float:
         raise GraphMismatch(
             f"the ONNX graph and the model differ in row {row + 1}: {name} {value!r} from the graph, "
             f"{expected_value!r} from the model; {is_different.any(axis=1).sum()} of {len(is_different)} rows differ",
-            "serve the MLflow model, and see docs/architecture.md for package versions that work together",
+            "serve the MLflow model; docs/decisions/0012-write-the-onnx-nodes-in-this-project.md names the package "
+            "versions that work together",
         )
     return float(differences.max())
 

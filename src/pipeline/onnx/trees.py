@@ -1,7 +1,7 @@
 """Convert the trees of XGBoost and of scikit-learn's random forests to ONNX nodes, with exact comparisons.
 
 The converters onnxmltools and skl2onnx are not used: they round thresholds and sums, so that some rows take a
-different branch or get a different label (docs/architecture.md has the figures).
+different branch or get a different label (docs/decisions/0012 has the figures).
 """
 
 import json

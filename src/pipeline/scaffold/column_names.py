@@ -23,7 +23,13 @@ def words(name: str) -> list[str]:
 
 
 def is_identifier_name(name: str) -> bool:
-    """Return whether a column is named like an identifier: ``id``, ``customer_id``, ``PassengerId``, ``uuid``."""
+    """Return whether a column is named like an identifier: ``id``, ``customer_id``, ``PassengerId``, ``uuid``.
+
+    Examples
+    --------
+    >>> is_identifier_name("customer_id"), is_identifier_name("humidity")
+    (True, False)
+    """
     parts = words(name)
     return bool(_ID.fullmatch(parts[-1]) or parts[0] == "id")
 

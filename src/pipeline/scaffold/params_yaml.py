@@ -127,4 +127,4 @@ def _monitor(inferred: InferredSettings) -> list[Line]:
             ("monitor:", ""),
             ("  max_class_share: null", "no alarm for a large share of one class, which is normal here"),
         ]
-    return [("monitor: {}", "alarms of the prediction service: see docs/service.md")]
+    return [("monitor: {}", "alarms of the prediction service: see docs/how-to/monitor-drift.md")]

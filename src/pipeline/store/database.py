@@ -120,7 +120,15 @@ def table_names(connection: sqlite3.Connection) -> set[str]:
 
 
 def local_path(location: str | None) -> Path | None:
-    """Return the local path of an artifact location (``file:`` URI or plain path); None for ``s3:`` and the like."""
+    """Return the local path of an artifact location (``file:`` URI or plain path); None for ``s3:`` and the like.
+
+    Examples
+    --------
+    >>> local_path("file:///srv/models/mlruns/1").as_posix()
+    '/srv/models/mlruns/1'
+    >>> local_path("s3://bucket/1") is None
+    True
+    """
     if location and location.startswith("/"):
         return Path(location)
     parts = urlsplit(location or "")

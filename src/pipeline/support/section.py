@@ -27,6 +27,14 @@ class _Short(reprlib.Repr):
 
 
 def short_repr(value: object) -> str:
-    """Return the `repr` of a value for a message, shortened."""
+    """Return the `repr` of a value for a message, shortened.
+
+    Examples
+    --------
+    >>> short_repr("xgboost")
+    "'xgboost'"
+    >>> short_repr(list(range(100)))
+    '[0, 1, 2, 3, 4, 5, ...]'
+    """
     text = _Short().repr(value)
     return text if len(text) <= 2 * MAX_REPR_LENGTH else f"{text[:MAX_REPR_LENGTH]}…"

@@ -24,6 +24,15 @@ def align_columns(rows: Sequence[Sequence[str]], to_right: Collection[int] = ())
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table with a header, a rule and rows; all columns but the first are right-aligned."""
+    """Return a table with a header, a rule and rows; all columns but the first are right-aligned.
+
+    Examples
+    --------
+    >>> print(format_table(["metric", "value"], [["rmse", "31.7"], ["r2", "0.9"]]))
+    metric  value
+    ------  -----
+    rmse     31.7
+    r2        0.9
+    """
     rule = ["-" * max(map(len, column)) for column in zip(header, *rows, strict=True)]
     return align_columns([header, rule, *rows], to_right=range(1, len(header)))

@@ -18,6 +18,11 @@ def read_yaml(text: str) -> Any:
     ValueError
         If `text` is not a single YAML document of safe types with unique keys, is nested too deeply, or expands by
         aliases to too many values.
+
+    Examples
+    --------
+    >>> read_yaml("{rate: 1e-3, stop: yes, at: 1:30}")
+    {'rate': 0.001, 'stop': 'yes', 'at': '1:30'}
     """
     yaml = _yaml()
     yaml.composer.warn_double_anchors = False

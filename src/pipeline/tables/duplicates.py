@@ -17,6 +17,11 @@ def duplicated(table: pd.DataFrame) -> NDArray[np.bool_]:
     Returns
     -------
     array of bool, shape (n_rows,)
+
+    Examples
+    --------
+    >>> duplicated(pd.DataFrame({"rooms": [3, 4, 3], "place": ["INLAND", "INLAND", "INLAND"]}))
+    array([False, False,  True])
     """
     hashes: NDArray[np.uint64] = np.zeros(len(table), dtype=np.uint64)
     for name in table.columns:

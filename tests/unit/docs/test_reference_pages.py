@@ -86,7 +86,8 @@ def test_each_option_of_a_command_is_in_its_section(script: Path) -> None:
         if isinstance(action, argparse._HelpAction | argparse._SubParsersAction):
             continue
         name = action.option_strings[0] if action.option_strings else action.metavar or "{"
-        assert any(prose(action.help) in line for line in page.splitlines() if line.startswith(f"| `{name}"))
+        text = prose(action.help.replace(" (default: %(default)s)", ""))
+        assert any(text in line for line in page.splitlines() if line.startswith(f"| `{name}"))
         assert all(option in page for option in action.option_strings)
     assert "\x1b" not in page
 

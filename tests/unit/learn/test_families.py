@@ -191,7 +191,9 @@ def test_balanced_is_rejected_unless_the_classification_is_binary(pipeline_folde
     models = {"models": ["random_forest", "xgboost"], "params": {"xgboost": {"scale_pos_weight": "balanced"}}}
     change_params(pipeline_folder, dataset=dataset, features={}, train={"experiment_name": "small", **models})
     prepare(load_params().dataset, pipeline_folder)
-    with pytest.raises(PipelineError, match=r"params.yaml names scale_pos_weight of xgboost, and the target has not"):
+    with pytest.raises(
+        PipelineError, match=r"params.yaml sets scale_pos_weight of xgboost, but the target does not have"
+    ):
         train(load_params(), pipeline_folder)  # fails before it opens a store
 
 

@@ -198,6 +198,11 @@ def psi(expected: Sequence[float] | Values, observed: Sequence[float] | Values) 
     ----------
     expected, observed : arrays of float, shape (n_bins,)
         Shares; those below `FLOOR` are raised to it.
+
+    Examples
+    --------
+    >>> round(psi([0.5, 0.5], [0.5, 0.5]), 3), round(psi([0.5, 0.5], [0.9, 0.1]), 3)
+    (0.0, 0.879)
     """
     from scipy.stats import entropy
 

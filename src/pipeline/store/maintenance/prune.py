@@ -37,6 +37,11 @@ def parse_age(age: str) -> int:
     ------
     PipelineError
         If the age is not of that form.
+
+    Examples
+    --------
+    >>> parse_age("12h"), parse_age("2w")
+    (43200, 1209600)
     """
     if not re.fullmatch("[0-9]{1,6}[hdw]", age):
         raise PipelineError(

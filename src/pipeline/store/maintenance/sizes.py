@@ -15,7 +15,13 @@ def count_files(path: Path) -> int:
 
 
 def format_size(size: float) -> str:
-    """Return a number of bytes in readable units, such as 1.5 MB."""
+    """Return a number of bytes in readable units, such as 1.5 MB.
+
+    Examples
+    --------
+    >>> format_size(999), format_size(6_060_000)
+    ('999 bytes', '6.06 MB')
+    """
     for unit in ("bytes", "kB", "MB"):
         if size < 1000:
             return f"{size:.3g} {unit}" if unit != "bytes" else f"{size:.0f} {unit}"
