@@ -33,7 +33,7 @@ def read_labels(path: Path, params: DatasetParams) -> pd.DataFrame:
     Raises
     ------
     PipelineError
-        If the file, a column or a value is missing, a value has the wrong type, or a prediction has more than one label.
+        If the file, a column or a value is missing, a value has the wrong type, or a prediction has several labels.
         The message has the number of the row, where 1 is the first one below the header.
     """
     required = [params.target, *_split_column(params)]
