@@ -97,6 +97,7 @@ class _Stop:
             signal.signal(number, signal.SIG_IGN)
         print("stopped", file=sys.stderr)
         self.exit = SystemExit(128 + signum)
+        sys.unraisablehook = self._retry_soon
         signal.signal(signal.SIGALRM, self._raise_exit)
         signal.setitimer(signal.ITIMER_REAL, RETRY_INTERVAL, RETRY_INTERVAL)
         self._raise_exit(signum, frame)
@@ -116,6 +117,13 @@ class _Stop:
         signal.setitimer(signal.ITIMER_REAL, GRACE, GRACE)
         assert self.exit is not None
         raise self.exit
+
+    def _retry_soon(self, discarded: "sys.UnraisableHookArgs") -> None:
+        """Raise the exit again if C code has discarded it, as it does for callbacks of weak references."""
+        if discarded.exc_value is self.exit:
+            signal.setitimer(signal.ITIMER_REAL, RETRY_INTERVAL, RETRY_INTERVAL)
+        else:
+            sys.__unraisablehook__(discarded)
 
     def end(self) -> None:
         """Stop the timer and restore the default signal handlers, for functions registered with `atexit`.

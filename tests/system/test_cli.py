@@ -64,6 +64,16 @@ def main():
     Finalized()
     time.sleep(200)
 """
+WEAK_REFERENCE = """
+import weakref
+class Referenced:
+    pass
+def main():
+    referenced = Referenced()
+    reference = weakref.ref(referenced, lambda _: stop())
+    del referenced
+    time.sleep(200)
+"""
 XGBOOST_CALLBACK = """
 import numpy, xgboost
 from xgboost.data import SingleBatchInternalIter
@@ -78,7 +88,9 @@ def main():
 """
 
 
-@pytest.mark.parametrize("code", [FINALIZER, XGBOOST_CALLBACK], ids=["finalizer", "xgboost"])
+@pytest.mark.parametrize(
+    "code", [FINALIZER, WEAK_REFERENCE, XGBOOST_CALLBACK], ids=["finalizer", "weak reference", "xgboost"]
+)
 def test_signal_in_a_c_callback_is_not_lost(tmp_path: Path, code: str) -> None:
     (tmp_path / "script.py").write_text(
         "import os, signal, time\n"

@@ -113,8 +113,8 @@ def start_script(body: str, uri: str) -> "subprocess.Popen[str]":
     code = f"""
 import sys, time
 from pipeline.service.tracking.statistics import Statistics
-from pipeline.service.tracking.tracking_run import Tracked, TrackingRun
-tracked = Tracked(Statistics(10, 60), lambda: False, lambda: 1)
+from pipeline.service.tracking.tracking_run import TrackedArm, TrackingRun
+tracked = TrackedArm(Statistics(10, 60), lambda: False, lambda: 1)
 tracking = TrackingRun("iris-serving", "iris", {{"production": tracked}}, {{}}, 0.05)
 tracking.start()
 {body}
