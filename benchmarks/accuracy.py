@@ -127,7 +127,7 @@ def project(path: Path, seed: int, search: dict[str, int], neighbors: bool) -> N
     from pipeline.features.out_of_fold import out_of_fold
     from pipeline.features.transformer import FeatureTransformer
     from pipeline.params.load import check_params
-    from pipeline.tables.folds import folds_of
+    from pipeline.tables.folds import compute_folds
 
     content = yaml.safe_load((PROJECT / "params.yaml").read_text())
     content["train"] |= {"seed": seed, "n_jobs": N_JOBS}
@@ -144,7 +144,7 @@ def project(path: Path, seed: int, search: dict[str, int], neighbors: bool) -> N
     if neighbors:
         source, training_target, settings = transformer.source(train_rows), Target([target], y), params.feature_settings
         transformer = transformer.with_target(source, training_target, settings)
-        folds = folds_of(train_rows, params).table
+        folds = compute_folds(train_rows, params).table
         X[transformer.target_names] = out_of_fold(transformer, source, training_target, settings, folds)
     X_valid, X_test = (transformer.transform(part) for part in parts[1:])
     folds = [(X, y, X_valid, parts[1][target].to_numpy())]

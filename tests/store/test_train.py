@@ -19,7 +19,7 @@ from pipeline.prepare.stage import prepare
 from pipeline.store.open import logged_model_id, open_experiment, open_store
 from pipeline.support.files import sha256
 from pipeline.train.dataset_input import dataset_input, schema_sample
-from pipeline.train.experiments import important_features
+from pipeline.train.experiments import select_important_features
 from pipeline.train.provenance import git_tags
 from pipeline.train.reference_profile import PROFILE_FILE
 from pipeline.train.stage import train
@@ -195,7 +195,7 @@ def test_experiments_share_parameters_and_features_as_documented(trained: Traine
     first, second, third = (by_name[name] for name in RUN_NAMES)
     assert second.fitted.sampled == first.fitted.sampled
     assert second.fitted.scores.n_rounds == first.fitted.scores.n_rounds
-    assert second.fitted.features == third.fitted.features == important_features(first, 0.99)
+    assert second.fitted.features == third.fitted.features == select_important_features(first, 0.99)
     assert set(second.fitted.features) <= set(first.fitted.features)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.store.database import LocalStore
 from pipeline.store.maintenance.relocate import relocate
-from pipeline.train.experiments import Experiment
+from pipeline.train.experiments import ExperimentRun
 from support.repositories import change_params, commit, copy_project, git
 
 SMALL = {
@@ -92,7 +92,7 @@ class Trained:
     """A small pipeline folder and the experiments trained in it, the winner first."""
 
     folder: Path
-    experiments: list[Experiment]
+    experiments: list[ExperimentRun]
 
 
 def copy_pipeline_folder(source: Path, target: Path) -> None:

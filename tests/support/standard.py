@@ -19,7 +19,7 @@ from pipeline.prepare.stage import prepare
 from pipeline.store.open import open_store
 from pipeline.support.paths import TEST_TABLE
 from pipeline.train.evaluation import Evaluation
-from pipeline.train.experiments import Experiment, Plan, Setup, run_experiment
+from pipeline.train.experiments import ExperimentRun, Plan, Setup, run_experiment
 from pipeline.train.tables import Tables, load_tables
 from support.figures import without_figures
 from support.folders import enter, make_pipeline_folder, make_table
@@ -53,7 +53,7 @@ class Standard:
 
     kind: str
     family: str
-    experiment: Experiment
+    experiment: ExperimentRun
     tables: Tables
     test: pd.DataFrame
     commit: str

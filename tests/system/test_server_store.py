@@ -27,7 +27,7 @@ from pipeline.service.recording.read import read_predictions
 from pipeline.store.open import open_store
 from pipeline.store.stale_runs import end_stale_runs
 from pipeline.support.processes import owner_tags
-from pipeline.train.experiments import Experiment
+from pipeline.train.experiments import ExperimentRun
 from pipeline.train.stage import train
 from support.figures import without_figures
 from support.folders import SMALL, make_pipeline_folder
@@ -66,7 +66,7 @@ def sign_in(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.fixture(scope="module")
 def first(
     server: Server, tmp_path_factory: pytest.TempPathFactory, migrated_database: Path
-) -> tuple[Path, list[Experiment]]:
+) -> tuple[Path, list[ExperimentRun]]:
     """Return a pipeline folder and the experiments of its first training, on the server."""
     folder = make_pipeline_folder(tmp_path_factory.mktemp("on_server") / "repository", migrated_database)
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -81,7 +81,7 @@ def first(
 
 
 @pytest.fixture
-def folder(first: tuple[Path, list[Experiment]], server: Server, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(first: tuple[Path, list[ExperimentRun]], server: Server, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the trained pipeline folder, as the current folder, with the server as its store."""
     sign_in(server, first[0], monkeypatch)
     return first[0]
@@ -93,7 +93,9 @@ def keys(server: Server, prefix: str) -> set[str]:
     return {item["Key"].rpartition("/")[2] for page in pages for item in page.get("Contents", [])}
 
 
-def test_training_is_recorded_on_the_server(folder: Path, first: tuple[Path, list[Experiment]], server: Server) -> None:
+def test_training_is_recorded_on_the_server(
+    folder: Path, first: tuple[Path, list[ExperimentRun]], server: Server
+) -> None:
     client = open_store()
     experiment = client.get_experiment_by_name("small")
     assert experiment is not None
@@ -122,7 +124,7 @@ def test_training_is_recorded_on_the_server(folder: Path, first: tuple[Path, lis
 
 def test_version_is_promoted_and_rolled_back(
     folder: Path,
-    first: tuple[Path, list[Experiment]],
+    first: tuple[Path, list[ExperimentRun]],
     server: Server,
     call: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
@@ -196,7 +198,7 @@ def test_deployed_service_serves_production_as_a_separate_user(folder: Path, ser
 
 def test_user_without_permission_changes_nothing(
     folder: Path,
-    first: tuple[Path, list[Experiment]],
+    first: tuple[Path, list[ExperimentRun]],
     call: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -214,7 +216,7 @@ def test_user_without_permission_changes_nothing(
 
 
 def test_concurrent_registrations_from_two_machines_are_all_kept(
-    folder: Path, first: tuple[Path, list[Experiment]], tmp_path: Path, migrated_database: Path, zygote: Zygote
+    folder: Path, first: tuple[Path, list[ExperimentRun]], tmp_path: Path, migrated_database: Path, zygote: Zygote
 ) -> None:
     # Like two machines, two clones share no lock file.
     clones = [make_pipeline_folder(tmp_path / name, migrated_database) for name in ("here", "there")]

@@ -1,4 +1,4 @@
-"""Search and fit XGBoost: folds are binned once, candidates are compared at a high learning rate, the winner refitted.
+"""Search and fit XGBoost: folds are binned once, candidates compared at a high learning rate, the best one refitted.
 
 With the sampler `tpe` the search varies every hyperparameter except the learning rate (the shape of the trees, for
 short); the final fit then uses a low learning rate with more rounds.
@@ -30,11 +30,11 @@ from pipeline.learn.space import Choice, Range, Space
 
 DEFAULT_LEARNING_RATE = 0.3  # XGBoost's default, for a space without the learning rate
 # `tpe` compares shapes at this rate if the space allows it: higher rates rank shapes worse, lower ones take longer.
-SHAPE_LEARNING_RATE = 0.2
+COMPARISON_LEARNING_RATE = 0.2
 # Shapes are compared at the first round where the first candidate's score is within 2% of its best: fewer rounds favor
 # deep trees; more rounds take time and compare overfitting instead of shapes.
 PLATEAU_FACTOR = 1.02
-PLATEAU_ROUNDS = 100
+PLATEAU_ROUNDS = 100  # maximum number of rounds of the comparison
 # The best round is inversely proportional to the learning rate. With `tpe` the final rate is chosen so that this many
 # times the rounds of the comparison, scaled to that rate, fill `max_rounds`.
 SLACK = 2
@@ -46,7 +46,7 @@ class Boosting:
     Attributes
     ----------
     native : dict
-        Parameters that every fit shares, by the names of the native interface; ``nthread`` is the total of threads.
+        Parameters that every fit shares, by the names of the native interface; ``nthread`` is the number of all threads.
     folds : list of Fold
     """
 
@@ -71,7 +71,7 @@ class Boosting:
     def scoring(self) -> Scoring:
         """Return a race at a high learning rate, or, for the sampler `random`, early stopping on every fold."""
         if self.problem.search.sampler == "tpe":
-            return Race(self.problem.task, ShapeFitter(self), len(self.folds), drop=True)
+            return Race(self.problem.task, ComparisonFitter(self), len(self.folds), drop=True)
         return EarlyStopping(self)
 
     def final_params(self, best: Candidate | None) -> tuple[Sampled, int]:
@@ -101,9 +101,9 @@ class Boosting:
         fixed = self.problem.fixed.get("learning_rate", DEFAULT_LEARNING_RATE)
         values = self.problem.space.get("learning_rate", [fixed])
         if isinstance(values, Range):
-            return float(min(values.high, max(values.low, SHAPE_LEARNING_RATE)))
+            return float(min(values.high, max(values.low, COMPARISON_LEARNING_RATE)))
         numbers = sorted(_floats(values))
-        return max((value for value in numbers if value <= SHAPE_LEARNING_RATE), default=numbers[0])
+        return max((value for value in numbers if value <= COMPARISON_LEARNING_RATE), default=numbers[0])
 
     def cross_validate(self, sampled: Sampled, rounds: int, choose_round: bool) -> CrossValidation:
         """Fit and score on each fold along `rounds`; with `choose_round`, cut the curves at the best round."""
@@ -146,8 +146,8 @@ class Boosting:
         estimator.fit(X, y)
 
 
-class ShapeFitter:
-    """A `CandidateFitter` that compares shapes at a high learning rate, after as many rounds as the first one needs."""
+class ComparisonFitter:
+    """A `CandidateFitter` that compares shapes at a high learning rate, at the rounds the first one needs."""
 
     def __init__(self, learner: Boosting) -> None:
         self.learner = learner

@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.learn.candidate import Candidate
 from pipeline.learn.learner import Learner
 from pipeline.learn.search_params import SearchParams
-from pipeline.learn.search_space import create_study, distributions, n_candidates
+from pipeline.learn.search_space import count_candidates, create_study, distributions
 
 BATCH = 4  # candidates sampled at a time; constant, so that results do not depend on the number of threads
 
@@ -15,7 +15,7 @@ BATCH = 4  # candidates sampled at a time; constant, so that results do not depe
 def search(
     params: SearchParams, learner: Learner, seed: int, record: Callable[[Candidate], None]
 ) -> Iterator[Candidate]:
-    """Sample and score candidates.
+    """Sample candidates, score them, and yield them.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def search(
     space = learner.sampled_space
     study, search_distributions, scoring = create_study(params, space, seed), distributions(space), learner.scoring()
     observed_scores, n_trials, started = dict[tuple[Any, ...], float](), 0, time.monotonic()
-    total = n_candidates(params, space)
+    total = count_candidates(params, space)
     while len(observed_scores) < total and n_trials < 10 * total:  # the sampler may repeat candidates
         if observed_scores and params.time_budget is not None and time.monotonic() - started > params.time_budget:
             return

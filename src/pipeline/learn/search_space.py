@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 STARTUP_CANDIDATES = 8  # sampled at random before `tpe` uses the scores
 
 
-def n_candidates(params: SearchParams, space: Space) -> int:
+def count_candidates(params: SearchParams, space: Space) -> int:
     """Return the number of candidates of a search, limited by the number of combinations if all choices are lists."""
     choices = [len(set(values)) for values in space.values() if isinstance(values, list)]
     if len(choices) < len(space):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pipeline.support.text import format_table
 from pipeline.train.evaluation import Evaluation
-from pipeline.train.fit import Fitted
+from pipeline.train.fit import FitResult
 
 METRICS = {
     "regression": ("test_rmse", "test_mae", "test_r2", "cv_rmse_mean"),
@@ -27,7 +27,7 @@ class FamilyResult:
     """A fitted family, the time it took in seconds, and its MLflow run if it was recorded."""
 
     family: str
-    fitted: Fitted
+    fitted: FitResult
     seconds: float
     run_id: str | None
 

@@ -1,4 +1,4 @@
-"""Stage 3, model_register: register a run as a model version, set its stage, and export it for Production."""
+"""DVC stage 3, model_register: register a run as a model version, set its stage, and export it for Production."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,7 +41,7 @@ class Registration:
         The stage to set; by default ``register.stage`` of params.yaml. A version that is in Production, or whose stage
         a command set, keeps its stage by default, so that running the pipeline again does not undo that decision.
     run_id : str, optional
-        The run to register; by default the winner of stage model_train.
+        The run to register; by default the winner of the DVC stage model_train.
     force : bool
         Whether to promote the run even if the gate refuses it.
     reason : str
@@ -152,7 +152,7 @@ def _apply_gate(context: _Context, force: bool) -> str:
         return verdict.summary
     if not force:
         raise GateError(
-            f"run {run.run_id[:8]} does not replace version {current.version}: see the rules marked FAILED above",
+            f"run {run.run_id[:8]} does not replace version {current.version}: see the lines marked FAILED above",
             f"nothing was changed; to promote it anyway: {_force_command(run)}",
         )
     progress("model_register: the gate refuses the run; continuing because of --force")

@@ -62,7 +62,7 @@ def run_pipeline(folder: Path, path: str, lock: int) -> None:
     if code:
         if f"exited with {GateError.exit_code}" in last:
             raise GateError(
-                "the new model is not promoted to Production (register.stage): see the rules marked FAILED above",
+                "the new model is not promoted to Production (register.stage): see the lines marked FAILED above",
                 "the current version stays in Production; the new model's run is in the store",
             )
         raise PipelineError(

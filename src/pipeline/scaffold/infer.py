@@ -22,7 +22,7 @@ from pipeline.scaffold.target import TaskName, check_target, infer_task
 from pipeline.scaffold.text_values import plain_values, short_repr
 from pipeline.tables.duplicates import duplicated
 
-MAX_DUPLICATE_SHARE = 0.2  # above it, rows are equal because they have few possible values, not by copying
+MAX_DUPLICATE_SHARE = 0.2  # above it, equal rows are not copies: the columns have few possible values
 MIN_CLASS_SHARE = 0.2  # a binary target with a rarer class is imbalanced
 
 
@@ -39,7 +39,7 @@ class InferredSettings:
     duplicates_reason : str
         Why duplicate rows are kept; empty if they are dropped.
     drop, categorical : dict of str to str
-        Columns with the reason, in the table's order; `categorical` includes a target whose labels are codes.
+        The reason for each column, in the table's order; a target whose classes are codes is first in `categorical`.
     inputs : dict of str to int
         The number of input columns of each kind: number, text, boolean.
     flux : bool
@@ -52,7 +52,7 @@ class InferredSettings:
     folds_reason : str
         Why there are fewer folds than the default, or empty.
     positive, imbalance : str
-        The rarer class of an imbalanced binary target, and its share in words; else empty.
+        The rarer class of an imbalanced binary target, and a sentence with its share; otherwise empty.
     notes : list of str
         What the user must know, the most important first.
     """

@@ -20,7 +20,7 @@ from pipeline.service.tracking.statistics import Statistics
 from pipeline.service.tracking.tracking_run import TrackedArm, TrackingRun
 
 CHECK_SECONDS = 2  # between drift checks
-STOP_SECONDS = 10  # time limit for writing queued predictions, and again for ending the MLflow run
+STOP_SECONDS = 10  # time limit for each of: writing queued predictions, ending the MLflow run
 
 
 class Service:
@@ -64,7 +64,7 @@ class Service:
         threading.Thread(target=self._load_and_watch, name="begin", daemon=True).start()
 
     def stop(self) -> None:
-        """Write all queued predictions and end the MLflow run."""
+        """Write the queued predictions and end the MLflow run, within `STOP_SECONDS` each."""
         self._stopped.set()
         self.watcher.stop()
         self.recorder.stop(STOP_SECONDS)

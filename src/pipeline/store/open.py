@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 _opened: dict[str, tuple[int, int]] = {}  # device and inode of each opened database, by URI
-PASSWORDS = (  # groups: prefix, password, suffix
+PASSWORD_PATTERNS = (  # groups: prefix, password, suffix
     re.compile(r"//[^:/@\s]*(:)([^@\s]+)(@)"),
     re.compile(r"([?&]\w*(?:password|secret|token)=)([^&#\s]+)()", re.IGNORECASE),
 )
@@ -35,7 +35,7 @@ def store_uri() -> str:
 
 
 def mlflow_command(command: str) -> str:
-    """Return an mlflow command for a message, with the environment variable that selects the current store."""
+    """Return an mlflow command to show in a message, with MLFLOW_TRACKING_URI; a password in it is shown as ***."""
     uri = store_uri()
     return f"MLFLOW_TRACKING_URI={mask_passwords(uri)} {command}"
 
@@ -76,7 +76,10 @@ def open_store() -> "MlflowClient":
             _opened[uri] = _file_id(store)
     except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
         detail = mask_passwords(str(error).strip().split("\n")[0])
-        remedy = "check MLFLOW_TRACKING_URI and, for a login, MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        remedy = (
+            "check MLFLOW_TRACKING_URI and, if the server needs a login, MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD"
+        )
         if store:
             remedy = f"make {store.home} writable, free disk space, or move a broken {store.database.name} away"
         raise StoreError(f"the MLflow store {mask_passwords(uri)} cannot be used: {detail}", remedy) from None
@@ -138,7 +141,7 @@ def open_experiment(client: "MlflowClient", name: str) -> str:
         raise StoreError(
             f"the MLflow experiment {name!r} has been deleted",
             f"restore it: {mlflow_command('mlflow experiments restore')} --experiment-id {experiment.experiment_id}; "
-            "or choose another name: train.experiment_name in params.yaml, or for the service MLFLOW_EXPERIMENT_NAME",
+            "or choose another name: train.experiment_name in params.yaml or, for the service, MLFLOW_EXPERIMENT_NAME",
         )
     path = local_path(experiment.artifact_location)
     if store and path:
@@ -171,7 +174,7 @@ def check_run_not_moved(run: "Run") -> None:
 
 def mask_passwords(text: str) -> str:
     """Return `text` with the passwords of `store_uri` masked, for messages."""
-    for pattern in PASSWORDS:
+    for pattern in PASSWORD_PATTERNS:
         for prefix, secret, suffix in pattern.findall(store_uri()):
             text = text.replace(f"{prefix}{secret}{suffix}", f"{prefix}***{suffix}")
     return text

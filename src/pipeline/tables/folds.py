@@ -1,4 +1,4 @@
-"""Compute the folds of the training rows, once for everything that is learned out of fold."""
+"""Split the training rows into folds, for cross-validation and for features that are computed out of fold."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from pipeline.features.kinds import target_kinds
 from pipeline.params.schema import DatasetParams, Params, SplitParams, TrainParams
 from pipeline.tables.split import Rows, fold_rows, strata_of
 
-Division = tuple[Rows, Rows]  # rows to learn from, and held-out rows
+TrainTest = tuple[Rows, Rows]  # rows to learn from, and held-out rows
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class FoldRows:
 
     train: Rows
     valid: Rows
-    inner: list[Division]
+    inner: list[TrainTest]
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class Folds:
     """
 
     searched: list[FoldRows]
-    table: list[Division]
+    table: list[TrainTest]
 
 
-def folds_of(table: pd.DataFrame, params: Params) -> Folds:
+def compute_folds(table: pd.DataFrame, params: Params) -> Folds:
     """Split the training rows into folds by ``dataset.split``, and again within folds if features need it.
 
     Parameters
@@ -70,10 +70,10 @@ def folds_of(table: pd.DataFrame, params: Params) -> Folds:
     )
 
 
-def _inner(table: pd.DataFrame, rows: Rows, params: Params) -> list[Division]:
-    """Split rows into one fold fewer, because the training rows of a fold are fewer and may have fewer groups.
+def _inner(table: pd.DataFrame, rows: Rows, params: Params) -> list[TrainTest]:
+    """Split rows into ``cv_folds - 1`` folds, because the training part of a fold may have one group fewer.
 
-    They are not stratified, because a rare stratum may have too few rows.
+    These folds are not stratified, because a rare stratum may have too few rows.
     """
     dataset, train = params.dataset, params.train
     if dataset.split.strategy == "stratified":

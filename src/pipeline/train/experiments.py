@@ -10,14 +10,14 @@ from pipeline.learn.cross_validation import per_fold_metrics
 from pipeline.learn.learner import Learner
 from pipeline.learn.progress import track_best
 from pipeline.learn.search import search
-from pipeline.learn.search_space import n_candidates
+from pipeline.learn.search_space import count_candidates
 from pipeline.params.schema import Params
 from pipeline.store.open import logged_model_id, open_experiment, open_store
 from pipeline.store.stale_runs import end_stale_runs
 from pipeline.train.autologging import autologging
 from pipeline.train.evaluation import Evaluation
-from pipeline.train.fit import Chosen, Fitted, Fitter, choose, fit
-from pipeline.train.provenance import Provenance, provenance_of
+from pipeline.train.fit import FitResult, Fitter, Selection, choose, fit
+from pipeline.train.provenance import Provenance, collect_provenance
 from pipeline.train.raw_rows_view import RawRowsView, add_raw_rows_view
 from pipeline.train.reference_profile import Profile, profile_of_outputs
 from pipeline.train.report.report import log_report
@@ -28,13 +28,13 @@ from pipeline.train.training_data import TrainingData
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-MAX_METRICS = 1000  # in one batch of MLflow
+MAX_METRICS = 1000  # maximum that MLflow accepts in one batch
 EXPERIMENT, PRODUCTION_CANDIDATE = "experiment", "production_candidate"  # values of the tag `stage`
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What all experiments of one training use.
+    """The inputs that all experiment runs of one training share.
 
     Attributes
     ----------
@@ -66,12 +66,12 @@ class Setup:
         client = open_store()
         end_stale_runs(client)
         experiment_id = open_experiment(client, params.train.experiment_name)
-        provenance = provenance_of(folder, params, tables.profile, tables.samples)
+        provenance = collect_provenance(folder, params, tables.profile, tables.samples)
         return cls(client, experiment_id, params, tables.data, tables.view, tables.reference, evaluation, provenance)
 
 
 @dataclass(frozen=True)
-class Experiment:
+class ExperimentRun:
     """A finished experiment run."""
 
     run_id: str
@@ -79,12 +79,12 @@ class Experiment:
     family: str
     model_id: str
     model_sha256: str
-    fitted: Fitted
+    fitted: FitResult
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What an experiment has to do.
+    """The plan of an experiment run.
 
     Attributes
     ----------
@@ -103,10 +103,10 @@ class Plan:
     run_name: str
     features: list[str]
     search_seed: int = 0
-    reuse: Experiment | None = None
+    reuse: ExperimentRun | None = None
 
 
-def run_experiment(setup: Setup, plan: Plan) -> Experiment:
+def run_experiment(setup: Setup, plan: Plan) -> ExperimentRun:
     """Run one experiment and record it."""
     import mlflow
 
@@ -142,23 +142,23 @@ def run_experiment(setup: Setup, plan: Plan) -> Experiment:
         hashes = add_raw_rows_view(client, model_id, family.file.name, view, profile)
         mlflow.set_tags(hashes)
         log_report(plan.run_name, fitter, fitted, params)
-    return Experiment(run_id, plan.run_name, plan.family, model_id, hashes["model_sha256"], fitted)
+    return ExperimentRun(run_id, plan.run_name, plan.family, model_id, hashes["model_sha256"], fitted)
 
 
-def _choose(setup: Setup, plan: Plan, learner: Learner, nested: NestedRuns) -> Chosen:
-    """Return the hyperparameters of the experiment to reuse or, if the family has a search space, of a search."""
+def _choose(setup: Setup, plan: Plan, learner: Learner, nested: NestedRuns) -> Selection:
+    """Return hyperparameters: of the experiment to reuse, of a search or, without a search space, the fixed ones."""
     if plan.reuse:
         sampled, rounds = plan.reuse.fitted.sampled, plan.reuse.fitted.scores.n_rounds
-        return Chosen(sampled, learner.cross_validate(sampled, rounds, choose_round=False))
+        return Selection(sampled, learner.cross_validate(sampled, rounds, choose_round=False))
     params, best = setup.params.train.search, None
     if setup.params.train.space_of(plan.family):
         candidates = search(params, learner, plan.search_seed, nested.record_candidate)
-        total = n_candidates(params, learner.sampled_space)
+        total = count_candidates(params, learner.sampled_space)
         best = track_best(candidates, total, plan.run_name, setup.data.task.loss)
     return choose(learner, best)
 
 
-def _log_metrics_and_params(client: "MlflowClient", run_id: str, fitter: Fitter, fitted: Fitted) -> None:
+def _log_metrics_and_params(client: "MlflowClient", run_id: str, fitter: Fitter, fitted: FitResult) -> None:
     import mlflow
     from mlflow.entities import Metric
 
@@ -179,7 +179,7 @@ def _log_metrics_and_params(client: "MlflowClient", run_id: str, fitter: Fitter,
         client.log_batch(run_id, metrics=metrics[start : start + MAX_METRICS])
 
 
-def important_features(experiment: Experiment, share: float) -> list[str]:
+def select_important_features(experiment: ExperimentRun, share: float) -> list[str]:
     """Return the fewest features that have `share` of the total importance, in the model's order."""
     importance = experiment.fitted.main_importance
     ranked = sorted(importance, key=lambda name: -importance[name])

@@ -64,7 +64,7 @@ class Fitter:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Selection:
     """Hyperparameters for the final fit, and their cross-validation scores."""
 
     sampled: Sampled
@@ -72,7 +72,7 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FitResult:
     """A fitted model and its scores.
 
     Attributes
@@ -131,24 +131,24 @@ def parameters_of(name: str, params: TrainParams, task: Task, y_train: NDArray[A
     return fixed, space
 
 
-def choose(learner: Learner, best: Candidate | None) -> Chosen:
+def choose(learner: Learner, best: Candidate | None) -> Selection:
     """Return the hyperparameters of the best candidate, or the fixed ones without a search, cross-validated."""
     sampled, rounds = learner.final_params(best)
-    return Chosen(sampled, learner.cross_validate(sampled, rounds, choose_round=True))
+    return Selection(sampled, learner.cross_validate(sampled, rounds, choose_round=True))
 
 
 def fit(
     fitter: Fitter,
-    chosen: Chosen,
+    chosen: Selection,
     evaluation: Evaluation,
     logging: AbstractContextManager[object] | None = None,
-) -> Fitted:
+) -> FitResult:
     """Return the model fitted on all training rows, evaluated on the test rows and the folds.
 
     Parameters
     ----------
     fitter : Fitter
-    chosen : Chosen
+    chosen : Selection
         Chosen with the same learner.
     evaluation : Evaluation
     logging : context manager, optional
@@ -163,7 +163,7 @@ def fit(
     predict = model.predict_proba if data.task.labels else model.predict
     outputs = np.asarray(predict(data.X_test), np.float64)
     fold_metrics = evaluation.score_folds(scores.outputs)
-    return Fitted(
+    return FitResult(
         model=model,
         features=data.features,
         sampled=chosen.sampled,

@@ -11,14 +11,14 @@ from pipeline.learn.metrics import round_significant
 from pipeline.learn.task import Task
 from pipeline.support.files import atomic_write, write_json
 from pipeline.support.paths import BEST_METRICS, BEST_MODEL_INFO, EXPERIMENTS_SUMMARY, PLOTS
-from pipeline.train.experiments import Experiment, Setup
-from pipeline.train.fit import Fitted
+from pipeline.train.experiments import ExperimentRun, Setup
+from pipeline.train.fit import FitResult
 
 PLOTTED_ROWS = 500
 CONFUSED_ROWS = 5000
 
 
-def write_outputs(ranked: list[Experiment], setup: Setup, folder: Path) -> None:
+def write_outputs(ranked: list[ExperimentRun], setup: Setup, folder: Path) -> None:
     """Write the ids, metrics and plot data of the winner (the first experiment), and a summary of all experiments."""
     winner, fitted, data = ranked[0], ranked[0].fitted, setup.data
     info = {
@@ -41,7 +41,7 @@ def write_outputs(ranked: list[Experiment], setup: Setup, folder: Path) -> None:
     write_json(folder / BEST_MODEL_INFO, info)
 
 
-def _write_plots(fitted: Fitted, task: Task, y_test: NDArray[Any], folder: Path) -> None:
+def _write_plots(fitted: FitResult, task: Task, y_test: NDArray[Any], folder: Path) -> None:
     scores = fitted.scores
     curves = zip(scores.rounds, _mean_curve(scores.train_curves), _mean_curve(scores.valid_curves), strict=True)
     _write_csv(folder / "learning_curve.csv", ["round", f"train_{task.loss}", f"valid_{task.loss}"], curves)
@@ -57,7 +57,7 @@ def _write_plots(fitted: Fitted, task: Task, y_test: NDArray[Any], folder: Path)
         _write_csv(folder / "predicted_vs_actual.csv", ["actual", "predicted"], rows)
 
 
-def _summary(experiment: Experiment) -> dict[str, Any]:
+def _summary(experiment: ExperimentRun) -> dict[str, Any]:
     fitted = experiment.fitted
     return {
         "run_name": experiment.run_name,

@@ -53,7 +53,7 @@ class Provenance:
         mlflow.log_artifact(str(REQUIREMENTS))
 
 
-def provenance_of(
+def collect_provenance(
     folder: Path, params: Params, profile: dict[str, Any], samples: Mapping[str, pd.DataFrame]
 ) -> Provenance:
     """Return the provenance of a training in `folder`.

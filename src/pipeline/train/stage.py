@@ -12,11 +12,11 @@ from pipeline.support.progress import progress
 from pipeline.train.evaluation import Evaluation
 from pipeline.train.experiments import (
     PRODUCTION_CANDIDATE,
-    Experiment,
+    ExperimentRun,
     Plan,
     Setup,
-    important_features,
     run_experiment,
+    select_important_features,
 )
 from pipeline.train.fit import parameters_of
 from pipeline.train.outputs import write_outputs
@@ -35,11 +35,11 @@ class Training:
         The logged name of the metric that ranks them.
     """
 
-    experiments: list[Experiment]
+    experiments: list[ExperimentRun]
     chosen_by: str
 
     @property
-    def winner(self) -> Experiment:
+    def winner(self) -> ExperimentRun:
         """The best experiment."""
         return self.experiments[0]
 
@@ -85,24 +85,24 @@ def train(params: Params, folder: Path) -> Training:
     return Training(ranked, evaluation.chosen_by)
 
 
-def _three_experiments(setup: Setup, family_name: str) -> list[Experiment]:
+def _three_experiments(setup: Setup, family_name: str) -> list[ExperimentRun]:
     """Run the experiments of one model family; their run names include it if there are several families."""
     params, features = setup.params.train, setup.data.features
     suffix = f"_{family_name}" if len(params.models) > 1 else ""
 
-    def run(name: str, feature_names: list[str], seed: int = 0, reuse: Experiment | None = None) -> Experiment:
+    def run(name: str, feature_names: list[str], seed: int = 0, reuse: ExperimentRun | None = None) -> ExperimentRun:
         experiment = run_experiment(setup, Plan(family_name, name + suffix, feature_names, seed, reuse))
         progress(_summary_line(experiment, setup.evaluation))
         return experiment
 
     tuned = run("exp1_tuned", features, params.seed)
-    important = important_features(tuned, params.important_gain)
+    important = select_important_features(tuned, params.important_gain)
     reduced = run("exp2_important_features", important, reuse=tuned)
     selected = run("exp3_tuned_selected", important, params.seed + 1)
     return [tuned, reduced, selected]
 
 
-def _summary_line(experiment: Experiment, evaluation: Evaluation) -> str:
+def _summary_line(experiment: ExperimentRun, evaluation: Evaluation) -> str:
     """Return the line that reports an experiment."""
     fitted, task, chosen_by = experiment.fitted, evaluation.task, evaluation.chosen_by
     metrics, loss = fitted.metrics, task.loss

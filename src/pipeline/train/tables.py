@@ -15,7 +15,7 @@ from pipeline.learn.task import Task
 from pipeline.params.schema import Params
 from pipeline.support.files import read_json, sha256
 from pipeline.support.paths import DATA_PROFILE, TEST_TABLE, TRAIN_TABLE
-from pipeline.tables.folds import folds_of
+from pipeline.tables.folds import compute_folds
 from pipeline.train.dataset_input import schema_sample
 from pipeline.train.raw_rows_view import RawRowsView
 from pipeline.train.reference_profile import Profile, profile_of_inputs
@@ -80,7 +80,7 @@ def load_tables(folder: Path, params: Params) -> Tables:
     _check_classes(task, train[target], test[target], params)
     settings = params.feature_settings
     transformer = FeatureTransformer.fit(train[inputs], settings)
-    X_train, y_train, folds = transformer.transform(train), task.encode(train[target]), folds_of(train, params)
+    X_train, y_train, folds = transformer.transform(train), task.encode(train[target]), compute_folds(train, params)
     learned: list[tuple[pd.DataFrame, pd.DataFrame] | None] = [None] * len(folds.searched)
     if target_kinds(settings):
         source, target_values = transformer.source(train), target_of(task, target, y_train)

@@ -14,7 +14,7 @@ from pipeline.learn.learner import FoldTables, Learner, Problem
 from pipeline.learn.parallel import run_parallel
 from pipeline.learn.search import search
 from pipeline.learn.search_params import SearchParams
-from pipeline.learn.search_space import n_candidates
+from pipeline.learn.search_space import count_candidates
 from pipeline.learn.space import Space
 from pipeline.learn.task import Task
 from support.effort import times
@@ -211,9 +211,9 @@ def test_random_scores_every_candidate_on_all_folds_with_early_stopping(folds: l
 def test_a_small_space_is_searched_exhaustively_without_repeats(sampler: str, folds: list[FoldTables]) -> None:
     search_params = params(sampler=sampler, space={"subsample": [0.5, 1.0], "max_depth": [1, 2]})
     small_learner = learner(search_params, folds)
-    assert n_candidates(search_params, small_learner.sampled_space) == 4
+    assert count_candidates(search_params, small_learner.sampled_space) == 4
     repeated: Space = {"max_depth": [3], "gamma": [1, 1.0, 1]}
-    assert n_candidates(params(sampler=sampler), repeated) == 1
+    assert count_candidates(params(sampler=sampler), repeated) == 1
     sampled = [candidate.sampled for candidate in run_search(search_params, small_learner)]
     combinations = [(values["subsample"], values["max_depth"]) for values in sampled]
     assert sorted(combinations) == [(0.5, 1), (0.5, 2), (1.0, 1), (1.0, 2)]

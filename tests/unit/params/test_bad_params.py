@@ -141,7 +141,7 @@ spaces = st.one_of(numbers, st.lists(numbers, max_size=3), st.fixed_dictionaries
 
 @given(st.data())
 def test_a_space_is_refused_or_can_be_searched(data: st.DataObject) -> None:
-    from pipeline.learn.search_space import create_study, distributions, n_candidates
+    from pipeline.learn.search_space import count_candidates, create_study, distributions
 
     name = data.draw(st.sampled_from(names()))
     parameters = [*family(name).parameters, "eta"]
@@ -156,7 +156,7 @@ def test_a_space_is_refused_or_can_be_searched(data: st.DataObject) -> None:
     study = create_study(search, search.space[name], seed=1)
     drawn = study.ask(distributions(search.space[name])).params
     assert set(drawn) == set(space)
-    assert n_candidates(search, search.space[name]) >= 1
+    assert count_candidates(search, search.space[name]) >= 1
     assert all(family(name).parameters[key].violation(value) is None for key, value in drawn.items())
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pipeline.params.schema import Params
-from pipeline.tables.folds import folds_of
+from pipeline.tables.folds import compute_folds
 
 
 def params(strategy: str = "random", max_rows: int = 50_000, **features: Any) -> Params:
@@ -32,7 +32,7 @@ def table() -> pd.DataFrame:
 def test_inner_folds_use_only_the_training_rows_of_their_fold(
     table: pd.DataFrame, strategy: str, max_rows: int
 ) -> None:
-    folds = folds_of(table, params(strategy, max_rows, neighbors={"k": 3, "by": ["x"]}))
+    folds = compute_folds(table, params(strategy, max_rows, neighbors={"k": 3, "by": ["x"]}))
     assert len(folds.searched) == 4
     for fold in folds.searched:
         assert not set(fold.train) & set(fold.valid)
@@ -54,5 +54,5 @@ def test_inner_folds_use_only_the_training_rows_of_their_fold(
 
 
 def test_there_are_inner_folds_only_for_features_learned_from_the_target(table: pd.DataFrame) -> None:
-    folds = folds_of(table, params())
+    folds = compute_folds(table, params())
     assert (folds.table, [fold.inner for fold in folds.searched]) == ([], [[]] * 4)

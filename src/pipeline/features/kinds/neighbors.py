@@ -33,7 +33,7 @@ class Neighbors(FeatureKind):
     names : list of str, length n_values + 1
         Feature names: the mean of the target (or the share of each class), means of other features, the distance.
     points : array of float32, shape (n_rows, len(by))
-        The `by` features of the training rows that have all of them, sorted.
+        The `by` features of the training rows, sorted; rows with a missing value are left out.
     values : array of float32, shape (n_rows, n_values)
         The values to average; missing ones are left out of the mean.
     """
@@ -110,8 +110,8 @@ class Neighbors(FeatureKind):
         n_points = len(self.search.distinct.rows)
         if n_points > MAX_POINTS:
             raise NotConvertible(
-                f"features.neighbors searches {n_points} distinct points; a graph compares a row with each of them, "
-                f"which is too slow beyond {MAX_POINTS}",
+                f"features.neighbors searches {n_points:,} distinct points; a graph compares a row with each of them, "
+                f"which is too slow beyond {MAX_POINTS:,}",
                 "serve the MLflow model, or remove features.neighbors from params.yaml",
             )
         features = _add_means(graph, self.search, source.features(self.by))
@@ -122,7 +122,7 @@ def _features(key: str, columns: Sequence[str], numbers: Mapping[str, str]) -> l
     for column in columns:
         if column not in numbers:
             raise PipelineError(
-                f"features.neighbors.{key} uses {column!r}, which is neither a numeric nor a derived column",
+                f"params.yaml: features.neighbors.{key} uses {column!r}, which is neither a numeric nor a derived column",
                 f"use any of {', '.join(numbers)}",
             )
     return [numbers[column] for column in columns]

@@ -30,7 +30,7 @@ class Family:
 
     Attributes
     ----------
-    flavour : str
+    flavor : str
         MLflow flavor: ``mlflow.<flavor>.autolog`` logs the fit and the model.
     autolog : mapping
         Options of that function that are specific to the family.
@@ -38,7 +38,7 @@ class Family:
         How to save and load the fitted estimator, under the file name that the flavor uses.
     estimators : tuple of str
         Class names of the regressor and the classifier.
-    rounds : str
+    rounds_label : str
         Label of the horizontal axis of the learning curve, in the plural.
     parameters : mapping of str to Parameter
         Parameters that params.yaml may fix or search, by the estimator's names.

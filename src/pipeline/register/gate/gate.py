@@ -93,7 +93,7 @@ def judge(
     predictions = _predict(candidate, rows)
     task = Task(predictions.labels)
     y_true = task.encode(rows[target])
-    title = f"run {candidate.run_id} compared with {current.name} {name} on the same {len(rows):,} test rows"
+    title = f"run {candidate.run_id} compared with {current.name} {name} on the same {len(rows):,} rows"
     try:
         current_run = _find_current_run(client, current, folder, target)
         current_outputs = _align_classes(_predict(current_run, rows), task)

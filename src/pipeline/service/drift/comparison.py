@@ -20,8 +20,8 @@ from pipeline.service.drift.window import Rows
 from pipeline.service.models.served import ServedModel
 from pipeline.train.reference_profile import bins_of, round_to_digits
 
-FLOOR = 1e-4  # minimum share in the PSI, which would be infinite for a share of 0
-FEWEST_EXPECTED = 5  # rows of a category in the window, for the chi-squared approximation; rarer ones are pooled
+MIN_SHARE = 1e-4  # minimum share in the PSI, which would be infinite for a share of 0
+MIN_EXPECTED_ROWS = 5  # rows of a category in the window, for the chi-squared approximation; rarer ones are pooled
 FEATURE_ROWS = 200  # newest rows to compute monitored features of; those of a light curve take milliseconds
 PAUSE = 0.001  # seconds between two columns, to let requests through
 
@@ -91,8 +91,8 @@ class Comparison:
         return asdict(self) | {"alarm": alarm}
 
 
-class Comparer:
-    """Compares rows of a model with its reference profile, and caches the monitored features of the newest rows."""
+class ProfileComparison:
+    """A comparison of rows with a model's reference profile; it caches the monitored features of the newest rows."""
 
     def __init__(self, model: ServedModel, profile: Mapping[str, Any]) -> None:
         self._profile = profile
@@ -150,13 +150,13 @@ class Comparer:
 def compare_numbers(
     column: str, values: Values, reference: Mapping[str, Any], kind: str = "number", is_output: bool = False
 ) -> Comparison:
-    """Compare numbers, with NaN for missing values, with a profile by `profile_of_numbers`."""
+    """Compare numbers (NaN for missing values) with a profile returned by `profile_of_numbers`."""
     from scipy.stats import ks_2samp
 
     present, sample = values[~np.isnan(values)], np.array(reference["sample"], dtype=np.float64)
     statistic, p_value, psi_value = None, None, 0.0
     if len(present) and len(sample):
-        # Conservative: the sample is smaller than the training set. The exact distribution would take seconds.
+        # The sample is smaller than the training set, so p-values are too large. An exact p-value would take seconds.
         result = ks_2samp(sample, present, method="asymp")
         statistic, p_value = float(result.statistic), float(result.pvalue)
         bins = bins_of(present, np.array(reference["edges"]))
@@ -169,7 +169,7 @@ def compare_numbers(
 def compare_categories(
     column: str, values: Sequence[Any], reference: Mapping[str, Any], is_output: bool = False
 ) -> Comparison:
-    """Compare text, booleans or classes, with None for missing values, with a profile by `profile_of_categories`.
+    """Compare text, booleans or classes (None if missing) with a profile returned by `profile_of_categories`.
 
     Unseen categories and those expected fewer than `FEWEST_EXPECTED` times in a window of this size are pooled.
     """
@@ -181,7 +181,7 @@ def compare_categories(
     n_present, n_reference = texts.total(), round(reference["n"] * (1 - reference["missing_share"]))
     statistic, p_value, psi_value = None, None, 0.0
     if n_present and n_reference:
-        frequent = {name: share for name, share in shares.items() if share * n_present >= FEWEST_EXPECTED}
+        frequent = {name: share for name, share in shares.items() if share * n_present >= MIN_EXPECTED_ROWS}
         expected = [*frequent.values(), max(1 - sum(frequent.values()), 0.0)]
         observed = [texts[name] for name in frequent]
         observed.append(n_present - sum(observed))
@@ -197,7 +197,7 @@ def psi(expected: Sequence[float] | Values, observed: Sequence[float] | Values) 
     Parameters
     ----------
     expected, observed : arrays of float, shape (n_bins,)
-        Shares; those below `FLOOR` are raised to it.
+        Shares; those below `MIN_SHARE` are raised to it, then both are normalized.
 
     Examples
     --------
@@ -206,14 +206,14 @@ def psi(expected: Sequence[float] | Values, observed: Sequence[float] | Values) 
     """
     from scipy.stats import entropy
 
-    p, q = np.maximum(expected, FLOOR), np.maximum(observed, FLOOR)
+    p, q = np.maximum(expected, MIN_SHARE), np.maximum(observed, MIN_SHARE)
     return float(entropy(p, q) + entropy(q, p))
 
 
 def _missing(
     n_missing: int, n_rows: int, reference: Mapping[str, Any], never_missing: bool
 ) -> tuple[float, float, float | None, float | None]:
-    """Return the missing share, that of the reference, and p-value and PSI, which are None if `never_missing`."""
+    """Return missing share, reference missing share, p-value and PSI; the last two are None if `never_missing`."""
     share, reference_share = n_missing / n_rows, reference["missing_share"]
     if never_missing:
         return share, reference_share, None, None

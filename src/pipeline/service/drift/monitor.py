@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.params.schema import MonitorParams
-from pipeline.service.drift.comparison import Comparer
+from pipeline.service.drift.comparison import ProfileComparison
 from pipeline.service.drift.rules import check_rules, recent_metrics
 from pipeline.service.drift.webhook import Webhook
 from pipeline.service.drift.window import Rows, Window
@@ -38,7 +38,7 @@ class Monitor:
         self._window: Window | None = None
         self._check_lock = threading.Lock()
         self._last_check: tuple[Window, int] | None = None  # the window, and its total number of rows
-        self._comparer: Comparer | None = None
+        self._comparer: ProfileComparison | None = None
         # By rule or comparison: the text of its alarm, and the total number of rows when it was last raised.
         self._alarms: dict[str, tuple[str, int]] = {}
         self._report = self._empty_report()
@@ -86,7 +86,7 @@ class Monitor:
     def _update_report(self, model: ServedModel, rows: Rows, total: int, is_new: bool) -> None:
         params = self._params
         if is_new:
-            self._comparer = Comparer(model, model.profile) if model.profile else None
+            self._comparer = ProfileComparison(model, model.profile) if model.profile else None
         report = self._empty_report() | {
             "model_version": model.version,
             "checked_at": _now(),

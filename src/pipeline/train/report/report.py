@@ -10,7 +10,7 @@ from pipeline.learn.families import BACKGROUND_ROWS
 from pipeline.learn.metrics import predicted_classes
 from pipeline.learn.task import Task
 from pipeline.params.schema import Params, TrainParams
-from pipeline.train.fit import Fitted, Fitter
+from pipeline.train.fit import FitResult, Fitter
 from pipeline.train.report import class_plots, plots
 
 if TYPE_CHECKING:
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 Figures = dict[str, "Figure"]
 
 
-def log_report(run_name: str, fitter: Fitter, fitted: Fitted, params: Params) -> None:
+def log_report(run_name: str, fitter: Fitter, fitted: FitResult, params: Params) -> None:
     """Log the plots of the active run, and their data.
 
     Parameters
     ----------
     run_name : str
     fitter : Fitter
-    fitted : Fitted
+    fitted : FitResult
         The result of the fitter.
     params : Params
     """
@@ -54,7 +54,7 @@ def log_report(run_name: str, fitter: Fitter, fitted: Fitted, params: Params) ->
             mlflow.log_figure(figure, name, save_kwargs={"dpi": plots.DPI, "bbox_inches": plots.content_box(figure)})
 
 
-def explain(fitter: Fitter, fitted: Fitted, params: TrainParams) -> plots.Explanation:
+def explain(fitter: Fitter, fitted: FitResult, params: TrainParams) -> plots.Explanation:
     """Return SHAP values of test rows, of few enough to take little time compared with the training."""
     family, data = fitter.family, fitter.data
     rounds, n_train = fitted.scores.n_rounds, len(data.y_train)
