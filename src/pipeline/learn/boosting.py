@@ -46,7 +46,7 @@ class Boosting:
     Attributes
     ----------
     native : dict
-        Parameters that every fit shares, by the names of the native interface; ``nthread`` is the number of all threads.
+        Parameters that every fit shares, by the names of the native interface; ``nthread`` is the number of threads.
     folds : list of Fold
     """
 

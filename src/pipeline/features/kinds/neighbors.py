@@ -122,7 +122,8 @@ def _features(key: str, columns: Sequence[str], numbers: Mapping[str, str]) -> l
     for column in columns:
         if column not in numbers:
             raise PipelineError(
-                f"params.yaml: features.neighbors.{key} uses {column!r}, which is neither a numeric nor a derived column",
+                f"params.yaml: features.neighbors.{key} uses {column!r}, "
+                "which is neither a numeric nor a derived column",
                 f"use any of {', '.join(numbers)}",
             )
     return [numbers[column] for column in columns]
