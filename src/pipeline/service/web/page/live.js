@@ -87,7 +87,7 @@ function columns(report) {
   if (!all.length) return null;
   const sorted = all.sort((a, b) => b.alarm - a.alarm || (b.psi ?? 0) - (a.psi ?? 0));
   const headers = [{ name: "column" }, { name: "state" }, { name: "PSI", numeric: true }, { name: "p-value", numeric: true },
-    { name: "missing", numeric: true }, { name: "missing in training", numeric: true }];
+    { name: "missing", numeric: true }, { name: "in training", numeric: true }];
   const rows = sorted.slice(0, MAX_COLUMNS).map((column) => ({
     class: column.alarm ? "alarmed" : null,
     cells: [column.column, mark(column.alarm), fixed(column.psi, 3), fixed(column.p_value, 4),
