@@ -111,8 +111,8 @@ def time_untracked(folder: Path) -> Numbers:
         stack.enter_context(patch.object(mlflow.xgboost, "autolog"))
         for name in ("open_store", "end_stale_runs", "open_experiment"):
             stack.enter_context(patch(f"pipeline.train.experiments.{name}"))
-        provenance_of = stack.enter_context(patch("pipeline.train.experiments.provenance_of"))
-        provenance_of.return_value.profile = {"sha256": {"raw": "none"}}
+        collect_provenance = stack.enter_context(patch("pipeline.train.experiments.collect_provenance"))
+        collect_provenance.return_value.profile = {"sha256": {"raw": "none"}}
         of_model = {"logged_model_id": "none", "add_raw_rows_view": {"model_sha256": "none"}}
         for name, value in of_model.items():
             stack.enter_context(patch(f"pipeline.train.experiments.{name}", return_value=value))
