@@ -51,6 +51,7 @@ class Shell:
         self.bash = subprocess.Popen(
             ["bash"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             start_new_session=True,
+            env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},  # saves eight processes
         )  # fmt: skip
         self.urls: list[str] = []
 
