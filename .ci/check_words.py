@@ -19,7 +19,7 @@ def banned_words(text: str) -> dict[str, str]:
 
 def find(text: str, banned: dict[str, str]) -> list[tuple[int, str]]:
     """Return the line number and the word of each use of a banned word; a phrase may go over the end of a line."""
-    # Only the first letter may be upper case: "is none" is prose, `is None` is code.
+    # Only the first letter may be upper case, so that a phrase such as "is none" does not match code, `is None`.
     words = "|".join(
         f"[{word[0]}{word[0].upper()}]" + re.escape(word[1:]).replace(r"\ ", r"[\s#]+")
         for word in sorted(banned, key=len, reverse=True)

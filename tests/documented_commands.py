@@ -9,12 +9,13 @@ import re
 import signal
 import subprocess
 import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from support.servers import is_reachable
 
 PAGES = ("README.md", "docs/tutorial/index.md")
 BLOCK = re.compile(
@@ -81,7 +82,7 @@ class Shell:
     def _wait_for_servers(self) -> None:
         deadline = time.monotonic() + 120
         for url in self.urls:
-            while not _answers(url):
+            while not is_reachable(url):
                 assert time.monotonic() < deadline, f"{url}: {self.log.read_text()}"
                 time.sleep(0.5)
 
@@ -97,14 +98,6 @@ class Shell:
                 self.bash.stdout.close()
             if self.bash.poll() is None:
                 os.killpg(self.bash.pid, signal.SIGKILL)
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=10) as response:
-            return bool(response.status == 200)
-    except OSError:
-        return False
 
 
 @pytest.fixture(scope="module")

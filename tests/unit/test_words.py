@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from support.repositories import ROOT
 
 
 @pytest.fixture(scope="module")

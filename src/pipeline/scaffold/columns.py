@@ -13,7 +13,7 @@ from pipeline.features.formulas import FLOAT32_MAX
 from pipeline.features.light_curves import flux_columns
 from pipeline.params.schema import DatasetParams
 from pipeline.scaffold import column_names
-from pipeline.scaffold.text_values import are_hashes, date_format, is_prose, number_flaw, plain_values, short_repr
+from pipeline.scaffold.text_values import are_hashes, date_format, format_value, is_prose, number_flaw, plain_values
 
 MIN_VALUES = 5  # of fewer, all may be in the test set and none in the training set
 NEARLY_ALL = 0.95
@@ -89,9 +89,11 @@ def classify_column(column: pd.Series, target: pd.Series, is_regression: bool) -
         return _classify_other(column, values)
     n_different = int(values.nunique())
     if n_different == 1 and len(values) == len(column):
-        return ColumnUse("drop", f"the same in every row: {short_repr(values.iloc[0])}")
+        return ColumnUse("drop", f"the same in every row: {format_value(values.iloc[0])}")
     if _matches_one_to_one(values, target, n_different, is_regression):
-        return ColumnUse("drop", f"equals the target {short_repr(target.name)} or recodes it one to one", is_leak=True)
+        return ColumnUse(
+            "drop", f"equals the target {format_value(target.name)} or recodes it one to one", is_leak=True
+        )
     if kind == "boolean":
         return ColumnUse("input", kind=kind)
     verdict = (
@@ -105,7 +107,7 @@ def classify_column(column: pd.Series, target: pd.Series, is_regression: bool) -
         and not column_names.is_time_name(str(column.name))
     )
     if may_leak and _has_order_of_target(values, target, n_different):
-        return ColumnUse("drop", f"rises or falls exactly with the target {short_repr(target.name)}", is_leak=True)
+        return ColumnUse("drop", f"rises or falls exactly with the target {format_value(target.name)}", is_leak=True)
     return verdict
 
 
@@ -147,7 +149,7 @@ def _classify_text(column: pd.Series, values: pd.Series, n_different: int) -> Co
     name, texts = str(column.name), as_text(values)
     format_kind = date_format(texts)
     if format_kind:
-        reason = f"dates as text, such as {short_repr(texts.iloc[0])}"
+        reason = f"dates as text, such as {format_value(texts.iloc[0])}"
         return ColumnUse("drop", reason, alternative_split=_time_split(column, values, format_kind))
     is_unique = n_different >= NEARLY_ALL * len(values)
     has_few_categories = n_different <= DEFAULT_MAX_CATEGORIES or (
@@ -199,7 +201,7 @@ def _rows_per_value(values: pd.Series, n_different: int) -> str:
 
 
 def _example_with_zeros(texts: pd.Series) -> str:
-    return short_repr(texts[texts.str.startswith("0")].iloc[0])
+    return format_value(texts[texts.str.startswith("0")].iloc[0])
 
 
 def _group_split(column: pd.Series) -> AlternativeSplit:

@@ -19,7 +19,7 @@ from pipeline.scaffold.columns import (
     light_curve_columns,
 )
 from pipeline.scaffold.target import TaskName, check_target, infer_task
-from pipeline.scaffold.text_values import plain_values, short_repr
+from pipeline.scaffold.text_values import format_value, plain_values
 from pipeline.tables.duplicates import duplicated
 
 MAX_DUPLICATE_SHARE = 0.2  # above it, equal rows are not copies: the columns have few possible values
@@ -118,9 +118,9 @@ def infer(table: pd.DataFrame, target: str, source: str, task: TaskName | None =
             "add numeric columns, or text columns with few different values",
         )
     leaks = [name for name, verdict in verdicts.items() if verdict.is_leak]
-    notes = [f"{short_repr(name)} leaks the target and is dropped: it {drop[name]}" for name in leaks]
+    notes = [f"{format_value(name)} leaks the target and is dropped: it {drop[name]}" for name in leaks]
     notes += task_notes
-    notes += [f"{short_repr(name)}: {verdict.note}" for name, verdict in verdicts.items() if verdict.note]
+    notes += [f"{format_value(name)}: {verdict.note}" for name, verdict in verdicts.items() if verdict.note]
     counts = values.value_counts() if task == "classification" else None
     strategy, strategy_reason, n_folds = _choose_split(len(table), counts)
     if counts is not None and strategy == "random":
@@ -183,7 +183,7 @@ def _choose_split(n_rows: int, counts: "pd.Series[int] | None") -> tuple[Literal
         expected = n_rarest * n_searched / n_train
         n_rarest = int(expected - 3 * math.sqrt(expected))
     if n_rarest < 2:
-        return "random", f"{short_repr(rarest)} is in only {rows:,} of {n_rows:,} rows", 2
+        return "random", f"{format_value(rarest)} is in only {rows:,} of {n_rows:,} rows", 2
     return "stratified", "each class has its share of the test rows and of each fold", n_rarest
 
 
@@ -192,4 +192,4 @@ def _imbalance(counts: "pd.Series[int] | None") -> tuple[str, str]:
         return "", ""
     rarer: Hashable = counts.idxmin()
     text = str(as_text(pd.Series([rarer])).iloc[0])
-    return text, f"{short_repr(rarer)} is in {100 * counts.min() / counts.sum():.2g} % of the rows"
+    return text, f"{format_value(rarer)} is in {100 * counts.min() / counts.sum():.2g} % of the rows"

@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipeline.errors import TableError
 from pipeline.features.columns import as_text, infer_kind
-from pipeline.scaffold.text_values import date_format, format_counts, number_flaw, short_repr
+from pipeline.scaffold.text_values import date_format, format_counts, format_value, number_flaw
 
 TaskName = Literal["regression", "classification"]
 MIN_ROWS = 10
@@ -64,14 +64,14 @@ def infer_task(values: pd.Series, where: str, requested: TaskName | None) -> tup
     kind = infer_kind(values)
     if kind is None:
         raise TableError(
-            f"{where} contains {short_repr(values.iloc[0])}, which is neither a number nor a class", OTHER_TARGET
+            f"{where} contains {format_value(values.iloc[0])}, which is neither a number nor a class", OTHER_TARGET
         )
     if values.nunique() == 1:
-        raise TableError(f"{where} is {short_repr(values.iloc[0])} in every row", "choose a target that varies")
+        raise TableError(f"{where} is {format_value(values.iloc[0])} in every row", "choose a target that varies")
     task, reason = _task_of_kind(values, kind, where) if requested is None else (requested, "set by --task")
     if task == "regression" and kind == "text":
         raise TableError(
-            f"{where} contains {short_repr(values.iloc[0])}, but the target of a regression must be numeric",
+            f"{where} contains {format_value(values.iloc[0])}, but the target of a regression must be numeric",
             "choose another target, or remove --task",
         )
     if task == "classification":
@@ -87,7 +87,7 @@ def _task_of_kind(values: pd.Series, kind: str | None, where: str) -> tuple[Task
     if kind == "boolean":
         return "classification", "booleans"
     if kind == "text" and date_format(as_text(values)):
-        raise TableError(f"{where} contains dates, such as {short_repr(values.iloc[0])}", OTHER_TARGET)
+        raise TableError(f"{where} contains dates, such as {format_value(values.iloc[0])}", OTHER_TARGET)
     n_different = values.nunique()
     if kind == "text":
         flaw = number_flaw(as_text(values))
@@ -122,7 +122,7 @@ def _check_classes(values: pd.Series, where: str) -> None:
         )
     single = counts[counts == 1].index
     if len(single):
-        first = ", ".join(short_repr(label) for label in single[:5]) + (", …" if len(single) > 5 else "")
+        first = ", ".join(format_value(label) for label in single[:5]) + (", …" if len(single) > 5 else "")
         raise TableError(
             f"{where} has classes with a single row, which cannot be in both the training and the test set: {first}",
             "remove those rows, merge the classes with others, or add rows",

@@ -34,7 +34,7 @@ def plain_values(column: pd.Series) -> pd.Series:
     return values
 
 
-def short_repr(value: object) -> str:
+def format_value(value: object) -> str:
     """Return a value as a short text on one line, for messages and comments."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -45,7 +45,7 @@ def short_repr(value: object) -> str:
 def format_counts(values: pd.Series) -> str:
     """Return the most frequent values with their numbers of rows, as text."""
     counts = values.value_counts()
-    first = [f"{short_repr(value)} ({count:,} rows)" for value, count in counts.head(MAX_COUNTS).items()]
+    first = [f"{format_value(value)} ({count:,} rows)" for value, count in counts.head(MAX_COUNTS).items()]
     return ", ".join(first) + (", …" if len(counts) > MAX_COUNTS else "")
 
 
@@ -69,11 +69,11 @@ def number_flaw(texts: pd.Series) -> str:
     wrong = texts[~texts.isin(numbers)]
     if len(numbers) > 10 and len(wrong) <= len(texts) / 2:
         if wrong.empty:
-            return f"numbers stored as text, such as {short_repr(texts.iloc[0])}"
+            return f"numbers stored as text, such as {format_value(texts.iloc[0])}"
         rows = "1 row" if len(wrong) == 1 else f"{len(wrong):,} rows"
-        return f"numbers except in {rows}, such as {short_repr(wrong.iloc[0])} in row {wrong.index[0] + 1}"
+        return f"numbers except in {rows}, such as {format_value(wrong.iloc[0])} in row {wrong.index[0] + 1}"
     if len(different) > 10 and different.str.fullmatch(_STYLED).mean() >= 0.95:
-        return f"numbers with characters other than digits and a decimal point, such as {short_repr(wrong.iloc[0])}"
+        return f"numbers with characters other than digits and a decimal point, such as {format_value(wrong.iloc[0])}"
     return ""
 
 

@@ -76,7 +76,7 @@ def locations_of(connection: sqlite3.Connection, tree: RunTree) -> dict[str, str
     return run_locations | _locations(connection, "logged_models", "model_id", "artifact_location", model_ids)
 
 
-def format_table(leftovers: Leftovers) -> str:
+def format_leftovers(leftovers: Leftovers) -> str:
     """Return a line for each tree, folder and registered model, and a line with the totals."""
     rows = [("run", "name", "experiment", "status", "ended", "nested", "models", "space")]
     for index, tree in enumerate(leftovers.trees):

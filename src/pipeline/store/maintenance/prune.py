@@ -12,7 +12,7 @@ from pipeline.store.database import LocalStore, local_path, open_for_reading, ta
 from pipeline.store.locks import MAINTENANCE, REGISTRY, hold_locks
 from pipeline.store.maintenance.candidates import RunTree, find_kept
 from pipeline.store.maintenance.leftovers import (
-    format_table,
+    format_leftovers,
     leftovers_of_local,
     leftovers_of_server,
     locations_of,
@@ -78,13 +78,13 @@ def prune(client: "MlflowClient", store: LocalStore | None, older_than: str, dry
     if dry_run:
         leftovers = leftovers_of_local(client, store, before_ms)
         hint = f"nothing was removed; to remove these: python src/store.py prune --older-than {older_than} --no-dry-run"
-        return f"{format_table(leftovers)}\n{hint}" if leftovers else NOTHING
+        return f"{format_leftovers(leftovers)}\n{hint}" if leftovers else NOTHING
     with hold_locks(store.home, MAINTENANCE, REGISTRY):
         end_stale_runs(client)
         leftovers, size_before = leftovers_of_local(client, store, before_ms), size_of(store.database)
         if not leftovers:
             return NOTHING
-        progress(format_table(leftovers))
+        progress(format_leftovers(leftovers))
         for tree in leftovers.trees:
             _remove_tree(store, tree)
         for folder in leftovers.folders:
@@ -102,8 +102,8 @@ def _prune_server(client: "MlflowClient", before_ms: int, dry_run: bool) -> str:
     if not leftovers:
         return NOTHING
     if dry_run:
-        return f"{format_table(leftovers)}\nnothing was removed; to remove these, add --no-dry-run"
-    progress(format_table(leftovers))
+        return f"{format_leftovers(leftovers)}\nnothing was removed; to remove these, add --no-dry-run"
+    progress(format_leftovers(leftovers))
     for name in leftovers.models:
         client.delete_registered_model(name)
     kept = find_kept(client)  # again, as a run may have been registered since the search
