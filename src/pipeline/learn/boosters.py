@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.learn.candidate import Sampled
+from pipeline.learn.devices import device_input
+from pipeline.learn.learner import FoldTables
 from pipeline.learn.task import Task
 
 if TYPE_CHECKING:
@@ -24,9 +26,31 @@ class Fold:
     y_valid: NDArray[Any]
 
 
-def objective_params(task: Task) -> Sampled:
+def bin_fold(tables: FoldTables, native: Sampled) -> Fold:
+    """Return a fold binned for XGBoost, on the device of the fits that use it.
+
+    Parameters
+    ----------
+    tables : FoldTables
+    native : dict
+        Parameters that the fits share, including ``device`` and ``nthread``.
+    """
+    from xgboost import QuantileDMatrix
+
+    X_train, y_train, X_valid, y_valid = tables
+    device, nthread = native["device"], native["nthread"]
+    train = QuantileDMatrix(**device_input(X_train, device), label=y_train, nthread=nthread)
+    # `ref` gives validation rows the training rows' bins.
+    valid = QuantileDMatrix(**device_input(X_valid, device), label=y_valid, ref=train, nthread=nthread)
+    fold = Fold(train, valid, y_valid)
+    if device != "cpu":
+        learning_curves(native, fold, [1])  # copies the fold to the GPU, which parallel fits must not do at once
+    return fold
+
+
+def objective_params(task: Task, device: str) -> Sampled:
     """Return the parameters that every fit of a task shares, including objective and evaluation metric."""
-    common: Sampled = {"tree_method": "hist", "device": "cpu"}
+    common: Sampled = {"tree_method": "hist", "device": device}
     if not task.labels:
         return {"objective": "reg:squarederror", "eval_metric": "rmse", **common}
     if task.n_classes == 2:

@@ -5,6 +5,7 @@ short); the final fit then uses a low learning rate with more rounds.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.learn.boosters import (
     Fold,
+    bin_fold,
     effective_params,
     learning_curves,
     objective_params,
@@ -23,6 +25,7 @@ from pipeline.learn.boosters import (
 )
 from pipeline.learn.candidate import Candidate, Sampled
 from pipeline.learn.cross_validation import CrossValidation, best_index, scored_rounds
+from pipeline.learn.devices import fit_estimator, on_device
 from pipeline.learn.learner import Problem, Scoring
 from pipeline.learn.parallel import run_parallel
 from pipeline.learn.scoring import RACE_FOLDS, Race
@@ -51,16 +54,10 @@ class Boosting:
     """
 
     def __init__(self, problem: Problem) -> None:
-        from xgboost import QuantileDMatrix
-
         self.problem = problem
         common = {"seed": problem.seed, "nthread": problem.n_jobs}
-        self.native = {**objective_params(problem.task), **common, **problem.fixed}
-        self.folds: list[Fold] = []
-        for X_train, y_train, X_valid, y_valid in problem.folds:  # `ref` gives validation rows the training rows' bins
-            train = QuantileDMatrix(X_train, label=y_train, nthread=problem.n_jobs)
-            valid = QuantileDMatrix(X_valid, label=y_valid, ref=train, nthread=problem.n_jobs)
-            self.folds.append(Fold(train, valid, y_valid))
+        self.native = {**objective_params(problem.task, problem.device), **common, **problem.fixed}
+        self.folds: list[Fold] = [bin_fold(tables, self.native) for tables in problem.folds]
 
     @property
     def sampled_space(self) -> Space:
@@ -142,8 +139,13 @@ class Boosting:
         return {"n_estimators": estimator.n_estimators}
 
     def fit(self, estimator: Any, X: pd.DataFrame, y: NDArray[Any]) -> None:
-        """Fit an estimator."""
-        estimator.fit(X, y)
+        """Fit an estimator on the problem's device; afterwards it uses the CPU."""
+        fit_estimator(estimator, X, y)
+
+    def on_device(self, estimator: Any) -> AbstractContextManager[None]:
+        """Return the context in which a fitted estimator uses the problem's device."""
+        device = self.problem.device
+        return nullcontext() if device == "cpu" else on_device(estimator, device)
 
 
 class ComparisonFitter:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,6 +116,10 @@ class Estimators:
 
         with parallel_config("threading", n_jobs=self.problem.n_jobs), _single_threaded_blas():
             estimator.fit(self.recipe.table(X), y)
+
+    def on_device(self, estimator: Any) -> AbstractContextManager[None]:
+        """Return a context without effect: scikit-learn estimators use the CPU."""
+        return nullcontext()
 
 
 class EstimatorFitter:

@@ -1,6 +1,7 @@
 """The interface through which model families are searched, cross-validated and fitted."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -39,6 +40,8 @@ class Problem:
     folds : iterable of FoldTables
         Each is (X_train, y_train, X_valid, y_valid) with X of shape (n_rows, n_features) and y of shape (n_rows,).
         Iterated once.
+    device : {"cpu", "cuda"}
+        Where a family with `uses_gpu` fits.
     """
 
     task: Task
@@ -49,6 +52,7 @@ class Problem:
     n_jobs: int
     scaler: "StandardScaler"
     folds: Iterable[FoldTables]
+    device: str = "cpu"
 
 
 class Scoring(Protocol):
@@ -84,4 +88,7 @@ class Learner(Protocol):
         """Return the effective parameters of an estimator that are logged in addition to autologging."""
 
     def fit(self, estimator: Any, X: pd.DataFrame, y: NDArray[Any]) -> None:
-        """Fit an estimator with the problem's number of threads."""
+        """Fit an estimator with the problem's number of threads, on its device."""
+
+    def on_device(self, estimator: Any) -> AbstractContextManager[None]:
+        """Return the context in which a fitted estimator predicts and explains on the problem's device."""

@@ -236,6 +236,11 @@ class TrainParams(Section):
     )
     seed: Seed = Field(default=42, description="Random seed of the folds, the search and the fits.")
     n_jobs: int = Field(default=2, ge=1, le=256, description="Number of threads.")
+    device: Literal["cpu", "cuda", "auto"] = Field(
+        default="cpu",
+        description="Where the family xgboost trains; the other families ignore it. cuda: an NVIDIA GPU. auto: a GPU if "
+        "XGBoost can use one, else the CPU. CPU and GPU give different models.",
+    )
     cv_folds: int = Field(default=5, ge=2, le=50, description="Number of cross-validation folds.")
     search: Annotated[SearchParams, BeforeValidator(_space_is_by_family), AfterValidator(_spaces_are_of_families)] = (
         Field(default=SearchParams(), description="The hyperparameter search of exp1_tuned and exp3_tuned_selected.")
@@ -252,7 +257,7 @@ class TrainParams(Section):
         ge=10,
         le=1_000_000,
         description="Maximum number of test rows to compute SHAP values for. It may be fewer, so that this takes at "
-        "most a tenth of the training time.",
+        "most a tenth of the training time; on a GPU it is never fewer.",
     )
 
     @model_validator(mode="after")
@@ -277,6 +282,10 @@ class TrainParams(Section):
         if name in self.search.space:
             return self.search.space[name]
         return {key: values for key, values in family(name).space.items() if key not in self.params.get(name, {})}
+
+    def device_of(self, name: str) -> str:
+        """Return the device that a family trains on."""
+        return self.device if family(name).uses_gpu else "cpu"
 
 
 def _checked_family(name: str, key: str) -> str:

@@ -73,6 +73,8 @@ def scripts_folder(clone: Path, folder: Path) -> Path:
 
 
 def write_params(folder: Path, original: OriginalTraining, path: str) -> None:
-    """Write the parameters of a run, with the path of its data, to the clone's params.yaml."""
+    """Write the parameters of a run, with its device and the path of its data, to the clone's params.yaml."""
     params = {**original.params, "dataset": {**original.params["dataset"], "path": path}}
+    if "device" in params.get("train", {}):  # unknown to the code of older commits
+        params["train"] = {**params["train"], "device": original.device}
     (folder / "params.yaml").write_text(write_yaml(params), encoding="utf-8")

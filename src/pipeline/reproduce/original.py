@@ -45,6 +45,10 @@ class OriginalTraining:
         Whether tracked files differed from the commit.
     timed : bool
         Whether a time budget ended the search, so that another model may result.
+    device : {"cpu", "cuda"}
+        Where the model was trained.
+    gpu_name : str
+        The name of the GPU; empty for the CPU.
     pipeline_folder : str
         Relative to the root of the git repository.
     params : dict
@@ -59,6 +63,8 @@ class OriginalTraining:
     commit: str
     is_dirty: bool
     has_time_budget: bool
+    device: str
+    gpu_name: str
     pipeline_folder: str
     params: dict[str, Any]
     data_sha256: str
@@ -109,6 +115,8 @@ def original_training(client: "MlflowClient", name: str, number: int) -> Origina
         commit=tags["git_commit"],
         is_dirty=tags.get("git_dirty") == "true",
         has_time_budget=tags.get("reproducible") == "false",
+        device=tags.get("device", "cpu"),
+        gpu_name=tags.get("gpu_name", ""),
         pipeline_folder=tags["pipeline_folder"],
         params=read_yaml(_artifact(client, run, "params.yaml")),
         data_sha256=tags["data_sha256"],

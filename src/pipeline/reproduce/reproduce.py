@@ -12,8 +12,10 @@ from pipeline.reproduce.original import OriginalTraining, Result, original_train
 from pipeline.reproduce.training import result_in, train_again
 from pipeline.store.open import open_store
 from pipeline.support.git import git
+from pipeline.support.gpu import gpu_description
 from pipeline.support.paths import main_checkout_path
 from pipeline.support.progress import progress
+from pipeline.train.device import gpu_problem
 from pipeline.train.provenance import environment
 
 
@@ -54,9 +56,14 @@ def reproduce(name: str, number: int, folder: Path) -> Reproduction:
     Raises
     ------
     PipelineError
-        If the version, run, commit or data is missing, or the training fails.
+        If the version, run, commit, data or GPU is missing, or the training fails.
     """
     original = original_training(open_store(), name, number)
+    if original.device == "cuda" and (problem := gpu_problem()):
+        raise PipelineError(
+            f"{name} version {number} was trained on a GPU ({original.gpu_name or 'unknown'}), but {problem}",
+            "run this on a machine with such a GPU: a training on the CPU gives another model",
+        )
     here = main_checkout_path(folder)
     top = git(here, "rev-parse", "--show-toplevel")
     if top is None:
@@ -86,6 +93,8 @@ def _notes(original: OriginalTraining) -> list[str]:
         notes.append("tracked files differed from the commit (git_dirty), so other code may have run")
     if original.has_time_budget:
         notes.append("a time budget ended the search (train.search.time_budget), so another model may result")
+    if original.device == "cuda" and (name := gpu_description().get("name", "unknown")) != original.gpu_name:
+        notes.append(f"the GPU was {original.gpu_name or 'unknown'} and is now {name}, so another model may result")
     return notes
 
 

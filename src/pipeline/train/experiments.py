@@ -15,6 +15,7 @@ from pipeline.params.schema import Params
 from pipeline.store.open import logged_model_id, open_experiment, open_store
 from pipeline.store.stale_runs import end_stale_runs
 from pipeline.train.autologging import autologging
+from pipeline.train.device import gpu_memory_errors
 from pipeline.train.evaluation import Evaluation
 from pipeline.train.fit import FitResult, Fitter, Selection, choose, fit
 from pipeline.train.provenance import Provenance, collect_provenance
@@ -111,13 +112,16 @@ def run_experiment(setup: Setup, plan: Plan) -> ExperimentRun:
     import mlflow
 
     client, params = setup.client, setup.params
+    device = params.train.device_of(plan.family)
     tags = {
         "version": __version__,
         "stage": EXPERIMENT,
         "family": plan.family,
+        "device": device,
+        **(setup.provenance.gpu_tags if device == "cuda" else {}),
         "reproducible": str(params.train.search.time_budget is None).lower(),
     }
-    with experiment_run(setup.experiment_id, plan.run_name, tags) as run:
+    with experiment_run(setup.experiment_id, plan.run_name, tags) as run, gpu_memory_errors(device):
         run_id = run.info.run_id
         setup.provenance.log(client, run_id)
         mlflow.log_params(

@@ -31,11 +31,14 @@ class Fitter:
         With only the features to fit on.
     learner : Learner
         The learner of the family for this data.
+    device : {"cpu", "cuda"}
+        Where the family fits.
     """
 
     family: Family
     data: TrainingData
     learner: Learner
+    device: str
 
     @classmethod
     def from_params(cls, name: str, params: TrainParams, data: TrainingData) -> "Fitter":
@@ -49,6 +52,7 @@ class Fitter:
         data : TrainingData
         """
         fixed, space = parameters_of(name, params, data.task, data.y_train)
+        device = params.device_of(name)
         problem = Problem(
             task=data.task,
             fixed=fixed,
@@ -58,9 +62,10 @@ class Fitter:
             n_jobs=params.n_jobs,
             scaler=data.scaler,
             folds=data.fold_tables(),
+            device=device,
         )
         model_family = family(name)
-        return cls(model_family, data, model_family.learner(problem))
+        return cls(model_family, data, model_family.learner(problem), device)
 
 
 @dataclass(frozen=True)
@@ -161,7 +166,8 @@ def fit(
     with logging or nullcontext():
         learner.fit(model, data.X_train, data.y_train)
     predict = model.predict_proba if data.task.labels else model.predict
-    outputs = np.asarray(predict(data.X_test), np.float64)
+    with learner.on_device(model):
+        outputs = np.asarray(predict(data.X_test), np.float64)
     fold_metrics = evaluation.score_folds(scores.outputs)
     return FitResult(
         model=model,

@@ -12,6 +12,7 @@ import pandas as pd
 
 from pipeline.params.schema import Params
 from pipeline.support.git import git
+from pipeline.support.gpu import gpu_description
 from pipeline.support.paths import DATA_PROFILE, PROJECT
 from pipeline.support.yaml import write_yaml
 from pipeline.train.dataset_input import dataset_input
@@ -38,6 +39,11 @@ class Provenance:
     inputs: Sequence["DatasetInput"]
     environment: dict[str, Any]
     profile: dict[str, Any]
+
+    @property
+    def gpu_tags(self) -> dict[str, str]:
+        """The tags gpu_name, gpu_driver and gpu_memory; empty for a training on the CPU."""
+        return {f"gpu_{key}": value for key, value in self.environment.get("gpu", {}).items()}
 
     def log(self, client: "MlflowClient", run_id: str) -> None:
         """Log the provenance into the active MLflow run."""
@@ -76,7 +82,7 @@ def collect_provenance(
             dataset_input(sample, profile["rows"][context], context, hashes[context], params.dataset)
             for context, sample in samples.items()
         ],
-        environment=environment(),
+        environment=environment() | ({"gpu": gpu_description()} if params.train.device == "cuda" else {}),
         profile=profile,
     )
 

@@ -9,6 +9,7 @@ from pipeline.params.schema import Params
 from pipeline.support.memory import release_memory
 from pipeline.support.paths import PLOTS, remove_unfinished_outputs
 from pipeline.support.progress import progress
+from pipeline.train.device import resolve_device
 from pipeline.train.evaluation import Evaluation
 from pipeline.train.experiments import (
     PRODUCTION_CANDIDATE,
@@ -61,8 +62,9 @@ def train(params: Params, folder: Path) -> Training:
     Raises
     ------
     PipelineError
-        When the prepared tables, the store or the custom metrics cannot be used.
+        When the prepared tables, the store, the custom metrics or the GPU cannot be used.
     """
+    params = resolve_device(params)
     remove_unfinished_outputs(folder)
     (folder / PLOTS).mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
     tables = load_tables(folder, params)

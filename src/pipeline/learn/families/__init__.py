@@ -61,6 +61,8 @@ class Family:
         compared with the training, which took `n_fits` fits and `row_rounds` rows times rounds in total.
     train_losses : callable
         ``train_losses(model)`` returns the training loss after each epoch; empty for families without epochs.
+    uses_gpu : bool
+        Whether the family fits on the device of ``train.device``; the others always use the CPU.
     positive_weight : str, optional
         Parameter with the weight of the positive class; its value ``balanced`` means the ratio of negative to positive
         rows.
@@ -84,6 +86,7 @@ class Family:
     explain: Callable[[Any, "pd.DataFrame", "pd.DataFrame"], tuple["NDArray[Any]", "NDArray[np.float64]", str]]
     explainable_rows: Callable[[Any, int, int], int]
     train_losses: Callable[[Any], list[float]] = lambda model: []
+    uses_gpu: bool = False
     positive_weight: str | None = None
     quick_options: Mapping[str, str] = field(default_factory=dict)
     quick_rank: int = 100

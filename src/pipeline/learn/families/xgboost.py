@@ -88,6 +88,7 @@ FAMILY = Family(
     importance=importance,
     explain=explain,
     explainable_rows=explainable_rows,
+    uses_gpu=True,
     positive_weight="scale_pos_weight",
     quick_options={"learning_rate": "learning_rate"},
     quick_rank=2,

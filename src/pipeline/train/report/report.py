@@ -55,15 +55,17 @@ def log_report(run_name: str, fitter: Fitter, fitted: FitResult, params: Params)
 
 
 def explain(fitter: Fitter, fitted: FitResult, params: TrainParams) -> plots.Explanation:
-    """Return SHAP values of test rows, of few enough to take little time compared with the training."""
-    family, data = fitter.family, fitter.data
-    rounds, n_train = fitted.scores.n_rounds, len(data.y_train)
-    row_rounds = (sum(len(fold.train) for fold in data.folds) + n_train) * rounds
-    affordable = family.explainable_rows(fitted.model, row_rounds, len(data.folds) + 1)
+    """Return SHAP values of test rows; on a CPU, of few enough to take little time compared with the training."""
+    family, data, limit = fitter.family, fitter.data, params.explain_rows
+    if fitter.device == "cpu":
+        rounds, n_train = fitted.scores.n_rounds, len(data.y_train)
+        row_rounds = (sum(len(fold.train) for fold in data.folds) + n_train) * rounds
+        limit = min(limit, family.explainable_rows(fitted.model, row_rounds, len(data.folds) + 1))
     rows = data.X_test
-    if len(rows) > min(params.explain_rows, affordable):
-        rows = rows.sample(min(params.explain_rows, affordable), random_state=params.seed)
-    values, _, unit = family.explain(fitted.model, rows, rows[:BACKGROUND_ROWS])
+    if len(rows) > limit:
+        rows = rows.sample(limit, random_state=params.seed)
+    with fitter.learner.on_device(fitted.model):
+        values, _, unit = family.explain(fitted.model, rows, rows[:BACKGROUND_ROWS])
     return plots.Explanation(rows, np.asarray(values, dtype=np.float64), *_units(unit, data.task))
 
 
