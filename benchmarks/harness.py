@@ -69,7 +69,9 @@ def spread(runs: Iterable[Numbers], key: str) -> str:
     return f"{min(values):.4g} - {max(values):.4g}"
 
 
-def learner_of(params: Any, space: dict[str, Any], seed: int, n_jobs: int, folds: Iterable[Any]) -> Any:
+def learner_of(
+    params: Any, space: dict[str, Any], seed: int, n_jobs: int, folds: Iterable[Any], device: str = "cpu"
+) -> Any:
     """Return the XGBoost learner that an experiment would use on these folds of a regression."""
     from sklearn.preprocessing import StandardScaler
 
@@ -77,7 +79,7 @@ def learner_of(params: Any, space: dict[str, Any], seed: int, n_jobs: int, folds
     from pipeline.learn.learner import Problem
     from pipeline.learn.task import Task
 
-    return Boosting(Problem(Task(), {}, space, params, seed, n_jobs, StandardScaler(), folds))
+    return Boosting(Problem(Task(), {}, space, params, seed, n_jobs, StandardScaler(), folds, device))
 
 
 def tuned(learner: Any, seed: int) -> tuple[dict[str, Any], Any]:

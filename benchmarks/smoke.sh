@@ -23,4 +23,5 @@ python benchmarks/families.py --repeats 1 --tables breast_cancer
 python benchmarks/tracking.py --repeats 1
 python benchmarks/fixed_cost.py --repeats 1
 python benchmarks/scale.py --repeats 1 --rows 2000 4000
+python benchmarks/gpu.py --repeats 1 --rows 13000 || [ $? = 2 ]  # 2: there is no GPU
 python benchmarks/serving.py --repeats 1 --seconds 1 --repository "$work/repository"

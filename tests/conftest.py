@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from pipeline.params.load import load_params
 from pipeline.prepare.stage import prepare
 from pipeline.support.progress import progress_handler
+from pipeline.train.device import gpu_problem
 from pipeline.train.stage import train
 from support.effort import THOROUGH
 from support.folders import Trained, copy_pipeline_folder, enter, make_pipeline_folder, make_table, make_template
@@ -183,6 +184,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("counts")
         for line in lines:
             terminalreporter.line(str(line))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip tests that need a GPU on machines without one."""
+    if item.get_closest_marker("gpu") and (problem := gpu_problem()):
+        pytest.skip(problem)
+
+
+@pytest.fixture
+def _without_gpu() -> None:
+    """Skip the test on machines with a GPU."""
+    if gpu_problem() is None:
+        pytest.skip("this machine has a GPU")
 
 
 @pytest.fixture

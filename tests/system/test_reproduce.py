@@ -175,6 +175,18 @@ def test_differences_are_reported_in_full(
     assert file_hashes(pipeline_folder / "mlruns") == before
 
 
+@pytest.mark.usefixtures("_without_gpu")
+def test_version_of_a_gpu_is_not_reproduced_without_one(
+    pipeline_folder: Path, temporary: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_version(pipeline_folder, {"device": "cuda", "gpu_name": "NVIDIA A100"})
+    assert call("reproduce", "--version", "1") == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "small-model version 1 was trained on a GPU (NVIDIA A100), but XGBoost finds no GPU" in printed.err
+    assert "-> run this on a machine with such a GPU" in printed.err
+
+
 def test_failed_training_is_reported_with_its_last_lines(
     pipeline_folder: Path, temporary: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -262,6 +274,8 @@ def make_training(**changes: Any) -> OriginalTraining:
         commit="c" * 40,
         is_dirty=False,
         has_time_budget=False,
+        device="cpu",
+        gpu_name="",
         pipeline_folder=".",
         params={"dataset": {"path": "data.csv"}},
         data_sha256="d" * 64,
@@ -333,3 +347,11 @@ def test_params_of_the_run_replace_those_of_the_commit_in_order(tmp_path: Path) 
     written = yaml.safe_load((tmp_path / "params.yaml").read_text())
     assert written == {"dataset": used["dataset"] | {"path": "/other/d.csv"}, "train": used["train"]}
     assert list(written["dataset"]["derived"]) == ["y", "z"]
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_device_of_the_run_replaces_that_of_its_params(device: str, tmp_path: Path) -> None:
+    used = {"dataset": {"path": "d.csv"}, "train": {"device": "auto", "seed": 2}}
+    write_params(tmp_path, make_training(params=used, device=device), "d.csv")
+    written = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    assert written["train"] == {"device": device, "seed": 2}

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 def device_input(X: pd.DataFrame, device: str) -> dict[str, Any]:
     """Return a table as the arguments `data` and `feature_names` of an XGBoost matrix that bins it on the device.
 
-    XGBoost bins data where it lies, and CuPy is its way to place an array on a GPU. Without CuPy it bins on the CPU, and
-    copies the bins to the GPU.
+    XGBoost bins data where it lies, and CuPy places an array on the GPU. Without CuPy, the CPU bins, and XGBoost copies
+    the bins to the GPU.
     """
     if device == "cpu" or find_spec("cupy") is None:
         return {"data": X}

@@ -238,8 +238,8 @@ class TrainParams(Section):
     n_jobs: int = Field(default=2, ge=1, le=256, description="Number of threads.")
     device: Literal["cpu", "cuda", "auto"] = Field(
         default="cpu",
-        description="Where the family xgboost trains; the other families ignore it. cuda: an NVIDIA GPU. auto: a GPU if "
-        "XGBoost can use one, else the CPU. CPU and GPU give different models.",
+        description="Where the family xgboost trains; the other families ignore it. cuda: an NVIDIA GPU. auto: a GPU "
+        "if XGBoost can use one, else the CPU. CPU and GPU give different models.",
     )
     cv_folds: int = Field(default=5, ge=2, le=50, description="Number of cross-validation folds.")
     search: Annotated[SearchParams, BeforeValidator(_space_is_by_family), AfterValidator(_spaces_are_of_families)] = (

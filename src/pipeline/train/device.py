@@ -34,7 +34,8 @@ def resolve_device(params: Params) -> Params:
         if problem and device == "cuda":
             raise PipelineError(
                 f"train.device in params.yaml is cuda, but {problem}",
-                "check that nvidia-smi lists a GPU and CUDA_VISIBLE_DEVICES does not hide it, or set train.device: cpu",
+                "train on a machine whose nvidia-smi lists a GPU, with the xgboost of requirements.txt, or set "
+                "train.device: cpu",
             )
     if problem:
         progress(f"model_train: training on the CPU, because {problem} (train.device: {device})")
@@ -78,6 +79,6 @@ def gpu_memory_errors(device: str) -> Iterator[None]:
             raise
         raise PipelineError(
             "the memory of the GPU is full",
-            "end other programs that use it (nvidia-smi lists them), lower train.search.max_rows or train.n_jobs (fits at "
-            "a time) in params.yaml, or set train.device: cpu",
+            "end other programs that use it (nvidia-smi lists them), lower train.search.max_rows or train.n_jobs (fits "
+            "at a time) in params.yaml, or set train.device: cpu",
         ) from error
