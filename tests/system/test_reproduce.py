@@ -22,6 +22,7 @@ from pipeline.reproduce.data import find_data
 from pipeline.reproduce.original import OriginalTraining, Result, original_training
 from pipeline.store.open import open_experiment, open_store
 from pipeline.support.files import sha256
+from pipeline.support.gpu import gpu_description
 from pipeline.train.provenance import environment, git_tags
 from support.folders import Trained
 from support.repositories import ROOT, change_params, commit, git, shell
@@ -185,6 +186,23 @@ def test_version_of_a_gpu_is_not_reproduced_without_one(
     assert printed.out == ""
     assert "small-model version 1 was trained on a GPU (NVIDIA A100), but XGBoost finds no GPU" in printed.err
     assert "-> run this on a machine with such a GPU" in printed.err
+
+
+@pytest.mark.gpu
+def test_another_gpu_is_noted(
+    pipeline_folder: Path,
+    temporary: Path,
+    call: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    migrated_database: Path,
+) -> None:
+    stub(pipeline_folder, DIFFERENT_TRAINING)
+    make_version(pipeline_folder, {"device": "cuda", "gpu_name": "NVIDIA GeForce 256"})
+    monkeypatch.setenv("EMPTY_DATABASE", str(migrated_database))
+    assert call("reproduce", "--version", "1") == 1
+    note = f"the GPU was NVIDIA GeForce 256 and is now {gpu_description()['name']}, so another model may result"
+    assert f"note: {note}" in capsys.readouterr().out
 
 
 def test_failed_training_is_reported_with_its_last_lines(

@@ -17,9 +17,9 @@ def gpu_description() -> dict[str, str]:
         empty if nvidia-smi is not installed or reports no GPU.
     """
     command = ["nvidia-smi", f"--query-gpu={','.join(QUERY.values())}", "--format=csv,noheader"]
-    first = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0]
-    if first:
-        command.append(f"--id={first}")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible:
+        command.append(f"--id={visible.partition(',')[0]}")
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=True)
     except (OSError, subprocess.SubprocessError):
