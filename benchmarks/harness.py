@@ -8,7 +8,7 @@ import statistics
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from importlib.metadata import version
+from importlib.metadata import distributions
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 PROJECT = Path(__file__).parents[1]
 SOURCES = PROJECT / "src"
 sys.path.insert(0, str(SOURCES))  # for this process and for the children, which import this module
-PACKAGES = ("xgboost", "scikit-learn", "optuna", "mlflow", "dvc", "pandas", "numpy")
+PACKAGES = ("xgboost", "scikit-learn", "optuna", "mlflow", "dvc", "pandas", "numpy", "flaml")
 Numbers = dict[str, float]
 
 
@@ -69,6 +69,12 @@ def spread(runs: Iterable[Numbers], key: str) -> str:
     return f"{min(values):.4g} - {max(values):.4g}"
 
 
+def summary(name: str, runs: Iterable[Numbers], key: str) -> Numbers:
+    """Return median, minimum and maximum of one metric over the runs, named `name`, `name`_min and `name`_max."""
+    values = [run[key] for run in runs]
+    return {name: statistics.median(values), f"{name}_min": min(values), f"{name}_max": max(values)}
+
+
 def learner_of(
     params: Any, space: dict[str, Any], seed: int, n_jobs: int, folds: Iterable[Any], device: str = "cpu"
 ) -> Any:
@@ -103,7 +109,8 @@ def show(title: str, header: list[str], rows: list[list[Any]]) -> None:
 def write(path: Path | None, numbers: Numbers) -> None:
     """Print the machine and package versions, and write them with the results to `path` as flat JSON."""
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    installed = {each.name.lower(): each.version for each in distributions()}
+    versions = ", ".join(f"{name} {installed[name]}" for name in PACKAGES if name in installed)
     print(f"\n{machine}; {versions}")
     if path:
         path.write_text(json.dumps({**numbers, "machine": machine, "versions": versions}, indent=1) + "\n")

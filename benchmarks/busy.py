@@ -1,0 +1,169 @@
+"""Measure model_train beside busy programs and under a CPU quota, as wall time over that of its fair share.
+
+With n processors and k busy loops, a program that keeps n threads running gets n * n / (n + k) processors. Its fair
+wall time is then (n + k) / n times that on the idle machine, so the ratio of a program that loses nothing else is 1.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import yaml
+from harness import PROJECT, Numbers, alternate, arguments, median, show, spread, summary, write
+from machine import wait_until_idle
+
+# It ends with its parent, even if the parent is killed.
+BUSY_LOOP = "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    for _ in range(10**6): pass"
+OPEN_STORE = "from pipeline.store.open import open_store; open_store()"
+TRIAL_SEARCH = {"n_candidates": 2, "max_rounds": 50}
+_store_numbers = count()
+CGROUPS = (  # folder, file and content of a quota of one core: cgroup v1 and v2
+    ("/sys/fs/cgroup/cpu", "cpu.cfs_quota_us", "100000"),
+    ("/sys/fs/cgroup", "cpu.max", "100000 100000"),
+)
+
+
+@dataclass(frozen=True)
+class Side:
+    """A way to run the stage, and its ratio to a run on the idle machine."""
+
+    run: Callable[[], Numbers]
+    ratio: Callable[[Numbers, Numbers], float]
+
+
+def main() -> None:
+    """Run the benchmark and print the results."""
+    parser = arguments(__doc__, repeats=3)
+    parser.add_argument("--loops", type=int, nargs="+", default=[1, 2, 4], metavar="K", help="numbers of busy loops")
+    parser.add_argument("--against", metavar="COMMIT", help="also compare with this commit on the idle machine")
+    parser.add_argument(
+        "--trial", action="store_true", help="check that the benchmark runs: a short search, at any load of the machine"
+    )
+    options = parser.parse_args()
+    if not options.trial:
+        wait_until_idle()
+    with tempfile.TemporaryDirectory() as name, one_core_group() as group:
+        clone = prepared_clone("HEAD", Path(name) / "clone", options.trial)
+        sides = {f"busy_{loops}": busy_side(clone, loops) for loops in options.loops}
+        if options.against:
+            other = prepared_clone(options.against, Path(name) / "other", options.trial)
+            sides["idle_ratio"] = Side(lambda: train(other), lambda idle, run: idle["seconds"] / run["seconds"])
+        if group:
+            sides["busy_quota"] = Side(
+                lambda: train(clone, group), lambda idle, run: run["seconds"] / max(idle["seconds"], idle["cpu"])
+            )
+        else:
+            print("busy_quota is not measured: no control group can be created", file=sys.stderr)
+        runs: dict[str, Callable[[int], Numbers]] = {"idle": lambda _: train(clone)}
+        runs |= {key: lambda _, side=side: side.run() for key, side in sides.items()}
+        results = alternate(runs, options.repeats)
+    numbers = summary("idle_seconds", results["idle"], "seconds") | summary("idle_cpu", results["idle"], "cpu")
+    rows = [["idle", median(results["idle"], "seconds"), spread(results["idle"], "seconds"), 1.0, ""]]
+    for key, side in sides.items():
+        pairs = zip(results["idle"], results[key], strict=True)
+        ratios = [{"ratio": side.ratio(idle, run)} for idle, run in pairs]
+        name = "against" if key == "idle_ratio" else key
+        numbers |= summary(f"{name}_seconds", results[key], "seconds") | summary(key, ratios, "ratio")
+        seconds = [median(results[key], "seconds"), spread(results[key], "seconds")]
+        rows.append([key, *seconds, median(ratios, "ratio"), spread(ratios, "ratio")])
+    show(
+        f"model_train on the default table, medians of {options.repeats}; ratios to the fair share",
+        ["side", "seconds", "min - max", "ratio", "min - max"],
+        rows,
+    )
+    write(options.json, numbers)
+
+
+def busy_side(clone: Path, loops: int) -> Side:
+    """Return the side that runs beside busy loops."""
+
+    def run() -> Numbers:
+        with busy_loops(loops):
+            return train(clone)
+
+    n = len(os.sched_getaffinity(0))
+    return Side(run, lambda idle, run: run["seconds"] / (idle["seconds"] * (n + loops) / n))
+
+
+def prepared_clone(commit: str, folder: Path, trial: bool) -> Path:
+    """Clone a commit of the project and run its stage prepare."""
+    subprocess.run(["git", "clone", "--quiet", "--no-checkout", str(PROJECT), str(folder)], check=True)
+    subprocess.run(["git", "-c", "advice.detachedHead=false", "checkout", "--quiet", commit], cwd=folder, check=True)
+    if trial:
+        path = folder / "params.yaml"
+        params = yaml.safe_load(path.read_text())
+        params["train"]["search"] |= TRIAL_SEARCH
+        path.write_text(yaml.safe_dump(params))
+    for command in (["-m", "compileall", "-q", "src"], ["src/prepare.py"]):  # compile: the first run is not slower
+        python = [sys.executable, *command]
+        subprocess.run(python, cwd=folder, env=environment(), check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
+def train(clone: Path, group: Path | None = None) -> Numbers:
+    """Run the stage model_train with an empty store, in a control group if given; return its wall and CPU time."""
+    store = clone.parent / f"store-{next(_store_numbers)}/mlruns/mlflow.db"
+    env = environment() | {"MLFLOW_TRACKING_URI": f"sqlite:///{store}"}
+    open_store = [sys.executable, "-c", OPEN_STORE]
+    subprocess.run(open_store, cwd=clone, env=env | {"PYTHONPATH": "src"}, check=True)
+    command = [sys.executable, "src/model_train.py"]
+    if group:
+        command = ["sh", "-c", f'echo $$ >"{group}/cgroup.procs" && exec "$@"', "sh", *command]
+    started = time.perf_counter()
+    process = subprocess.Popen(command, cwd=clone, env=env, stdout=subprocess.DEVNULL)
+    try:
+        _, status, usage = os.wait4(process.pid, 0)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    seconds = time.perf_counter() - started
+    if status:
+        raise SystemExit(f"failed in {clone}: {' '.join(command)}")
+    return {"seconds": seconds, "cpu": usage.ru_utime + usage.ru_stime}
+
+
+@contextmanager
+def busy_loops(number: int) -> Iterator[None]:
+    """Run processes that keep a processor busy until the block ends."""
+    with ExitStack() as stack:
+        for _ in range(number):
+            process = stack.enter_context(subprocess.Popen([sys.executable, "-c", BUSY_LOOP]))
+            stack.callback(process.kill)
+        yield
+
+
+@contextmanager
+def one_core_group() -> Iterator[Path | None]:
+    """Create a control group with a quota of one core until the block ends; None where that is not possible."""
+    for parent, name, content in CGROUPS:
+        group = Path(parent) / f"benchmark-{os.getpid()}"
+        try:
+            group.mkdir()
+        except OSError:  # no such hierarchy, or not allowed
+            continue
+        try:
+            if (group / name).exists():  # otherwise the hierarchy does not control the CPU
+                (group / name).write_text(content)
+                yield group
+                return
+        finally:
+            group.rmdir()
+    yield None
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a user: without settings of OpenMP's threads and of other stores."""
+    excluded = ("OMP_", "GOMP_", "MLFLOW_", "DVC_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(excluded)}
+
+
+if __name__ == "__main__":
+    main()
