@@ -16,6 +16,8 @@ from typing import Any
 PROJECT = Path(__file__).parents[1]
 SOURCES = PROJECT / "src"
 sys.path.insert(0, str(SOURCES))  # for this process and for the children, which import this module
+import pipeline  # noqa: E402, F401 (both sides of a comparison wait in the same way for other threads)
+
 PACKAGES = ("xgboost", "scikit-learn", "optuna", "mlflow", "dvc", "pandas", "numpy", "flaml")
 Numbers = dict[str, float]
 

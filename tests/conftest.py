@@ -27,9 +27,6 @@ from support.zygote import Zygote, close_zygote, get_zygote
 
 pytest_plugins = ["support.scheduling", "support.stores"]
 
-# Waiting threads must not occupy cores between tiny fits; XGBoost reads this when it is first imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
 settings.register_profile(
     "pipeline",
     max_examples=160 if THOROUGH else 40,

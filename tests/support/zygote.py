@@ -88,7 +88,6 @@ class Zygote:
         self._started = 0
         environment = os.environ | {
             "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT / 'tests'}",
-            "OMP_WAIT_POLICY": "passive",
             "MLFLOW_DISABLE_TELEMETRY": "true",
         }
         self.process = subprocess.Popen(

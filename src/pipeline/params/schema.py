@@ -235,7 +235,12 @@ class TrainParams(Section):
         description="Fixed hyperparameters for each family, such as `random_forest: {n_estimators: 500}`.",
     )
     seed: Seed = Field(default=42, description="Random seed of the folds, the search and the fits.")
-    n_jobs: int = Field(default=2, ge=1, le=256, description="Number of threads.")
+    n_jobs: int | None = Field(
+        default=None,
+        ge=1,
+        le=256,
+        description="Number of threads; null: the processors that the process may use, by its CPU affinity and quota.",
+    )
     device: Literal["cpu", "cuda", "auto"] = Field(
         default="cpu",
         description="Where the family xgboost trains; the other families ignore it. cuda: an NVIDIA GPU. auto: a GPU "

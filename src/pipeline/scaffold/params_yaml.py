@@ -113,7 +113,7 @@ def _train(inferred: InferredSettings) -> list[Line]:
         (f"  models: [{model}]", f"{' | '.join([model, *others])}, with three experiment runs each"),
         *params,
         ("  seed: 42", ""),
-        ("  n_jobs: 2", ""),
+        ("  n_jobs: null", "number of threads; null: the processors that the process may use"),
         (f"  cv_folds: {inferred.cv_folds}", inferred.folds_reason),
         ("  search:", f"smaller than the default, for {inferred.n_rows:,} rows" if is_small else ""),
         (f"    n_candidates: {8 if is_small else 16}", ""),

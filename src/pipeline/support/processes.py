@@ -18,6 +18,13 @@ TERMINATION_TIMEOUT = 30  # seconds between SIGTERM and SIGKILL, for the program
 CLOCK_TOLERANCE = 10  # seconds; a process's start time shifts when the system clock is adjusted
 
 
+def available_processors() -> int:
+    """Return how many processors this process may use, by its CPU affinity and the CPU quota of its container."""
+    from joblib import cpu_count
+
+    return int(cpu_count())
+
+
 def owner() -> str:
     """Return the ID of this process, ``HOST~PID~STARTED``; it is valid in a file name."""
     return "~".join(owner_tags().values())

@@ -16,6 +16,7 @@ from pipeline.learn.space import Space
 from pipeline.learn.task import Task
 from pipeline.params.schema import TrainParams
 from pipeline.support.memory import release_memory
+from pipeline.support.processes import available_processors
 from pipeline.train.evaluation import Evaluation, Metrics
 from pipeline.train.training_data import TrainingData
 
@@ -59,7 +60,7 @@ class Fitter:
             space=space,
             search=params.search,
             seed=params.seed,
-            n_jobs=params.n_jobs,
+            n_jobs=params.n_jobs or available_processors(),
             scaler=data.scaler,
             folds=data.fold_tables(),
             device=device,

@@ -136,12 +136,13 @@ def test_results_of_estimators_are_independent_of_the_number_of_threads(
     np.testing.assert_array_equal(*outputs)
 
 
-def test_fits_run_in_parallel_and_a_single_last_one_gets_all_threads() -> None:
+def test_fits_run_in_parallel_and_share_spare_threads_and_a_single_last_one_gets_all() -> None:
     def threads(fits: str, n_jobs: int) -> list[tuple[str, int]]:
         return run_parallel(lambda params, fit: (fit, params["nthread"]), [({"nthread": n_jobs}, fit) for fit in fits])
 
     assert threads("abcde", 2) == [("a", 1), ("b", 1), ("c", 1), ("d", 1), ("e", 2)]
     assert threads("abc", 4) == [("a", 1), ("b", 1), ("c", 1)]
+    assert threads("ab", 5) == [("a", 2), ("b", 2)]
     assert threads("ab", 1) == [("a", 1), ("b", 1)]
     assert threads("", 2) == []
 

@@ -47,8 +47,6 @@ def serve(folder: Path) -> None:
     # Give up on a hanging registry after 20 seconds; MLflow's defaults take a quarter of an hour.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    # Limit how long XGBoost's threads spin while waiting for each other: spinning threads take cores from requests.
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     raise_file_limit()
     service = Service(settings, params.monitor if params else MonitorParams(), folder)
     config = uvicorn.Config(
