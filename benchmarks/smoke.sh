@@ -20,6 +20,7 @@ git clone --quiet . "$work/repository"
 head --lines 3001 "$data" >"$work/some_rows.csv"
 python benchmarks/search.py --repeats 1 --data "$work/some_rows.csv"
 python benchmarks/families.py --repeats 1 --tables breast_cancer
+python benchmarks/busy.py --repeats 1 --loops 1 --trial
 python benchmarks/tracking.py --repeats 1
 python benchmarks/fixed_cost.py --repeats 1
 python benchmarks/scale.py --repeats 1 --rows 2000 4000
