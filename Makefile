@@ -6,6 +6,7 @@
 # make lint              style, types, layers and words
 # make docs              the documentation site, in site/; make docs-serve shows it at port 8000 while you edit
 # make audit             known vulnerabilities of the pinned packages
+# make benchmarks        all benchmarks on an idle machine, and their page; DATA=CSV is the California housing table
 # make benchmarks-smoke  every benchmark once, with small inputs
 # make lock              update requirements.lock, uv.lock and the locks of deploy/
 
@@ -17,7 +18,7 @@ PYTHON ?= $(shell for python in python3.14 python3.13 python3.12 python3.11 pyth
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
-.PHONY: repro test test-system test-all coverage lint docs docs-serve audit benchmarks-smoke lock
+.PHONY: repro test test-system test-all coverage lint docs docs-serve audit benchmarks benchmarks-smoke lock
 
 TESTS := pytest --numprocesses logical --dist loadgroup
 
@@ -55,6 +56,10 @@ docs-serve: .venv/installed-dev
 
 audit: .venv/installed-dev
 	pip-audit --disable-pip --require-hashes --progress-spinner off --requirement requirements-dev.lock
+
+benchmarks: .venv/installed-dev
+	python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	python benchmarks/run_all.py $(addprefix --data ,$(DATA))
 
 benchmarks-smoke: .venv/installed-dev
 	benchmarks/smoke.sh

@@ -15,6 +15,7 @@ from harness import (
     mean,
     show,
     spread,
+    summary,
     tuned,
     write,
 )
@@ -42,21 +43,17 @@ def main() -> None:
     }
     results = alternate(sides, options.repeats)
     means = {name: mean(runs, "test_rmse") for name, runs in results.items()}
-    raw, project_rmse, no_neighbors, default_params = means.values()
+    raw, *ours = means.values()
     show(
         f"test RMSE in {UNIT:,} dollars, means of {options.repeats} seeds of a 64/16/20 split",
         ["model", "mean", "min - max", "ratio"],
         [[name, means[name], spread(runs, "test_rmse"), means[name] / raw] for name, runs in results.items()],
     )
-    numbers = {
-        "raw_test_rmse": raw,
-        "project_test_rmse": project_rmse,
-        "no_neighbors_test_rmse": no_neighbors,
-        "as_it_is_test_rmse": default_params,
-        "rmse_ratio": project_rmse / raw,
-        "no_neighbors_ratio": no_neighbors / raw,
-        "as_it_is_ratio": default_params / raw,
-    }
+    numbers: Numbers = {}
+    for key, (name, runs) in zip(("raw", "project", "no_neighbors", "as_it_is"), results.items(), strict=True):
+        numbers |= summary(f"{key}_test_rmse", runs, "test_rmse") | {f"{key}_test_rmse": means[name]}
+    for key, value in zip(("rmse_ratio", "no_neighbors_ratio", "as_it_is_ratio"), ours, strict=True):
+        numbers[key] = value / raw
     write(options.json, numbers)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from harness import Numbers, alternate, arguments, in_child, median, show, spread, write
+from harness import Numbers, alternate, arguments, in_child, median, show, spread, summary, write
 
 # From scikit-learn: binary, ten classes, regression.
 TABLES = {"breast_cancer": "classification", "digits": "classification", "diabetes": "regression"}
@@ -21,7 +21,8 @@ def main() -> None:
     parser = arguments(__doc__, repeats=5)
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES), help="tables of scikit-learn")
     options = parser.parse_args()
-    rows, onnx_rows, numbers = [], [], {}
+    rows, onnx_rows = [], []
+    numbers: Numbers = {}
     for table in options.tables:
         sides: dict[str, Callable[[int], Numbers]] = {}
         for family in FAMILIES:
@@ -30,18 +31,20 @@ def main() -> None:
         results = alternate(sides, options.repeats)
         for family in FAMILIES:
             searched, plain = results[f"{table}, {family}"], results[f"{table}, {family} defaults"]
-            ratio = median(searched, "loss") / median(plain, "loss")
-            numbers[f"{table}_{family}_loss_ratio"] = ratio
+            pairs = zip(searched, plain, strict=True)
+            ratios = [{"ratio": ours["loss"] / other["loss"]} for ours, other in pairs]
+            ratio = median(ratios, "ratio")
+            numbers |= summary(f"{table}_{family}_loss_ratio", ratios, "ratio")
             seconds = [median(searched, "seconds"), median(plain, "seconds")]
             rows.append([f"{table}, {family}", median(searched, "loss"), median(plain, "loss"), ratio, *seconds])
-            row_ratio, rows_ratio = median(searched, "onnx_row_ratio"), median(searched, "onnx_rows_ratio")
-            numbers |= {f"{table}_{family}_onnx_row_ratio": row_ratio, f"{table}_{family}_onnx_rows_ratio": rows_ratio}
+            for key in ("onnx_row_ratio", "onnx_rows_ratio"):
+                numbers |= summary(f"{table}_{family}_{key}", searched, key)
             onnx_rows.append(
                 [
                     f"{table}, {family}",
-                    row_ratio,
+                    median(searched, "onnx_row_ratio"),
                     spread(searched, "onnx_row_ratio"),
-                    rows_ratio,
+                    median(searched, "onnx_rows_ratio"),
                     median(searched, "onnx_ms"),
                 ]
             )

@@ -33,7 +33,7 @@ def main() -> None:
                 values = ", ".join(f"{key} {value:.4g}" for key, value in runs[size][-1].items())
                 print(f"  {number + 1}/{options.repeats} {size:,} rows: {values}", file=sys.stderr, flush=True)
         matrix = {size: matrix_megabytes(folder) for size, folder in folders.items()}
-    numbers: Numbers = {}
+    numbers = {f"matrix_{size}_mb": matrix[size] for size in options.rows}
     rows = []
     for stage in STAGES:
         base = median(runs[BASE_ROWS], f"{stage}_mb")

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from harness import PROJECT, Numbers, alternate, arguments, in_child, median, show, spread, write
+from harness import PROJECT, Numbers, alternate, arguments, in_child, median, show, spread, summary, write
 from served import (
     Server,
     Subject,
@@ -152,7 +152,7 @@ def report(runs: list[Numbers], options: Namespace) -> None:
     )
     bare_ms = median(runs, "bare_batch_p50_ms")
     print(f"the bare model, including JSON parsing and writing, takes {bare_ms:.3g} ms for {BATCH_ROWS:,} rows")
-    numbers = {key: median(runs, key) for key in runs[0]}
+    numbers = {name: value for key in runs[0] for name, value in summary(key, runs, key).items()}
     numbers["empty_p50_ms"] = numbers["empty_single_row_p50_ms"]
     numbers["empty_throughput_16"] = numbers["empty_throughput_16_per_second"]
     write(options.json, numbers)

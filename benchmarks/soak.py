@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import PROJECT, SOURCES, show
+from harness import PROJECT, SOURCES, Numbers, show, summary, write
 from numpy.typing import NDArray
 from served import Server, Subject, copy_subject, output_of, prediction_service, requests_file
 from serving import service_request
@@ -47,18 +47,20 @@ def main() -> None:
         metavar="FOLDER",
         help="repository with a model version in Production",
     )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results to this file")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         subject = copy_subject(options.repository, Path(name))
         soak = Soak(subject)
         with prediction_service(subject, service_request(subject.rows[:1], single=True)) as server:
-            began = time.monotonic()
+            began, memory = time.monotonic(), server.megabytes()
             while time.monotonic() - began < 60 * options.minutes:
                 soak.window(server, time.monotonic() - began)
             with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/health", timeout=10) as response:
                 health = json.load(response)
         failures = soak.failures() + recording_failures(soak, health)
         soak.report(health)
+    write(options.json, soak.numbers() | {"minutes": options.minutes, "memory_start_mb": memory})
     print("\n".join(f"check failed: {failure}" for failure in failures) or "\nall checks passed")
     sys.exit(1 if failures else 0)
 
@@ -168,6 +170,15 @@ class Soak:
         show("requests", ["kind", "responses", "by status"], rows)
         print(f"\nthe model changed {self.switches} times\nrecording {health['recording']}")
         print(f"tracking {health['tracking']}")
+
+    def numbers(self) -> Numbers:
+        """Return the number of responses and predictions, and the spread of times and memory over the windows."""
+        numbers: Numbers = {f"{kind.replace(' ', '_')}_responses": self.statuses(kind).total() for kind in KINDS}
+        numbers |= {"predictions": sum(map(len, self.answered)), "model_changes": self.switches}
+        for name, key in (("per_second", "single rows per second"), ("p50_ms", "p50, ms"), ("p99_ms", "p99, ms")):
+            numbers |= summary(name, self.windows, key)
+        changed = self.windows[1:] or self.windows  # the model changes in the second window for the first time
+        return numbers | summary("memory_mb", changed, "memory, MB")
 
 
 def _short_repr(value: object) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from harness import PROJECT, Numbers, alternate, arguments, in_child, median, show, spread, write
+from harness import PROJECT, Numbers, alternate, arguments, in_child, median, show, spread, summary, write
 
 MLFLOW_WRITES = (
     "start_run",
@@ -42,12 +42,13 @@ def main() -> None:
         {"ratio": tracked["seconds"] / untracked["seconds"]}
         for tracked, untracked in zip(without_models, off, strict=True)
     ]
-    numbers = {
-        "off_seconds": median(off, "seconds"),
-        "on_seconds": median(on, "seconds"),
-        "logged_models_seconds": median(on, "models"),
-        "ratio_without_models": median(ratios, "ratio"),
-    }
+    numbers = (
+        summary("off_seconds", off, "seconds")
+        | summary("on_seconds", on, "seconds")
+        | summary("without_models_seconds", without_models, "seconds")
+        | summary("logged_models_seconds", on, "models")
+        | summary("ratio_without_models", ratios, "ratio")
+    )
     rows = [
         [name, median(runs, "seconds"), spread(runs, "seconds")]
         for name, runs in (*results.items(), ("tracking on, without logging the three models", without_models))
