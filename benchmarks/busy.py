@@ -8,22 +8,19 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 
 import yaml
-from harness import PROJECT, Numbers, alternate, arguments, median, show, spread, summary, write
+from harness import PROJECT, Numbers, alternate, arguments, environment, median, show, spread, summary, timed, write
 from machine import wait_until_idle
 
 # It ends with its parent, even if the parent is killed.
 BUSY_LOOP = "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    for _ in range(10**6): pass"
 OPEN_STORE = "from pipeline.store.open import open_store; open_store()"
 TRIAL_SEARCH = {"n_candidates": 2, "max_rounds": 50}
-_store_numbers = count()
 CGROUPS = (  # folder, file and content of a quota of one core: cgroup v1 and v2
     ("/sys/fs/cgroup/cpu", "cpu.cfs_quota_us", "100000"),
     ("/sys/fs/cgroup", "cpu.max", "100000 100000"),
@@ -83,12 +80,13 @@ def main() -> None:
 
 def busy_side(clone: Path, loops: int) -> Side:
     """Return the side that runs beside busy loops."""
+    from pipeline.support.processes import available_processors
 
     def run() -> Numbers:
         with busy_loops(loops):
             return train(clone)
 
-    n = len(os.sched_getaffinity(0))
+    n = available_processors()
     return Side(run, lambda idle, run: run["seconds"] / (idle["seconds"] * (n + loops) / n))
 
 
@@ -109,25 +107,14 @@ def prepared_clone(commit: str, folder: Path, trial: bool) -> Path:
 
 def train(clone: Path, group: Path | None = None) -> Numbers:
     """Run the stage model_train with an empty store, in a control group if given; return its wall and CPU time."""
-    store = clone.parent / f"store-{next(_store_numbers)}/mlruns/mlflow.db"
+    store = Path(tempfile.mkdtemp(prefix="store-", dir=clone.parent)) / "mlruns/mlflow.db"
     env = environment() | {"MLFLOW_TRACKING_URI": f"sqlite:///{store}"}
     open_store = [sys.executable, "-c", OPEN_STORE]
     subprocess.run(open_store, cwd=clone, env=env | {"PYTHONPATH": "src"}, check=True)
     command = [sys.executable, "src/model_train.py"]
     if group:
         command = ["sh", "-c", f'echo $$ >"{group}/cgroup.procs" && exec "$@"', "sh", *command]
-    started = time.perf_counter()
-    process = subprocess.Popen(command, cwd=clone, env=env, stdout=subprocess.DEVNULL)
-    try:
-        _, status, usage = os.wait4(process.pid, 0)
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
-    seconds = time.perf_counter() - started
-    if status:
-        raise SystemExit(f"failed in {clone}: {' '.join(command)}")
-    return {"seconds": seconds, "cpu": usage.ru_utime + usage.ru_stime}
+    return timed(clone, command, env)
 
 
 @contextmanager
@@ -157,12 +144,6 @@ def one_core_group() -> Iterator[Path | None]:
         finally:
             group.rmdir()
     yield None
-
-
-def environment() -> dict[str, str]:
-    """Return the environment of a user: without settings of OpenMP's threads and of other stores."""
-    excluded = ("OMP_", "GOMP_", "MLFLOW_", "DVC_")
-    return {name: value for name, value in os.environ.items() if not name.startswith(excluded)}
 
 
 if __name__ == "__main__":

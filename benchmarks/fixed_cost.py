@@ -1,16 +1,14 @@
 """Measure fixed costs: an up-to-date `dvc repro`, a pipeline run on a tiny table, and `--help` of every script."""
 
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import yaml
-from harness import PROJECT, SOURCES, Numbers, alternate, arguments, median, show, spread, write
+from harness import PROJECT, SOURCES, Numbers, alternate, arguments, environment, median, show, spread, timed, write
 
 ROWS, CANDIDATES = 150, 3
 # The imports of prepare, model_train and model_register.
@@ -28,19 +26,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = small_repository(Path(name) / "repository")
         sides: dict[str, Callable[[int], Numbers]] = {
-            "imports of dvc repro": lambda _: timed(
+            "imports of dvc repro": lambda _: run(
                 folder, sys.executable, "-c", "import dvc.cli, dvc.commands.repro, dvc.repo"
             ),
-            "dvc repro, nothing changed": lambda _: timed(folder, "dvc", "repro", "--quiet"),
+            "dvc repro, nothing changed": lambda _: run(folder, "dvc", "repro", "--quiet"),
             "imports of the stages": lambda _: total(
-                [timed(folder, sys.executable, "-c", f"import {names}") for names in IMPORTS]
+                [run(folder, sys.executable, "-c", f"import {names}") for names in IMPORTS]
             ),
-            f"dvc repro --force, {ROWS} rows x {CANDIDATES} candidates": lambda _: timed(
+            f"dvc repro --force, {ROWS} rows x {CANDIDATES} candidates": lambda _: run(
                 folder, "dvc", "repro", "--force", "--quiet"
             ),
         }
         sides |= {
-            f"{script} --help": lambda _, script=script: timed(folder, sys.executable, str(SOURCES / script), "--help")
+            f"{script} --help": lambda _, script=script: run(folder, sys.executable, str(SOURCES / script), "--help")
             for script in SCRIPTS
         }
         results = alternate(sides, options.repeats)
@@ -85,24 +83,14 @@ def small_repository(folder: Path) -> Path:
     return folder
 
 
-def timed(folder: Path, *command: str) -> Numbers:
+def run(folder: Path, *command: str) -> Numbers:
     """Run a command and return its wall time and CPU time, including its children."""
-    started = time.perf_counter()
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, env=environment())
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"failed in {folder}: {' '.join(command)}")
-    return {"seconds": time.perf_counter() - started, "cpu": usage.ru_utime + usage.ru_stime}
+    return timed(folder, command, environment())
 
 
 def total(runs: list[Numbers]) -> Numbers:
     """Return the sum of each metric over the runs."""
     return {key: sum(run[key] for run in runs) for key in runs[0]}
-
-
-def environment() -> dict[str, str]:
-    """Return the environment without variables that would select another store."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DVC_"))}
 
 
 if __name__ == "__main__":

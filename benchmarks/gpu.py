@@ -1,7 +1,6 @@
 """Compare training on a GPU with training on all processors: search and cross-validation, final fit, SHAP values."""
 
 import hashlib
-import os
 import sys
 import time
 from typing import Any
@@ -31,12 +30,13 @@ def main() -> None:
     parser = arguments(__doc__, repeats=1)
     parser.add_argument("--rows", type=int, nargs="+", default=list(SIZES), choices=list(SIZES), help="table sizes")
     options = parser.parse_args()
+    from pipeline.support.processes import available_processors
     from pipeline.train.device import gpu_problem
 
     if problem := gpu_problem():
         print(f"error: {problem}\n  -> run this on a machine whose nvidia-smi lists a GPU", file=sys.stderr)
         raise SystemExit(2)
-    n_jobs = len(os.sched_getaffinity(0))
+    n_jobs = available_processors()
     runs: dict[tuple[int, str], list[dict[str, Any]]] = {}
     for n_rows in options.rows:
         for number in range(options.repeats):
@@ -70,9 +70,12 @@ def report(options: Any, runs: dict[tuple[int, str], list[dict[str, Any]]], n_jo
         "models: test RMSE, and whether all trainings on the GPU have the same SHA-256",
         ["rows", "CPU", "GPU", "same"],
         [
-            [f"{n_rows:,}", *(numbers[f"test_rmse_{n_rows}_{device}"] for device in ("cpu", "cuda")), str(same)]
+            [
+                f"{n_rows:,}",
+                *(numbers[f"test_rmse_{n_rows}_{device}"] for device in ("cpu", "cuda")),
+                str(numbers[f"same_sha256_{n_rows}"]),
+            ]
             for n_rows in options.rows
-            for same in [numbers[f"same_sha256_{n_rows}"]]
         ],
     )
     keys = {f"total_{n_rows}_ratio": target for n_rows, target in TARGETS.items()}

@@ -5,8 +5,10 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import distributions
 from multiprocessing import get_context
@@ -53,6 +55,35 @@ def alternate(sides: Mapping[str, Callable[[int], Numbers]], repeats: int) -> di
             values = ", ".join(f"{key} {value:.5g}" for key, value in results[name][-1].items())
             print(f"  {number + 1}/{repeats} {name}: {values}", file=sys.stderr, flush=True)
     return results
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a user: without settings of OpenMP's threads and of other stores."""
+    excluded = ("OMP_", "GOMP_", "MLFLOW_", "DVC_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(excluded)}
+
+
+def timed(folder: Path, command: Sequence[str], variables: Mapping[str, str]) -> Numbers:
+    """Run a command in a folder, with these environment variables.
+
+    Returns
+    -------
+    dict
+        Wall time ``seconds``, and of the command with its children: CPU time ``cpu``, in seconds, and the peak memory
+        of the largest process, ``mb``, in MiB.
+    """
+    started = time.perf_counter()
+    process = subprocess.Popen(command, cwd=folder, env=variables, stdout=subprocess.DEVNULL)
+    try:
+        _, status, usage = os.wait4(process.pid, 0)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    seconds = time.perf_counter() - started
+    if status:
+        raise SystemExit(f"failed in {folder}: {' '.join(command)}")
+    return {"seconds": seconds, "cpu": usage.ru_utime + usage.ru_stime, "mb": usage.ru_maxrss / 1024}
 
 
 def median(runs: Iterable[Numbers], key: str) -> float:

@@ -8,7 +8,6 @@ import argparse
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,10 +16,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from busy import environment
-from harness import PROJECT
+from harness import PROJECT, environment
 from machine import MAX_BUSY, sample_load, wait_until_idle
 from results_page import FOLDER, render
+
+from pipeline.support.gpu import gpu_description
 
 BASELINE = "632ad26"  # commit that --against compares with
 BENCHMARKS = {  # by name of the script, in order: its arguments
@@ -68,7 +68,7 @@ def main() -> None:
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
         for number, name in enumerate(options.only, 1):
-            if name == "gpu" and not gpu_names():
+            if name == "gpu" and not gpu_description():
                 progress("gpu: skipped, nvidia-smi lists no GPU")
                 continue
             progress(f"{number}/{len(options.only)} {name}")
@@ -111,7 +111,7 @@ def run(name: str, data: Path, folder: Path) -> dict[str, Any]:
         "code": code_hash(PROJECT, commit),
         "date": date,
         "seconds": round(seconds),
-        "machine": ", ".join([machine, *gpu_names()]),
+        "machine": ", ".join([machine, *([gpu["name"]] if (gpu := gpu_description()) else [])]),
         "versions": versions,
         "load_average_before": load_before,
         "load_average_after": load_after,
@@ -128,15 +128,6 @@ def make_repository(folder: Path) -> None:
     subprocess.run(["git", "clone", "--quiet", str(PROJECT), str(folder)], check=True)
     for command in (["dvc", "repro", "--quiet"], [sys.executable, "src/model_register.py", "--stage", "Production"]):
         subprocess.run(command, cwd=folder, env=environment() | {"PATH": path}, check=True)
-
-
-def gpu_names() -> list[str]:
-    """Return the names of the machine's NVIDIA GPUs."""
-    if not shutil.which("nvidia-smi"):
-        return []
-    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-    listed = subprocess.run(command, capture_output=True, text=True)
-    return listed.stdout.splitlines() if listed.returncode == 0 else []
 
 
 def clean_commit(repository: Path) -> str:

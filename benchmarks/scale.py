@@ -3,14 +3,12 @@
 import json
 import math
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import yaml
-from harness import PROJECT, SOURCES, Numbers, arguments, in_child, median, show, spread, write
+from harness import PROJECT, SOURCES, Numbers, arguments, in_child, median, show, spread, timed, write
 
 STAGES = ("prepare", "model_train")
 BASE_ROWS = 1000  # baseline: its peak memory is that of the imports
@@ -73,17 +71,9 @@ def pipeline_folder(folder: Path, n_rows: int) -> Numbers:
 
 def run(folder: Path, stage: str) -> Numbers:
     """Run a stage as a process, and return its wall time and peak memory."""
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, str(SOURCES / f"{stage}.py")],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        env=os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlruns/mlflow.db"},
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{stage} failed in {folder}")
-    return {f"{stage}_seconds": time.perf_counter() - started, f"{stage}_mb": usage.ru_maxrss / 1024}
+    command = [sys.executable, str(SOURCES / f"{stage}.py")]
+    numbers = timed(folder, command, os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlruns/mlflow.db"})
+    return {f"{stage}_seconds": numbers["seconds"], f"{stage}_mb": numbers["mb"]}
 
 
 def matrix_megabytes(folder: Path) -> float:

@@ -1,10 +1,11 @@
 """The commit whose figures the page of all benchmarks shows."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
 from run_all import clean_commit, code_hash
+
+from support.repositories import commit, git
 
 
 @pytest.fixture
@@ -12,15 +13,11 @@ def repository(tmp_path: Path) -> Path:
     for name in ("src/code.py", "benchmarks/search.py", "benchmarks/README.md", "params.yaml"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("first\n")
-    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
-    commit(tmp_path)
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "config", "user.name", "Test")
+    git(tmp_path, "config", "user.email", "test@localhost")
+    commit(tmp_path, "first")
     return tmp_path
-
-
-def commit(folder: Path) -> None:
-    subprocess.run(["git", "add", "--all"], cwd=folder, check=True)
-    identity = ["-c", "user.name=Test", "-c", "user.email=test@localhost"]
-    subprocess.run(["git", *identity, "commit", "--quiet", "--message", "change"], cwd=folder, check=True)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +33,7 @@ def commit(folder: Path) -> None:
 def test_results_stay_valid_while_the_code_is_the_same(repository: Path, name: str, same: bool) -> None:
     before = code_hash(repository, clean_commit(repository))
     (repository / name).write_text("second\n")
-    commit(repository)
+    commit(repository, "second")
     assert (code_hash(repository, clean_commit(repository)) == before) is same
 
 

@@ -12,14 +12,12 @@ from xgboost.core import XGBoostError
 from pipeline.errors import PipelineError
 from pipeline.params.load import load_params
 from pipeline.params.schema import Params
-from pipeline.prepare.stage import prepare
 from pipeline.store.open import logged_model_id, open_store
 from pipeline.support.gpu import gpu_description
 from pipeline.train.device import gpu_memory_errors, resolve_device
-from pipeline.train.evaluation import Evaluation
-from pipeline.train.experiments import Plan, Setup, run_experiment
-from pipeline.train.tables import load_tables
+from pipeline.train.experiments import Plan, run_experiment
 from support.repositories import change_params
+from support.standard import open_setup
 
 # What XGBoost 3.2 says; see ThrowOOMError in its sources.
 OUT_OF_MEMORY = """[12:00:00] /src/common/device_vector.cu:23: Memory allocation error on worker 0: std::bad_alloc:
@@ -125,11 +123,8 @@ def test_run_says_where_it_was_trained_and_its_model_uses_the_cpu(
 ) -> None:
     install_nvidia_smi(tmp_path, 'echo "NVIDIA H100 80GB HBM3, 570.86.15, 81559 MiB"', monkeypatch)
     params = params_with(device)
-    prepare(params.dataset, pipeline_folder)
-    tables = load_tables(pipeline_folder, params)
-    evaluation = Evaluation.from_params(params.evaluate, tables.data, tables.rows, pipeline_folder)
-    setup = Setup.open(params, tables, evaluation, pipeline_folder)
-    experiment = run_experiment(setup, Plan("xgboost", "exp1_tuned", tables.data.features))
+    _, setup = open_setup(pipeline_folder, params)
+    experiment = run_experiment(setup, Plan("xgboost", "exp1_tuned", setup.data.features))
 
     run = open_store().get_run(experiment.run_id)
     gpu = {"name": "NVIDIA H100 80GB HBM3", "driver": "570.86.15", "memory": "81559 MiB"} if device == "cuda" else {}
@@ -153,11 +148,8 @@ def test_run_says_where_it_was_trained_and_its_model_uses_the_cpu(
 @pytest.mark.usefixtures("_without_figures")
 def test_gpu_gives_the_same_model_again(pipeline_folder: Path) -> None:
     params = params_with("cuda")
-    prepare(params.dataset, pipeline_folder)
-    tables = load_tables(pipeline_folder, params)
-    evaluation = Evaluation.from_params(params.evaluate, tables.data, tables.rows, pipeline_folder)
-    setup = Setup.open(params, tables, evaluation, pipeline_folder)
-    plan = Plan("xgboost", "exp1_tuned", tables.data.features)
+    _, setup = open_setup(pipeline_folder, params)
+    plan = Plan("xgboost", "exp1_tuned", setup.data.features)
     first, second = (run_experiment(setup, replace(plan, run_name=name)) for name in ("exp1_tuned", "again"))
     assert first.model_sha256 == second.model_sha256
     assert first.fitted.metrics == second.fitted.metrics

@@ -74,17 +74,21 @@ class Standard:
         return mlflow.artifacts.load_dict(f"{self.run.info.artifact_uri}/{name}")
 
 
+def open_setup(folder: Path, params: Params) -> tuple[Tables, Setup]:
+    """Prepare the folder; return its tables and the inputs of its experiment runs."""
+    prepare(params.dataset, folder)
+    tables = load_tables(folder, params)
+    evaluation = Evaluation.from_params(params.evaluate, tables.data, tables.rows, folder)
+    return tables, Setup.open(params, tables, evaluation, folder)
+
+
 def run_all(folder: Path, kind: str, families: Sequence[str] = FAMILIES) -> Iterator[Standard]:
     """Prepare the folder for a kind of task and run one experiment of each family."""
     task = "regression" if kind == "regression" else "classification"
     dataset = {"path": "data.csv", "target": TARGETS[kind], "task": task}
     change_params(folder, dataset=dataset, train=TRAIN)
     git(folder, "commit", "--quiet", "--all", "--message", kind)
-    params: Params = load_params()
-    prepare(params.dataset, folder)
-    tables = load_tables(folder, params)
-    evaluation = Evaluation.from_params(params.evaluate, tables.data, tables.rows, folder)
-    setup = Setup.open(params, tables, evaluation, folder)
+    tables, setup = open_setup(folder, load_params())
     test, head = pd.read_parquet(folder / TEST_TABLE), git(folder, "rev-parse", "HEAD")
     for name in families:
         with nullcontext() if (kind, name) in DRAWN else without_figures():

@@ -1,33 +1,23 @@
 """benchmarks/gpu.py measures the parts of a training; the comparison itself needs a GPU."""
 
-import importlib
-from types import ModuleType
-
+import gpu
 import pytest
 
-from support.repositories import ROOT
 
-
-@pytest.fixture
-def benchmark(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    return importlib.import_module("gpu")
-
-
-def test_parts_are_measured_on_the_cpu(benchmark: ModuleType) -> None:
-    results = [benchmark.measure(300, "cpu", 2, {"n_candidates": 2, "max_rounds": 20}) for _ in range(2)]
+def test_parts_are_measured_on_the_cpu() -> None:
+    results = [gpu.measure(300, "cpu", 2, {"n_candidates": 2, "max_rounds": 20}) for _ in range(2)]
     first, second = results
     assert first["sha256"] == second["sha256"]
-    assert first["total"] == pytest.approx(sum(first[part] for part in benchmark.PARTS))
+    assert first["total"] == pytest.approx(sum(first[part] for part in gpu.PARTS))
     assert 0.5 < first["test_rmse"] < 2
 
 
 @pytest.mark.usefixtures("_without_gpu")
 def test_without_a_gpu_it_is_one_line_and_exit_code_2(
-    benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["gpu.py"])
     with pytest.raises(SystemExit) as raised:
-        benchmark.main()
+        gpu.main()
     assert raised.value.code == 2
     assert capsys.readouterr().err.startswith("error: XGBoost finds no GPU with a working driver\n  -> ")

@@ -41,9 +41,9 @@ class OriginalTraining:
 
     Attributes
     ----------
-    dirty : bool
+    is_dirty : bool
         Whether tracked files differed from the commit.
-    timed : bool
+    has_time_budget : bool
         Whether a time budget ended the search, so that another model may result.
     device : {"cpu", "cuda"}
         Where the model was trained.
