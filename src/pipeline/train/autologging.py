@@ -1,8 +1,10 @@
 """MLflow autologging for the final fit of an experiment only."""
 
 import importlib
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from pipeline.train.locked import locked_requirements
 
@@ -29,7 +31,28 @@ def autologging(flavor: str, options: Mapping[str, object]) -> Iterator[None]:
     module = importlib.import_module(f"mlflow.{flavor}")
     module.autolog(**SETTINGS, **options)
     try:
-        with locked_requirements():
+        with locked_requirements(), reproducible_pickles():
             yield
     finally:
         module.autolog(disable=True, silent=True)
+
+
+@contextmanager
+def reproducible_pickles() -> Iterator[None]:
+    """Pickle equal scikit-learn estimators to equal bytes, whatever the process has unpickled before.
+
+    Instances of a class share the strings that name their attributes, and after unpickling these may be other strings
+    than the equal constants in scikit-learn's code. A pickle refers to the same string again, but repeats an equal one.
+    """
+    from sklearn.base import BaseEstimator
+
+    getstate = BaseEstimator.__getstate__
+
+    def interned(estimator: Any) -> dict[str, Any]:
+        return {sys.intern(name): value for name, value in getstate(estimator).items()}
+
+    BaseEstimator.__getstate__ = interned
+    try:
+        yield
+    finally:
+        BaseEstimator.__getstate__ = getstate
