@@ -1,6 +1,5 @@
 """Compare the search with common alternatives: time to a given cross-validated RMSE, and test RMSE in equal time."""
 
-import statistics
 import time
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from harness import (
     median,
     show,
     spread,
+    summary,
     tuned,
     write,
 )
@@ -87,7 +87,8 @@ def main() -> None:
         ("time_ratio_as_it_comes", DEFAULTS),
     ):
         pairs = zip(results["ours"], results[name], strict=True)
-        numbers[key] = statistics.median(ours["seconds"] / other["seconds"] for ours, other in pairs)
+        ratios = [{key: ours["seconds"] / other["seconds"]} for ours, other in pairs]
+        numbers |= summary(key, ratios, key) | {f"{key}_mean": mean(ratios, key)}
     for name in ("RandomizedSearchCV", "FLAML", "HistGradientBoosting"):
         numbers[f"test_rmse_ratio_{name.lower()}"] = numbers["ours_test_rmse"] / numbers[f"{name.lower()}_test_rmse"]
     show(
@@ -159,32 +160,28 @@ def randomized_search(path: Path, seed: int, n_jobs: int | None) -> Numbers:
 
 
 def project_search(path: Path, seed: int, max_rmse: float) -> Numbers:
-    """Time this project's search until its cross-validated RMSE is at most `max_rmse`.
+    """Time this project's search, in its default space, until its cross-validated RMSE is at most `max_rmse`.
 
     While it is higher, search again with another seed and as many rounds as RandomizedSearchCV may use.
     """
-    import xgboost
-
+    from pipeline.learn.families import family
     from pipeline.learn.search_params import SearchParams
 
     X_train, X_test, y_train, y_test, rows = load(path, seed)
-    space = {name: {"low": low, "high": high, "log": kind == "log"} for name, (low, high, kind) in SPACE.items()}
     best, best_rmse, searches = None, float("inf"), 0
     started = time.perf_counter()
     while best_rmse > max_rmse and searches < 10:
         rounds = MAX_ROUNDS if searches else SearchParams().max_rounds
-        params = SearchParams.model_validate({"max_rounds": rounds, "space": {"xgboost": space}})
+        params = SearchParams(max_rounds=rounds)
         folds = ((X_train.iloc[train], y_train[train], X_train.iloc[valid], y_train[valid]) for train, valid in rows)
-        learner = learner_of(params, params.space["xgboost"], seed, N_JOBS, folds)
+        learner = learner_of(params, family("xgboost").space, seed, N_JOBS, folds)
         sampled, scores = tuned(learner, seed + 1000 * searches)
         searches += 1
         if scores.mean < best_rmse:
             best, best_rmse = (sampled, scores.n_rounds), scores.mean
     seconds = time.perf_counter() - started
     assert best is not None
-    model = xgboost.XGBRegressor(n_jobs=N_JOBS, random_state=seed, n_estimators=best[1], **best[0]).fit(
-        X_train, y_train
-    )
+    model = learner.estimator(*best, y_train).fit(X_train, y_train)
     return {
         "seconds": seconds,
         "cv_rmse": best_rmse,

@@ -113,12 +113,12 @@ def learning_curves(params: Sampled, fold: Fold, scored: Sequence[int]) -> tuple
     return booster, train, valid
 
 
-def validation_losses(params: Sampled, fold: Fold, rounds: int, task: Task) -> NDArray[np.float64]:
-    """Fit `params` on a fold for `rounds` and return the loss of each validation row."""
+def validation_score(params: Sampled, fold: Fold, rounds: int) -> float:
+    """Fit `params` on a fold for `rounds` and return the RMSE or log loss on the validation rows."""
     import xgboost as xgb
 
     booster = xgb.train(params, fold.train, rounds)
-    return task.losses(fold.y_valid, predict_outputs(booster, fold.valid, task, rounds))
+    return float(booster.eval(fold.valid).rpartition(":")[2])
 
 
 def predict_outputs(booster: "Booster", rows: "QuantileDMatrix", task: Task, rounds: int) -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ from pipeline.learn.boosters import (
     objective_params,
     predict_outputs,
     score_curve,
-    validation_losses,
+    validation_score,
     with_growth,
 )
 from pipeline.learn.candidate import Candidate, Sampled
@@ -35,10 +35,10 @@ from pipeline.learn.space import Choice, Range, Space
 DEFAULT_LEARNING_RATE = 0.3  # XGBoost's default, for a space without the learning rate
 # `tpe` compares shapes at this rate if the space allows it: higher rates rank shapes worse, lower ones take longer.
 COMPARISON_LEARNING_RATE = 0.2
-COMPARISON_BINS = {"max_bin": 64}  # a fit is two to four times as fast as with 256, and ranks shapes as well
-# Shapes are compared at the first round where the first candidate's score is within 2% of its best: fewer rounds favor
-# deep trees; more rounds take time and compare overfitting instead of shapes.
-PLATEAU_FACTOR = 1.02
+COMPARISON_BINS = {"max_bin": 32}  # a fit is two to four times as fast as with 256, and ranks shapes as well
+# Shapes are compared at the first round after which the first candidate gains only this share of the total more: fewer
+# rounds favor large trees; more rounds take time and compare overfitting instead of shapes.
+PLATEAU_GAIN = 0.02
 PLATEAU_ROUNDS = 100  # maximum number of rounds of the comparison
 # The best round is inversely proportional to the learning rate. With `tpe` the final rate is chosen so that this many
 # times the rounds of the comparison, scaled to that rate, fill `max_rounds`.
@@ -86,7 +86,7 @@ class Boosting:
     def scoring(self) -> Scoring:
         """Return a race at a high learning rate, or, for the sampler `random`, early stopping on every fold."""
         if self.problem.search.sampler == "tpe":
-            return Race(self.problem.task, ComparisonFitter(self), len(self.folds), drop=True)
+            return Race(ComparisonFitter(self), len(self.folds), drop=True)
         return EarlyStopping(self)
 
     def final_params(self, best: Candidate | None) -> tuple[Sampled, int]:
@@ -178,24 +178,24 @@ class ComparisonFitter:
         params = {**sampled, "learning_rate": self.learner.shape_learning_rate}
         if not self.rounds:
             rounds = min(self.learner.problem.search.max_rounds, PLATEAU_ROUNDS)
-            native = self.learner.native_params({**params, **COMPARISON_BINS})
-            fits = [(native, fold) for fold in self.learner.comparison_folds]
-            mean = np.mean(run_parallel(partial(score_curve, max_rounds=rounds), fits), axis=0)
-            self.rounds = int(np.argmax(mean <= PLATEAU_FACTOR * mean.min())) + 1
+            curve = np.array(score_curve(self.native_params(params), self.learner.comparison_folds[0], rounds))
+            plateau = curve.min() + PLATEAU_GAIN * (curve[0] - curve.min())
+            self.rounds = int(np.argmax(curve <= plateau)) + 1
         return params
 
     def n_rounds(self, params: Sampled) -> int:
         """Return the number of rounds, which is the same for every candidate."""
         return self.rounds
 
-    def losses(self, fits: Sequence[tuple[Sampled, int]]) -> list[NDArray[np.float64]]:
-        """Fit candidates on folds, given by number, and return the losses of each fit's validation rows."""
-        learner = self.learner
-        native_fits = [
-            (learner.native_params({**params, **COMPARISON_BINS}), learner.comparison_folds[fold])
-            for params, fold in fits
-        ]
-        return run_parallel(partial(validation_losses, rounds=self.rounds, task=learner.problem.task), native_fits)
+    def scores(self, fits: Sequence[tuple[Sampled, int]]) -> list[float]:
+        """Fit candidates on folds, given by number, and return the score of each fit on its validation rows."""
+        folds = self.learner.comparison_folds
+        native_fits = [(self.native_params(params), folds[fold]) for params, fold in fits]
+        return run_parallel(partial(validation_score, rounds=self.rounds), native_fits)
+
+    def native_params(self, params: Sampled) -> Sampled:
+        """Return the parameters of a fit by the names of the native interface."""
+        return self.learner.native_params({**params, **COMPARISON_BINS})
 
 
 class EarlyStopping:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-SCORED_ROUNDS = 100  # rounds that are scored; scoring one takes a third of the time of a boosting round
+SCORED_ROUNDS = 50  # rounds that are scored; scoring one takes a third of the time of a boosting round
 
 
 @dataclass(frozen=True)

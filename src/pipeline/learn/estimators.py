@@ -69,7 +69,7 @@ class Estimators:
     def scoring(self) -> Scoring:
         """Return a race; with the sampler `random` it drops no candidates."""
         drop = self.problem.search.sampler == "tpe"
-        return Race(self.problem.task, EstimatorFitter(self), len(self.folds), drop)
+        return Race(EstimatorFitter(self), len(self.folds), drop)
 
     def final_params(self, best: Candidate | None) -> tuple[Sampled, int]:
         """Return the parameters of the best candidate for the final fit, and its number of rounds."""
@@ -138,20 +138,20 @@ class EstimatorFitter:
         default = min(recipe.compare_rounds, self.learner.final_params(None)[1])
         return int(params.get(recipe.rounds_name, default))
 
-    def losses(self, fits: Sequence[tuple[Sampled, int]]) -> list[NDArray[np.float64]]:
-        """Fit candidates on folds, given by number, and return the losses of each fit's validation rows."""
+    def scores(self, fits: Sequence[tuple[Sampled, int]]) -> list[float]:
+        """Fit candidates on folds, given by number, and return the score of each fit on its validation rows."""
         learner = self.learner
         task, recipe = learner.problem.task, learner.recipe
 
-        def fit_losses(params: Sampled, fold: FoldTables) -> NDArray[np.float64]:
+        def fit_score(params: Sampled, fold: FoldTables) -> float:
             rounds = self.n_rounds(params)
             estimator = recipe.make(learner.problem, _without_nthread(params), rounds)
             *_, (_, valid) = recipe.fit_staged(estimator, fold, [rounds], False, task.n_classes)
-            return task.losses(fold[3], valid)
+            return task.score(task.losses(fold[3], valid))
 
         threads = {"nthread": learner.problem.n_jobs}
         with _single_threaded_blas():
-            return run_parallel(fit_losses, [({**threads, **params}, learner.folds[fold]) for params, fold in fits])
+            return run_parallel(fit_score, [({**threads, **params}, learner.folds[fold]) for params, fold in fits])
 
 
 def _without_nthread(params: Sampled) -> Sampled:

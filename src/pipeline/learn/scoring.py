@@ -1,17 +1,13 @@
 """Score candidates by racing: drop those that the first fold shows to be worse than the best one."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.learn.candidate import Candidate, Sampled
-from pipeline.learn.task import Task
 
 RACE_FOLDS = 3  # a race uses at most this many folds; the cross-validation of the winner uses all
-DROP_MARGIN = 0.5  # a candidate is dropped if its mean loss is this many standard errors above that of the best one
 
 
 class CandidateFitter(Protocol):
@@ -23,16 +19,15 @@ class CandidateFitter(Protocol):
     def n_rounds(self, params: Sampled) -> int:
         """Return the number of rounds a candidate is fitted for."""
 
-    def losses(self, fits: Sequence[tuple[Sampled, int]]) -> list[NDArray[np.float64]]:
-        """Fit candidates on folds, given by number, and return the losses of each fit's validation rows."""
+    def scores(self, fits: Sequence[tuple[Sampled, int]]) -> list[float]:
+        """Fit candidates on folds, given by number, and return the score of each fit on its validation rows."""
 
 
 class Race:
-    """A `Scoring` that drops candidates which are worse than the best one on the first fold, by `DROP_MARGIN`.
+    """A `Scoring` that drops candidates which are worse than the best one on the first fold.
 
     Parameters
     ----------
-    task : Task
     fitter : CandidateFitter
     n_folds : int
         Number of folds.
@@ -40,13 +35,11 @@ class Race:
         Whether to drop candidates, and to use only `RACE_FOLDS` folds; otherwise all are scored on every fold.
     """
 
-    def __init__(self, task: Task, fitter: CandidateFitter, n_folds: int, drop: bool) -> None:
-        self.task = task
+    def __init__(self, fitter: CandidateFitter, n_folds: int, drop: bool) -> None:
         self.fitter = fitter
         self.folds = range(min(n_folds, RACE_FOLDS) if drop else n_folds)
         self.drop = drop
         self.best: Candidate | None = None
-        self.first_losses = np.empty(0)  # of the best candidate, on the first fold
 
     def score(self, batch: Mapping[int, Sampled]) -> list[tuple[Candidate, float]]:
         """Return the candidates of a batch, each with its score on all folds, extrapolated for dropped ones.
@@ -64,25 +57,22 @@ class Race:
 
     def _compare_with_best(self, batch: Mapping[int, Sampled]) -> list[tuple[Candidate, float]]:
         best, (first_fold, *other_folds) = self.best, self.folds
-        first_fits = [(params, first_fold) for params in batch.values()]
-        first_losses = dict(zip(batch, self.fitter.losses(first_fits), strict=True))
-        kept = [number for number in batch if not (self.drop and best and self._is_worse(first_losses[number]))]
-        other_losses = iter(self.fitter.losses([(batch[number], fold) for number in kept for fold in other_folds]))
+        first_scores = dict(
+            zip(batch, self.fitter.scores([(params, first_fold) for params in batch.values()]), strict=True)
+        )
+        kept = [
+            number for number, score in first_scores.items() if not (self.drop and best and score > best.fold_scores[0])
+        ]
+        other_scores = iter(self.fitter.scores([(batch[number], fold) for number in kept for fold in other_folds]))
         scored = []
         for number, params in batch.items():
-            losses = [first_losses[number], *([next(other_losses) for _ in other_folds] if number in kept else [])]
-            scores = [self.task.score(fold_losses) for fold_losses in losses]
-            rounds = [self.fitter.n_rounds(params)] * len(losses)
+            scores = [first_scores[number], *([next(other_scores) for _ in other_folds] if number in kept else [])]
+            rounds = [self.fitter.n_rounds(params)] * len(scores)
             candidate = Candidate(number, params, scores, rounds, number not in kept)
             scored.append((candidate, _extrapolate_score(candidate, best or candidate)))
             if self.best is None or (not candidate.dropped and candidate.mean < self.best.mean):
-                self.best, self.first_losses = candidate, losses[0]
+                self.best = candidate
         return scored
-
-    def _is_worse(self, losses: NDArray[np.float64]) -> bool:
-        """Return whether losses exceed those of the best candidate on the same rows by more than the margin."""
-        difference = losses - self.first_losses
-        return bool(difference.mean() > DROP_MARGIN * difference.std() / math.sqrt(len(difference)))
 
 
 def _extrapolate_score(candidate: Candidate, best: Candidate) -> float:

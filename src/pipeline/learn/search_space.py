@@ -3,6 +3,8 @@
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from pipeline.learn.candidate import Sampled
 from pipeline.learn.search_params import SearchParams
 from pipeline.learn.space import Choice, Range, Space
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
     from optuna import Study
     from optuna.distributions import BaseDistribution
 
-STARTUP_CANDIDATES = 8  # sampled at random before `tpe` uses the scores
+STARTUP_CANDIDATES = 8  # before `tpe` uses the scores
 
 
 def count_candidates(params: SearchParams, space: Space) -> int:
@@ -38,7 +40,7 @@ def distributions(space: Space) -> "dict[str, BaseDistribution]":
 
 
 def create_study(params: SearchParams, space: Space, seed: int) -> "Study":
-    """Return an Optuna study with the sampler of a search; `tpe` starts at the center of the space."""
+    """Return an Optuna study with the sampler of a search; `tpe` starts with `startup_candidates`."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -46,19 +48,30 @@ def create_study(params: SearchParams, space: Space, seed: int) -> "Study":
         return optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=STARTUP_CANDIDATES)
     study = optuna.create_study(sampler=sampler)
-    study.enqueue_trial(space_center(space))
+    for sampled in startup_candidates(space, seed):
+        study.enqueue_trial(sampled)
     return study
 
 
-def space_center(space: Space) -> Sampled:
-    """Return the middle of every range and of every list of choices."""
-    return {name: _center(values) for name, values in sorted(space.items())}
+def startup_candidates(space: Space, seed: int) -> list[Sampled]:
+    """Return the center of the space, and points that cover every range evenly, in random combinations.
+
+    Of each hyperparameter's range every part of equal size has one point (Latin hypercube; McKay et al. 1979).
+    """
+    n_points, rng = STARTUP_CANDIDATES - 1, np.random.default_rng(seed)
+    names = sorted(space)
+    positions = [(rng.permutation(n_points) + rng.random(n_points)) / n_points for _ in names]
+    return [
+        {name: _value_at(space[name], float(position)) for name, position in zip(names, point, strict=True)}
+        for point in ([0.5] * len(names), *zip(*positions, strict=True))
+    ]
 
 
-def _center(values: Range | list[Choice]) -> Choice:
+def _value_at(values: Range | list[Choice], position: float) -> Choice:
+    """Return the value at a relative position from 0 to 1 in a range or a list."""
     if not isinstance(values, Range):
-        return values[len(values) // 2]
-    if values.log:
-        return math.sqrt(values.low * values.high)
-    center = (values.low + values.high) / 2
-    return int(center) if isinstance(values.low, int) and isinstance(values.high, int) else center
+        return values[int(position * len(values))]
+    low, high = values.low, values.high
+    if isinstance(low, int) and isinstance(high, int):
+        return low + int(position * (high - low + 1))
+    return low * (high / low) ** position if values.log else low + position * (high - low)

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from sklearn.preprocessing import StandardScaler
 
-from pipeline.learn.boosters import score_curve, validation_losses
-from pipeline.learn.boosting import Boosting
+from pipeline.learn.boosters import LEAFWISE_DEPTH, score_curve, validation_score
+from pipeline.learn.boosting import COMPARISON_BINS, Boosting
 from pipeline.learn.candidate import Candidate
 from pipeline.learn.cross_validation import CrossValidation
 from pipeline.learn.families import family
@@ -14,7 +14,7 @@ from pipeline.learn.learner import FoldTables, Learner, Problem
 from pipeline.learn.parallel import run_parallel
 from pipeline.learn.search import search
 from pipeline.learn.search_params import SearchParams
-from pipeline.learn.search_space import count_candidates
+from pipeline.learn.search_space import STARTUP_CANDIDATES, count_candidates, startup_candidates
 from pipeline.learn.space import Space
 from pipeline.learn.task import Task
 from support.effort import times
@@ -164,9 +164,46 @@ def test_tpe_compares_shapes_at_one_learning_rate_and_drops_bad_candidates(folds
     best = min(kept, key=lambda candidate: candidate.mean)
     for candidate in dropped:
         assert candidate.mean > np.mean(best.fold_scores[: len(candidate.fold_scores)])
-    native = {**boosting_learner.native, **best.sampled}
-    losses = [validation_losses(native, fold, best.fold_rounds[0], REGRESSION) for fold in boosting_learner.folds[:3]]
-    assert best.fold_scores == pytest.approx([np.sqrt(fold_losses.mean()) for fold_losses in losses])
+    native = {**boosting_learner.native, **best.sampled, **COMPARISON_BINS}
+    folds_in_few_bins = boosting_learner.comparison_folds
+    assert best.fold_scores == [validation_score(native, fold, best.fold_rounds[0]) for fold in folds_in_few_bins]
+    assert [fold.train.get_quantile_cut()[0].max() < 5 * 32 for fold in folds_in_few_bins] == [True] * 3
+    assert boosting_learner.folds[0].train.get_quantile_cut()[0].max() > 5 * 32
+
+
+def test_startup_candidates_are_the_center_and_points_in_every_part_of_every_range() -> None:
+    space = params(space={**SPACE, "gamma": [0, 1, 2], "max_leaves": {"low": 8, "high": 96}}).space["xgboost"]
+    center, *others = startup_candidates(space, seed=3)
+    assert center == {
+        "gamma": 1,
+        "learning_rate": pytest.approx(np.sqrt(0.01 * 0.4)),
+        "max_depth": 4,
+        "max_leaves": 52,
+        "min_child_weight": pytest.approx(np.sqrt(50)),
+    }
+    assert len(others) == STARTUP_CANDIDATES - 1
+    leaves = sorted(candidate["max_leaves"] for candidate in others)
+    assert [int((value - 8) / (97 - 8) * len(others)) for value in leaves] == list(range(len(others)))
+    weights = sorted(np.log(candidate["min_child_weight"]) / np.log(50) for candidate in others)
+    assert [int(weight * len(others)) for weight in weights] == list(range(len(others)))
+    assert {candidate["gamma"] for candidate in others} == {0, 1, 2}
+    assert others != startup_candidates(space, seed=4)[1:]
+
+
+def test_trees_with_a_limit_of_leaves_grow_leaf_by_leaf(folds: list[FoldTables]) -> None:
+    def growth(fixed: dict[str, object], sampled: dict[str, object]) -> tuple[str, int]:
+        leafwise = boosting(params(space={}), folds)
+        leafwise.native |= fixed
+        model = leafwise.estimator({"learning_rate": 0.5, **sampled}, 3, folds[0][1])
+        leafwise.fit(model, *folds[0][:2])
+        for leaves in model.get_booster().trees_to_dataframe().query("Feature == 'Leaf'").groupby("Tree").size():
+            assert leaves <= (sampled.get("max_leaves") or 2**30)
+        return model.grow_policy, model.max_depth
+
+    assert growth({}, {"max_leaves": 20}) == ("lossguide", LEAFWISE_DEPTH)
+    assert growth({"max_depth": 5}, {"max_leaves": 20}) == ("lossguide", 5)
+    assert growth({}, {"max_leaves": 0, "max_depth": 4}) == ("depthwise", 4)
+    assert growth({}, {"max_depth": 4}) == ("depthwise", 4)
 
 
 def test_the_winner_of_tpe_gets_more_rounds_at_a_lower_learning_rate(folds: list[FoldTables]) -> None:
@@ -174,22 +211,25 @@ def test_the_winner_of_tpe_gets_more_rounds_at_a_lower_learning_rate(folds: list
         return boosting(params(**changes), folds[:1]).final_params(best)
 
     best = Candidate(1, {"max_depth": 3, "learning_rate": 0.2}, [1.0], [40])
-    assert final(best) == ({"max_depth": 3, "learning_rate": 0.08}, 200)
+    assert final(best) == ({"max_depth": 3, "learning_rate": pytest.approx(0.14)}, 200)
     limited_range = {**SPACE, "learning_rate": {"low": 0.16, "high": 0.4}}
     assert final(best, space=limited_range) == ({"max_depth": 3, "learning_rate": 0.16}, 200)
-    choices = {**SPACE, "learning_rate": [0.05, 0.1, 0.2, 0.3]}
-    assert final(best, space=choices) == ({"max_depth": 3, "learning_rate": 0.1}, 200)
+    choices = {**SPACE, "learning_rate": [0.05, 0.15, 0.2, 0.3]}
+    assert final(best, space=choices) == ({"max_depth": 3, "learning_rate": 0.15}, 200)
     assert boosting(params(space=choices), folds[:1]).shape_learning_rate == 0.2
     high_rates = {**SPACE, "learning_rate": [0.3, 0.5]}
     assert boosting(params(space=high_rates), folds[:1]).shape_learning_rate == 0.3
     default_rate = Candidate(1, {"max_depth": 3, "learning_rate": 0.3}, [1.0], [40])
     assert final(default_rate, space={"max_depth": {"low": 1, "high": 6}}) == (default_rate.sampled, 200)
 
-    boosting_learner = boosting(params(), folds)
-    candidates = run_search(params(), boosting_learner)
+    search_params = params(max_rounds=600)
+    boosting_learner = boosting(search_params, folds)
+    candidates = run_search(search_params, boosting_learner)
     winner = min((candidate for candidate in candidates if not candidate.dropped), key=lambda item: item.mean)
     sampled, rounds = boosting_learner.final_params(winner)
-    assert boosting_learner.cross_validate(sampled, rounds, choose_round=True).mean < winner.mean
+    assert sampled["learning_rate"] < winner.sampled["learning_rate"]
+    at_the_high_rate = boosting_learner.cross_validate(winner.sampled, winner.fold_rounds[0], choose_round=False)
+    assert boosting_learner.cross_validate(sampled, rounds, choose_round=True).mean < at_the_high_rate.mean
 
 
 def test_random_scores_every_candidate_on_all_folds_with_early_stopping(folds: list[FoldTables]) -> None:
@@ -244,7 +284,7 @@ def test_a_time_budget_ends_the_search_after_at_least_one_candidate(folds: list[
 def test_cross_validation_scores_along_the_way_and_finds_the_best_round(folds: list[FoldTables]) -> None:
     boosting_learner, sampled = boosting(params(), folds), {"max_depth": 6, "learning_rate": 0.5}
     scores = boosting_learner.cross_validate(sampled, 250, choose_round=False)
-    assert scores.rounds == [1, *range(2, 251, 2)]
+    assert scores.rounds == [1, *range(5, 251, 5)]
     curve = score_curve({**boosting_learner.native, **sampled}, boosting_learner.folds[1], 250)
     assert scores.valid_curves[1] == pytest.approx([curve[number - 1] for number in scores.rounds], rel=1e-6)
     best = boosting_learner.cross_validate(sampled, 250, choose_round=True)

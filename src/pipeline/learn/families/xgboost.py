@@ -78,7 +78,7 @@ FAMILY = Family(
     defaults={},
     space={
         "learning_rate": Range(low=0.03, high=0.3, log=True),
-        "max_depth": Range(low=3, high=9),
+        "max_leaves": Range(low=8, high=96),
         "min_child_weight": Range(low=1.0, high=20.0, log=True),
         "subsample": Range(low=0.6, high=1.0),
         "colsample_bytree": Range(low=0.5, high=1.0),
