@@ -7,7 +7,7 @@
 # make docs              the documentation site, in site/; make docs-serve shows it at port 8000 while you edit
 # make audit             known vulnerabilities of the pinned packages
 # make benchmarks-smoke  every benchmark once, with small inputs
-# make lock              update requirements.lock, uv.lock, the locks of deploy/ and the store's schema
+# make lock              update requirements.lock, uv.lock and the locks of deploy/
 
 # True for a Python of a supported version that can create virtual environments.
 FITS := -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))'
@@ -71,7 +71,6 @@ lock: .venv/installed
 			--output-file deploy/$$image/requirements.lock || exit 1; \
 	done
 	uv lock --quiet
-	python .ci/write_store_schema.py
 
 .venv/installed .venv/installed-dev: .venv/installed%: requirements%.lock | .venv/bin/uv
 	@echo "installing the packages of $< into .venv (one to two minutes the first time)"

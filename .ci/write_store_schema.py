@@ -1,4 +1,4 @@
-"""Write src/pipeline/store/schema.sql, the schema of the installed MLflow's migrations; part of `make lock`."""
+"""Write src/pipeline/store/schema.sql, the schema that the installed MLflow's migrations make."""
 
 import sys
 import tempfile

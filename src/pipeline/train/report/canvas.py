@@ -36,6 +36,8 @@ def png(figure: Figure) -> bytes:
     ``savefig(bbox_inches="tight")`` lays out the whole figure a second time to find its content.
     """
     figure.set_dpi(DPI)
+    for axes in figure.axes:
+        axes.set_title(axes.get_title(), y=1.0)  # matplotlib would lay out all ticks once more to find a free position
     agg = FigureCanvasAgg(figure)
     agg.draw()  # type: ignore[no-untyped-call]
     pixels = np.asarray(agg.buffer_rgba())  # type: ignore[no-untyped-call]
