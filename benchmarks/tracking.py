@@ -120,7 +120,6 @@ def timed_training(folder: Path) -> float:
     """Return the wall time of the model_train stage, without imports."""
     import matplotlib.figure  # noqa: F401
     import optuna  # noqa: F401
-    import PIL.Image  # noqa: F401
     import xgboost  # noqa: F401
 
     from pipeline.params.load import load_params

@@ -5,7 +5,7 @@ from io import BytesIO
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
+from matplotlib.image import imsave
 
 DPI, MARGIN = 120, 0.1  # dots per inch, and margin in inches
 ROOM = 4.0, 2.0  # inches of canvas for labels beside and above a figure; cropped where nothing is drawn
@@ -48,6 +48,6 @@ def png(figure: Figure) -> bytes:
     if min(top, left) < 0 or bottom > len(drawn) or right > drawn.shape[1]:  # a label ends beyond the canvas
         figure.savefig(file, dpi=DPI, bbox_inches="tight", pad_inches=MARGIN)
         return file.getvalue()
-    framed = np.ascontiguousarray(pixels[top:bottom, left:right, :3])
-    Image.fromarray(framed).save(file, format="png", compress_level=COMPRESSION, dpi=(DPI, DPI))
+    cropped = np.ascontiguousarray(pixels[top:bottom, left:right])
+    imsave(file, cropped, format="png", dpi=DPI, pil_kwargs={"compress_level": COMPRESSION})
     return file.getvalue()
