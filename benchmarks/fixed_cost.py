@@ -19,7 +19,7 @@ ROWS, CANDIDATES = 150, 3
 # The imports of prepare, model_train and model_register.
 IMPORTS = (
     "pandas, pyarrow, pandera.pandas, sklearn.preprocessing, sklearn.model_selection",
-    "pandas, pyarrow, sklearn.model_selection, xgboost, optuna, mlflow.xgboost, shap, matplotlib.figure",
+    "pandas, pyarrow, sklearn.model_selection, xgboost, optuna, mlflow.xgboost, matplotlib.figure",
     "pandas, mlflow.xgboost, xgboost",
 )
 PIPELINES = {"iris": "examples/iris", "default": "."}  # folder of each pipeline, by the name of its figures
