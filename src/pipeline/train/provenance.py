@@ -2,9 +2,10 @@
 
 import os
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import distributions
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
 
 REQUIREMENTS = PROJECT / "requirements.txt"
+NAME_OR_VERSION = re.compile(r"^(Name|Version): *(\S+)", re.MULTILINE)
 
 # Written by the stages themselves: changes there are not changes of code or data.
 OUTPUTS = (":(exclude,glob)**/mlartifacts/**", ":(exclude,glob)**/dvc.lock")
@@ -115,13 +117,20 @@ def dvc_tags() -> dict[str, str]:
 
 def environment() -> dict[str, Any]:
     """Return the versions of Python, the operating system and all installed packages."""
-    packages = {package.metadata["Name"]: package.version for package in distributions()}
+    packages = dict(_name_and_version(package) for package in distributions())
     return {
         "python": platform.python_version(),
         "os": platform.platform(),
         "machine": platform.machine(),
         "packages": dict(sorted(packages.items(), key=lambda item: item[0].lower())),
     }
+
+
+def _name_and_version(package: Distribution) -> tuple[str, str]:
+    """Return a package's name and version without parsing its long description, which takes ten times as long."""
+    headers = (package.read_text("METADATA") or package.read_text("PKG-INFO") or "").split("\n\n")[0]
+    found = dict(NAME_OR_VERSION.findall(headers))
+    return found["Name"], found["Version"]
 
 
 def _flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
