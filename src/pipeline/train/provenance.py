@@ -2,10 +2,8 @@
 
 import os
 import platform
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +15,13 @@ from pipeline.support.gpu import gpu_description
 from pipeline.support.paths import DATA_PROFILE, PROJECT
 from pipeline.support.yaml import write_yaml
 from pipeline.train.dataset_input import dataset_input
+from pipeline.train.locked import installed_packages
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput
 
 REQUIREMENTS = PROJECT / "requirements.txt"
-NAME_OR_VERSION = re.compile(r"^(Name|Version): *(\S+)", re.MULTILINE)
 
 # Written by the stages themselves: changes there are not changes of code or data.
 OUTPUTS = (":(exclude,glob)**/mlartifacts/**", ":(exclude,glob)**/dvc.lock")
@@ -117,20 +115,12 @@ def dvc_tags() -> dict[str, str]:
 
 def environment() -> dict[str, Any]:
     """Return the versions of Python, the operating system and all installed packages."""
-    packages = dict(_name_and_version(package) for package in distributions())
     return {
         "python": platform.python_version(),
         "os": platform.platform(),
         "machine": platform.machine(),
-        "packages": dict(sorted(packages.items(), key=lambda item: item[0].lower())),
+        "packages": dict(sorted(installed_packages().items(), key=lambda item: item[0].lower())),
     }
-
-
-def _name_and_version(package: Distribution) -> tuple[str, str]:
-    """Return a package's name and version without parsing its long description, which takes ten times as long."""
-    headers = (package.read_text("METADATA") or package.read_text("PKG-INFO") or "").split("\n\n")[0]
-    found = dict(NAME_OR_VERSION.findall(headers))
-    return found["Name"], found["Version"]
 
 
 def _flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -92,15 +92,15 @@ def _three_experiments(setup: Setup, family_name: str) -> list[ExperimentRun]:
     params, features = setup.params.train, setup.data.features
     suffix = f"_{family_name}" if len(params.models) > 1 else ""
 
-    def run(name: str, feature_names: list[str], seed: int = 0, reuse: ExperimentRun | None = None) -> ExperimentRun:
-        experiment = run_experiment(setup, Plan(family_name, name + suffix, feature_names, seed, reuse))
+    def run(name: str, feature_names: list[str], seed: int | None, tuned: ExperimentRun | None = None) -> ExperimentRun:
+        experiment = run_experiment(setup, Plan(family_name, name + suffix, feature_names, seed, tuned))
         progress(_summary_line(experiment, setup.evaluation))
         return experiment
 
     tuned = run("exp1_tuned", features, params.seed)
     important = select_important_features(tuned, params.important_gain)
-    reduced = run("exp2_important_features", important, reuse=tuned)
-    selected = run("exp3_tuned_selected", important, params.seed + 1)
+    reduced = run("exp2_important_features", important, None, tuned)
+    selected = run("exp3_tuned_selected", important, params.seed + 1, tuned)
     return [tuned, reduced, selected]
 
 
