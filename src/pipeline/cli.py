@@ -1,6 +1,5 @@
 """Run a script: report errors with exit codes, stop on signals, and clean up temporary files."""
 
-import gc
 import os
 import shutil
 import signal
@@ -14,14 +13,13 @@ from typing import NoReturn
 
 from pipeline.errors import PipelineError
 from pipeline.support.files import remove_unfinished_files
+from pipeline.support.memory import collect_garbage_rarely
 from pipeline.support.processes import owner
 from pipeline.support.progress import progress_handler
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 RETRY_INTERVAL = 0.05  # seconds until the exit is tried again where it could not be raised
 GRACE = 2.0  # seconds until the exit is raised again, for code that catches it and cleans up after the `except` block
-# Python's default of 700 new objects spends a fifth of the time of importing packages on searching for garbage.
-GARBAGE_THRESHOLD = 50_000
 DATABASE_MODULES = ("sqlalchemy", "mlflow.store")
 # Functions called from C, which discards their exceptions: finalizers, also those of thread pools; XGBoost's data
 # iterators and log callback; threadpoolctl's scan of loaded libraries.
@@ -38,7 +36,7 @@ def run_script(main: Callable[[], object]) -> NoReturn:
     terminal) unwind the stack, so that open MLflow runs end as FAILED and temporary files are removed; the exit code
     is then 128 plus the signal number.
     """
-    gc.set_threshold(GARBAGE_THRESHOLD)
+    collect_garbage_rarely()
     stop = _Stop()
     try:
         with own_temporary_folder(), progress_handler(_print):

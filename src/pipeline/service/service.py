@@ -18,6 +18,7 @@ from pipeline.service.settings import Settings
 from pipeline.service.tracking.prometheus import Prometheus
 from pipeline.service.tracking.statistics import Statistics
 from pipeline.service.tracking.tracking_run import TrackedArm, TrackingRun
+from pipeline.support.memory import collect_garbage_as_usual
 
 CHECK_SECONDS = 2  # between drift checks
 STOP_SECONDS = 10  # time limit for each of: writing queued predictions, ending the MLflow run
@@ -111,6 +112,7 @@ class Service:
         self.watcher.check_for_models()
         import scipy.stats  # noqa: F401
 
+        collect_garbage_as_usual()
         gc.collect()
         gc.freeze()  # otherwise each full collection scans every imported object and stalls requests for 0.2 s
         if self._stopped.is_set():

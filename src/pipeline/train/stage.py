@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.learn.families import family
 from pipeline.params.schema import Params
-from pipeline.support.memory import release_memory
+from pipeline.support.memory import collect_garbage_as_usual, release_memory
 from pipeline.support.paths import PLOTS, remove_unfinished_outputs
 from pipeline.support.progress import progress
 from pipeline.train.device import resolve_device
@@ -79,6 +79,7 @@ def train(params: Params, folder: Path) -> Training:
     for name in params.train.models:
         parameters_of(name, params.train, data.task, data.y_train)  # fails now rather than after other families
     setup = Setup.open(params, tables, evaluation, folder)
+    collect_garbage_as_usual()
 
     experiments = [experiment for name in params.train.models for experiment in _three_experiments(setup, name)]
     ranked = sorted(experiments, key=lambda experiment: evaluation.sort_key(experiment.fitted.metrics))
