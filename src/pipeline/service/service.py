@@ -112,9 +112,8 @@ class Service:
         self.watcher.check_for_models()
         import scipy.stats  # noqa: F401
 
-        collect_garbage_as_usual()
         gc.collect()
-        gc.freeze()  # otherwise each full collection scans every imported object and stalls requests for 0.2 s
+        collect_garbage_as_usual()  # a full collection of every imported object would stall requests for 0.2 s
         if self._stopped.is_set():
             return
         if self.settings.enable_mlflow_tracking:

@@ -17,7 +17,9 @@ def collect_garbage_rarely() -> None:
 
 
 def collect_garbage_as_usual() -> None:
-    """Collect garbage as often as Python does by default."""
+    """Collect garbage as often as Python does by default, but no longer scan the objects of the imported packages."""
+    gc.collect(0)
+    gc.freeze()
     gc.set_threshold(*USUAL_THRESHOLDS)
 
 
