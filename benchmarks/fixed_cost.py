@@ -1,4 +1,7 @@
-"""Measure fixed costs: an up-to-date `dvc repro`, a pipeline run on a tiny table, and `--help` of every script."""
+"""Measure fixed costs: an up-to-date `dvc repro`, a pipeline run on a tiny table, `--help` of every script.
+
+Also the CPU time of `dvc repro` from nothing, in clones with an empty store, and relative to another commit.
+"""
 
 import shutil
 import subprocess
@@ -14,15 +17,18 @@ ROWS, CANDIDATES = 150, 3
 # The imports of prepare, model_train and model_register.
 IMPORTS = (
     "pandas, pyarrow, pandera.pandas, sklearn.preprocessing, sklearn.model_selection",
-    "pandas, pyarrow, sklearn.model_selection, xgboost, optuna, mlflow.xgboost, shap, matplotlib.figure",
+    "pandas, pyarrow, sklearn.model_selection, xgboost, optuna, mlflow.xgboost, matplotlib.figure",
     "pandas, mlflow.xgboost, xgboost",
 )
+PIPELINES = {"iris": "examples/iris", "default": "."}  # folder of each pipeline, by the name of its figures
 SCRIPTS = sorted(path.name for path in SOURCES.glob("*.py"))
 
 
 def main() -> None:
     """Run the benchmark and print the results."""
-    options = arguments(__doc__, repeats=5).parse_args()
+    parser = arguments(__doc__, repeats=5)
+    parser.add_argument("--against", metavar="COMMIT", help="also run the pipelines of this commit, in turn")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = small_repository(Path(name) / "repository")
         sides: dict[str, Callable[[int], Numbers]] = {
@@ -41,6 +47,13 @@ def main() -> None:
             f"{script} --help": lambda _, script=script: run(folder, sys.executable, str(SOURCES / script), "--help")
             for script in SCRIPTS
         }
+        commits = ["HEAD", *([options.against] if options.against else [])]
+        clones = {commit: clone(commit, Path(name) / f"clone{number}") for number, commit in enumerate(commits)}
+        sides |= {
+            f"{pipeline} from nothing, {commit}": lambda _, commit=commit, path=path: from_nothing(clones[commit], path)
+            for pipeline, path in PIPELINES.items()
+            for commit in commits
+        }
         results = alternate(sides, options.repeats)
     rows = [
         [name, median(runs, "seconds"), spread(runs, "seconds"), median(runs, "cpu")] for name, runs in results.items()
@@ -54,9 +67,20 @@ def main() -> None:
         "tiny_ratio": tiny / (stage_imports + up_to_date),
         "help_cpu_most": max(median(results[f"{script} --help"], "cpu") for script in SCRIPTS),
     }
+    numbers |= {f"{pipeline}_cpu": median(results[f"{pipeline} from nothing, HEAD"], "cpu") for pipeline in PIPELINES}
+    if options.against:
+        numbers |= {
+            f"{pipeline}_cpu_ratio": numbers[f"{pipeline}_cpu"]
+            / median(results[f"{pipeline} from nothing, {options.against}"], "cpu")
+            for pipeline in PIPELINES
+        }
     ratios = [
         ["nothing changed, relative to the imports of dvc", numbers["nothing_changed_ratio"]],
         ["tiny table, relative to the imports of its stages plus an up-to-date dvc repro", numbers["tiny_ratio"]],
+    ]
+    ratios += [
+        [f"CPU time of {pipeline} from nothing, relative to {options.against}", numbers[f"{pipeline}_cpu_ratio"]]
+        for pipeline in (PIPELINES if options.against else ())
     ]
     show("ratios", ["comparison", "ratio"], ratios)
     write(options.json, numbers)
@@ -81,6 +105,29 @@ def small_repository(folder: Path) -> Path:
     for command in (["git", "init", "--quiet"], ["git", "add", "--all"], ["dvc", "repro", "--quiet"]):
         subprocess.run(command, cwd=folder, check=True, env=environment(), stdout=subprocess.DEVNULL)
     return folder
+
+
+def clone(commit: str, folder: Path) -> Path:
+    """Clone this repository, with the files of one commit; changes that are not committed are not measured."""
+    for command in (
+        ["git", "clone", "--quiet", "--no-checkout", str(PROJECT), str(folder)],
+        ["git", "-C", str(folder), "checkout", "--quiet", "--detach", revision(commit)],
+    ):
+        subprocess.run(command, check=True)
+    return folder
+
+
+def revision(commit: str) -> str:
+    """Return the full ID of a commit of this repository."""
+    command = ["git", "rev-parse", "--verify", f"{commit}^{{commit}}"]
+    return subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def from_nothing(folder: Path, pipeline: str) -> Numbers:
+    """Return the times of `dvc repro` of one pipeline of a clone without its earlier outputs, cache and store."""
+    subprocess.run(["git", "clean", "-ffdxq"], cwd=folder, check=True)
+    subprocess.run(["git", "checkout", "--quiet", "--", "."], cwd=folder, check=True)
+    return run(folder / pipeline, "dvc", "repro", "--quiet")
 
 
 def run(folder: Path, *command: str) -> Numbers:

@@ -116,8 +116,8 @@ def check(results: Results, names: list[str]) -> None:
             raise refusal(f"other programs used {busy:.2g} processors just before or after {name}", [name])
 
 
-def render(results: Results, names: list[str], template: str, baseline: str) -> str:
-    """Return the page: the template with the figures of the results; some compare with the commit `baseline`."""
+def render(results: Results, names: list[str], template: str, baselines: Mapping[str, str]) -> str:
+    """Return the page: the template with the figures of the results; `baselines` are the commits some compare with."""
     check(results, names)
     newest = _newest(results)
     rows = [
@@ -127,7 +127,7 @@ def render(results: Results, names: list[str], template: str, baseline: str) -> 
         for name, result in results.items()
     ]
     run = {key: newest[key] for key in ("machine", "versions")}
-    run |= {"commit": newest["commit"][:10], "baseline": baseline, "loads": "\n".join(rows)}
+    run |= {"commit": newest["commit"][:10], "baselines": baselines, "loads": "\n".join(rows)}
     figures = {name: Figures(name, results.get(name)) for name in names}
     return template.format(run=run, **figures)
 

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from pipeline.errors import PipelineError
 from pipeline.support.files import remove_unfinished_files
+from pipeline.support.memory import collect_garbage_rarely
 from pipeline.support.processes import owner
 from pipeline.support.progress import progress_handler
 
@@ -35,6 +36,7 @@ def run_script(main: Callable[[], object]) -> NoReturn:
     terminal) unwind the stack, so that open MLflow runs end as FAILED and temporary files are removed; the exit code
     is then 128 plus the signal number.
     """
+    collect_garbage_rarely()
     stop = _Stop()
     try:
         with own_temporary_folder(), progress_handler(_print):

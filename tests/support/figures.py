@@ -8,7 +8,8 @@ from typing import BinaryIO
 
 import pytest
 from matplotlib.figure import Figure
-from matplotlib.transforms import Bbox
+
+from pipeline.train.report import canvas, report
 
 ONE_PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTwjmgAAAABJRU5ErkJggg=="
@@ -24,13 +25,13 @@ def without_figures() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(Figure, "savefig", save)
-        monkeypatch.setattr(Figure, "get_tightbbox", lambda *_: Bbox.unit())
+        monkeypatch.setattr(report, "png", lambda _: ONE_PIXEL)
         yield
 
 
 @contextmanager
 def with_small_figures() -> Iterator[None]:
-    """Draw every figure once and small instead of twice and large: a figure that cannot be drawn still fails."""
+    """Draw every figure small: a figure that cannot be drawn still fails."""
     save = Figure.savefig
 
     def save_small(figure: Figure, target: str | Path | BinaryIO, **_: object) -> None:
@@ -38,4 +39,5 @@ def with_small_figures() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(Figure, "savefig", save_small)
+        monkeypatch.setattr(canvas, "DPI", 20)
         yield

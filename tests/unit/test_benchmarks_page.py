@@ -9,6 +9,7 @@ from run_all import BENCHMARKS
 
 NAMES = list(BENCHMARKS)
 TEMPLATE = (FOLDER / "README.template.md").read_text()
+BASELINES = {"busy": "ba5e", "fixed_cost": "0bad"}
 
 
 def result(**numbers: float) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def test_the_page_has_the_numbers_their_spread_and_the_targets(results: dict[str
     results["busy"]["numbers"] |= {"busy_1": 1.2, "busy_1_min": 1.1, "busy_1_max": 1.4, "busy_1_seconds": 41.26}
     results["search"]["numbers"]["time_ratio"] = 0.25
     results["serving"]["numbers"] |= {"throughput_16_ratio": 9}
-    page = render(results, NAMES, TEMPLATE, "ba5e")
+    page = render(results, NAMES, TEMPLATE, BASELINES)
     assert row(page, "beside 1") == "| beside 1 busy program | 41.3 s | 1.20 (1.10 - 1.40) | at most 1.3 |"
     assert row(page, "time to the CV RMSE").endswith("| 0.25 | at most 0.20: **missed** |")
     assert row(page, "one row, 16 connections").endswith("| 9 | at least 10: **missed** |")
@@ -60,13 +61,14 @@ def test_the_page_has_the_numbers_their_spread_and_the_targets(results: dict[str
         row(page, "scale |") == "| scale | 2026-01-01 00:00:00 | 2.0 | 0.10 0.20 0.30 | 1.10 0.90 0.50 | 0.01, 0.02 |"
     )
     assert "Commit 0123456789;" in page
-    assert "over commit ba5e" in page
+    assert "idle, over commit ba5e" in page
+    assert "CPU of the iris example, over commit 0bad" in page
     assert "responds with `{}`" in page
 
 
 def test_all_rows_of_a_table_have_as_many_cells(results: dict[str, Any]) -> None:
     del results["gpu"], results["busy"]["numbers"]["busy_quota"]
-    page = render(results, NAMES, TEMPLATE, "ba5e")
+    page = render(results, NAMES, TEMPLATE, BASELINES)
     for table in re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE):
         assert len({line.count("|") for line in table.splitlines()}) == 1, table
 
@@ -75,14 +77,14 @@ def test_what_the_machine_cannot_measure_is_named(results: dict[str, Any]) -> No
     del results["gpu"]
     for key in ("busy_quota", "busy_quota_seconds"):
         del results["busy"]["numbers"][key]
-    page = render(results, NAMES, TEMPLATE, "ba5e")
+    page = render(results, NAMES, TEMPLATE, BASELINES)
     assert row(page, "quota") == "| quota of one core | not measured | not measured | at most 1.3 |"
     assert "not measured | at least 6 |" in row(page, "165,000")
 
 
 def test_the_gpu_may_be_of_another_machine(results: dict[str, Any]) -> None:
     results["gpu"] |= {"machine": "16 cores, H100", "versions": "xgboost 3.3.0", "date": "2026-01-02 00:00:00"}
-    page = render(results, NAMES, TEMPLATE, "ba5e")
+    page = render(results, NAMES, TEMPLATE, BASELINES)
     assert "2 cores; xgboost 3.2.0." in page
     assert "on 16 cores, H100:" in page
 
@@ -108,6 +110,6 @@ def test_results_that_do_not_belong_together_are_refused(
     else:
         results[name] |= change
     with pytest.raises(SystemExit) as error:
-        render(results, NAMES, TEMPLATE, "ba5e")
+        render(results, NAMES, TEMPLATE, BASELINES)
     assert problem in str(error.value)
     assert f"run_all.py --only {name}" in str(error.value)

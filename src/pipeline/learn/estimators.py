@@ -18,6 +18,7 @@ from pipeline.learn.scoring import Race
 from pipeline.learn.space import Space
 
 Outputs = NDArray[Any]
+SMALL_TABLE = 250  # training rows of a fold; with fewer, two threads take as long as one and more of the processor
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,11 @@ class Estimators:
         """The search space of the problem."""
         return self.problem.space
 
+    @property
+    def n_jobs(self) -> int:
+        """The number of threads: one for a small table, on which threads mostly wait for each other."""
+        return 1 if max((len(fold[1]) for fold in self.folds), default=0) < SMALL_TABLE else self.problem.n_jobs
+
     def scoring(self) -> Scoring:
         """Return a race; with the sampler `random` it drops no candidates."""
         drop = self.problem.search.sampler == "tpe"
@@ -79,7 +85,7 @@ class Estimators:
     def cross_validate(self, sampled: Sampled, rounds: int, choose_round: bool) -> CrossValidation:
         """Fit and score on each fold along `rounds`; with `choose_round`, cut the curves at the best round, if any."""
         task, scored = self.problem.task, scored_rounds(rounds)
-        fits = [({"nthread": self.problem.n_jobs, **sampled}, fold) for fold in self.folds]
+        fits = [({"nthread": self.n_jobs, **sampled}, fold) for fold in self.folds]
 
         def fit_curves(params: Sampled, fold: FoldTables) -> list[tuple[float, float, Outputs]]:
             estimator = self.recipe.make(self.problem, _without_nthread(params), rounds)
@@ -114,7 +120,7 @@ class Estimators:
         """
         from joblib import parallel_config
 
-        with parallel_config("threading", n_jobs=self.problem.n_jobs), _single_threaded_blas():
+        with parallel_config("threading", n_jobs=self.n_jobs), _single_threaded_blas():
             estimator.fit(self.recipe.table(X), y)
 
     def on_device(self, estimator: Any) -> AbstractContextManager[None]:
@@ -149,7 +155,7 @@ class EstimatorFitter:
             *_, (_, valid) = recipe.fit_staged(estimator, fold, [rounds], False, task.n_classes)
             return task.score(task.losses(fold[3], valid))
 
-        threads = {"nthread": learner.problem.n_jobs}
+        threads = {"nthread": learner.n_jobs}
         with _single_threaded_blas():
             return run_parallel(fit_score, [({**threads, **params}, learner.folds[fold]) for params, fold in fits])
 

@@ -18,6 +18,7 @@ from pipeline.service.settings import Settings
 from pipeline.service.tracking.prometheus import Prometheus
 from pipeline.service.tracking.statistics import Statistics
 from pipeline.service.tracking.tracking_run import TrackedArm, TrackingRun
+from pipeline.support.memory import collect_garbage_as_usual
 
 CHECK_SECONDS = 2  # between drift checks
 STOP_SECONDS = 10  # time limit for each of: writing queued predictions, ending the MLflow run
@@ -112,7 +113,7 @@ class Service:
         import scipy.stats  # noqa: F401
 
         gc.collect()
-        gc.freeze()  # otherwise each full collection scans every imported object and stalls requests for 0.2 s
+        collect_garbage_as_usual()  # a full collection of every imported object would stall requests for 0.2 s
         if self._stopped.is_set():
             return
         if self.settings.enable_mlflow_tracking:

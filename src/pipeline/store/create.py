@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pipeline.errors import StoreError
 from pipeline.store.database import JOURNAL_SUFFIXES, SQLITE, LocalStore, open_for_reading, table_names
+from pipeline.store.schema import create_tables
 from pipeline.support.files import remove_unfinished_files, sync_to_disk, temporary_path
 
 BEFORE_RESTORE = ".before-restore-"  # in the name of a store that a restore replaced
@@ -14,7 +15,7 @@ BEFORE_RESTORE = ".before-restore-"  # in the name of a store that a restore rep
 def ensure_database(store: LocalStore) -> None:
     """Create the store's database if there is none.
 
-    It is created and migrated in a temporary folder and then renamed, under a lock: two processes creating the same
+    It is created in a temporary folder and then renamed, under a lock: two processes creating the same
     database, or a process killed while creating it, would leave it broken for good. The artifact location of the
     experiment Default is beside the final database.
 
@@ -39,6 +40,7 @@ def ensure_database(store: LocalStore) -> None:
         folder.mkdir()
         try:
             database = folder / store.database.name
+            create_tables(database)
             engine = SqlAlchemyStore(f"{SQLITE}{database}", store.home.as_uri()).engine  # type: ignore[no-untyped-call]
             engine.dispose()
             for suffix in JOURNAL_SUFFIXES:  # SQLite would apply the journals of a removed database to the new one

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,17 +95,17 @@ class Plan:
     run_name : str
     features : list of str
         The features to train on.
-    search_seed : int
-        Random seed of the search.
-    reuse : Experiment, optional
-        An experiment whose hyperparameters and rounds to use instead of searching.
+    search_seed : int or None
+        Random seed of the search; None uses the hyperparameters and rounds of `tuned`.
+    tuned : ExperimentRun, optional
+        The first experiment of the family.
     """
 
     family: str
     run_name: str
     features: list[str]
-    search_seed: int = 0
-    reuse: ExperimentRun | None = None
+    search_seed: int | None = 0
+    tuned: ExperimentRun | None = None
 
 
 def run_experiment(setup: Setup, plan: Plan) -> ExperimentRun:
@@ -127,7 +128,7 @@ def run_experiment(setup: Setup, plan: Plan) -> ExperimentRun:
         mlflow.log_params(
             {
                 "n_features": len(plan.features),
-                "search_seed": None if plan.reuse else plan.search_seed,
+                "search_seed": plan.search_seed,
                 "search_rows": setup.data.n_search_rows,
                 **setup.view.transformer.run_params,
             }
@@ -136,7 +137,8 @@ def run_experiment(setup: Setup, plan: Plan) -> ExperimentRun:
         fitter = Fitter.from_params(plan.family, params.train, setup.data.only(plan.features))
         family = fitter.family
         chosen = _choose(setup, plan, fitter.learner, nested)
-        fitted = fit(fitter, chosen, setup.evaluation, autologging(family.flavor, family.autolog))
+        logging = partial(autologging, flavor=family.flavor, options=family.autolog)
+        fitted = fit(fitter, chosen, setup.evaluation, logging)
         for number, metrics in enumerate(fitted.fold_metrics, start=1):
             nested.record_fold(number, metrics, fitted.scores.n_rounds)
         _log_metrics_and_params(client, run_id, fitter, fitted)
@@ -150,12 +152,15 @@ def run_experiment(setup: Setup, plan: Plan) -> ExperimentRun:
 
 
 def _choose(setup: Setup, plan: Plan, learner: Learner, nested: NestedRuns) -> Selection:
-    """Return hyperparameters: of the experiment to reuse, of a search or, without a search space, the fixed ones."""
-    if plan.reuse:
-        sampled, rounds = plan.reuse.fitted.sampled, plan.reuse.fitted.scores.n_rounds
+    """Return hyperparameters: of the first experiment, of a search or, without a search space, the fixed ones."""
+    tuned, space = plan.tuned, setup.params.train.space_of(plan.family)
+    if tuned and tuned.fitted.features == plan.features and (plan.search_seed is None or not space):
+        return Selection(tuned.fitted.sampled, tuned.fitted.scores)  # cross-validation would repeat the same fits
+    if tuned and plan.search_seed is None:
+        sampled, rounds = tuned.fitted.sampled, tuned.fitted.scores.n_rounds
         return Selection(sampled, learner.cross_validate(sampled, rounds, choose_round=False))
     params, best = setup.params.train.search, None
-    if setup.params.train.space_of(plan.family):
+    if space and plan.search_seed is not None:
         candidates = search(params, learner, plan.search_seed, nested.record_candidate)
         total = count_candidates(params, learner.sampled_space)
         best = track_best(candidates, total, plan.run_name, setup.data.task.loss)

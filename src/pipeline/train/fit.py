@@ -1,5 +1,6 @@
 """Cross-validate a model family, fit it on all training rows, and test it."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -147,7 +148,7 @@ def fit(
     fitter: Fitter,
     chosen: Selection,
     evaluation: Evaluation,
-    logging: AbstractContextManager[object] | None = None,
+    logging: Callable[[Any], AbstractContextManager[object]] = nullcontext,
 ) -> FitResult:
     """Return the model fitted on all training rows, evaluated on the test rows and the folds.
 
@@ -157,14 +158,14 @@ def fit(
     chosen : Selection
         Chosen with the same learner.
     evaluation : Evaluation
-    logging : context manager, optional
-        The context to fit in.
+    logging : callable, optional
+        ``logging(model)`` returns the context to fit the model in.
     """
     data, learner, scores = fitter.data, fitter.learner, chosen.scores
     model = learner.estimator(chosen.sampled, scores.n_rounds, data.y_train)
     effective_params = learner.effective_params(model)
     release_memory()  # of the search, because the fit needs the most
-    with logging or nullcontext():
+    with logging(model):
         learner.fit(model, data.X_train, data.y_train)
     predict = model.predict_proba if data.task.labels else model.predict
     with learner.on_device(model):

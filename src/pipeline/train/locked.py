@@ -5,16 +5,18 @@ of 0.05.
 """
 
 import os
+import re
 import shutil
 import tomllib
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from pathlib import Path
 
 from pipeline.support.paths import PROJECT
 
+NAME_OR_VERSION = re.compile(r"^(Name|Version): *(\S+)", re.MULTILINE)
 DETECT, COPY = "MLFLOW_UV_AUTO_DETECT", "MLFLOW_LOG_UV_FILES"
 
 
@@ -45,11 +47,20 @@ def is_installed(lock: Path) -> bool:
     if not lock.exists():
         return False
     pinned = {package["name"]: package["version"] for package in tomllib.loads(lock.read_text())["package"]}
-    return all(_installed_version(name) in (None, pin) for name, pin in pinned.items())
+    installed = {re.sub("[-_.]+", "-", name).lower(): version for name, version in installed_packages().items()}
+    return all(installed.get(name, pin) == pin for name, pin in pinned.items())
 
 
-def _installed_version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
+@cache
+def installed_packages() -> dict[str, str]:
+    """Return the versions of all installed packages by name.
+
+    The long description that follows the headers is not parsed, which would take ten times as long.
+    """
+    packages: dict[str, str] = {}
+    for package in distributions():
+        headers = (package.read_text("METADATA") or package.read_text("PKG-INFO") or "").split("\n\n")[0]
+        found = dict(NAME_OR_VERSION.findall(headers))
+        if found.keys() == {"Name", "Version"}:  # not in a folder that an interrupted installation left
+            packages.setdefault(found["Name"], found["Version"])  # the first in sys.path is imported
+    return packages

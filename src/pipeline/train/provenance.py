@@ -4,7 +4,6 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from pipeline.support.gpu import gpu_description
 from pipeline.support.paths import DATA_PROFILE, PROJECT
 from pipeline.support.yaml import write_yaml
 from pipeline.train.dataset_input import dataset_input
+from pipeline.train.locked import installed_packages
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -115,12 +115,11 @@ def dvc_tags() -> dict[str, str]:
 
 def environment() -> dict[str, Any]:
     """Return the versions of Python, the operating system and all installed packages."""
-    packages = {package.metadata["Name"]: package.version for package in distributions()}
     return {
         "python": platform.python_version(),
         "os": platform.platform(),
         "machine": platform.machine(),
-        "packages": dict(sorted(packages.items(), key=lambda item: item[0].lower())),
+        "packages": dict(sorted(installed_packages().items(), key=lambda item: item[0].lower())),
     }
 
 

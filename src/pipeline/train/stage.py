@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.learn.families import family
 from pipeline.params.schema import Params
-from pipeline.support.memory import release_memory
+from pipeline.support.memory import collect_garbage_as_usual, release_memory
 from pipeline.support.paths import PLOTS, remove_unfinished_outputs
 from pipeline.support.progress import progress
 from pipeline.train.device import resolve_device
@@ -79,6 +79,7 @@ def train(params: Params, folder: Path) -> Training:
     for name in params.train.models:
         parameters_of(name, params.train, data.task, data.y_train)  # fails now rather than after other families
     setup = Setup.open(params, tables, evaluation, folder)
+    collect_garbage_as_usual()
 
     experiments = [experiment for name in params.train.models for experiment in _three_experiments(setup, name)]
     ranked = sorted(experiments, key=lambda experiment: evaluation.sort_key(experiment.fitted.metrics))
@@ -92,15 +93,15 @@ def _three_experiments(setup: Setup, family_name: str) -> list[ExperimentRun]:
     params, features = setup.params.train, setup.data.features
     suffix = f"_{family_name}" if len(params.models) > 1 else ""
 
-    def run(name: str, feature_names: list[str], seed: int = 0, reuse: ExperimentRun | None = None) -> ExperimentRun:
-        experiment = run_experiment(setup, Plan(family_name, name + suffix, feature_names, seed, reuse))
+    def run(name: str, feature_names: list[str], seed: int | None, tuned: ExperimentRun | None = None) -> ExperimentRun:
+        experiment = run_experiment(setup, Plan(family_name, name + suffix, feature_names, seed, tuned))
         progress(_summary_line(experiment, setup.evaluation))
         return experiment
 
     tuned = run("exp1_tuned", features, params.seed)
     important = select_important_features(tuned, params.important_gain)
-    reduced = run("exp2_important_features", important, reuse=tuned)
-    selected = run("exp3_tuned_selected", important, params.seed + 1)
+    reduced = run("exp2_important_features", important, None, tuned)
+    selected = run("exp3_tuned_selected", important, params.seed + 1, tuned)
     return [tuned, reduced, selected]
 
 

@@ -298,6 +298,19 @@ def test_cross_validation_scores_along_the_way_and_finds_the_best_round(folds: l
 
 
 @pytest.mark.parametrize("name", ["xgboost", "random_forest", "nn"])
+@pytest.mark.parametrize("task", [REGRESSION, MULTICLASS], ids=["regression", "multiclass"])
+def test_cross_validation_for_the_best_number_of_rounds_repeats_its_scores(
+    name: str, task: Task, folds: list[FoldTables], class_folds: list[FoldTables]
+) -> None:
+    """So an experiment with the same features and hyperparameters as the first one takes its scores."""
+    family_learner = learner(params(), class_folds if task.labels else folds, name=name, task=task)
+    best = family_learner.cross_validate({}, 60, choose_round=True)
+    again = family_learner.cross_validate({}, best.n_rounds, choose_round=False)
+    assert again.fold_scores == best.fold_scores
+    assert all(np.array_equal(*outputs) for outputs in zip(again.outputs, best.outputs, strict=True))
+
+
+@pytest.mark.parametrize("name", ["xgboost", "random_forest", "nn"])
 def test_scores_of_a_classification_are_log_losses(name: str, class_folds: list[FoldTables]) -> None:
     scores = learner(params(), class_folds, name=name, task=MULTICLASS).cross_validate({}, 20, choose_round=True)
     assert scores.mean < 1.0 < np.log(3)

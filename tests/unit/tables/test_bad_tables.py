@@ -163,7 +163,7 @@ def outcome(folder: Path, params: Params, model: str) -> str:
     except PipelineError as error:
         assert file_contents(folder) == made, "files were left behind"
         return _message(error)
-    fitted = fit(fitter, choose(fitter.learner, None), evaluation, warnings.catch_warnings())
+    fitted = fit(fitter, choose(fitter.learner, None), evaluation, lambda _: warnings.catch_warnings())
     assert all(np.isfinite(value) for value in fitted.metrics.values()), fitted.metrics
     assert np.isfinite(fitted.outputs).all()
     saved = folder / "saved"

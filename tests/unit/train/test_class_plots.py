@@ -9,6 +9,7 @@ from PIL import Image
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from pipeline.learn.metrics import classification_metrics
+from pipeline.train.report.canvas import png
 from pipeline.train.report.class_plots import (
     calibration_plot,
     classification_report_text,
@@ -18,7 +19,6 @@ from pipeline.train.report.class_plots import (
     pr_curve_plot,
     roc_curve_plot,
 )
-from pipeline.train.report.plots import DPI, content_box
 from support.effort import THOROUGH
 
 CURVES = [roc_curve_plot, pr_curve_plot, calibration_plot]
@@ -31,13 +31,6 @@ def probabilities(n_rows, n_classes, seed=0):
     y_true = rng.integers(0, n_classes, n_rows)
     scores = rng.normal(size=(n_rows, n_classes)) + 1.5 * np.eye(n_classes)[y_true]
     return y_true, (np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)).astype(np.float32)
-
-
-def png(figure):
-    """Return a figure as PNG bytes, saved as in a run."""
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, bbox_inches=content_box(figure))
-    return buffer.getvalue()
 
 
 def confusion(y_true, y_proba, labels, run_name):

@@ -1,12 +1,12 @@
 import os
 import re
 import tomllib
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 
 import pytest
 
-from pipeline.train.locked import DETECT, is_installed, locked_requirements
+from pipeline.train.locked import DETECT, installed_packages, is_installed, locked_requirements
 from support.repositories import ROOT, pins
 
 
@@ -45,3 +45,7 @@ def test_a_lock_file_that_does_not_match_is_ignored(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("PATH", "")
     with locked_requirements():
         assert os.environ[DETECT] == "false"
+
+
+def test_versions_of_all_installed_packages() -> None:
+    assert installed_packages() == {package.name: package.version for package in reversed(list(distributions()))}

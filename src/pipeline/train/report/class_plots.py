@@ -12,7 +12,16 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
 from pipeline.learn.metrics import Classes, ranking_classes
-from pipeline.train.report.plots import BLUE, ORANGE, _format_number, _hide_spines, _sampled_rows, _tick, shorten
+from pipeline.train.report.canvas import canvas
+from pipeline.train.report.plots import (
+    BLUE,
+    ORANGE,
+    _format_number,
+    _hide_spines,
+    _sampled_rows,
+    _tick,
+    shorten,
+)
 
 Probabilities = NDArray[np.floating[Any]]
 Counts = NDArray[np.int64]
@@ -24,6 +33,7 @@ COLORS = (BLUE, ORANGE, "#2f855a", "#c53030", "#6b46c1", "#8b5e3c", "#d53f8c", "
 SHADES = LinearSegmentedColormap.from_list("shades", ["white", BLUE])
 LARGE_CELLS, CELLS, NAMES = 5, 30, 60  # maximum number of classes with large cells, cell texts, all names
 NAME_LENGTH = 24
+LEGEND_BELOW, LEGEND_BESIDE = 0.5, 0.2  # distance from the axes in inches
 BINS, ROWS_PER_BIN = 10, 20  # of a calibration curve: maximum number, and minimum rows in each
 
 
@@ -71,8 +81,8 @@ def confusion_matrix_plot(counts: Counts, labels: Sequence[str], run_name: str) 
     step = math.ceil(n / NAMES)
     names = _names(labels)[::step]
     size, cell = (10, 1.0) if n <= LARGE_CELLS else (8, 0.52) if n <= CELLS else (7, 0.2 / step)
-    side, margin = max(3.2, n * cell), 0.009 * size * max(map(len, names))
-    figure = Figure(figsize=(side + margin + 1.8, side + margin + 1.0), layout="constrained")
+    side = max(3.2, n * cell)
+    figure = canvas(side / 0.62, side / 0.77)  # the color bar takes a fifth of the width
     axes = figure.subplots()
     image = axes.imshow(shares, cmap=SHADES, vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, format=PercentFormatter(1.0), shrink=0.7, label="share of the actual class")
@@ -115,7 +125,7 @@ def roc_curve_plot(y_true: Classes, y_proba: Probabilities, labels: Sequence[str
         false_rate, true_rate, _ = roc_curve(positive, proba)
         return false_rate, true_rate, float(auc(false_rate, true_rate))
 
-    figure, axes = _square(len(labels))
+    figure, axes = _square()
     aucs = _draw_curves(axes, curve, ClassifiedRows(y_true, y_proba, labels))
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, zorder=1, label="0.5: chance")
     axes.set(xlabel="false positive rate", ylabel="true positive rate", title=_title(run_name, "area under ROC", aucs))
@@ -134,7 +144,7 @@ def pr_curve_plot(y_true: Classes, y_proba: Probabilities, labels: Sequence[str]
         precision, recall, _ = precision_recall_curve(positive, proba, drop_intermediate=True)
         return recall, precision, float(average_precision_score(positive, proba))
 
-    figure, axes = _square(len(labels))
+    figure, axes = _square()
     averages = _draw_curves(axes, curve, ClassifiedRows(y_true, y_proba, labels), drawstyle="steps-post")
     if averages:
         rate = float(np.mean([np.mean(y_true == k) for k in ranking_classes(y_true, len(labels))]))
@@ -154,7 +164,7 @@ def calibration_plot(y_true: Classes, y_proba: Probabilities, labels: Sequence[s
     from sklearn.calibration import calibration_curve
 
     n_classes, n_bins = len(labels), int(np.clip(len(y_true) // ROWS_PER_BIN, 2, BINS))
-    figure = Figure(figsize=(6.4 if n_classes == 2 else 9, 7.6), layout="constrained")
+    figure = canvas(7.2, 8.8)
     curves, histogram = figure.subplots(2, 1, height_ratios=[3, 1])
     histogram.set_yscale("symlog", linthresh=1)  # makes bins with few rows visible
     curves.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, zorder=1)
@@ -178,8 +188,8 @@ def calibration_plot(y_true: Classes, y_proba: Probabilities, labels: Sequence[s
     return figure
 
 
-def _square(n_classes: int) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(6.4, 6.4) if n_classes == 2 else (9, 6), layout="constrained")
+def _square() -> tuple[Figure, Axes]:
+    figure = canvas(6.7, 6.7)
     axes = figure.subplots()
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     _hide_spines(axes)
@@ -222,11 +232,15 @@ def _title(run_name: str, name: str, numbers: Sequence[float]) -> str:
 def _legend(figure: Figure, n_classes: int) -> None:
     if not figure.axes[0].get_legend_handles_labels()[0]:
         return
+    width, height = figure.get_size_inches()
+    top, bottom = figure.axes[0].get_position(), figure.axes[-1].get_position()
     if n_classes == 2:
-        figure.legend(loc="outside lower center", ncols=2, frameon=False)
+        below = (bottom.x0 + bottom.x1) / 2, bottom.y0 - LEGEND_BELOW / height
+        figure.legend(loc="upper center", bbox_to_anchor=below, ncols=2, frameon=False)
     else:
         title = f"most frequent of {n_classes} classes" if n_classes > len(COLORS) else None
-        figure.legend(loc="outside right upper", frameon=False, title=title, alignment="left")
+        beside = top.x1 + LEGEND_BESIDE / width, top.y1
+        figure.legend(loc="upper left", bbox_to_anchor=beside, frameon=False, title=title, alignment="left")
 
 
 def _names(labels: Sequence[str]) -> list[str]:

@@ -5,15 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, PercentFormatter
-from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from pipeline.learn.cross_validation import CrossValidation
+from pipeline.train.report.canvas import canvas
 
-DPI, MARGIN = 120, 0.1  # dots per inch, and margin in inches
 DRAWN_ROWS = 5000  # maximum number of points in a plot
 SHOWN_FEATURES = 20
 LABEL_LENGTH = 36
@@ -71,7 +69,7 @@ def _bars(values: dict[str, float], title: str, label: str, number_format: Calla
     """Return a chart of the largest values as horizontal bars, the largest on top."""
     ranked = sorted(values.items(), key=lambda item: -item[1])
     top = ranked[:SHOWN_FEATURES][::-1]
-    figure = Figure(figsize=(8, 1.4 + 0.32 * len(top)))
+    figure = canvas(8, 1.4 + 0.32 * len(top))
     axes = figure.subplots()
     bars = axes.barh(range(len(top)), [value for _, value in top], color=BLUE)
     axes.set_yticks(range(len(top)), [shorten(name) for name, _ in top])
@@ -89,7 +87,7 @@ def predicted_vs_actual_plot(
     y_true: NDArray[np.float64], y_pred: NDArray[np.float64], target: str, run_name: str
 ) -> Figure:
     """Return a scatter plot of predicted against actual values of test rows, with the line of equality."""
-    figure = Figure(figsize=(6.4, 6))
+    figure = canvas(6.4, 6)
     axes = figure.subplots()
     low, high = float(min(y_true.min(), y_pred.min())), float(max(y_true.max(), y_pred.max()))
     axes.plot([low, high], [low, high], color=ORANGE, linewidth=1.2, label="predicted = actual")
@@ -107,7 +105,7 @@ def predicted_vs_actual_plot(
 def residuals_plot(y_true: NDArray[np.float64], y_pred: NDArray[np.float64], target: str, run_name: str) -> Figure:
     """Return a plot of residuals (actual minus predicted) of test rows against predictions, with their histogram."""
     residuals = y_true - y_pred
-    figure = Figure(figsize=(9, 4.6))
+    figure = canvas(9, 4.6)
     scatter, histogram = figure.subplots(1, 2, width_ratios=[2.2, 1], sharey=True)
     drawn = _sampled_rows(len(y_true))
     scatter.scatter(
@@ -144,7 +142,7 @@ def learning_curve_plot(scores: CrossValidation, run_name: str, rounds: str, los
     loss : str
         ``rmse`` or ``log_loss``.
     """
-    figure = Figure(figsize=(8, 4.6))
+    figure = canvas(8, 4.6)
     axes = figure.subplots()
     for curves, name, color in ((scores.train_curves, "training", ORANGE), (scores.valid_curves, "validation", BLUE)):
         values = np.array(curves)
@@ -165,47 +163,6 @@ def learning_curve_plot(scores: CrossValidation, run_name: str, rounds: str, los
     axes.legend(frameon=False)
     _hide_spines(axes)
     return figure
-
-
-def shap_summary_plot(explanation: Explanation, run_name: str) -> Figure:
-    """Return a beeswarm plot of each feature's SHAP values, colored by the feature's value.
-
-    For multiclass, it shows the last class, which the axis names.
-    """
-    import matplotlib.pyplot as plt
-    import shap
-
-    X, values = explanation.X, explanation.values
-    drawn = shap.Explanation(
-        values=values if values.ndim == 2 else values[:, :, -1],
-        data=X.to_numpy(),
-        feature_names=[shorten(name) for name in X.columns],
-    )
-    figure, axes = plt.subplots()
-    state = np.random.get_state()
-    np.random.seed(0)  # shap jitters the points with NumPy's global generator
-    shap.plots.beeswarm(drawn, max_display=SHOWN_FEATURES, show=False, ax=axes, plot_size=None)
-    np.random.set_state(state)
-    plt.close(figure)
-    figure.set_size_inches(9, 1.8 + 0.36 * min(SHOWN_FEATURES, X.shape[1]))
-    axes.set_title(f"{run_name}: what moves a prediction, {len(X):,} rows")
-    axes.set_xlabel(f"SHAP value: effect on the prediction, {explanation.unit_of_last}", fontsize=10)
-    axes.xaxis.set_major_formatter(_tick)
-    axes.tick_params(labelsize=10)
-    return figure
-
-
-def content_box(figure: Figure) -> Bbox:
-    """Lay out a figure and return the bounding box of its content, in inches.
-
-    Saving with this box draws the figure once; ``bbox_inches="tight"`` would draw it twice.
-    """
-    figure.set_dpi(DPI)
-    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
-    if engine := figure.get_layout_engine():
-        engine.execute(figure)
-        figure.set_layout_engine("none")
-    return figure.get_tightbbox(renderer).padded(MARGIN)
 
 
 def shorten(name: str) -> str:

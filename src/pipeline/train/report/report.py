@@ -1,6 +1,8 @@
 """Log plots, tables and texts of an experiment run."""
 
+import tempfile
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +14,8 @@ from pipeline.learn.task import Task
 from pipeline.params.schema import Params, TrainParams
 from pipeline.train.fit import FitResult, Fitter
 from pipeline.train.report import class_plots, plots
+from pipeline.train.report.beeswarm import shap_summary_plot
+from pipeline.train.report.canvas import png
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,10 +52,12 @@ def log_report(run_name: str, fitter: Fitter, fitted: FitResult, params: Params)
     mlflow.log_param("shap_rows", len(explanation.X))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # characters missing in matplotlib's font show as boxes
-        figures[f"shap_summary_{run_name}.png"] = plots.shap_summary_plot(explanation, run_name)
+        figures[f"shap_summary_{run_name}.png"] = shap_summary_plot(explanation, run_name)
         figures[f"shap_importance_bar_{run_name}.png"] = plots.shap_importance_plot(explanation, run_name)
-        for name, figure in figures.items():
-            mlflow.log_figure(figure, name, save_kwargs={"dpi": plots.DPI, "bbox_inches": plots.content_box(figure)})
+        with tempfile.TemporaryDirectory() as folder:
+            for name, figure in figures.items():
+                (Path(folder) / name).write_bytes(png(figure))
+            mlflow.log_artifacts(folder)
 
 
 def explain(fitter: Fitter, fitted: FitResult, params: TrainParams) -> plots.Explanation:
