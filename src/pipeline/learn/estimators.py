@@ -18,7 +18,7 @@ from pipeline.learn.scoring import Race
 from pipeline.learn.space import Space
 
 Outputs = NDArray[Any]
-SMALL_TABLE = 250  # training rows of a fold; with fewer, two threads take as long as one and more of the processor
+SMALL_TABLE = 250  # training rows; with fewer, two threads take as long as one and more of the processor
 
 
 @dataclass(frozen=True)
@@ -61,16 +61,16 @@ class Estimators:
         self.recipe = recipe
         self.problem = problem
         self.folds = list(problem.folds)
+        self.n_jobs = self.threads(max((len(y_train) for _, y_train, *_ in self.folds), default=0))  # of a fold
 
     @property
     def sampled_space(self) -> Space:
         """The search space of the problem."""
         return self.problem.space
 
-    @property
-    def n_jobs(self) -> int:
-        """The number of threads: one for a small table, on which threads mostly wait for each other."""
-        return 1 if max((len(fold[1]) for fold in self.folds), default=0) < SMALL_TABLE else self.problem.n_jobs
+    def threads(self, n_rows: int) -> int:
+        """Return the number of threads: one for a small table, on which threads mostly wait for each other."""
+        return 1 if n_rows < SMALL_TABLE else self.problem.n_jobs
 
     def scoring(self) -> Scoring:
         """Return a race; with the sampler `random` it drops no candidates."""
@@ -120,7 +120,7 @@ class Estimators:
         """
         from joblib import parallel_config
 
-        with parallel_config("threading", n_jobs=self.n_jobs), _single_threaded_blas():
+        with parallel_config("threading", n_jobs=self.threads(len(y))), _single_threaded_blas():
             estimator.fit(self.recipe.table(X), y)
 
     def on_device(self, estimator: Any) -> AbstractContextManager[None]:

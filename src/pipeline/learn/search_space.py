@@ -74,4 +74,6 @@ def _value_at(values: Range | list[Choice], position: float) -> Choice:
     low, high = values.low, values.high
     if isinstance(low, int) and isinstance(high, int):
         return low + int(position * (high - low + 1))
-    return low * (high / low) ** position if values.log else low + position * (high - low)
+    if values.log:
+        return math.exp((1 - position) * math.log(low) + position * math.log(high))
+    return (1 - position) * low + position * high

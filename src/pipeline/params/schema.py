@@ -286,7 +286,13 @@ class TrainParams(Section):
         """Return a family's search space: the one in params.yaml, or its default without fixed hyperparameters."""
         if name in self.search.space:
             return self.search.space[name]
-        return {key: values for key, values in family(name).space.items() if key not in self.params.get(name, {})}
+        fixed, model_family = self.params.get(name, {}), family(name)
+        alternatives = model_family.alternatives
+        return {
+            key: values
+            for key, values in model_family.space.items()
+            if key not in fixed and alternatives.get(key) not in fixed
+        }
 
     def device_of(self, name: str) -> str:
         """Return the device that a family trains on."""

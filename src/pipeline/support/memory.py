@@ -17,10 +17,11 @@ def collect_garbage_rarely() -> None:
 
 
 def collect_garbage_as_usual() -> None:
-    """Collect garbage as often as Python does by default, but no longer scan the objects of the imported packages."""
-    gc.collect(0)
-    gc.freeze()
-    gc.set_threshold(*USUAL_THRESHOLDS)
+    """Undo `collect_garbage_rarely`, if it was called, and no longer scan the objects of the imported packages."""
+    if gc.get_threshold()[0] == IMPORT_THRESHOLD:
+        gc.collect(0)
+        gc.freeze()
+        gc.set_threshold(*USUAL_THRESHOLDS)
 
 
 def release_memory() -> None:

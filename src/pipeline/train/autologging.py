@@ -3,7 +3,7 @@
 import importlib
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from pipeline.train.locked import locked_requirements
@@ -30,21 +30,28 @@ def autologging(model: Any, flavor: str, options: Mapping[str, object]) -> Itera
         Options of that function in addition to `SETTINGS`.
     """
     module = importlib.import_module(f"mlflow.{flavor}")
-    if flavor == "sklearn":
-        # MLflow would import all of scikit-learn and patch each of its estimators, also the trees in a forest.
-        # MLflow 3.17.2 has no setting for it.
-        vars(module)["_gen_estimators_to_patch"] = lambda: [type(model)]
-    module.autolog(**SETTINGS, **options)
-    try:
-        with locked_requirements(), reproducible_pickles():
-            yield
-    finally:
-        module.autolog(disable=True, silent=True)
+    with _patch_only(type(model)) if flavor == "sklearn" else nullcontext():
+        module.autolog(**SETTINGS, **options)
+        try:
+            with locked_requirements(), reproducible_pickles():
+                yield
+        finally:
+            module.autolog(disable=True, silent=True)
 
 
-@contextmanager
-def reproducible_pickles() -> Iterator[None]:
-    """Pickle equal scikit-learn estimators to equal bytes, whatever the process has unpickled before.
+def _patch_only(estimator_class: type) -> AbstractContextManager[None]:
+    """Return a context in which MLflow's autologging patches one class of scikit-learn.
+
+    MLflow 3.17.2 has no setting for it: it imports all of scikit-learn and patches each estimator, also the trees in a
+    forest.
+    """
+    import mlflow.sklearn
+
+    return _replaced(mlflow.sklearn, "_gen_estimators_to_patch", lambda: [estimator_class])
+
+
+def reproducible_pickles() -> AbstractContextManager[None]:
+    """Return a context in which equal scikit-learn estimators have equal pickles, whatever was unpickled before.
 
     Instances of a class share the strings that name their attributes, and after unpickling these may be other strings
     than the equal constants in scikit-learn's code. A pickle refers to the same string again, but repeats an equal one.
@@ -54,10 +61,17 @@ def reproducible_pickles() -> Iterator[None]:
     getstate = BaseEstimator.__getstate__
 
     def interned(estimator: Any) -> dict[str, Any]:
-        return {sys.intern(name): value for name, value in getstate(estimator).items()}
+        return {sys.intern(str(name)): value for name, value in getstate(estimator).items()}
 
-    BaseEstimator.__getstate__ = interned
+    return _replaced(BaseEstimator, "__getstate__", interned)
+
+
+@contextmanager
+def _replaced(owner: object, name: str, value: object) -> Iterator[None]:
+    """Replace an attribute within the block."""
+    former = getattr(owner, name)
+    setattr(owner, name, value)
     try:
         yield
     finally:
-        BaseEstimator.__getstate__ = getstate
+        setattr(owner, name, former)

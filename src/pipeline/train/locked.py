@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pipeline.support.paths import PROJECT
 
-NAME_OR_VERSION = re.compile(r"^(Name|Version): *(\S+)", re.MULTILINE)
+NAME_OR_VERSION = re.compile(r"^(Name|Version): *(\S+)", re.MULTILINE | re.IGNORECASE)
 DETECT, COPY = "MLFLOW_UV_AUTO_DETECT", "MLFLOW_LOG_UV_FILES"
 
 
@@ -60,7 +60,7 @@ def installed_packages() -> dict[str, str]:
     packages: dict[str, str] = {}
     for package in distributions():
         headers = (package.read_text("METADATA") or package.read_text("PKG-INFO") or "").split("\n\n")[0]
-        found = dict(NAME_OR_VERSION.findall(headers))
+        found = {key.title(): value for key, value in reversed(NAME_OR_VERSION.findall(headers))}
         if found.keys() == {"Name", "Version"}:  # not in a folder that an interrupted installation left
             packages.setdefault(found["Name"], found["Version"])  # the first in sys.path is imported
     return packages

@@ -66,6 +66,8 @@ class Family:
     positive_weight : str, optional
         Parameter with the weight of the positive class; its value ``balanced`` means the ratio of negative to positive
         rows.
+    alternatives : mapping of str to str
+        For a hyperparameter in `space`, another one that replaces it: if that is fixed, neither is searched.
     quick_options : mapping of str to str
         Options of ``src/train.py`` that the family supports (``epochs``, ``batch_size``, ``learning_rate``), with the
         parameter that each sets.
@@ -88,6 +90,7 @@ class Family:
     train_losses: Callable[[Any], list[float]] = lambda model: []
     uses_gpu: bool = False
     positive_weight: str | None = None
+    alternatives: Mapping[str, str] = field(default_factory=dict)
     quick_options: Mapping[str, str] = field(default_factory=dict)
     quick_rank: int = 100
 

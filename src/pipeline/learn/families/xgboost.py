@@ -49,6 +49,8 @@ def explainable_rows(model: Any, row_rounds: int, n_fits: int) -> int:
     n_trees = len(booster.get_dump()) if hasattr(model, "classes_") else booster.num_boosted_rounds()
     leaves = n_trees + splits
     levels = int(config["max_depth"]) or math.ceil(math.log2(leaves / n_trees)) + 1
+    if max_leaves := int(config["max_leaves"]):
+        levels = min(levels, max_leaves)
     trees_per_round = n_trees // booster.num_boosted_rounds()
     per_leaf = 25_000 if config["grow_policy"] == "lossguide" else 10_000
     nanoseconds = 5 * levels * row_rounds * trees_per_round + per_leaf * n_fits * leaves
@@ -91,6 +93,7 @@ FAMILY = Family(
     explainable_rows=explainable_rows,
     uses_gpu=True,
     positive_weight="scale_pos_weight",
+    alternatives={"max_leaves": "max_depth"},
     quick_options={"learning_rate": "learning_rate"},
     quick_rank=2,
 )
