@@ -266,15 +266,17 @@ def test_row_sampling_and_time_budget_are_reported_and_recorded(
         assert run.data.params["search_rows"] == "100"
 
 
-def test_deeper_trees_allow_fewer_explained_rows() -> None:
+def test_deeper_trees_and_trees_with_more_leaves_allow_fewer_explained_rows() -> None:
     rng = np.random.default_rng(0)
     X = pd.DataFrame(rng.normal(size=(3000, 6)).astype("float32"), columns=list("abcdef"))
     y = rng.normal(size=3000)
     allowed = []
-    for depth in (3, 8):
-        model = xgboost.XGBRegressor(max_depth=depth, n_estimators=40, n_jobs=2).fit(X, y)
+    leafwise = {"grow_policy": "lossguide", "max_depth": 12}
+    for growth in ({"max_depth": 8}, {"max_depth": 3}, {"max_leaves": 60, **leafwise}, {"max_leaves": 6, **leafwise}):
+        model = xgboost.XGBRegressor(n_estimators=40, n_jobs=2, **growth).fit(X, y)
         allowed.append(explainable_rows(model, row_rounds=3 * 3000 * 40, n_fits=4))
-    assert 10 < allowed[1] < allowed[0]  # deep trees have more leaves to visit for each row
+    assert 10 < allowed[0] < allowed[1]  # deep trees have more leaves to visit for each row
+    assert 10 < allowed[2] < allowed[3]
 
 
 @pytest.mark.usefixtures("_without_figures")

@@ -9,6 +9,7 @@ from pipeline.learn.boosters import LEAFWISE_DEPTH, score_curve, validation_scor
 from pipeline.learn.boosting import COMPARISON_BINS, Boosting
 from pipeline.learn.candidate import Candidate
 from pipeline.learn.cross_validation import CrossValidation
+from pipeline.learn.estimators import Estimators
 from pipeline.learn.families import family
 from pipeline.learn.learner import FoldTables, Learner, Problem
 from pipeline.learn.parallel import run_parallel
@@ -134,6 +135,15 @@ def test_results_of_estimators_are_independent_of_the_number_of_threads(
         item.fit(model, *tables[0][:2])
     outputs = [(model.predict_proba if task.labels else model.predict)(tables[0][2]) for model in models]
     np.testing.assert_array_equal(*outputs)
+
+
+def test_small_tables_are_fitted_by_one_thread(folds: list[FoldTables]) -> None:
+    few_rows = [(X[:200], y[:200], X_valid, y_valid) for X, y, X_valid, y_valid in folds]
+    large, small = (learner(params(), tables, n_jobs=3, name="random_forest") for tables in (folds, few_rows))
+    assert isinstance(large, Estimators)
+    assert isinstance(small, Estimators)
+    assert (large.n_jobs, small.n_jobs) == (3, 1)
+    assert small.threads(600) == 3  # the final fit, if the search sees only some of the rows
 
 
 def test_fits_run_in_parallel_and_share_spare_threads_and_a_single_last_one_gets_all() -> None:

@@ -152,6 +152,8 @@ def test_fixed_hyperparameters_are_not_searched_and_a_space_replaces_the_default
     assert set(params.space_of("xgboost")) == set(family("xgboost").space)
     empty_space = check_params({"dataset": DATASET, "train": {"search": {"space": {"nn": {}}}}}, "params.yaml").train
     assert empty_space.space_of("nn") == {}
+    fixed_depth = check_params({"dataset": DATASET, "train": {"params": {"xgboost": {"max_depth": 3}}}}, "params.yaml")
+    assert set(fixed_depth.train.space_of("xgboost")) == set(family("xgboost").space) - {"max_leaves"}
 
 
 @pytest.mark.parametrize("name", names())
