@@ -26,7 +26,6 @@ class Fold:
 
     train: "QuantileDMatrix"
     valid: "QuantileDMatrix"
-    y_valid: NDArray[Any]
 
 
 def bin_fold(tables: FoldTables, native: Sampled) -> Fold:
@@ -46,7 +45,7 @@ def bin_fold(tables: FoldTables, native: Sampled) -> Fold:
     train = QuantileDMatrix(**device_input(X_train, device), label=y_train, **options)
     # `ref` gives validation rows the training rows' bins.
     valid = QuantileDMatrix(**device_input(X_valid, device), label=y_valid, ref=train, **options)
-    fold = Fold(train, valid, y_valid)
+    fold = Fold(train, valid)
     if device != "cpu":
         learning_curves(native, fold, [1])  # copies the fold to the GPU, which parallel fits must not do at once
     return fold
