@@ -14,7 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from harness import PROJECT, Numbers, alternate, arguments, environment, median, show, spread, summary, timed, write
+from harness import (
+    Numbers,
+    alternate,
+    arguments,
+    clone_commit,
+    environment,
+    median,
+    show,
+    spread,
+    summary,
+    timed,
+    write,
+)
 from machine import wait_until_idle
 
 # It ends with its parent, even if the parent is killed.
@@ -92,8 +104,7 @@ def busy_side(clone: Path, loops: int) -> Side:
 
 def prepared_clone(commit: str, folder: Path, trial: bool) -> Path:
     """Clone a commit of the project and run its stage prepare."""
-    subprocess.run(["git", "clone", "--quiet", "--no-checkout", str(PROJECT), str(folder)], check=True)
-    subprocess.run(["git", "-c", "advice.detachedHead=false", "checkout", "--quiet", commit], cwd=folder, check=True)
+    clone_commit(commit, folder)
     if trial:
         path = folder / "params.yaml"
         params = yaml.safe_load(path.read_text())

@@ -11,7 +11,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import yaml
-from harness import PROJECT, SOURCES, Numbers, alternate, arguments, environment, median, show, spread, timed, write
+from harness import (
+    PROJECT,
+    SOURCES,
+    Numbers,
+    alternate,
+    arguments,
+    environment,
+    median,
+    show,
+    spread,
+    timed,
+    write,
+)
 
 ROWS, CANDIDATES = 150, 3
 # The imports of prepare, model_train and model_register.
@@ -48,7 +60,7 @@ def main() -> None:
             for script in SCRIPTS
         }
         commits = ["HEAD", *([options.against] if options.against else [])]
-        clones = {commit: clone(commit, Path(name) / f"clone{number}") for number, commit in enumerate(commits)}
+        clones = {commit: clone_commit(commit, Path(name) / f"clone{number}") for number, commit in enumerate(commits)}
         sides |= {
             f"{pipeline} from nothing, {commit}": lambda _, commit=commit, path=path: from_nothing(clones[commit], path)
             for pipeline, path in PIPELINES.items()
@@ -105,22 +117,6 @@ def small_repository(folder: Path) -> Path:
     for command in (["git", "init", "--quiet"], ["git", "add", "--all"], ["dvc", "repro", "--quiet"]):
         subprocess.run(command, cwd=folder, check=True, env=environment(), stdout=subprocess.DEVNULL)
     return folder
-
-
-def clone(commit: str, folder: Path) -> Path:
-    """Clone this repository, with the files of one commit; changes that are not committed are not measured."""
-    for command in (
-        ["git", "clone", "--quiet", "--no-checkout", str(PROJECT), str(folder)],
-        ["git", "-C", str(folder), "checkout", "--quiet", "--detach", revision(commit)],
-    ):
-        subprocess.run(command, check=True)
-    return folder
-
-
-def revision(commit: str) -> str:
-    """Return the full ID of a commit of this repository."""
-    command = ["git", "rev-parse", "--verify", f"{commit}^{{commit}}"]
-    return subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def from_nothing(folder: Path, pipeline: str) -> Numbers:

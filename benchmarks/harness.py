@@ -63,6 +63,22 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(excluded)}
 
 
+def clone_commit(commit: str, folder: Path) -> Path:
+    """Clone this repository, with the files of one commit; changes that are not committed are not measured."""
+    for command in (
+        ["git", "clone", "--quiet", "--no-checkout", str(PROJECT), str(folder)],
+        ["git", "-C", str(folder), "checkout", "--quiet", "--detach", revision(commit)],
+    ):
+        subprocess.run(command, check=True)
+    return folder
+
+
+def revision(commit: str) -> str:
+    """Return the full ID of a commit of this repository."""
+    command = ["git", "rev-parse", "--verify", f"{commit}^{{commit}}"]
+    return subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True).stdout.strip()
+
+
 def timed(folder: Path, command: Sequence[str], variables: Mapping[str, str]) -> Numbers:
     """Run a command in a folder, with these environment variables.
 

@@ -48,3 +48,29 @@ def test_data_is_pushed_to_and_pulled_from_an_s3_remote(tmp_path: Path, s3: str)
     assert (there / "data.csv").read_bytes() == (here / "data.csv").read_bytes()
     shell(there, "dvc", "repro", "--force", "prepare")
     assert git(there, "status", "--porcelain") == ""  # the outputs match dvc.lock
+
+
+@pytest.mark.parametrize("scheme", ["s3", "remote"])
+def test_a_table_is_read_from_s3(tmp_path: Path, s3: str, scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of parts is a dependency: a change of an object runs stage prepare again."""
+    copy_project(tmp_path / "here")
+    here, bucket = tmp_path / "here", s3_client(s3)
+    table = make_table()
+    for number, start in enumerate(range(0, len(table), 50)):
+        content = table.iloc[start : start + 50].to_csv(index=False).encode()
+        bucket.put_object(Bucket="dvc", Key=f"{scheme}/parts/{number}.csv", Body=content)
+    shell(here, "dvc", "remote", "add", "--default", "storage", f"s3://dvc/{scheme}")
+    for name, value in (
+        ("endpointurl", s3),
+        ("access_key_id", S3_CLIENT["AWS_ACCESS_KEY_ID"]),
+        ("secret_access_key", SECRET),
+    ):
+        shell(here, "dvc", "remote", "modify", "--local", "storage", name, value)
+    path = "remote://storage/parts" if scheme == "remote" else "s3://dvc/s3/parts"
+    change_params(here, dataset={"path": path, "target": "price"}, features={})
+    for name, value in {"AWS_ENDPOINT_URL": s3, **S3_CLIENT}.items():
+        monkeypatch.setenv(name, value)
+    assert f"{path}, {len(table)} rows" in shell(here, "dvc", "repro", "prepare")
+    assert "didn't change" in shell(here, "dvc", "repro", "prepare")
+    bucket.put_object(Bucket="dvc", Key=f"{scheme}/parts/0.csv", Body=table.head(40).to_csv(index=False).encode())
+    assert f"{path}, {len(table) - 10} rows" in shell(here, "dvc", "repro", "prepare")

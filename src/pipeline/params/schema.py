@@ -69,7 +69,10 @@ class DatasetParams(Section):
     """The input table and the roles of its columns."""
 
     path: str = Field(
-        min_length=1, description="CSV file (plain or .gz) or Parquet file, relative to the pipeline folder."
+        min_length=1,
+        description="CSV file (plain or .gz) or Parquet file, a folder of such files, or a pattern such as "
+        "`data/part-*.csv`, relative to the pipeline folder; or a URL of a file or folder that DVC knows, such as "
+        "`s3://bucket/table` or `remote://storage/table`.",
     )
     target: str = Field(min_length=1, description="Column to predict.")
     task: Literal["regression", "classification"] = Field(

@@ -1,5 +1,6 @@
 """Validate an input table against a pandera schema, and report the first violation in words."""
 
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 LARGEST_TARGET = 1e18
 PLAIN = (bool, str, int, float)  # types that a column of mixed types may hold
 MAX_LIST_LENGTH = 1000  # characters of column names in a message
+FEWER_CATEGORIES = "add it to dataset.drop, or raise dataset.max_categories, in params.yaml"
 
 
-def select_columns(table: pd.DataFrame, params: DatasetParams) -> pd.DataFrame:
-    """Return the input columns, the target and the split column, after checking that all named columns exist.
+def selected_columns(columns: Sequence[str], params: DatasetParams) -> list[str]:
+    """Return the input columns, the target and the split column of a table, after checking that they exist.
 
     Raises
     ------
@@ -36,28 +38,28 @@ def select_columns(table: pd.DataFrame, params: DatasetParams) -> pd.DataFrame:
         "categorical": params.categorical or [],
         "split.column": [params.split.column] if params.split.column else [],
     }
-    for key, columns in named.items():
-        for column in columns:
-            if column not in table.columns:
-                first_columns = ", ".join(table.columns[:20]) + (", …" if len(table.columns) > 20 else "")
+    for key, names in named.items():
+        for name in names:
+            if name not in columns:
+                first_columns = ", ".join(columns[:20]) + (", …" if len(columns) > 20 else "")
                 raise TableError(
-                    f"{params.path} has no column {column!r}, which dataset.{key} in params.yaml names",
-                    f"name one of its {len(table.columns)} columns: {first_columns[:MAX_LIST_LENGTH]}",
+                    f"{params.path} has no column {name!r}, which dataset.{key} in params.yaml names",
+                    f"name one of its {len(columns)} columns: {first_columns[:MAX_LIST_LENGTH]}",
                 )
     dropped = set(params.drop) - {params.split.column}
-    kept = table.drop(columns=[column for column in table.columns if column in dropped])
-    if kept.columns.difference([params.target, *params.excluded_columns]).empty:
+    kept = [name for name in columns if name not in dropped]
+    if not set(kept) - {params.target, *params.excluded_columns}:
         raise TableError(f"{params.path} has no column left to predict from", "drop fewer columns in params.yaml")
     return kept
 
 
-def check_contract(table: pd.DataFrame, params: DatasetParams) -> pd.DataFrame:
-    """Validate a table, and return it with each column converted to the data type of its kind.
+def convert_types(table: pd.DataFrame, params: DatasetParams) -> pd.DataFrame:
+    """Return a part of a table with each column converted to the data type of its kind.
 
     Parameters
     ----------
     table : DataFrame, shape (n_rows, n_columns)
-        From `select_columns`; the index counts the rows of the file from 0.
+        The `selected_columns`; the index is each row's position in the table.
 
     Returns
     -------
@@ -68,22 +70,63 @@ def check_contract(table: pd.DataFrame, params: DatasetParams) -> pd.DataFrame:
     Raises
     ------
     TableError
+        If a value has a type that cannot be converted.
+    """
+    return pd.DataFrame({str(name): convert_column(table[name], params) for name in table.columns}, copy=False)
+
+
+def check_contract(table: pd.DataFrame, params: DatasetParams, row_name: Callable[[int], str]) -> None:
+    """Validate a part of a table from `convert_types`.
+
+    Parameters
+    ----------
+    table : DataFrame, shape (n_rows, n_columns)
+    params : DatasetParams
+    row_name : callable
+        Returns how a message names the row at a position.
+
+    Raises
+    ------
+    TableError
         For the first violation, with its column, row (counted from 1 below the header), value and fix.
     """
     import pandera.pandas as pa
 
-    typed = pd.DataFrame({str(name): _typed(table[name], params) for name in table.columns}, copy=False)
     # pandera needs a millisecond a column, too much for thousands of numeric columns: it gets the invalid ones only.
     schema = pa.DataFrameSchema(
-        {name: _contract_of(column, params) for name, column in typed.items() if not _is_valid_number(column, params)}
+        {name: _contract_of(column, params) for name, column in table.items() if not _is_valid_number(column, params)}
     )
     try:
-        return schema.validate(typed, lazy=True, inplace=True)
+        schema.validate(table, lazy=True, inplace=True)
     except pa.errors.SchemaErrors as errors:
-        raise _violation(errors.failure_cases.iloc[0], typed, params) from None
+        raise _violation(errors.failure_cases.iloc[0], table, params, row_name) from None
 
 
-def _typed(column: pd.Series, params: DatasetParams) -> pd.Series:
+def check_parts(n_values: Mapping[str, int], n_categories: Mapping[str, int], params: DatasetParams) -> None:
+    """Validate what only all parts of a table show.
+
+    Parameters
+    ----------
+    n_values : mapping of str to int
+        The number of present values of each column.
+    n_categories : mapping of str to int
+        The number of different values of each categorical column.
+
+    Raises
+    ------
+    TableError
+        If a column has no values, or a categorical column too many different ones.
+    """
+    for name, n in n_values.items():
+        if not n and name not in params.excluded_columns:
+            fix = "set dataset.target to another column" if name == params.target else "add it to dataset.drop"
+            raise TableError(f"{params.path}: column {name!r} has no values", f"{fix} in params.yaml")
+    for name, n in n_categories.items():
+        if n > params.max_categories:
+            raise TableError(f"{params.path}: column {name!r} {_too_many(n, params)}", FEWER_CATEGORIES)
+
+
+def convert_column(column: pd.Series, params: DatasetParams) -> pd.Series:
     """Return a column converted to the data type of its kind; the contract checks the result."""
     kind = infer_kind(column)
     if column.name == params.target:
@@ -92,7 +135,7 @@ def _typed(column: pd.Series, params: DatasetParams) -> pd.Series:
             return as_text(column)
         return column if kind in ("number", "boolean") else column.astype(object)  # pandera reports why
     if column.name in params.excluded_columns:  # only needed for the split
-        return as_text(column) if column.dtype == object else column
+        return as_text(column) if isinstance(column.dtype, pd.CategoricalDtype) or column.dtype == object else column
     if column.name in (params.categorical or []) or kind == "text":
         return as_text(column)
     if kind == "number":
@@ -123,33 +166,34 @@ def _is_valid_number(column: pd.Series, params: DatasetParams) -> bool:
         return False
     magnitudes = np.abs(column.to_numpy())
     present = magnitudes[~np.isnan(magnitudes)]
-    return len(present) > 0 and bool(present.max() <= FLOAT32_MAX)
+    return not len(present) or bool(present.max() <= FLOAT32_MAX)
 
 
 def _contract_of(column: pd.Series, params: DatasetParams) -> "Column":
     import pandera.pandas as pa
 
-    has_values = pa.Check(lambda values: values.notna().any(), name="has_values", ignore_na=False)
     largest = LARGEST_TARGET if column.name == params.target else FLOAT32_MAX
     finite = pa.Check(lambda values: values.abs() <= largest, name="finite")
     few = pa.Check(lambda values: values.nunique() <= params.max_categories, name="few_categories")
     if column.name == params.target:
-        kind, checks = ("float64", [finite, has_values]) if params.task == "regression" else ("str", [has_values])
+        kind, checks = ("float64", [finite]) if params.task == "regression" else ("str", [])
         return pa.Column(kind, checks, coerce=True, nullable=True)
     if column.name in params.excluded_columns:
         return pa.Column(nullable=True)
     if pd.api.types.is_bool_dtype(column):
         return pa.Column("bool")
     if pd.api.types.is_float_dtype(column):
-        return pa.Column("float64", [has_values, finite], nullable=True)
-    return pa.Column("str", [has_values, few], nullable=True)
+        return pa.Column("float64", [finite], nullable=True)
+    return pa.Column("str", [few], nullable=True)
 
 
-def _violation(failure: pd.Series, table: pd.DataFrame, params: DatasetParams) -> TableError:
+def _violation(
+    failure: pd.Series, table: pd.DataFrame, params: DatasetParams, row_name: Callable[[int], str]
+) -> TableError:
     column = str(failure["column"])
     where = f"{params.path}: column {column!r}"
     if not pd.isna(failure["index"]):
-        where += f", row {int(failure['index']) + 1},"
+        where += f", {row_name(int(failure['index']))},"
     check = str(failure["check"])
     if check == "finite":
         largest = LARGEST_TARGET if column == params.target else FLOAT32_MAX
@@ -158,23 +202,29 @@ def _violation(failure: pd.Series, table: pd.DataFrame, params: DatasetParams) -
             "correct the value, or leave it empty if it is missing",
         )
     if check == "few_categories":
-        return _too_many_categories(table[column], where, params)
-    if check == "has_values":
-        fix = "set dataset.target to another column" if column == params.target else "add it to dataset.drop"
-        return TableError(f"{where} has no values", f"{fix} in params.yaml")
+        return _too_many_categories(table[column], where, params, row_name)
     return TableError(
         f"{where} holds {short_repr(failure['failure_case'])}; the target of a regression must be a number",
         "correct the value, or leave it empty to drop the row; to predict classes, set dataset.task: classification",
     )
 
 
-def _too_many_categories(column: pd.Series, where: str, params: DatasetParams) -> TableError:
+def _too_many_categories(
+    column: pd.Series, where: str, params: DatasetParams, row_name: Callable[[int], str]
+) -> TableError:
     not_numeric = pd.to_numeric(column, errors="coerce").isna() & column.notna()
     values = column[not_numeric] if not_numeric.mean() < 0.5 and not_numeric.any() else column.dropna()
-    problem = f"{where} is categorical with {column.nunique()} different values, more than dataset.max_categories "
-    problem += f"({params.max_categories}); row {values.index[0] + 1} is {short_repr(values.iloc[0])}"
+    problem = f"{where} {_too_many(column.nunique(), params)}; "
+    problem += f"{row_name(values.index[0])} is {short_repr(values.iloc[0])}"
     if values is not column and len(values) < len(column.dropna()):
         return TableError(
             problem, f"if it is a numeric column, correct its values that are not numbers ({len(values):,} rows)"
         )
-    return TableError(problem, "add it to dataset.drop, or raise dataset.max_categories, in params.yaml")
+    return TableError(problem, FEWER_CATEGORIES)
+
+
+def _too_many(n_categories: int, params: DatasetParams) -> str:
+    return (
+        f"is categorical with {n_categories} different values, more than dataset.max_categories "
+        f"({params.max_categories})"
+    )

@@ -1,4 +1,4 @@
-"""Stage 1, prepare: turn a raw file into validated training and test tables, a scaler and a profile."""
+"""Stage 1, prepare: turn a raw table into validated training and test tables, a scaler and a profile."""
 
 import json
 from contextlib import ExitStack
@@ -6,25 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
-
-from pipeline.errors import TableError
-from pipeline.features.transformer import FeatureTransformer
 from pipeline.params.schema import DatasetParams
-from pipeline.prepare.contract import check_contract, select_columns
-from pipeline.support.files import atomic_write, sha256
+from pipeline.prepare.contract import selected_columns
+from pipeline.prepare.profile import profile_of
+from pipeline.prepare.scaler import example_rows, fit_scaler
+from pipeline.prepare.scan import scan
+from pipeline.prepare.write import merge_categories, write_rows
+from pipeline.support.files import atomic_write, sha256, temporary_folder
 from pipeline.support.paths import DATA_PROFILE, SCALER, TEST_TABLE, TRAIN_TABLE, remove_unfinished_outputs
-from pipeline.tables.appended_predictions import appended_predictions, split_with_predictions
-from pipeline.tables.duplicates import duplicated
-from pipeline.tables.read import read_table
-from pipeline.tables.split import split_rows
+from pipeline.tables.appended_predictions import appended_predictions
+from pipeline.tables.download import local_table
+from pipeline.tables.files import table_sha256
+from pipeline.tables.parts import open_parts
 
 if TYPE_CHECKING:
     from sklearn.preprocessing import StandardScaler
-
-CHUNK = 100_000  # rows in each partial fit of the scaler
 
 
 @dataclass(frozen=True)
@@ -59,6 +55,8 @@ class Prepared:
 def prepare(params: DatasetParams, folder: Path) -> Prepared:
     """Validate and split the table at ``dataset.path``, and write the results.
 
+    The table is read in parts, so that it may be larger than memory. The results do not depend on how it is cut.
+
     Parameters
     ----------
     params : DatasetParams
@@ -77,97 +75,46 @@ def prepare(params: DatasetParams, folder: Path) -> Prepared:
         When the table is invalid. Nothing is written.
     """
     remove_unfinished_outputs(folder)
-    source = folder / params.path
-    table = read_table(source, params.categorical or [])
-    n_raw, n_columns = table.shape
-    appended = appended_predictions(source)
-    original = _validated(appended.original_rows(table), params)[0] if appended.ids else None
-    table, n_distinct = _validated(table, params)
-    train_rows, test_rows = (
-        split_rows(table, params) if original is None else split_with_predictions(table, params, original)
-    )
-    column_profiles = {str(name): _describe(table[name]) for name in table.columns}
-    train, test = table.iloc[train_rows], table.iloc[test_rows]
-    del table
-    inputs = train.drop(columns=params.non_features(train.columns))
-    transformer = FeatureTransformer.fit(inputs, {"derived": params.derived})
-    if not transformer.feature_names:
-        raise TableError(
-            f"{params.path}: no column has a value in any of the {len(train):,} training rows",
-            "add values, or drop fewer columns in params.yaml",
-        )
-    scaler = _fit_scaler(transformer, inputs, params)
-    profile = {
-        "dataset": params.model_dump(),
-        "rows": {
-            "raw": n_raw,
-            "duplicates_dropped": n_raw - n_distinct,
-            "without_target_dropped": n_distinct - len(train) - len(test),
-            "train": len(train),
-            "test": len(test),
-        },
-        "columns": column_profiles,
-        "scaler": _means_and_variances(scaler),
-        "sha256": {"raw": sha256(source)} | ({"own": appended.own_sha256} if appended.own_sha256 else {}),
-    }
-    _write(folder, train, test, scaler, profile)
-    return Prepared(profile, n_columns)
+    with ExitStack() as stack:
+        copies = stack.enter_context(temporary_folder(folder / TRAIN_TABLE.parent / "parts"))
+        source = stack.enter_context(local_table(params.path, folder, copies / "source"))
+        table = open_parts(source, params.categorical or [], copies)
+        columns = selected_columns(list(table.types), params)
+        appended = appended_predictions(source)
+        scanned = scan(table, columns, params, len(appended.ids))
+        profile_file = stack.enter_context(atomic_write(folder / DATA_PROFILE))
+        scaler_file = stack.enter_context(atomic_write(folder / SCALER))
+        train_file, train = write_rows(table, columns, params, scanned.train, folder / TRAIN_TABLE, stack)
+        test_file, test = write_rows(table, columns, params, scanned.test, folder / TEST_TABLE, stack)
+        summaries = {name: [part.summaries[name] for part in (*train, *test)] for name in train[0].summaries}
+        example = example_rows({name: parts[0].dtype for name, parts in summaries.items()}, merge_categories(train))
+        scaler = fit_scaler([part.path for part in train], example, params, len(scanned.train))
+        n_train, n_test = len(scanned.train), len(scanned.test)
+        profile = {
+            "dataset": params.model_dump(),
+            "rows": {
+                "raw": table.n_rows,
+                "duplicates_dropped": table.n_rows - scanned.n_distinct,
+                "without_target_dropped": scanned.n_distinct - n_train - n_test,
+                "train": n_train,
+                "test": n_test,
+            },
+            "columns": {name: profile_of(parts) for name, parts in summaries.items()},
+            "scaler": _means_and_variances(scaler),
+            "sha256": {"raw": table_sha256(source)}
+            | ({"own": appended.own_sha256} if appended.own_sha256 else {})
+            | {"train": sha256(train_file), "test": sha256(test_file)},
+        }
+        _write(scaler, scaler_file, profile, profile_file)
+    return Prepared(profile, len(table.types))
 
 
-def _validated(table: pd.DataFrame, params: DatasetParams) -> tuple[pd.DataFrame, int]:
-    """Return the validated rows that have a target, and the number of distinct rows.
-
-    To save memory, only one table is held at a time, and a table that does not change is not copied.
-    """
-    if params.drop_duplicates:
-        table = _without(table, duplicated(table))
-    n_distinct = len(table)
-    table = check_contract(select_columns(table, params), params)
-    return _without(table, table[params.target].isna().to_numpy()), n_distinct
-
-
-def _without(table: pd.DataFrame, rows: NDArray[np.bool_]) -> pd.DataFrame:
-    return table[~rows] if rows.any() else table
-
-
-def _write(
-    folder: Path, train: pd.DataFrame, test: pd.DataFrame, scaler: "StandardScaler", profile: dict[str, Any]
-) -> None:
-    """Write all outputs, or none and keep the existing ones; add the tables' SHA-256 sums to the profile."""
+def _write(scaler: "StandardScaler", scaler_file: Path, profile: dict[str, Any], profile_file: Path) -> None:
     import joblib
 
-    with ExitStack() as stack:
-        temporary = {path: stack.enter_context(atomic_write(folder / path)) for path in (DATA_PROFILE, SCALER)}
-        for name, table, path in (("train", train, TRAIN_TABLE), ("test", test, TEST_TABLE)):
-            temporary[path] = stack.enter_context(atomic_write(folder / path))
-            table.to_parquet(temporary[path], index=False)
-            profile["sha256"][name] = sha256(temporary[path])
-        joblib.dump(scaler, temporary[SCALER])
-        text = json.dumps(profile, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        temporary[DATA_PROFILE].write_text(text, encoding="utf-8")
-
-
-def _fit_scaler(transformer: FeatureTransformer, inputs: pd.DataFrame, params: DatasetParams) -> "StandardScaler":
-    """Fit a scaler to the numeric features, raw and derived, or to the categorical ones if there are none."""
-    from sklearn.preprocessing import StandardScaler
-
-    scaler, names = StandardScaler(), transformer.numeric_names or None
-    for start in range(0, len(inputs), CHUNK):
-        numbers = transformer.transform(inputs.iloc[start : start + CHUNK], only=names)
-        if numbers.isna().all().any():  # an empty column would make all later means NaN
-            return StandardScaler().fit(_checked_for_values(transformer.transform(inputs, only=names), params))
-        scaler.partial_fit(numbers)
-    return scaler
-
-
-def _checked_for_values(numbers: pd.DataFrame, params: DatasetParams) -> pd.DataFrame:
-    empty = numbers.columns[numbers.isna().all()]
-    if len(empty):
-        raise TableError(
-            f"{params.path}: {empty[0]!r} has no value in any of the {len(numbers):,} training rows",
-            "add the column to dataset.drop, or correct or remove its formula in dataset.derived, in params.yaml",
-        )
-    return numbers
+    joblib.dump(scaler, scaler_file)
+    text = json.dumps(profile, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    profile_file.write_text(text, encoding="utf-8")
 
 
 def _means_and_variances(scaler: "StandardScaler") -> dict[str, list[float]]:
@@ -176,14 +123,3 @@ def _means_and_variances(scaler: "StandardScaler") -> dict[str, list[float]]:
         str(name): [float(f"{mean:.12g}"), float(f"{variance:.12g}")]
         for name, mean, variance in zip(scaler.feature_names_in_, scaler.mean_, scaler.var_, strict=True)
     }
-
-
-def _describe(column: pd.Series) -> dict[str, Any]:
-    """Return the profile of a column: type, missing values, and range (rounded to six digits) or counts."""
-    profile: dict[str, Any] = {"type": str(column.dtype), "missing": int(column.isna().sum())}
-    if pd.api.types.is_float_dtype(column):
-        statistics = {"min": column.min(), "mean": column.mean(), "max": column.max()}
-        finite = {name: float(f"{value:.6g}") for name, value in statistics.items() if np.isfinite(value)}
-        return profile | dict.fromkeys(statistics) | finite
-    counts = column.value_counts().sort_index(kind="stable")
-    return profile | {"counts": {str(value): int(count) for value, count in counts.head(50).items()}}

@@ -7,9 +7,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, TableError
 from pipeline.reproduce.original import OriginalTraining
-from pipeline.support.files import sha256
+from pipeline.tables.download import download, is_url
+from pipeline.tables.files import table_sha256
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,14 @@ def find_data(original: OriginalTraining, repository: Path, clone: Path) -> Loca
         If the table is not found.
     """
     path, pipeline_folder = str(original.params["dataset"]["path"]), original.pipeline_folder
+    if is_url(path):
+        copy = download(path, repository / pipeline_folder, clone.parent / "fetched")
+        if _has_same_hash(copy, original):
+            return LocatedTable(str(copy), f"copied from {path}")
+        raise PipelineError(
+            f"{path} is not the training data with SHA-256 {original.data_sha256} any more",
+            "restore it there, and run this again",
+        )
     source = Path(os.path.normpath(repository / pipeline_folder / path))
     target = None if Path(path).is_absolute() else (clone / pipeline_folder / path).resolve()
     if target and not target.is_relative_to(clone):
@@ -59,12 +68,15 @@ def find_data(original: OriginalTraining, repository: Path, clone: Path) -> Loca
 
 
 def _has_same_hash(path: Path, original: OriginalTraining) -> bool:
-    return path.is_file() and sha256(path) == original.data_sha256
+    try:
+        return table_sha256(path) == original.data_sha256
+    except TableError:
+        return False
 
 
 def _put(found: Path, target: Path | None, path: str) -> str:
-    """Link or copy a file to `target`, and return the path for the parameters."""
-    if target is None:
+    """Link or copy a file to `target`, and return the path for the parameters; a table of several files stays."""
+    if target is None or not found.is_file():
         return str(found)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)

@@ -12,9 +12,10 @@ from pipeline.retrain.append_column import append_column
 from pipeline.retrain.extended_table import ExtendedTable, extended_path, read_extended_table, write_extended_table
 from pipeline.retrain.labels import ID_COLUMN
 from pipeline.service.recording.table import INPUT
-from pipeline.support.files import sha256
 from pipeline.support.section import short_repr
 from pipeline.tables.appended_predictions import AppendedPredictions
+from pipeline.tables.download import is_url
+from pipeline.tables.files import table_sha256
 
 MIN_ROWS = 30  # labeled predictions; as many as the gate needs to judge a slice
 
@@ -64,11 +65,16 @@ def extend(params: DatasetParams, folder: Path, predictions: pd.DataFrame, label
         If a label has no known prediction or is not among the table's labels, there are too few, or values do not fit
         the table's columns; nothing is written then.
     """
+    if is_url(params.path):
+        raise PipelineError(
+            f"predictions cannot be appended to {params.path}",
+            f"copy the table (dvc get-url {params.path} data/raw/NAME), and set dataset.path to the copy",
+        )
     path = extended_path(folder, params.path)
     categorical = params.categorical or []
     source = read_extended_table(folder / params.path, categorical)
     table = source.own
-    own_sha256 = source.appended.own_sha256 or sha256(folder / params.path)
+    own_sha256 = source.appended.own_sha256 or table_sha256(folder / params.path)
     own_types = {str(name): str(column.dtype) for name, column in table.items()}
     earlier = (
         read_extended_table(folder / path, categorical).predictions if (folder / path).exists() else table.iloc[:0]

@@ -9,6 +9,7 @@ from pipeline.errors import PipelineError
 from pipeline.scaffold.new_pipeline import TABLE_SUFFIX
 from pipeline.support.files import atomic_write
 from pipeline.tables.appended_predictions import AppendedPredictions, appended_predictions
+from pipeline.tables.files import is_pattern, pattern_folder
 from pipeline.tables.read import read_table
 
 EXTENDED_SUFFIX = "+recorded.parquet"
@@ -60,7 +61,8 @@ def extended_path(folder: Path, path: str) -> str:
     """
     if appended_predictions(folder / path).ids:
         return path
-    extended = Path(path).with_name(TABLE_SUFFIX.sub("", Path(path).name) + EXTENDED_SUFFIX)
+    table = pattern_folder(Path(path)) if is_pattern(folder / path) else Path(path)
+    extended = table.with_name(TABLE_SUFFIX.sub("", table.name) + EXTENDED_SUFFIX)
     if (folder / extended).exists() and not appended_predictions(folder / extended).ids:
         raise PipelineError(
             f"{extended}, where {path} with recorded predictions would be written, is another file",

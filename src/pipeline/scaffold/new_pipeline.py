@@ -18,12 +18,13 @@ from pipeline.scaffold.params_yaml import params_yaml
 from pipeline.scaffold.target import TaskName
 from pipeline.support.files import atomic_write
 from pipeline.support.yaml import read_yaml
-from pipeline.tables.read import PARQUET_SUFFIXES, read_table
+from pipeline.tables.csv_files import read_csv
+from pipeline.tables.files import is_parquet, is_pattern, pattern_folder, table_files
+from pipeline.tables.read import read_table
 
 TABLE_SUFFIX = re.compile(r"\.(csv|csv\.gz|parquet|pq)$", re.IGNORECASE)
 RESERVED = ("src", "tests", "benchmarks", "docs")
 MAX_PRINTED_COLUMNS = 40  # params.yaml has all of them
-CHUNK = 100_000  # rows read as text at a time
 CLASSIFICATION_PLOTS = """\
   - learning curve:
       x: round
@@ -95,9 +96,10 @@ def new_pipeline(path: Path, target: str, into: Path | None = None, task: TaskNa
     PipelineError
         If the table or its target cannot be used, or the folder is outside the repository or already has a pipeline.
     """
-    if not path.exists():
+    if not path.exists() and not is_pattern(path):
         raise PipelineError(f"{path} does not exist", "give the path of a CSV or Parquet file")
-    folder = (into or Path(plain_name(TABLE_SUFFIX.sub("", path.name)))).resolve()
+    named = pattern_folder(path) if is_pattern(path) else path
+    folder = (into or Path(plain_name(TABLE_SUFFIX.sub("", named.resolve().name)))).resolve()
     repository = _repository_of(folder)
     _check_is_free(folder, repository, is_named=into is not None)
     table = read_table_with_codes(path)
@@ -107,6 +109,8 @@ def new_pipeline(path: Path, target: str, into: Path | None = None, task: TaskNa
     params = params_yaml(inferred, table_path, plain_name(folder.name))
     check_params(read_yaml(params), str(folder / "params.yaml"))
     stages = dvc_yaml(repository, folder, inferred.task)
+    if is_pattern(path):  # DVC has no patterns
+        stages = stages.replace("${dataset.path}", str(pattern_folder(Path(table_path))))
     with atomic_write(folder / "params.yaml") as params_beside, atomic_write(folder / "dvc.yaml") as stages_beside:
         params_beside.write_text(params, encoding="utf-8")
         stages_beside.write_text(stages, encoding="utf-8")
@@ -125,14 +129,11 @@ def read_table_with_codes(path: Path) -> pd.DataFrame:
     integer_columns = [
         name for name in table.columns if infer_kind(table[name]) == "number" and (table[name].dropna() % 1 == 0).all()
     ]
-    if not integer_columns or path.name.lower().endswith(PARQUET_SUFFIXES):
-        return table
+    files = [file for file in table_files(path) if not is_parquet(file)]
     codes: set[str] = set()
-    chunks = pd.read_csv(
-        path, encoding="utf-8-sig", index_col=False, usecols=integer_columns, dtype="str", chunksize=CHUNK
-    )
-    for chunk in chunks:
-        codes |= {name for name in integer_columns if chunk[name].str.match("0[0-9]").any()}
+    for file in files if integer_columns else []:
+        for part in read_csv(file, dict.fromkeys(integer_columns, "str"), in_parts=True):
+            codes |= {name for name in integer_columns if part[name].str.match("0[0-9]").any()}
     return read_table(path, sorted(codes)) if codes else table
 
 

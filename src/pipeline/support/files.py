@@ -4,8 +4,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,16 @@ TEMPORARY_SUFFIX = ".tmp"  # of unfinished files, after the process that writes 
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file as 64 hexadecimal digits."""
+    """Return the SHA-256 of a file or, for a folder, of the names and SHA-256 sums of its files; 64 digits."""
+    if path.is_dir():
+        return sha256_of_files(sorted(path.iterdir()))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_files(files: Sequence[Path]) -> str:
+    """Return the SHA-256 of the names and SHA-256 sums of files."""
+    return hashlib.sha256("".join(f"{sha256(file)}  {file.name}\n" for file in files).encode()).hexdigest()
 
 
 def temporary_path(path: Path) -> Path:
@@ -31,18 +38,21 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """Write a file atomically: yield a temporary path in the same folder, and rename it to `path` on success.
 
     The content is on disk before the rename. If the block raises, the temporary file is removed and `path` is
-    unchanged. `sweep_files` removes what a killed process leaves behind.
+    unchanged. `remove_unfinished_files` removes what a killed process leaves behind.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_path(path)
-    try:
-        yield temporary
-        temporary.chmod(0o644)
-        sync_to_disk(temporary)
-        temporary.replace(path)
-        sync_to_disk(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _parents(path):
+        try:
+            yield temporary
+            temporary.chmod(0o644)
+            sync_to_disk(temporary)
+            if path.is_dir() and not path.is_symlink():
+                _replace(path, temporary)
+            else:
+                temporary.replace(path)
+            sync_to_disk(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -52,22 +62,58 @@ def replace_folder(path: Path) -> Iterator[Path]:
     The content is on disk before the rename. A folder cannot replace another in one step: an existing `path` is
     renamed first, so for an instant there is none.
     """
+    temporary = temporary_path(path)
+    with _parents(path):
+        temporary.mkdir()
+        try:
+            yield temporary
+            for folder, _, files in os.walk(temporary):
+                for name in files:
+                    sync_to_disk(Path(folder) / name)
+                sync_to_disk(Path(folder))
+            _replace(path, temporary)
+            sync_to_disk(path.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _parents(path: Path) -> Iterator[None]:
+    """Create the folders above `path`; remove them again if the block raises."""
+    missing = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary, previous = temporary_path(path), temporary_path(path.with_name(f"{path.name}.replaced"))
-    temporary.mkdir()
+    try:
+        yield
+    except BaseException:
+        for folder in missing:
+            with suppress(OSError):  # another process may have written there
+                folder.rmdir()
+        raise
+
+
+def _replace(path: Path, temporary: Path) -> None:
+    """Rename a file or folder to `path`, where one of them is a folder."""
+    previous = temporary_path(path.with_name(f"{path.name}.replaced"))
+    if path.exists():
+        path.rename(previous)
+    temporary.rename(path)
+    if previous.is_dir() and not previous.is_symlink():
+        shutil.rmtree(previous, ignore_errors=True)
+    else:
+        previous.unlink(missing_ok=True)
+
+
+@contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """Yield a path beside `path` where the block may create a folder; it is removed afterwards.
+
+    `remove_unfinished_files` removes what a killed process leaves behind.
+    """
+    temporary = temporary_path(path)
     try:
         yield temporary
-        for folder, _, files in os.walk(temporary):
-            for name in files:
-                sync_to_disk(Path(folder) / name)
-            sync_to_disk(Path(folder))
-        if path.exists():
-            path.rename(previous)
-        temporary.rename(path)
-        sync_to_disk(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(previous, ignore_errors=True)
 
 
 def replace_link(link: Path, target: str) -> None:

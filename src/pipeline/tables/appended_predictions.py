@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.features.columns import as_text, infer_kind
 from pipeline.params.schema import DatasetParams
+from pipeline.tables.files import is_parquet
 from pipeline.tables.split import Rows, split_rows
 
 KEY = b"recorded_rows"  # in the metadata of a Parquet file
@@ -46,17 +47,17 @@ class AppendedPredictions:
 
 def appended_predictions(path: Path) -> AppendedPredictions:
     """Return a file's metadata about appended predictions; empty for a file without such metadata."""
-    from pyarrow import ArrowInvalid
+    if not (path.is_file() and is_parquet(path)):
+        return AppendedPredictions()
     from pyarrow.parquet import read_schema
 
-    try:
-        metadata = read_schema(path).metadata or {}
-    except (FileNotFoundError, ArrowInvalid):  # such as for a CSV file
-        return AppendedPredictions()
+    metadata = read_schema(path).metadata or {}
     return AppendedPredictions(**json.loads(metadata[KEY])) if KEY in metadata else AppendedPredictions()
 
 
-def split_with_predictions(table: pd.DataFrame, params: DatasetParams, original: pd.DataFrame) -> tuple[Rows, Rows]:
+def split_with_predictions(
+    rows: Rows, values: pd.Series | None, params: DatasetParams, hashes: NDArray[np.uint64], n_original: int
+) -> tuple[Rows, Rows]:
     """Split a table with appended predictions so that no row changes sides when more are added.
 
     The original rows are split as if there were no others. A prediction goes to the side of a row with the same
@@ -66,16 +67,17 @@ def split_with_predictions(table: pd.DataFrame, params: DatasetParams, original:
 
     Parameters
     ----------
-    table : DataFrame, shape (n_rows, n_columns)
-        Validated; the index is each row's position in the file.
-    params : DatasetParams
-    original : DataFrame, shape (n_original, n_columns)
-        The rows without the predictions, validated.
+    rows, values, params
+        As for `split_rows`.
+    hashes : array of uint64, shape (n_rows,)
+        The `deciding_hashes` of the rows.
+    n_original : int
+        The number of rows of the file before the predictions.
 
     Returns
     -------
     train, test : arrays of int
-        Positions in `table`, as from `split_rows`.
+        Some of `rows` each, as from `split_rows`.
 
     Raises
     ------
@@ -83,21 +85,26 @@ def split_with_predictions(table: pd.DataFrame, params: DatasetParams, original:
         As in `split_rows`.
     """
     if params.split.strategy == "time":
-        return split_rows(table, params)
-    train, test = (table.index.get_indexer(original.index[side]) for side in split_rows(original, params))
-    appended = np.flatnonzero(~table.index.isin(original.index))
-    by_group = params.split.strategy == "group"
-    hashes = _hashes(
-        table[[params.split.column]] if by_group else table.drop(columns=params.non_features(table.columns))
-    )
-    is_test = pd.util.hash_array(hashes[appended] ^ np.uint64(params.split.seed)) < params.split.test_size * 2**64
-    is_test |= np.isin(hashes[appended], hashes[test])
-    is_test &= ~np.isin(hashes[appended], hashes[train])
+        return split_rows(rows, values, params)
+    is_original = rows < n_original
+    train, test = split_rows(rows[is_original], None if values is None else values[is_original], params)
+    known = {name: hashes[np.searchsorted(rows, side)] for name, side in (("train", train), ("test", test))}
+    appended, hashes = rows[~is_original], hashes[~is_original]
+    is_test = pd.util.hash_array(hashes ^ np.uint64(params.split.seed)) < params.split.test_size * 2**64
+    is_test |= np.isin(hashes, known["test"])
+    is_test &= ~np.isin(hashes, known["train"])
     return np.concatenate([train, appended[~is_test]]), np.concatenate([test, appended[is_test]])
 
 
-def _hashes(table: pd.DataFrame) -> NDArray[np.uint64]:
-    """Return a hash of each row that does not depend on whether a numeric column is int or float."""
+def deciding_hashes(table: pd.DataFrame, params: DatasetParams) -> NDArray[np.uint64]:
+    """Return a hash of each row's inputs or, for a split by group, of its group.
+
+    It does not depend on whether a numeric column is int or float.
+    """
+    if params.split.strategy == "group":
+        table = table[[str(params.split.column)]]
+    else:
+        table = table.drop(columns=params.non_features(table.columns))
     columns = {
         name: as_text(column) if infer_kind(column) in ("text", None) else column.astype(np.float64) + 0.0  # no -0
         for name, column in table.items()

@@ -8,7 +8,7 @@ import pandas as pd
 from pipeline.errors import TableError
 from pipeline.features.kinds import target_kinds
 from pipeline.params.schema import DatasetParams, Params, SplitParams, TrainParams
-from pipeline.tables.split import Rows, fold_rows, strata_of
+from pipeline.tables.split import Rows, fold_rows, split_column, strata_of
 
 TrainTest = tuple[Rows, Rows]  # rows to learn from, and held-out rows
 
@@ -100,7 +100,7 @@ def _search_rows(table: pd.DataFrame, dataset: DatasetParams, train: TrainParams
 
     try:
         drawn, _ = train_test_split(
-            np.arange(n_rows), train_size=max_rows, random_state=seed, stratify=strata_of(table, dataset)
+            np.arange(n_rows), train_size=max_rows, random_state=seed, stratify=strata_of(table[split_column(dataset)])
         )
     except ValueError as error:
         raise TableError(

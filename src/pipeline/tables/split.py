@@ -12,27 +12,30 @@ Rows = NDArray[np.intp]
 STRATA = 10
 
 
-def split_rows(table: pd.DataFrame, params: DatasetParams) -> tuple[Rows, Rows]:
+def split_rows(rows: Rows, values: pd.Series | None, params: DatasetParams) -> tuple[Rows, Rows]:
     """Return the training and test rows of a table, split by ``dataset.split``.
+
+    Which rows are drawn depends on their positions in the table, by a counter-based random generator: not on how the
+    table is cut into parts, and little on rows that are added below.
 
     Parameters
     ----------
-    table : DataFrame, shape (n_rows, n_columns)
-        Contains the target and the split column.
+    rows : array of int, shape (n_rows,)
+        Positions of the rows in the table, in ascending order.
+    values : Series, shape (n_rows,), optional
+        The column that decides, for all strategies but ``random``: `split_column`.
 
     Returns
     -------
     train, test : arrays of int
-        Positions in `table`, sorted; sorted by time for the strategy ``time``.
+        Some of `rows` each, in ascending order; sorted by time for the strategy ``time``.
 
     Raises
     ------
     TableError
         When there are too few rows, groups or rows of a stratum, or a time is invalid.
     """
-    from sklearn.model_selection import GroupShuffleSplit, train_test_split
-
-    split, n_rows = params.split, len(table)
+    split, n_rows = params.split, len(rows)
     n_test = int(np.ceil(n_rows * split.test_size))
     if min(n_test, n_rows - n_test) < 2:
         raise TableError(
@@ -40,39 +43,85 @@ def split_rows(table: pd.DataFrame, params: DatasetParams) -> tuple[Rows, Rows]:
             f"{max(n_rows - n_test, 0)} training and {n_test} test rows leaves fewer than 2 on one side",
             "add rows, or change dataset.split.test_size in params.yaml",
         )
-    positions = np.arange(n_rows)
     if split.strategy == "time":
-        order = np.argsort(times(table, params), kind="stable")
+        order = rows[np.argsort(times(values, params), kind="stable")]
         return order[: n_rows - n_test], order[n_rows - n_test :]
     if split.strategy == "group":
-        groups = groups_of(table, params)
-        if groups.max() == 0:
-            raise TableError(
-                f"{params.path}: column {split.column!r} has only one group",
-                "split by a column with two or more groups",
-            )
-        splitter = GroupShuffleSplit(n_splits=1, test_size=split.test_size, random_state=split.seed)
-        try:
-            train, test = next(splitter.split(positions, groups=groups))
-        except ValueError as error:
-            raise TableError(
-                f"{params.path} cannot be split by {split.column!r}: {error}", "change dataset.split.test_size"
-            ) from None
-        if min(len(train), len(test)) < 2:
-            raise TableError(
-                f"{params.path}: the groups of {split.column!r} leave {len(train)} training and {len(test)} test rows",
-                "change dataset.split.test_size or its seed, or split by a column with more groups",
-            )
+        is_test = _draw_groups(random_numbers(rows, split.seed), groups_of(values), params)
+    elif split.strategy == "stratified":
+        is_test = _draw_strata(random_numbers(rows, split.seed), strata_of(values), n_test, params)
     else:
-        strata = strata_of(table, params) if split.strategy == "stratified" else None
-        try:
-            train, test = train_test_split(positions, test_size=n_test, random_state=split.seed, stratify=strata)
-        except ValueError as error:
-            raise TableError(
-                f"{params.path} cannot be split by {split.column or params.target!r}: {error}",
-                "add rows, merge rare values, or use dataset.split.strategy: random in params.yaml",
-            ) from None
-    return np.sort(train), np.sort(test)
+        is_test = lowest(random_numbers(rows, split.seed), n_test)
+    return rows[~is_test], rows[is_test]
+
+
+def split_column(params: DatasetParams) -> str | None:
+    """Return the column whose values decide how rows are split; None if only their positions do."""
+    return params.target if params.split.strategy == "stratified" and not params.split.column else params.split.column
+
+
+def random_numbers(rows: Rows, seed: int) -> NDArray[np.uint64]:
+    """Return a random number for each row, which depends only on its position and the seed."""
+    n_rows = int(rows[-1]) + 1 if len(rows) else 0
+    return np.asarray(np.random.Philox(key=seed).random_raw(n_rows), dtype=np.uint64)[rows]
+
+
+def lowest(numbers: NDArray[np.uint64], n: int) -> NDArray[np.bool_]:
+    """Return which are the `n` lowest numbers; of equal ones, the first are."""
+    is_lowest = np.zeros(len(numbers), dtype=np.bool_)
+    is_lowest[np.argsort(numbers, kind="stable")[:n]] = True
+    return is_lowest
+
+
+def _draw_groups(numbers: NDArray[np.uint64], groups: Rows, params: DatasetParams) -> NDArray[np.bool_]:
+    """Return the rows of the test groups; a group's random number is that of its first row."""
+    n_groups = int(groups.max()) + 1
+    if n_groups == 1:
+        raise TableError(
+            f"{params.path}: column {params.split.column!r} has only one group",
+            "split by a column with two or more groups",
+        )
+    n_test = int(np.ceil(n_groups * params.split.test_size))
+    if n_test == n_groups:
+        raise TableError(
+            f"{params.path} cannot be split by {params.split.column!r}: with split.test_size {params.split.test_size}, "
+            f"all {n_groups} groups are test rows",
+            "change dataset.split.test_size",
+        )
+    _, first_rows = np.unique(groups, return_index=True)
+    is_test = lowest(numbers[first_rows], n_test)[groups]
+    if min(is_test.sum(), (~is_test).sum()) < 2:
+        raise TableError(
+            f"{params.path}: the groups of {params.split.column!r} leave {(~is_test).sum()} training and "
+            f"{is_test.sum()} test rows",
+            "change dataset.split.test_size or its seed, or split by a column with more groups",
+        )
+    return np.asarray(is_test, dtype=np.bool_)
+
+
+def _draw_strata(
+    numbers: NDArray[np.uint64], strata: NDArray[np.str_], n_test: int, params: DatasetParams
+) -> NDArray[np.bool_]:
+    """Return the test rows: each stratum's share of `n_test`, rounded so that the sum is exact."""
+    names, codes, counts = np.unique(strata, return_inverse=True, return_counts=True)
+    problem = ""
+    if counts.min() < 2:
+        problem = f"{names[counts.argmin()]} is in only one row"
+    elif len(names) > min(n_test, len(strata) - n_test):
+        problem = f"there are more different values ({len(names)}) than rows on one side of the split"
+    if problem:
+        raise TableError(
+            f"{params.path} cannot be split by {split_column(params)!r}: {problem}",
+            "add rows, merge rare values, or use dataset.split.strategy: random in params.yaml",
+        )
+    shares = counts * (n_test / len(strata))
+    n_drawn = np.floor(shares).astype(np.intp)
+    rounded_up = np.argsort(n_drawn - shares, kind="stable")[: n_test - n_drawn.sum()]
+    n_drawn[rounded_up] += 1
+    order = np.lexsort((numbers, codes))
+    ranks = np.empty(len(codes), dtype=np.intp)
+    ranks[order] = np.arange(len(codes)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.asarray(ranks < n_drawn[codes], dtype=np.bool_)
 
 
 def fold_rows(table: pd.DataFrame, params: DatasetParams, n_folds: int, seed: int) -> list[tuple[Rows, Rows]]:
@@ -108,7 +157,7 @@ def fold_rows(table: pd.DataFrame, params: DatasetParams, n_folds: int, seed: in
     if strategy == "time":
         return list(TimeSeriesSplit(n_folds).split(rows))
     if strategy == "group":
-        groups = groups_of(table, params)
+        groups = groups_of(table[params.split.column])
         if groups.max() + 1 < n_folds:
             raise TableError(
                 f"the training rows have {groups.max() + 1} groups of {params.split.column!r}, fewer than "
@@ -117,7 +166,7 @@ def fold_rows(table: pd.DataFrame, params: DatasetParams, n_folds: int, seed: in
             )
         return list(GroupKFold(n_folds).split(rows, groups=groups))
     if strategy == "stratified":
-        strata = strata_of(table, params)
+        strata = strata_of(table[split_column(params)])
         rarest, count = np.unique(strata, return_counts=True)
         if count.min() >= n_folds:
             return list(StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(rows, strata))
@@ -130,21 +179,19 @@ def fold_rows(table: pd.DataFrame, params: DatasetParams, n_folds: int, seed: in
     return list(KFold(n_folds, shuffle=True, random_state=seed).split(rows))
 
 
-def strata_of(table: pd.DataFrame, params: DatasetParams) -> NDArray[np.str_]:
+def strata_of(values: pd.Series) -> NDArray[np.str_]:
     """Return each row's stratum: its value, or the value's decile for a float column with many values."""
-    values = table[params.split.column or params.target]
     if pd.api.types.is_float_dtype(values) and values.nunique() > 2 * STRATA:
         values = pd.qcut(values, STRATA, duplicates="drop")
     return np.asarray(values.astype("str").fillna("missing"), dtype=np.str_)
 
 
-def groups_of(table: pd.DataFrame, params: DatasetParams) -> Rows:
+def groups_of(values: pd.Series) -> Rows:
     """Return each row's group, as an integer from 0."""
-    assert params.split.column is not None
-    return np.asarray(pd.factorize(table[params.split.column], use_na_sentinel=False)[0], dtype=np.intp)
+    return np.asarray(pd.factorize(values, use_na_sentinel=False)[0], dtype=np.intp)
 
 
-def times(table: pd.DataFrame, params: DatasetParams) -> NDArray[np.float64]:
+def times(column: pd.Series, params: DatasetParams) -> NDArray[np.float64]:
     """Return each row's time as a number to sort by.
 
     Raises
@@ -152,8 +199,6 @@ def times(table: pd.DataFrame, params: DatasetParams) -> NDArray[np.float64]:
     TableError
         When a value is missing or is neither a number nor a date.
     """
-    assert params.split.column is not None
-    column = table[params.split.column]
     if pd.api.types.is_numeric_dtype(column):
         values = column.astype("float64")
     else:
@@ -165,7 +210,7 @@ def times(table: pd.DataFrame, params: DatasetParams) -> NDArray[np.float64]:
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values))[0])
         raise TableError(
-            f"{params.path}: column {params.split.column!r} has no valid time in row {table.index[row] + 1}: "
+            f"{params.path}: column {params.split.column!r} has no valid time in row {column.index[row] + 1}: "
             f"{short_repr(str(column.iloc[row]))}",
             "write a number or an ISO 8601 date (2026-01-31), or remove the row",
         )

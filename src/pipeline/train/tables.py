@@ -16,6 +16,7 @@ from pipeline.params.schema import Params
 from pipeline.support.files import read_json, sha256
 from pipeline.support.paths import DATA_PROFILE, TEST_TABLE, TRAIN_TABLE
 from pipeline.tables.folds import compute_folds
+from pipeline.tables.scaling import scaler_of
 from pipeline.train.dataset_input import schema_sample
 from pipeline.train.raw_rows_view import RawRowsView
 from pipeline.train.reference_profile import Profile, profile_of_inputs
@@ -139,21 +140,14 @@ def _scaler(stored: dict[str, list[float]], transformer: FeatureTransformer, X: 
 
     Boolean and one-hot encoded features stay 0 and 1.
     """
-    from sklearn.preprocessing import StandardScaler
-
-    scaler = StandardScaler().fit(pd.DataFrame(np.zeros((1, X.shape[1]), np.float32), columns=X.columns))
+    means, variances = np.zeros(X.shape[1]), np.ones(X.shape[1])
     for position, name in enumerate(X.columns):
-        mean, variance = stored.get(name, (0.0, 1.0))
-        if name not in stored and transformer.features[str(name)].is_number and X[name].notna().any():
+        if name in stored:
+            means[position], variances[position] = stored[str(name)]
+        elif transformer.features[str(name)].is_number and X[name].notna().any():
             values = X[name].to_numpy(np.float64)  # their squares are finite in 64 bits
-            mean, variance = np.nanmean(values), np.nanvar(values)
-        scaler.mean_[position], scaler.var_[position] = mean, variance
-    deviation = np.sqrt(scaler.var_)
-    scaler.scale_ = np.where(
-        deviation >= np.finfo(np.float32).tiny, deviation, 1.0
-    )  # 32-bit floats cannot divide by less
-    scaler.n_samples_seen_ = len(X)
-    return scaler
+            means[position], variances[position] = np.nanmean(values), np.nanvar(values)
+    return scaler_of([str(name) for name in X.columns], means, variances, len(X))
 
 
 def _read(path: Path, expected_sha256: str, columns: list[str] | None = None) -> pd.DataFrame:

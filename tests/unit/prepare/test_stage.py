@@ -13,6 +13,7 @@ from pipeline.params.load import load_params
 from pipeline.params.schema import DatasetParams
 from pipeline.prepare.stage import prepare
 from pipeline.support.files import sha256
+from support.parts import force_parts
 from support.repositories import change_params
 
 OUTPUTS = ("data/processed", "models", "mlartifacts")
@@ -210,15 +211,11 @@ def test_the_script_ends_with_one_message_and_exit_code_2(
     assert capsys.readouterr().err.startswith("error: none.csv does not exist\n  -> set dataset.path")
 
 
-def test_chunks_do_not_change_scaler_or_duplicates(pipeline_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_duplicates_are_found_in_all_parts(pipeline_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [f"{number % 7},{'' if number < 90 else number},{number}\n" for number in range(200)]
     write("a,late,price\n" + "".join(rows) + rows[3] + rows[150] + "-0.0,1,5\n0.0,1,5\n")
-    profile = prepare(dataset(), pipeline_folder).profile
-    assert profile["rows"]["duplicates_dropped"] == 3
-    expected = joblib.load("models/standard_scaler.pkl")
-    for size in (1, 60):
-        monkeypatch.setattr("pipeline.prepare.stage.CHUNK", size)
-        prepare(dataset(), pipeline_folder)
-        chunked = joblib.load("models/standard_scaler.pkl")
-        np.testing.assert_allclose(chunked.mean_, expected.mean_)
-        np.testing.assert_allclose(chunked.scale_, expected.scale_)
+    expected = prepare(dataset(), pipeline_folder).profile
+    assert expected["rows"]["duplicates_dropped"] == 3
+    for n_rows in (1, 60):
+        force_parts(monkeypatch, n_rows)
+        assert prepare(dataset(), pipeline_folder).profile == expected

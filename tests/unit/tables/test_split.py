@@ -4,8 +4,9 @@ import pytest
 
 from pipeline.errors import TableError
 from pipeline.params.schema import DatasetParams
-from pipeline.tables.appended_predictions import split_with_predictions
-from pipeline.tables.split import fold_rows, split_rows
+from pipeline.tables import split as splitting
+from pipeline.tables.appended_predictions import deciding_hashes, split_with_predictions
+from pipeline.tables.split import Rows, fold_rows, random_numbers, split_column
 
 
 @pytest.fixture
@@ -26,6 +27,15 @@ def rows() -> pd.DataFrame:
 def params(strategy: str, column: str | None = None, **values: object) -> DatasetParams:
     split = {"strategy": strategy, "column": column, "test_size": 0.25, **values}
     return DatasetParams.model_validate({"path": "data.csv", "target": "y", "split": split})
+
+
+def split_rows(table: pd.DataFrame, params: DatasetParams, n_original: int | None = None) -> tuple[Rows, Rows]:
+    """Split a table whose index is each row's position; `n_original` if predictions are appended to its rows."""
+    rows, column = table.index.to_numpy(), split_column(params)
+    values = table[column] if column else None
+    if n_original is None:
+        return splitting.split_rows(rows, values, params)
+    return split_with_predictions(rows, values, params, deciding_hashes(table, params), n_original)
 
 
 @pytest.mark.parametrize(
@@ -110,17 +120,16 @@ def test_no_row_changes_sides_when_predictions_are_added(rows: pd.DataFrame, str
     added["day"] += " 12:00"  # new rows, except for the first 20
     added.iloc[:20] = rows.iloc[:20]
     original = rows.drop(3)  # as a duplicate
-    train, test = split_rows(original, split)
-    sides = {"train": set(original.index[train]), "test": set(original.index[test])}
+    sides = dict(zip(("train", "test"), map(set, split_rows(original, split)), strict=True))
     before = sides
     for n_added in (40, 300):
         table = pd.concat([rows, added.head(n_added)], ignore_index=True).drop([3, 104])
-        train, test = split_with_predictions(table, split, original)
-        assert sorted([*train, *test]) == list(range(98 + n_added))
-        found = {"train": set(table.index[train]), "test": set(table.index[test])}
+        train, test = split_rows(table, split, n_original=100)
+        assert sorted([*train, *test]) == list(table.index)
+        found = {"train": set(train), "test": set(test)}
         assert all(before[name] <= found[name] for name in before)
         if strategy == "group":
-            assert not set(table["house"].iloc[train]) & set(table["house"].iloc[test])
+            assert not set(table["house"].loc[train]) & set(table["house"].loc[test])
         else:
             again = {name: {place - 100 for place in found[name] if place in range(100, 120)} for name in found}
             assert all(again[name] - {3, 4} <= sides[name] for name in sides)
@@ -134,7 +143,7 @@ def test_a_prediction_equals_a_row_where_missing_values_made_an_int_column_float
     added = original.sample(50, random_state=1)
     table = pd.concat([original, added, original.head(1).assign(rooms=np.nan)], ignore_index=True)
     assert table["rooms"].dtype == np.float64
-    train, test = split_with_predictions(table, params("random"), original)
+    train, test = split_rows(table, params("random"), n_original=100)
     original_train = set(split_rows(original, params("random"))[0])
     assert {place for place in train if 100 <= place < 150} == {
         100 + number for number, place in enumerate(added.index) if place in original_train
@@ -144,6 +153,34 @@ def test_a_prediction_equals_a_row_where_missing_values_made_an_int_column_float
 
 def test_predictions_are_split_by_time_like_other_rows(rows: pd.DataFrame) -> None:
     split = params("time", "day")
-    assert [list(side) for side in split_with_predictions(rows, split, rows.head(60))] == [
+    assert [list(side) for side in split_rows(rows, split, n_original=60)] == [
         list(side) for side in split_rows(rows, split)
     ]
+
+
+def test_a_split_depends_on_positions_and_little_on_added_rows() -> None:
+    rows = np.arange(1000)
+    train, test = splitting.split_rows(rows, None, params("random"))
+    assert len(test) == 250
+    later_train, later_test = splitting.split_rows(np.arange(1100), None, params("random"))
+    assert len(set(test) & set(later_train)) + len(set(train) & set(later_test)) < 30
+    some = np.array([3, 5, 900])
+    assert list(random_numbers(some, 7)) == list(random_numbers(rows, 7)[some])
+
+
+def test_strata_have_exact_shares() -> None:
+    values = pd.Series(["a"] * 61 + ["b"] * 30 + ["c"] * 9)
+    _, test = splitting.split_rows(np.arange(100), values, params("stratified"))
+    assert values.iloc[test].value_counts().to_dict() == {"a": 15, "b": 8, "c": 2}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (["a"] * 19 + ["b"], "cannot be split by 'y': b is in only one row"),
+        ([str(number // 2) for number in range(20)], r"more different values \(10\) than rows on one side"),
+    ],
+)
+def test_strata_that_cannot_be_on_both_sides_are_an_error(values: list[str], message: str) -> None:
+    with pytest.raises(TableError, match=message):
+        splitting.split_rows(np.arange(20), pd.Series(values), params("stratified"))

@@ -1,0 +1,107 @@
+"""Fit the scaler to the training rows, part by part."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial, reduce
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.errors import TableError
+from pipeline.features.transformer import FeatureTransformer
+from pipeline.params.schema import DatasetParams
+from pipeline.support.threads import in_threads
+from pipeline.tables.scaling import scaler_of
+
+if TYPE_CHECKING:
+    from sklearn.preprocessing import StandardScaler
+
+
+class Moments(NamedTuple):
+    """Number of present values, mean, and sum of squared deviations of each feature in some rows."""
+
+    n: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    squares: NDArray[np.float64]
+
+
+def fit_scaler(paths: Sequence[Path], example: pd.DataFrame, params: DatasetParams, n_rows: int) -> "StandardScaler":
+    """Fit a scaler to the numeric features, raw and derived, or to the categorical ones if there are none.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        The files of the training rows, in order.
+    example : DataFrame
+        Rows with all categories of the training rows, from `example_rows`.
+    params : DatasetParams
+    n_rows : int
+        Number of training rows.
+
+    Raises
+    ------
+    TableError, FormulaError
+        If there are no features, one has no value in any training row, or a formula is invalid.
+    """
+    inputs = example.drop(columns=params.non_features(example.columns))
+    transformer = FeatureTransformer.fit(inputs, {"derived": params.derived})
+    if not transformer.feature_names:
+        raise TableError(
+            f"{params.path}: no column has a value in any of the {n_rows:,} training rows",
+            "add values, or drop fewer columns in params.yaml",
+        )
+    names = transformer.numeric_names or transformer.feature_names
+    moments = reduce(_merge, in_threads(partial(_moments, transformer, names), paths, "prepare: scaler, part"))
+    if not moments.n.all():
+        raise TableError(
+            f"{params.path}: {names[int(moments.n.argmin())]!r} has no value in any of the {n_rows:,} training rows",
+            "add the column to dataset.drop, or correct or remove its formula in dataset.derived, in params.yaml",
+        )
+    return scaler_of(names, moments.mean, moments.squares / moments.n, n_rows)
+
+
+def example_rows(types: Mapping[str, str], categories: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """Return rows of a table from which its features can be named: with all categories, and any numbers.
+
+    Parameters
+    ----------
+    types : mapping of str to str
+        Data type of each column.
+    categories : mapping of str to sequence of str
+    """
+    n_rows = max((len(values) for values in categories.values()), default=0) + 1
+    columns = {
+        name: [*categories.get(name, []), *[None] * (n_rows - len(categories.get(name, [])))]
+        if dtype == "str"
+        else np.zeros(n_rows)
+        for name, dtype in types.items()
+    }
+    return pd.DataFrame({name: pd.Series(values, dtype=types[name]) for name, values in columns.items()})
+
+
+def _moments(transformer: FeatureTransformer, names: Sequence[str], path: Path) -> Moments:
+    values = transformer.transform(pd.read_parquet(path), only=names).to_numpy(np.float64)
+    is_present = ~np.isnan(values)
+    n = is_present.sum(axis=0).astype(np.float64)
+    # Deviations from any value of the column lose less precision than the values do, and none if it is constant.
+    origin = np.where(n > 0, values[is_present.argmax(axis=0), np.arange(len(names))], 0.0)
+    values -= origin
+    values[~is_present] = 0.0
+    mean = values.sum(axis=0) / np.maximum(n, 1)
+    values -= mean
+    values[~is_present] = 0.0
+    return Moments(n, origin + mean, np.square(values, out=values).sum(axis=0))
+
+
+def _merge(first: Moments, second: Moments) -> Moments:
+    """Return the moments of two sets of rows (Chan, Golub and LeVeque, 1983)."""
+    n = first.n + second.n
+    share = second.n / np.maximum(n, 1)
+    difference = second.mean - first.mean
+    return Moments(
+        n,
+        first.mean + share * difference,
+        first.squares + second.squares + first.n * share * np.square(difference),
+    )

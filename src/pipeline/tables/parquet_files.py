@@ -1,0 +1,110 @@
+"""Read Parquet files, whole, by row group or in parts, or raise an error that explains why a file is not one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from pipeline.errors import TableError
+from pipeline.tables.column_types import ColumnType
+from pipeline.tables.csv_files import first_line
+from pipeline.tables.names import check_names
+from pipeline.tables.sizes import rows_per_part
+
+if TYPE_CHECKING:
+    from pyarrow import Table
+    from pyarrow.parquet import ParquetFile
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """Return the rows of a Parquet file, with the named levels of a pandas index as columns.
+
+    Raises
+    ------
+    TableError
+        When the file is damaged, is not a Parquet file, or repeats a column name.
+    """
+    with _opened(path) as file:
+        return _to_pandas(file.read(), path)
+
+
+def read_group(path: Path, number: int) -> pd.DataFrame:
+    """Return the rows of a row group, as `read_parquet` does."""
+    with _opened(path) as file:
+        return _to_pandas(file.read_row_group(number), path)
+
+
+def read_parts(path: Path) -> Iterator[pd.DataFrame]:
+    """Yield the rows of a file in parts, whatever the size of its row groups."""
+    from pyarrow import Table
+
+    with _opened(path) as file:
+        for batch in file.iter_batches(rows_per_part(file.metadata.num_columns)):
+            yield _to_pandas(Table.from_batches([batch]), path)
+
+
+def group_types(path: Path) -> list[tuple[int, dict[str, ColumnType]]]:
+    """Return the number of rows of each row group and its column types, without reading the rows."""
+    from pyarrow import types
+
+    with _opened(path) as file:
+        schema, metadata = file.schema_arrow, file.metadata
+        dtypes = _to_pandas(schema.empty_table(), path).dtypes
+        groups = []
+        for number in range(metadata.num_row_groups):
+            group = metadata.row_group(number)
+            columns = {group.column(place).path_in_schema: place for place in range(group.num_columns)}
+            missing = {
+                name: _has_missing(file, number, columns[name]) if dtype.kind in "iub" and name in columns else True
+                for name, dtype in dtypes.items()
+            }
+            groups.append(
+                (
+                    group.num_rows,
+                    {
+                        str(name): ColumnType(
+                            dtype, missing[name], name in schema.names and types.is_null(schema.field(name).type)
+                        )
+                        for name, dtype in dtypes.items()
+                    },
+                )
+            )
+    return groups
+
+
+def _has_missing(file: "ParquetFile", number: int, place: int) -> bool:
+    """Return whether a value of a row group is missing: by its statistics or, without them, its values."""
+    column = file.metadata.row_group(number).column(place)
+    if column.statistics is not None and column.statistics.has_null_count:
+        return bool(column.statistics.null_count)
+    return bool(file.read_row_group(number, [column.path_in_schema]).column(0).null_count)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator["ParquetFile"]:
+    """Open a file; explain an error while it is open."""
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        with ParquetFile(path) as file:
+            check_names(list(file.schema_arrow.names), path)
+            yield file
+    except TableError:
+        raise
+    except Exception as error:  # readers raise many kinds of errors on a damaged file
+        raise TableError(
+            f"{path} is not a Parquet file ({first_line(error)})",
+            "write it again, for example with pandas' to_parquet",
+        ) from None
+
+
+def _to_pandas(rows: "Table", path: Path) -> pd.DataFrame:
+    table = rows.to_pandas()
+    levels = [] if isinstance(table.index, pd.RangeIndex) else [name for name in table.index.names if name is not None]
+    table.columns = table.columns.map(str)
+    check_names([*map(str, levels), *table.columns], path)
+    table = (table.reset_index(levels) if levels else table).reset_index(drop=True)
+    table.columns = table.columns.map(str)
+    return table

@@ -1,0 +1,33 @@
+"""Make a scaler from means and variances."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from sklearn.preprocessing import StandardScaler
+
+
+def scaler_of(
+    names: Sequence[str], mean: NDArray[np.float64], variance: NDArray[np.float64], n_rows: int
+) -> "StandardScaler":
+    """Return a scaler as if it were fitted, without the rows.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of the features.
+    mean, variance : arrays of float64, shape (n_features,)
+    n_rows : int
+    """
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler().fit(pd.DataFrame(np.zeros((1, len(names)), np.float32), columns=list(names)))
+    deviation = np.sqrt(variance)
+    scaler.mean_, scaler.var_, scaler.n_samples_seen_ = mean, variance, n_rows
+    # 32-bit floats cannot divide by less.
+    scaler.scale_ = np.where(deviation >= np.finfo(np.float32).tiny, deviation, 1.0)
+    return scaler
