@@ -17,6 +17,7 @@ from harness import (
     Numbers,
     alternate,
     arguments,
+    clone_commit,
     environment,
     median,
     show,
