@@ -133,7 +133,7 @@ def convert_column(column: pd.Series, params: DatasetParams) -> pd.Series:
         if params.task == "classification":
             _check_plain(column, (*PLAIN, date, Decimal), params)
             return as_text(column)
-        return column if kind in ("number", "boolean") else column.astype(object)  # pandera reports why
+        return _as_target(column)
     if column.name in params.excluded_columns:  # only needed for the split
         return as_text(column) if isinstance(column.dtype, pd.CategoricalDtype) or column.dtype == object else column
     if column.name in (params.categorical or []) or kind == "text":
@@ -144,6 +144,15 @@ def convert_column(column: pd.Series, params: DatasetParams) -> pd.Series:
         return as_text(column) if column.isna().any() else column.astype("bool")
     _check_plain(column, PLAIN, params)
     return as_text(column)
+
+
+def _as_target(column: pd.Series) -> pd.Series:
+    """Return the target of a regression as float64; if a value is not a number, as objects, which the contract reports."""
+    values = column.astype(object) if infer_kind(column) not in ("number", "boolean") else column
+    try:
+        return values.astype("float64")
+    except (TypeError, ValueError):
+        return values
 
 
 def _check_plain(column: pd.Series, allowed: tuple[type, ...], params: DatasetParams) -> None:

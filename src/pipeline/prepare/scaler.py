@@ -45,8 +45,7 @@ def fit_scaler(paths: Sequence[Path], example: pd.DataFrame, params: DatasetPara
     TableError, FormulaError
         If there are no features, one has no value in any training row, or a formula is invalid.
     """
-    inputs = example.drop(columns=params.non_features(example.columns))
-    transformer = FeatureTransformer.fit(inputs, {"derived": params.derived})
+    transformer = FeatureTransformer.fit(example, {"derived": params.derived})
     if not transformer.feature_names:
         raise TableError(
             f"{params.path}: no column has a value in any of the {n_rows:,} training rows",
@@ -68,7 +67,7 @@ def example_rows(types: Mapping[str, str], categories: Mapping[str, Sequence[str
     Parameters
     ----------
     types : mapping of str to str
-        Data type of each column.
+        Data type of each input column.
     categories : mapping of str to sequence of str
     """
     n_rows = max((len(values) for values in categories.values()), default=0) + 1

@@ -87,7 +87,8 @@ def prepare(params: DatasetParams, folder: Path) -> Prepared:
         train_file, train = write_rows(table, columns, params, scanned.train, folder / TRAIN_TABLE, stack)
         test_file, test = write_rows(table, columns, params, scanned.test, folder / TEST_TABLE, stack)
         summaries = {name: [part.summaries[name] for part in (*train, *test)] for name in train[0].summaries}
-        example = example_rows({name: parts[0].dtype for name, parts in summaries.items()}, merge_categories(train))
+        inputs = {name: parts[0].dtype for name, parts in summaries.items() if name not in params.non_features(columns)}
+        example = example_rows(inputs, merge_categories(train))
         scaler = fit_scaler([part.path for part in train], example, params, len(scanned.train))
         n_train, n_test = len(scanned.train), len(scanned.test)
         profile = {
