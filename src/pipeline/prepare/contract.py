@@ -147,7 +147,7 @@ def convert_column(column: pd.Series, params: DatasetParams) -> pd.Series:
 
 
 def _as_target(column: pd.Series) -> pd.Series:
-    """Return the target of a regression as float64; if a value is not a number, as objects, which the contract reports."""
+    """Return the target of a regression as float64, or as objects if a value is not a number."""
     values = column.astype(object) if infer_kind(column) not in ("number", "boolean") else column
     try:
         return values.astype("float64")
