@@ -81,7 +81,7 @@ def example_rows(types: Mapping[str, str], categories: Mapping[str, Sequence[str
 
 
 def _moments(transformer: FeatureTransformer, names: Sequence[str], path: Path) -> Moments:
-    values = transformer.transform(pd.read_parquet(path), only=names).to_numpy(np.float64)
+    values = transformer.compute(transformer.source(pd.read_parquet(path)), names).astype(np.float64)
     is_present = ~np.isnan(values)
     n = is_present.sum(axis=0).astype(np.float64)
     # Deviations from any value of the column lose less precision than the values do, and none if it is constant.

@@ -101,7 +101,7 @@ def _opened(path: Path) -> Iterator["ParquetFile"]:
 
 
 def _to_pandas(rows: "Table", path: Path) -> pd.DataFrame:
-    table = rows.to_pandas()
+    table: pd.DataFrame = rows.to_pandas()
     levels = [] if isinstance(table.index, pd.RangeIndex) else [name for name in table.index.names if name is not None]
     table.columns = table.columns.map(str)
     check_names([*map(str, levels), *table.columns], path)

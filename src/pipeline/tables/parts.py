@@ -69,8 +69,9 @@ class PartedTable:
 
     def read(self, number: int) -> pd.DataFrame:
         """Return the rows of a part, with the data types of the whole table and their positions in it as index."""
-        table = with_types(self.parts[number].load(), self.types)
-        return table.set_axis(pd.RangeIndex(self.starts[number], self.starts[number + 1]))
+        table: pd.DataFrame = with_types(self.parts[number].load(), self.types)
+        table.index = pd.RangeIndex(self.starts[number], self.starts[number + 1])
+        return table
 
     def take(self, rows: Rows) -> pd.DataFrame:
         """Return rows by their positions in the table, in this order."""
@@ -78,7 +79,8 @@ class PartedTable:
         tables = [
             self.read(number).iloc[rows[numbers == number] - self.starts[number]] for number in np.unique(numbers)
         ]
-        return tables[0] if len(tables) == 1 else pd.concat(tables).loc[rows]
+        table: pd.DataFrame = tables[0] if len(tables) == 1 else pd.concat(tables).loc[rows]
+        return table
 
     def row_name(self, row: int) -> str:
         """Return how messages name a row: its number, and its file if there are several."""

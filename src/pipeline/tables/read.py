@@ -36,8 +36,8 @@ def read_table(path: Path, text_columns: Sequence[str] = ()) -> pd.DataFrame:
     files = table_files(path)
     if len(files) > 1:
         with tempfile.TemporaryDirectory() as copies:
-            table = open_parts(path, text_columns, Path(copies))
-            return pd.concat([table.read(number) for number in range(len(table.parts))])
+            parted = open_parts(path, text_columns, Path(copies))
+            return pd.concat([parted.read(number) for number in range(len(parted.parts))])
     file = files[0]
     table = read_parquet(file) if is_parquet(file) else pd.concat(read_csv(file, dict.fromkeys(text_columns, "str")))
     if table.empty:

@@ -43,21 +43,23 @@ def split_rows(rows: Rows, values: pd.Series | None, params: DatasetParams) -> t
             f"{max(n_rows - n_test, 0)} training and {n_test} test rows leaves fewer than 2 on one side",
             "add rows, or change dataset.split.test_size in params.yaml",
         )
-    if split.strategy == "time":
+    if values is None:
+        is_test = lowest(random_numbers(rows, split.seed), n_test)
+    elif split.strategy == "time":
         order = rows[np.argsort(times(values, params), kind="stable")]
         return order[: n_rows - n_test], order[n_rows - n_test :]
-    if split.strategy == "group":
+    elif split.strategy == "group":
         is_test = _draw_groups(random_numbers(rows, split.seed), groups_of(values), params)
-    elif split.strategy == "stratified":
-        is_test = _draw_strata(random_numbers(rows, split.seed), strata_of(values), n_test, params)
     else:
-        is_test = lowest(random_numbers(rows, split.seed), n_test)
+        is_test = _draw_strata(random_numbers(rows, split.seed), strata_of(values), n_test, params)
     return rows[~is_test], rows[is_test]
 
 
 def split_column(params: DatasetParams) -> str | None:
     """Return the column whose values decide how rows are split; None if only their positions do."""
-    return params.target if params.split.strategy == "stratified" and not params.split.column else params.split.column
+    if params.split.strategy == "random":
+        return None
+    return params.split.column or params.target
 
 
 def random_numbers(rows: Rows, seed: int) -> NDArray[np.uint64]:
@@ -116,11 +118,13 @@ def _draw_strata(
         )
     shares = counts * (n_test / len(strata))
     n_drawn = np.floor(shares).astype(np.intp)
-    rounded_up = np.argsort(n_drawn - shares, kind="stable")[: n_test - n_drawn.sum()]
-    n_drawn[rounded_up] += 1
     order = np.lexsort((numbers, codes))
+    starts = np.cumsum(counts) - counts
+    # Among equal fractions, the strata that are rounded up are random too.
+    rounded_up = np.lexsort((numbers[order[starts]], n_drawn - shares))[: n_test - n_drawn.sum()]
+    n_drawn[rounded_up] += 1
     ranks = np.empty(len(codes), dtype=np.intp)
-    ranks[order] = np.arange(len(codes)) - np.repeat(np.cumsum(counts) - counts, counts)
+    ranks[order] = np.arange(len(codes)) - np.repeat(starts, counts)
     return np.asarray(ranks < n_drawn[codes], dtype=np.bool_)
 
 

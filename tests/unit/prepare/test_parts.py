@@ -61,7 +61,7 @@ def messy() -> pd.DataFrame:
 
 def dataset(path: str = "data.csv", **values: object) -> DatasetParams:
     return DatasetParams.model_validate(
-        {"path": path, "target": "price", "derived": {"per_room": "size / rooms"}, **values}
+        {"path": path, "target": "price", "max_categories": 300, "derived": {"per_room": "size / rooms"}, **values}
     )
 
 

@@ -180,7 +180,7 @@ def test_an_invalid_table_is_one_error_and_writes_nothing(
         ("data.csv", "a,b,price\n1,2,3\n".encode("utf-16"), "is UTF-16 text"),
         ("data.csv", b"PK\x03\x04\xff\xff", "is a zip archive"),
         ("data.xlsx", b"a,b,price\n1,2,3\n", "is neither a CSV nor a Parquet file"),
-        ("folder.csv", None, "is a folder"),
+        ("folder.csv", None, "holds no files"),
     ],
     ids=lambda part: (
         "content" if isinstance(part, bytes) else None
