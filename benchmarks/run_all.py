@@ -22,13 +22,14 @@ from results_page import FOLDER, render
 
 from pipeline.support.gpu import gpu_description
 
-BASELINES = {"busy": "632ad26", "fixed_cost": "21d3c55"}  # commit that --against compares with
+BASELINES = {"busy": "632ad26", "fixed_cost": "21d3c55", "parts": "0fc3eaa"}  # commit that --against compares with
 BENCHMARKS = {  # by name of the script, in order: its arguments
     "busy": ["--against", BASELINES["busy"]],
     "search": ["--data", "{data}"],
     "tracking": [],
     "fixed_cost": ["--against", BASELINES["fixed_cost"]],
     "scale": [],
+    "parts": ["--against", BASELINES["parts"]],
     "accuracy": ["--data", "{data}"],
     "families": [],
     "gpu": [],

@@ -24,5 +24,6 @@ python benchmarks/busy.py --repeats 1 --loops 1 --trial
 python benchmarks/tracking.py --repeats 1
 python benchmarks/fixed_cost.py --repeats 1
 python benchmarks/scale.py --repeats 1 --rows 2000 4000
+python benchmarks/parts.py --repeats 1 --rows 20000
 python benchmarks/gpu.py --repeats 1 --rows 13000 || [ $? = 2 ]  # 2: there is no GPU
 python benchmarks/serving.py --repeats 1 --seconds 1 --repository "$work/repository"

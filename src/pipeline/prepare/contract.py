@@ -53,13 +53,16 @@ def selected_columns(columns: Sequence[str], params: DatasetParams) -> list[str]
     return kept
 
 
-def convert_types(table: pd.DataFrame, params: DatasetParams) -> pd.DataFrame:
+def convert_types(table: pd.DataFrame, columns: Sequence[str], params: DatasetParams) -> pd.DataFrame:
     """Return a part of a table with each column converted to the data type of its kind.
 
     Parameters
     ----------
-    table : DataFrame, shape (n_rows, n_columns)
-        The `selected_columns`; the index is each row's position in the table.
+    table : DataFrame
+        The index is each row's position in the table.
+    columns : sequence of str
+        The `selected_columns`.
+    params : DatasetParams
 
     Returns
     -------
@@ -72,7 +75,7 @@ def convert_types(table: pd.DataFrame, params: DatasetParams) -> pd.DataFrame:
     TableError
         If a value has a type that cannot be converted.
     """
-    return pd.DataFrame({str(name): convert_column(table[name], params) for name in table.columns}, copy=False)
+    return pd.DataFrame({name: convert_column(table[name], params) for name in columns}, copy=False)
 
 
 def check_contract(table: pd.DataFrame, params: DatasetParams, row_name: Callable[[int], str]) -> None:
@@ -173,9 +176,8 @@ def _is_valid_number(column: pd.Series, params: DatasetParams) -> bool:
     """Return whether a column is a numeric input that meets the contract, without pandera."""
     if column.name == params.target or column.name in params.excluded_columns or column.dtype != np.float64:
         return False
-    magnitudes = np.abs(column.to_numpy())
-    present = magnitudes[~np.isnan(magnitudes)]
-    return not len(present) or bool(present.max() <= FLOAT32_MAX)
+    largest = np.fmax.reduce(np.abs(column.to_numpy()))  # NaN if all values are missing
+    return not largest > FLOAT32_MAX
 
 
 def _contract_of(column: pd.Series, params: DatasetParams) -> "Column":

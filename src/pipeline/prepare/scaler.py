@@ -81,17 +81,21 @@ def example_rows(types: Mapping[str, str], categories: Mapping[str, Sequence[str
 
 
 def _moments(transformer: FeatureTransformer, names: Sequence[str], path: Path) -> Moments:
-    values = transformer.compute(transformer.source(pd.read_parquet(path)), names).astype(np.float64)
-    is_present = ~np.isnan(values)
-    n = is_present.sum(axis=0).astype(np.float64)
-    # Deviations from any value of the column lose less precision than the values do, and none if it is constant.
-    origin = np.where(n > 0, values[is_present.argmax(axis=0), np.arange(len(names))], 0.0)
+    matrix = transformer.compute(transformer.source(pd.read_parquet(path)), names)
+    return Moments(*np.array([_moments_of(column) for column in matrix.T]).T)
+
+
+def _moments_of(column: NDArray[np.float32]) -> tuple[int, float, float]:
+    missing = np.isnan(column)
+    values = (column[~missing] if missing.any() else column).astype(np.float64)
+    if not len(values):
+        return 0, 0.0, 0.0
+    # Differences from any value lose less precision than the values do, and none if the column is constant.
+    origin = values[0]
     values -= origin
-    values[~is_present] = 0.0
-    mean = values.sum(axis=0) / np.maximum(n, 1)
+    mean = values.mean()
     values -= mean
-    values[~is_present] = 0.0
-    return Moments(n, origin + mean, np.square(values, out=values).sum(axis=0))
+    return len(values), origin + mean, np.square(values, out=values).sum()
 
 
 def _merge(first: Moments, second: Moments) -> Moments:

@@ -108,7 +108,7 @@ def _scan_part(
 ) -> ScannedPart:
     rows = table.read(number)
     hashes = row_hashes(rows) if params.drop_duplicates else None
-    converted = convert_types(rows[columns], params)
+    converted = convert_types(rows, columns, params)
     check_contract(converted, params, table.row_name)
     decisive = split_column(params)
     inputs = converted.drop(columns=params.non_features(columns))

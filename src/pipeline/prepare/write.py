@@ -74,7 +74,7 @@ def _write_part(
     table: PartedTable, columns: list[str], params: DatasetParams, path_and_rows: tuple[Path, Rows]
 ) -> WrittenPart:
     path, rows = path_and_rows
-    converted = convert_types(table.take(rows)[columns], params)
+    converted = convert_types(table.take(rows), columns, params)
     converted.to_parquet(path, index=False, row_group_size=rows_per_group(len(columns)))
     inputs = converted.drop(columns=params.non_features(columns))
     return WrittenPart(

@@ -70,8 +70,11 @@ def random_numbers(rows: Rows, seed: int) -> NDArray[np.uint64]:
 
 def lowest(numbers: NDArray[np.uint64], n: int) -> NDArray[np.bool_]:
     """Return which are the `n` lowest numbers; of equal ones, the first are."""
-    is_lowest = np.zeros(len(numbers), dtype=np.bool_)
-    is_lowest[np.argsort(numbers, kind="stable")[:n]] = True
+    if not n:
+        return np.zeros(len(numbers), dtype=np.bool_)
+    nth = np.partition(numbers, n - 1)[n - 1]
+    is_lowest: NDArray[np.bool_] = numbers < nth
+    is_lowest[np.flatnonzero(numbers == nth)[: n - is_lowest.sum()]] = True
     return is_lowest
 
 
