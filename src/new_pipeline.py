@@ -9,7 +9,12 @@ from pipeline.cli import run_script
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("table", type=Path, metavar="TABLE", help="CSV (plain or .gz) or Parquet file")
+    parser.add_argument(
+        "table",
+        type=Path,
+        metavar="TABLE",
+        help="CSV (plain or .gz) or Parquet file, a folder or a pattern of such files",
+    )
     parser.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
     parser.add_argument(
         "--into", type=Path, metavar="FOLDER", help="folder to create in this repository (default: the table's name)"

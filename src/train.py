@@ -11,7 +11,12 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     families = sorted(file.stem for file in (Path(__file__).parent / "pipeline/learn/families").glob("[!_]*.py"))
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("table", type=Path, metavar="TABLE", help="CSV (plain or .gz) or Parquet file")
+    parser.add_argument(
+        "table",
+        type=Path,
+        metavar="TABLE",
+        help="CSV (plain or .gz) or Parquet file, a folder or a pattern of such files",
+    )
     parser.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
     parser.add_argument("--model", metavar="FAMILY", help=f"{' | '.join(families)} (default: random_forest)")
     parser.add_argument("--use-mlflow", action="store_true", help="record the run in the project's MLflow store")

@@ -18,12 +18,14 @@ from pipeline.params.load import load_params
 from pipeline.prepare.stage import prepare
 from pipeline.store.open import logged_model_id, open_experiment, open_store
 from pipeline.support.files import sha256
+from pipeline.support.paths import TRAIN_TABLE
 from pipeline.train.dataset_input import dataset_input, schema_sample
 from pipeline.train.experiments import select_important_features
 from pipeline.train.provenance import git_tags
 from pipeline.train.reference_profile import PROFILE_FILE
 from pipeline.train.stage import train
 from support.folders import SMALL, Trained
+from support.parts import force_written_parts
 from support.repositories import change_params, commit, git
 
 RUN_NAMES = ("exp1_tuned", "exp2_important_features", "exp3_tuned_selected")
@@ -233,6 +235,21 @@ def test_training_in_another_folder_is_byte_identical(trained: Trained, pipeline
             twin = trained.folder / "mlruns" / "small" / first.run_id / "artifacts" / figure.name
             assert figure.read_bytes() == twin.read_bytes()
     assert {run.data.tags["git_dirty"] for run in experiment_runs(open_store())} == {"true"}
+
+
+def test_tables_in_parts_give_the_same_models(
+    trained: Trained, pipeline_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tables are folders of files, but of the same rows."""
+    force_written_parts(monkeypatch, 40)
+    params = load_params()
+    prepare(params.dataset, pipeline_folder)
+    assert len(list((pipeline_folder / TRAIN_TABLE).iterdir())) == 3
+    experiments = train(params, pipeline_folder).experiments
+    assert {run.run_name: run.model_sha256 for run in experiments} == {
+        run.run_name: run.model_sha256 for run in trained.experiments
+    }
+    assert experiments[0].fitted.metrics == trained.experiments[0].fitted.metrics
 
 
 def test_changed_outputs_and_lock_do_not_make_a_commit_dirty(pipeline_folder: Path) -> None:
