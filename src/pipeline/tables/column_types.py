@@ -82,7 +82,8 @@ def _merge(dtypes: list[Any], has_missing: bool) -> Any:
     if any(is_object) and all(np.logical_or(is_object, is_bool)):
         return np.dtype(object)
     if all(isinstance(dtype, np.dtype) and dtype.kind in "iuf" for dtype in dtypes):
-        return np.result_type(*dtypes, *([np.float64] if has_missing and dtypes != [np.dtype(np.float32)] else []))
+        is_float = has_missing and any(dtype.kind != "f" for dtype in dtypes)
+        return np.result_type(*dtypes, *([np.float64] if is_float else []))
     if len(dtypes) == 1:
         return dtypes[0]
     return pd.StringDtype(na_value=np.nan) if all(map(_is_text, dtypes)) else None
@@ -99,7 +100,7 @@ def with_types(table: pd.DataFrame, types: Types) -> pd.DataFrame:
 
 
 def _with_type(column: pd.Series, dtype: Any) -> pd.Series:
-    if column.dtype == dtype:
+    if column.dtype == dtype or isinstance(dtype, pd.CategoricalDtype):  # each part has its own categories
         return column
     if column.isna().all():
         return pd.Series([None] * len(column), index=column.index, name=column.name, dtype=dtype)

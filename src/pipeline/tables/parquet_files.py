@@ -50,36 +50,32 @@ def group_types(path: Path) -> list[tuple[int, dict[str, ColumnType]]]:
     from pyarrow import types
 
     with _opened(path) as file:
-        schema, metadata = file.schema_arrow, file.metadata
+        schema = file.schema_arrow
         dtypes = _to_pandas(schema.empty_table(), path).dtypes
-        groups = []
-        for number in range(metadata.num_row_groups):
-            group = metadata.row_group(number)
-            columns = {group.column(place).path_in_schema: place for place in range(group.num_columns)}
-            missing = {
-                name: _has_missing(file, number, columns[name]) if dtype.kind in "iub" and name in columns else True
-                for name, dtype in dtypes.items()
-            }
-            groups.append(
-                (
-                    group.num_rows,
-                    {
-                        str(name): ColumnType(
-                            dtype, missing[name], name in schema.names and types.is_null(schema.field(name).type)
-                        )
-                        for name, dtype in dtypes.items()
-                    },
-                )
+        empty = {field.name for field in schema if types.is_null(field.type)}
+        groups = range(file.metadata.num_row_groups)
+        return [
+            (
+                file.metadata.row_group(group).num_rows,
+                {
+                    name: ColumnType(dtype, _has_missing(file, group, name), name in empty)
+                    for name, dtype in dtypes.items()
+                },
             )
-    return groups
+            for group in groups
+        ]
 
 
-def _has_missing(file: "ParquetFile", number: int, place: int) -> bool:
+def _has_missing(file: "ParquetFile", number: int, name: str) -> bool:
     """Return whether a value of a row group is missing: by its statistics or, without them, its values."""
-    column = file.metadata.row_group(number).column(place)
+    group = file.metadata.row_group(number)
+    columns = (group.column(place) for place in range(group.num_columns))
+    column = next((column for column in columns if column.path_in_schema == name), None)
+    if column is None:  # a column of lists or objects, which may be missing
+        return True
     if column.statistics is not None and column.statistics.has_null_count:
         return bool(column.statistics.null_count)
-    return bool(file.read_row_group(number, [column.path_in_schema]).column(0).null_count)
+    return bool(file.read_row_group(number, [name]).column(0).null_count)
 
 
 @contextmanager

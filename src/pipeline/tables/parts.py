@@ -84,9 +84,10 @@ class PartedTable:
 
     def row_name(self, row: int) -> str:
         """Return how messages name a row: its number, and its file if there are several."""
-        part = self.parts[bisect_right(self.starts, row) - 1]
-        number = row - self.starts[self.parts.index(part)] + part.start + 1
-        return f"row {number}" + (f" of {part.file}" if len({part.file for part in self.parts}) > 1 else "")
+        number = bisect_right(self.starts, row) - 1
+        part = self.parts[number]
+        name = f"row {row - self.starts[number] + part.start + 1}"
+        return name if len({part.file for part in self.parts}) == 1 else f"{name} of {part.file}"
 
 
 def open_parts(path: Path, text_columns: Sequence[str], temporary: Path) -> PartedTable:
@@ -123,9 +124,9 @@ def _open_parts(path: Path, csv_types: dict[str, str], temporary: Path) -> Parte
             parts += _csv_parts(file, copies, csv_types, is_single=len(files) == 1)
     _check_columns(parts)
     types, corrections = merge_types([part.types for part in parts])
-    if corrections and is_parquet(files[0]):
-        _raise_mixed(parts, next(iter(corrections)))
-    if corrections:
+    if is_parquet(files[0]):
+        _check_types(parts, [name for name, dtype in corrections.items() if dtype == "str"])
+    elif corrections:
         return _open_parts(path, csv_types | corrections, temporary)
     parts = [part for part in parts if part.n_rows]
     if not parts:
@@ -181,10 +182,11 @@ def _check_columns(parts: Sequence[Part]) -> None:
                     )
 
 
-def _raise_mixed(parts: Sequence[Part], name: str) -> None:
-    types = {str(part.types[name].dtype): part.file for part in parts if not part.types[name].is_empty}
-    (dtype, file), (other_dtype, other_file), *_ = types.items()
-    raise TableError(
-        f"column {name!r} has the type {dtype} in {file} and {other_dtype} in {other_file}",
-        "write it with the same type in all files",
-    )
+def _check_types(parts: Sequence[Part], mixed: Sequence[str]) -> None:
+    for name in mixed:
+        types = {str(part.types[name].dtype): part.file for part in parts if not part.types[name].is_empty}
+        (dtype, file), (other_dtype, other_file), *_ = types.items()
+        raise TableError(
+            f"column {name!r} has the type {dtype} in {file} and {other_dtype} in {other_file}",
+            "write it with the same type in all files",
+        )

@@ -74,6 +74,27 @@ def prepared(folder: Path, params: DatasetParams) -> dict[str, bytes]:
     return files | {"mlartifacts/prepare/data_profile.json": json.dumps(profile).encode()}
 
 
+def test_categories_and_other_types_of_parquet_are_the_same_in_parts(
+    tmp_path: Path, messy: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed = messy.drop(columns=["code", "day"]).assign(
+        place=messy["place"].astype("category"),
+        floor=pd.Categorical(np.arange(len(messy)) // 60),
+        rooms=messy["rooms"].astype("Int64"),
+        size=messy["size"].astype("float32"),
+        half=messy["size"].astype("float16"),
+        cellar=messy["cellar"].astype("boolean"),
+    )
+    (tmp_path / "parts").mkdir()
+    typed.to_parquet(tmp_path / "table.parquet", index=False)
+    for number, start in enumerate(range(0, len(typed), 50)):
+        typed.iloc[start : start + 50].to_parquet(tmp_path / f"parts/{number}.parquet", row_group_size=20)
+    expected = prepared(tmp_path, dataset("table.parquet"))
+    for path in ("table.parquet", "parts"):
+        force_parts(monkeypatch, 7)
+        assert prepared(tmp_path, dataset(path)) == expected
+
+
 @pytest.mark.parametrize("split", STRATEGIES, ids=lambda split: "-".join(split.values()) or "random")
 @pytest.mark.parametrize("form", ["csv", "csv.gz", "parquet", "folder of csv", "folder of parquet", "pattern"])
 def test_parts_give_the_same_bytes(
