@@ -53,29 +53,31 @@ def group_types(path: Path) -> list[tuple[int, dict[str, ColumnType]]]:
         schema = file.schema_arrow
         dtypes = _to_pandas(schema.empty_table(), path).dtypes
         empty = {field.name for field in schema if types.is_null(field.type)}
-        groups = range(file.metadata.num_row_groups)
-        return [
-            (
-                file.metadata.row_group(group).num_rows,
-                {
-                    name: ColumnType(dtype, _has_missing(file, group, name), name in empty)
-                    for name, dtype in dtypes.items()
-                },
-            )
-            for group in groups
-        ]
+        groups = []
+        for number in range(file.metadata.num_row_groups):
+            missing = _missing(file, number)
+            column_types = {
+                name: ColumnType(dtype, missing.get(name, True), name in empty) for name, dtype in dtypes.items()
+            }
+            groups.append((file.metadata.row_group(number).num_rows, column_types))
+    return groups
 
 
-def _has_missing(file: "ParquetFile", number: int, name: str) -> bool:
-    """Return whether a value of a row group is missing: by its statistics or, without them, its values."""
+def _missing(file: "ParquetFile", number: int) -> dict[str, bool]:
+    """Return whether columns of a row group have missing values: by their statistics or, without them, the values.
+
+    Columns of lists or objects are left out.
+    """
     group = file.metadata.row_group(number)
-    columns = (group.column(place) for place in range(group.num_columns))
-    column = next((column for column in columns if column.path_in_schema == name), None)
-    if column is None:  # a column of lists or objects, which may be missing
-        return True
-    if column.statistics is not None and column.statistics.has_null_count:
-        return bool(column.statistics.null_count)
-    return bool(file.read_row_group(number, [name]).column(0).null_count)
+    missing = {}
+    for place in range(group.num_columns):
+        column = group.column(place)
+        if column.statistics is not None and column.statistics.has_null_count:
+            missing[column.path_in_schema] = bool(column.statistics.null_count)
+        elif column.path_in_schema in file.schema_arrow.names:
+            values = file.read_row_group(number, [column.path_in_schema]).column(0)
+            missing[column.path_in_schema] = bool(values.null_count)
+    return missing
 
 
 @contextmanager
