@@ -57,7 +57,8 @@ def group_types(path: Path) -> list[tuple[int, dict[str, ColumnType]]]:
         for number in range(file.metadata.num_row_groups):
             missing = _missing(file, number)
             column_types = {
-                name: ColumnType(dtype, missing.get(name, True), name in empty) for name, dtype in dtypes.items()
+                str(name): ColumnType(dtype, missing.get(str(name), True), name in empty)
+                for name, dtype in dtypes.items()
             }
             groups.append((file.metadata.row_group(number).num_rows, column_types))
     return groups
