@@ -98,8 +98,8 @@ def new_pipeline(path: Path, target: str, into: Path | None = None, task: TaskNa
     """
     if not path.exists() and not is_pattern(path):
         raise PipelineError(f"{path} does not exist", "give the path of a CSV or Parquet file")
-    named = pattern_folder(path) if is_pattern(path) else path
-    folder = (into or Path(plain_name(TABLE_SUFFIX.sub("", named.resolve().name)))).resolve()
+    named = pattern_folder(path).resolve() if is_pattern(path) else path
+    folder = (into or Path(plain_name(TABLE_SUFFIX.sub("", named.name)))).resolve()
     repository = _repository_of(folder)
     _check_is_free(folder, repository, is_named=into is not None)
     table = read_table_with_codes(path)
