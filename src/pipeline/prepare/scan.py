@@ -22,7 +22,7 @@ class ScannedPart:
 
     Attributes
     ----------
-    hashes : array of uint64, shape (n_rows, 2), optional
+    hashes : array of uint64, shape (2, n_rows), optional
         Set if duplicates are dropped.
     has_target : array of bool, shape (n_rows,)
     values : Series, shape (n_rows,), optional
@@ -87,7 +87,7 @@ def scan(table: PartedTable, columns: list[str], params: DatasetParams, n_append
     )
     keep = np.ones(table.n_rows, dtype=np.bool_)
     if params.drop_duplicates:
-        keep = ~equal_earlier_row(np.concatenate([part.hashes for part in parts if part.hashes is not None]))
+        keep = ~equal_earlier_row([part.hashes for part in parts if part.hashes is not None])
     n_distinct = int(keep.sum())
     rows = np.flatnonzero(keep & np.concatenate([part.has_target for part in parts]))
     values, deciding = (

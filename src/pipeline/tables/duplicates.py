@@ -1,5 +1,7 @@
 """Find duplicate rows by hashes of 128 bits, so that rows of different parts need not be compared."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -18,7 +20,7 @@ def row_hashes(table: pd.DataFrame) -> Hashes:
 
     Returns
     -------
-    array of uint64, shape (n_rows, 2)
+    array of uint64, shape (2, n_rows)
     """
     hashes: Hashes = np.zeros((2, len(table)), dtype=np.uint64)
     for name in table.columns:
@@ -26,19 +28,27 @@ def row_hashes(table: pd.DataFrame) -> Hashes:
             half ^= column
             half *= multiplier
             half ^= half >> np.uint64(29)
-    return hashes.T
+    return hashes
 
 
-def equal_earlier_row(hashes: Hashes) -> NDArray[np.bool_]:
-    """Return which rows have the hashes of an earlier row.
+def equal_earlier_row(parts: Sequence[Hashes]) -> NDArray[np.bool_]:
+    """Return which rows of a table have the hashes of an earlier row.
 
     Parameters
     ----------
-    hashes : array of uint64, shape (n_rows, 2)
+    parts : sequence of array of uint64, shape (2, n_rows)
+        The hashes of consecutive rows.
+
+    Returns
+    -------
+    array of bool, shape (n,)
+        For the rows of all parts.
     """
-    has_twin = pd.Series(hashes[:, 0]).duplicated(keep=False).to_numpy()
-    is_duplicate = np.zeros(len(hashes), dtype=np.bool_)
-    is_duplicate[has_twin] = pd.DataFrame(hashes[has_twin]).duplicated()
+    has_twin = pd.Series(np.concatenate([part[0] for part in parts])).duplicated(keep=False).to_numpy()
+    ends = np.cumsum([part.shape[1] for part in parts])[:-1]
+    twins = [part[:, selected] for part, selected in zip(parts, np.split(has_twin, ends), strict=True)]
+    is_duplicate = np.zeros(len(has_twin), dtype=np.bool_)
+    is_duplicate[has_twin] = pd.DataFrame(np.concatenate(twins, axis=1).T).duplicated()
     return is_duplicate
 
 
@@ -58,7 +68,7 @@ def duplicated(table: pd.DataFrame) -> NDArray[np.bool_]:
     >>> duplicated(pd.DataFrame({"rooms": [3, 4, 3], "place": ["INLAND", "INLAND", "INLAND"]}))
     array([False, False,  True])
     """
-    return equal_earlier_row(row_hashes(table))
+    return equal_earlier_row([row_hashes(table)])
 
 
 def _column_hashes(column: pd.Series) -> tuple[Hashes, Hashes]:
