@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from pipeline.features.columns import as_text, infer_kind
 from pipeline.params.schema import DatasetParams
-from pipeline.tables.files import is_parquet
 from pipeline.tables.split import Rows, split_rows
 
 KEY = b"recorded_rows"  # in the metadata of a Parquet file
@@ -47,11 +46,13 @@ class AppendedPredictions:
 
 def appended_predictions(path: Path) -> AppendedPredictions:
     """Return a file's metadata about appended predictions; empty for a file without such metadata."""
-    if not (path.is_file() and is_parquet(path)):
-        return AppendedPredictions()
+    from pyarrow import ArrowInvalid
     from pyarrow.parquet import read_schema
 
-    metadata = read_schema(path).metadata or {}
+    try:
+        metadata = read_schema(path).metadata or {} if path.is_file() else {}
+    except ArrowInvalid:  # such as for a CSV file
+        return AppendedPredictions()
     return AppendedPredictions(**json.loads(metadata[KEY])) if KEY in metadata else AppendedPredictions()
 
 
