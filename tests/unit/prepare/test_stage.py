@@ -216,6 +216,6 @@ def test_duplicates_are_found_in_all_parts(pipeline_folder: Path, monkeypatch: p
     write("a,late,price\n" + "".join(rows) + rows[3] + rows[150] + "-0.0,1,5\n0.0,1,5\n")
     expected = prepare(dataset(), pipeline_folder).profile
     assert expected["rows"]["duplicates_dropped"] == 3
-    for n_rows in (1, 60):
+    for n_rows in (7, 60):
         force_parts(monkeypatch, n_rows)
         assert prepare(dataset(), pipeline_folder).profile == expected
