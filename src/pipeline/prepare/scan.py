@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipeline.params.schema import DatasetParams
 from pipeline.prepare.contract import check_contract, check_parts, convert_types
 from pipeline.support.threads import in_threads
-from pipeline.tables.appended_predictions import deciding_hashes, split_with_predictions
+from pipeline.tables.appended_predictions import AppendedPredictions, deciding_hashes
 from pipeline.tables.duplicates import Hashes, equal_earlier_row, row_hashes
 from pipeline.tables.parts import PartedTable
 from pipeline.tables.split import Rows, split_column, split_rows
@@ -60,7 +60,7 @@ class Scan:
     n_distinct: int
 
 
-def scan(table: PartedTable, columns: list[str], params: DatasetParams, n_appended: int) -> Scan:
+def scan(table: PartedTable, columns: list[str], params: DatasetParams, appended: AppendedPredictions) -> Scan:
     """Validate a table and split its rows.
 
     Parameters
@@ -69,15 +69,15 @@ def scan(table: PartedTable, columns: list[str], params: DatasetParams, n_append
     columns : list of str
         The `selected_columns`.
     params : DatasetParams
-    n_appended : int
-        Number of predictions in the last rows.
+    appended : AppendedPredictions
+        The predictions in its last rows.
 
     Raises
     ------
     TableError
         When a row violates the contract, or the rows cannot be split.
     """
-    scan_part = partial(_scan_part, table, columns, params, n_appended > 0)
+    scan_part = partial(_scan_part, table, columns, params, bool(appended.ids))
     parts = in_threads(scan_part, range(len(table.parts)), "prepare: validated parts")
     names = parts[0].categories
     check_parts(
@@ -95,9 +95,7 @@ def scan(table: PartedTable, columns: list[str], params: DatasetParams, n_append
     )
     split_values = pd.concat(values).iloc[rows] if values else None
     if deciding:
-        train, test = split_with_predictions(
-            rows, split_values, params, np.concatenate(deciding)[rows], table.n_rows - n_appended
-        )
+        train, test = appended.split(rows, split_values, params, np.concatenate(deciding)[rows], table.n_rows)
     else:
         train, test = split_rows(rows, split_values, params)
     return Scan(train, test, n_distinct)

@@ -81,7 +81,7 @@ def prepare(params: DatasetParams, folder: Path) -> Prepared:
         table = open_parts(source, params.categorical or [], copies)
         columns = selected_columns(list(table.types), params)
         appended = appended_predictions(source)
-        scanned = scan(table, columns, params, len(appended.ids))
+        scanned = scan(table, columns, params, appended)
         profile_file = stack.enter_context(atomic_write(folder / DATA_PROFILE))
         scaler_file = stack.enter_context(atomic_write(folder / SCALER))
         train_file, train = write_rows(table, columns, params, scanned.train, folder / TRAIN_TABLE, stack)

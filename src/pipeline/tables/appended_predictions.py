@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -43,6 +44,50 @@ class AppendedPredictions:
         types = {name: type_ for name, type_ in self.own_types.items() if str(table[name].dtype) != type_}
         return table.iloc[: len(table) - len(self.ids)].astype(types)
 
+    def split(
+        self, rows: Rows, values: pd.Series | None, params: DatasetParams, hashes: NDArray[np.uint64], n_rows: int
+    ) -> tuple[Rows, Rows]:
+        """Split the rows of the table so that no row changes sides when more are added.
+
+        The original rows are split as if there were no others. A prediction goes to the side of a row with the same
+        inputs or, without one, to the side given by a hash of its inputs; for a split by group, the group decides
+        instead of the inputs. So no training row of a model becomes a test row of a later one, where the earlier model
+        would have an unfair advantage. For a split by time, the test rows are always the last rows.
+
+        Parameters
+        ----------
+        rows, values, params
+            As for `split_rows`.
+        hashes : array of uint64, shape (n_rows,)
+            The `deciding_hashes` of the rows.
+        n_rows : int
+            Number of rows of the file.
+
+        Returns
+        -------
+        train, test : arrays of int
+            Some of `rows` each, as from `split_rows`.
+
+        Raises
+        ------
+        TableError
+            As in `split_rows`.
+        """
+        if params.split.strategy == "time":
+            return split_rows(rows, values, params)
+        is_original = rows < n_rows - len(self.ids)
+        own_values = None if values is None else values[is_original]
+        if own_values is not None and own_values.name in params.excluded_columns:  # inputs and target are converted
+            own_type: Any = self.own_types[str(own_values.name)]
+            own_values = own_values.astype(own_type)
+        train, test = split_rows(rows[is_original], own_values, params)
+        known = {name: hashes[np.searchsorted(rows, side)] for name, side in (("train", train), ("test", test))}
+        appended, hashes = rows[~is_original], hashes[~is_original]
+        is_test = pd.util.hash_array(hashes ^ np.uint64(params.split.seed)) < params.split.test_size * 2**64
+        is_test |= np.isin(hashes, known["test"])
+        is_test &= ~np.isin(hashes, known["train"])
+        return np.concatenate([train, appended[~is_test]]), np.concatenate([test, appended[is_test]])
+
 
 def appended_predictions(path: Path) -> AppendedPredictions:
     """Return a file's metadata about appended predictions; empty for a file without such metadata."""
@@ -54,47 +99,6 @@ def appended_predictions(path: Path) -> AppendedPredictions:
     except ArrowInvalid:  # such as for a CSV file
         return AppendedPredictions()
     return AppendedPredictions(**json.loads(metadata[KEY])) if KEY in metadata else AppendedPredictions()
-
-
-def split_with_predictions(
-    rows: Rows, values: pd.Series | None, params: DatasetParams, hashes: NDArray[np.uint64], n_original: int
-) -> tuple[Rows, Rows]:
-    """Split a table with appended predictions so that no row changes sides when more are added.
-
-    The original rows are split as if there were no others. A prediction goes to the side of a row with the same
-    inputs or, without one, to the side given by a hash of its inputs; for a split by group, the group decides instead
-    of the inputs. So no training row of a model becomes a test row of a later one, where the earlier model would have
-    an unfair advantage. For a split by time, the test rows are always the last rows.
-
-    Parameters
-    ----------
-    rows, values, params
-        As for `split_rows`.
-    hashes : array of uint64, shape (n_rows,)
-        The `deciding_hashes` of the rows.
-    n_original : int
-        The number of rows of the file before the predictions.
-
-    Returns
-    -------
-    train, test : arrays of int
-        Some of `rows` each, as from `split_rows`.
-
-    Raises
-    ------
-    TableError
-        As in `split_rows`.
-    """
-    if params.split.strategy == "time":
-        return split_rows(rows, values, params)
-    is_original = rows < n_original
-    train, test = split_rows(rows[is_original], None if values is None else values[is_original], params)
-    known = {name: hashes[np.searchsorted(rows, side)] for name, side in (("train", train), ("test", test))}
-    appended, hashes = rows[~is_original], hashes[~is_original]
-    is_test = pd.util.hash_array(hashes ^ np.uint64(params.split.seed)) < params.split.test_size * 2**64
-    is_test |= np.isin(hashes, known["test"])
-    is_test &= ~np.isin(hashes, known["train"])
-    return np.concatenate([train, appended[~is_test]]), np.concatenate([test, appended[is_test]])
 
 
 def deciding_hashes(table: pd.DataFrame, params: DatasetParams) -> NDArray[np.uint64]:

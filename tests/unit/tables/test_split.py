@@ -5,7 +5,7 @@ import pytest
 from pipeline.errors import TableError
 from pipeline.params.schema import DatasetParams
 from pipeline.tables import split as splitting
-from pipeline.tables.appended_predictions import deciding_hashes, split_with_predictions
+from pipeline.tables.appended_predictions import AppendedPredictions, deciding_hashes
 from pipeline.tables.split import Rows, fold_rows, random_numbers, split_column
 
 
@@ -35,7 +35,8 @@ def split_rows(table: pd.DataFrame, params: DatasetParams, n_original: int | Non
     values = table[column] if column else None
     if n_original is None:
         return splitting.split_rows(rows, values, params)
-    return split_with_predictions(rows, values, params, deciding_hashes(table, params), n_original)
+    appended = AppendedPredictions(["id"] * (len(table) - n_original), "", {str(n): str(table[n].dtype) for n in table})
+    return appended.split(rows, values, params, deciding_hashes(table, params), len(table))
 
 
 @pytest.mark.parametrize(
