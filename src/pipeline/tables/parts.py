@@ -79,8 +79,8 @@ class PartedTable:
         tables = [
             self.read(number).iloc[rows[numbers == number] - self.starts[number]] for number in np.unique(numbers)
         ]
-        table: pd.DataFrame = tables[0] if len(tables) == 1 else pd.concat(tables).loc[rows]
-        return table
+        table: pd.DataFrame = tables[0] if len(tables) == 1 else pd.concat(tables)
+        return table if table.index.equals(pd.Index(rows)) else table.loc[rows]
 
     def row_name(self, row: int) -> str:
         """Return how messages name a row: its number, and its file if there are several."""
