@@ -84,12 +84,13 @@ def prepare(params: DatasetParams, folder: Path) -> Prepared:
         scanned = scan(table, columns, params, appended)
         profile_file = stack.enter_context(atomic_write(folder / DATA_PROFILE))
         scaler_file = stack.enter_context(atomic_write(folder / SCALER))
-        train_file, train = write_rows(table, columns, params, scanned.train, folder / TRAIN_TABLE, stack)
-        test_file, test = write_rows(table, columns, params, scanned.test, folder / TEST_TABLE, stack)
-        summaries = {name: [part.summaries[name] for part in (*train, *test)] for name in train[0].summaries}
-        inputs = {name: parts[0].dtype for name, parts in summaries.items() if name not in params.non_features(columns)}
-        example = example_rows(inputs, merge_categories(train))
-        scaler = fit_scaler([part.path for part in train], example, params, len(scanned.train))
+        rows = {folder / TRAIN_TABLE: scanned.train, folder / TEST_TABLE: scanned.test}
+        train, test = write_rows(table, columns, params, rows, stack)
+        parts = [*train.parts, *test.parts]
+        summaries = {name: [part.summaries[name] for part in parts] for name in parts[0].summaries}
+        inputs = {name: found[0].dtype for name, found in summaries.items() if name not in params.non_features(columns)}
+        example = example_rows(inputs, merge_categories(train.parts))
+        scaler = fit_scaler([part.path for part in train.parts], example, params, len(scanned.train))
         n_train, n_test = len(scanned.train), len(scanned.test)
         profile = {
             "dataset": params.model_dump(),
@@ -100,11 +101,11 @@ def prepare(params: DatasetParams, folder: Path) -> Prepared:
                 "train": n_train,
                 "test": n_test,
             },
-            "columns": {name: profile_of(parts) for name, parts in summaries.items()},
+            "columns": {name: profile_of(found) for name, found in summaries.items()},
             "scaler": _means_and_variances(scaler),
             "sha256": {"raw": table_sha256(source)}
             | ({"own": appended.own_sha256} if appended.own_sha256 else {})
-            | {"train": sha256(train_file), "test": sha256(test_file)},
+            | {"train": sha256(train.path), "test": sha256(test.path)},
         }
         _write(scaler, scaler_file, profile, profile_file)
     return Prepared(profile, len(table.types))

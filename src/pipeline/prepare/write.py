@@ -1,12 +1,13 @@
 """Second pass over a table: write the training and test rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from pipeline.params.schema import DatasetParams
 from pipeline.prepare.contract import convert_types
@@ -36,12 +37,27 @@ class WrittenPart:
     categories: dict[str, list[str]]
 
 
-def write_rows(
-    table: PartedTable, columns: list[str], params: DatasetParams, rows: Rows, path: Path, stack: ExitStack
-) -> tuple[Path, list[WrittenPart]]:
-    """Write rows to a Parquet file or, if they have more than one part, to a folder of files.
+@dataclass(frozen=True)
+class WrittenTable:
+    """The training or test rows in one file, or in a folder of files.
 
-    Where a file ends depends only on the number of columns and the position among `rows`, not on the parts of `table`.
+    Attributes
+    ----------
+    path : Path
+        The temporary path of the file or folder.
+    parts : list of WrittenPart
+    """
+
+    path: Path
+    parts: list[WrittenPart]
+
+
+def write_rows(
+    table: PartedTable, columns: list[str], params: DatasetParams, tables: Mapping[Path, Rows], stack: ExitStack
+) -> list[WrittenTable]:
+    """Write rows to Parquet files or, if they have more than one part, to folders of files.
+
+    Where a file ends depends only on the number of columns and the positions of the rows, not on the parts of `table`.
 
     Parameters
     ----------
@@ -49,37 +65,47 @@ def write_rows(
     columns : list of str
         The `selected_columns`.
     params : DatasetParams
-    rows : array of int
-        Positions in the table, in the order in which to write them.
-    path : Path
-        Replaced when `stack` is closed.
+    tables : mapping of Path to array of int
+        By the path that is replaced when `stack` is closed: positions in the table, in the order in which to write
+        them.
     stack : ExitStack
-
-    Returns
-    -------
-    path : Path
-        The temporary path of the file or folder.
-    parts : list of WrittenPart
     """
-    n_parts = -(-len(rows) // rows_per_part(len(columns)))
-    temporary = stack.enter_context(atomic_write(path) if n_parts == 1 else replace_folder(path))
-    starts = np.arange(1, n_parts) * rows_per_part(len(columns))
-    paths = [temporary] if n_parts == 1 else [temporary / f"part-{number:05d}.parquet" for number in range(n_parts)]
-    write_part = partial(_write_part, table, columns, params)
-    parts = in_threads(write_part, list(zip(paths, np.split(rows, starts), strict=True)), f"prepare: {path.name}, part")
-    return temporary, parts
+    n_rows, in_time = rows_per_part(len(columns)), params.split.strategy == "time"
+    folders, tasks = list[Path](), dict[tuple[int, int], list[tuple[Path, Rows]]]()
+    for number, (path, rows) in enumerate(tables.items()):
+        ends = np.arange(n_rows, len(rows), n_rows) if in_time else _ends(rows, table.n_rows, n_rows)
+        parts = {place: part for place, part in enumerate(np.split(rows, ends)) if len(part)}
+        folders.append(stack.enter_context(atomic_write(path) if len(parts) == 1 else replace_folder(path)))
+        for place, part in parts.items():
+            file = folders[-1] if len(parts) == 1 else folders[-1] / f"part-{place:05d}.parquet"
+            tasks.setdefault((number if in_time else 0, place), []).append((file, part))
+    written = in_threads(partial(_write_files, table, columns, params), list(tasks.values()), "prepare: written parts")
+    files = [part for parts in written for part in parts]
+    return [WrittenTable(path, [part for part in files if path in (part.path, part.path.parent)]) for path in folders]
 
 
-def _write_part(
-    table: PartedTable, columns: list[str], params: DatasetParams, path_and_rows: tuple[Path, Rows]
-) -> WrittenPart:
-    path, rows = path_and_rows
+def _ends(rows: Rows, n: int, n_rows: int) -> Rows:
+    """Return where among some rows of a table of `n` rows each range of `n_rows` rows ends."""
+    return np.searchsorted(rows, np.arange(n_rows, n, n_rows))
+
+
+def _write_files(
+    table: PartedTable, columns: list[str], params: DatasetParams, files: Sequence[tuple[Path, Rows]]
+) -> list[WrittenPart]:
+    """Write training and test rows from the same range of the table, which is read once."""
+    rows = files[0][1] if len(files) == 1 else np.sort(np.concatenate([part for _, part in files]))
     converted = convert_types(table.take(rows), columns, params)
-    converted.to_parquet(path, index=False, row_group_size=rows_per_group(len(columns)))
-    inputs = converted.drop(columns=params.non_features(columns))
+    if len(files) == 1:
+        return [_write_file(converted, files[0][0], params)]
+    return [_write_file(converted.iloc[np.searchsorted(rows, part)], path, params) for path, part in files]
+
+
+def _write_file(rows: pd.DataFrame, path: Path, params: DatasetParams) -> WrittenPart:
+    rows.to_parquet(path, index=False, row_group_size=rows_per_group(rows.shape[1]))
+    inputs = rows.drop(columns=params.non_features(rows.columns))
     return WrittenPart(
         path,
-        {str(name): summarize(column) for name, column in converted.items()},
+        {str(name): summarize(column) for name, column in rows.items()},
         {str(name): sorted(column.dropna().unique()) for name, column in inputs.items() if column.dtype == "str"},
     )
 

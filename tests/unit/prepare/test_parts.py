@@ -142,7 +142,7 @@ def test_a_large_table_becomes_folders_of_parts(
 
     force_written_parts(monkeypatch, 25)
     profile = prepare(dataset(), tmp_path).profile
-    assert [file.name for file in sorted(paths["train"].iterdir())] == [f"part-0000{n}.parquet" for n in range(4)]
+    assert [file.name for file in sorted(paths["train"].iterdir())] == [f"part-0000{n}.parquet" for n in range(5)]
     for name, path in paths.items():
         pd.testing.assert_frame_equal(pd.read_parquet(path), tables[name])
     again = joblib.load(tmp_path / "models/standard_scaler.pkl")
