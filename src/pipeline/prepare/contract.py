@@ -176,8 +176,8 @@ def _is_valid_number(column: pd.Series, params: DatasetParams) -> bool:
     """Return whether a column is a numeric input that meets the contract, without pandera."""
     if column.name == params.target or column.name in params.excluded_columns or column.dtype != np.float64:
         return False
-    largest = np.fmax.reduce(np.abs(column.to_numpy()))  # NaN if all values are missing
-    return not largest > FLOAT32_MAX
+    values = column.to_numpy()  # their minimum and maximum are NaN if all are missing
+    return not (np.fmin.reduce(values) < -FLOAT32_MAX or np.fmax.reduce(values) > FLOAT32_MAX)
 
 
 def _contract_of(column: pd.Series, params: DatasetParams) -> "Column":

@@ -81,7 +81,7 @@ def example_rows(types: Mapping[str, str], categories: Mapping[str, Sequence[str
 
 
 def _moments(transformer: FeatureTransformer, names: Sequence[str], path: Path) -> Moments:
-    matrix = transformer.compute(transformer.source(pd.read_parquet(path)), names)
+    matrix = transformer.compute(transformer.source(pd.read_parquet(path, use_threads=False)), names)
     return Moments(*np.array([_moments_of(column) for column in matrix.T]).T)
 
 

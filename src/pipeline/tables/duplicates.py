@@ -23,11 +23,12 @@ def row_hashes(table: pd.DataFrame) -> Hashes:
     array of uint64, shape (2, n_rows)
     """
     hashes: Hashes = np.zeros((2, len(table)), dtype=np.uint64)
+    shifted = np.empty(len(table), dtype=np.uint64)  # new memory for each column would take longer than the rest
     for name in table.columns:
         for half, column, multiplier in zip(hashes, _column_hashes(table[name]), MULTIPLIERS, strict=True):
             half ^= column
             half *= multiplier
-            half ^= half >> np.uint64(29)
+            half ^= np.right_shift(half, np.uint64(29), out=shifted)
     return hashes
 
 

@@ -33,7 +33,7 @@ def read_parquet(path: Path) -> pd.DataFrame:
 def read_group(path: Path, number: int) -> pd.DataFrame:
     """Return the rows of a row group, as `read_parquet` does."""
     with _opened(path) as file:
-        return _to_pandas(file.read_row_group(number), path)
+        return _to_pandas(file.read_row_group(number, use_threads=False), path)
 
 
 def read_parts(path: Path) -> Iterator[pd.DataFrame]:
@@ -41,7 +41,7 @@ def read_parts(path: Path) -> Iterator[pd.DataFrame]:
     from pyarrow import Table
 
     with _opened(path) as file:
-        for batch in file.iter_batches(rows_per_part(file.metadata.num_columns)):
+        for batch in file.iter_batches(rows_per_part(file.metadata.num_columns), use_threads=False):
             yield _to_pandas(Table.from_batches([batch]), path)
 
 
@@ -100,7 +100,7 @@ def _opened(path: Path) -> Iterator["ParquetFile"]:
 
 
 def _to_pandas(rows: "Table", path: Path) -> pd.DataFrame:
-    table: pd.DataFrame = rows.to_pandas()
+    table: pd.DataFrame = rows.to_pandas(use_threads=False)  # parts are read in threads
     levels = [] if isinstance(table.index, pd.RangeIndex) else [name for name in table.index.names if name is not None]
     table.columns = table.columns.map(str)
     check_names([*map(str, levels), *table.columns], path)
