@@ -244,7 +244,7 @@ def test_tables_in_parts_give_the_same_models(
     force_written_parts(monkeypatch, 40)
     params = load_params()
     prepare(params.dataset, pipeline_folder)
-    assert len(list((pipeline_folder / TRAIN_TABLE).iterdir())) == 3
+    assert len(list((pipeline_folder / TRAIN_TABLE).iterdir())) == 4
     experiments = train(params, pipeline_folder).experiments
     assert {run.run_name: run.model_sha256 for run in experiments} == {
         run.run_name: run.model_sha256 for run in trained.experiments

@@ -53,7 +53,9 @@ def selected_columns(columns: Sequence[str], params: DatasetParams) -> list[str]
     return kept
 
 
-def convert_types(table: pd.DataFrame, columns: Sequence[str], params: DatasetParams) -> pd.DataFrame:
+def convert_types(
+    table: pd.DataFrame, columns: Sequence[str], params: DatasetParams, row_name: Callable[[int], str]
+) -> pd.DataFrame:
     """Return a part of a table with each column converted to the data type of its kind.
 
     Parameters
@@ -63,6 +65,8 @@ def convert_types(table: pd.DataFrame, columns: Sequence[str], params: DatasetPa
     columns : sequence of str
         The `selected_columns`.
     params : DatasetParams
+    row_name : callable
+        Returns how a message names the row at a position.
 
     Returns
     -------
@@ -75,7 +79,7 @@ def convert_types(table: pd.DataFrame, columns: Sequence[str], params: DatasetPa
     TableError
         If a value has a type that cannot be converted.
     """
-    return pd.DataFrame({name: convert_column(table[name], params) for name in columns}, copy=False)
+    return pd.DataFrame({name: convert_column(table[name], params, row_name) for name in columns}, copy=False)
 
 
 def check_contract(table: pd.DataFrame, params: DatasetParams, row_name: Callable[[int], str]) -> None:
@@ -129,12 +133,12 @@ def check_parts(n_values: Mapping[str, int], n_categories: Mapping[str, int], pa
             raise TableError(f"{params.path}: column {name!r} {_too_many(n, params)}", FEWER_CATEGORIES)
 
 
-def convert_column(column: pd.Series, params: DatasetParams) -> pd.Series:
+def convert_column(column: pd.Series, params: DatasetParams, row_name: Callable[[int], str]) -> pd.Series:
     """Return a column converted to the data type of its kind; the contract checks the result."""
     kind = infer_kind(column)
     if column.name == params.target:
         if params.task == "classification":
-            _check_plain(column, (*PLAIN, date, Decimal), params)
+            _check_plain(column, (*PLAIN, date, Decimal), params, row_name)
             return as_text(column)
         return _as_target(column)
     if column.name in params.excluded_columns:  # only needed for the split
@@ -145,7 +149,7 @@ def convert_column(column: pd.Series, params: DatasetParams) -> pd.Series:
         return column.astype("float64")
     if kind == "boolean":
         return as_text(column) if column.isna().any() else column.astype("bool")
-    _check_plain(column, PLAIN, params)
+    _check_plain(column, PLAIN, params, row_name)
     return as_text(column)
 
 
@@ -158,7 +162,9 @@ def _as_target(column: pd.Series) -> pd.Series:
         return values
 
 
-def _check_plain(column: pd.Series, allowed: tuple[type, ...], params: DatasetParams) -> None:
+def _check_plain(
+    column: pd.Series, allowed: tuple[type, ...], params: DatasetParams, row_name: Callable[[int], str]
+) -> None:
     """Raise unless all values of an object column have allowed types."""
     if infer_kind(column) is not None:
         return
@@ -167,7 +173,7 @@ def _check_plain(column: pd.Series, allowed: tuple[type, ...], params: DatasetPa
         if not isinstance(value, allowed):
             raise TableError(
                 f"{params.path}: column {column.name!r} holds {type(value).__name__} values, which are neither numbers "
-                f"nor text: row {row + 1} is {short_repr(str(value))}",
+                f"nor text: {row_name(row)} is {short_repr(str(value))}",
                 "add the column to dataset.drop in params.yaml, or write its values as numbers or text",
             )
 

@@ -13,7 +13,7 @@ from pipeline.support.threads import in_threads
 from pipeline.tables.appended_predictions import AppendedPredictions, deciding_hashes
 from pipeline.tables.duplicates import Hashes, equal_earlier_row, row_hashes
 from pipeline.tables.parts import PartedTable
-from pipeline.tables.split import Rows, split_column, split_rows
+from pipeline.tables.split import Rows, split_column, split_rows, times
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,8 @@ def scan(table: PartedTable, columns: list[str], params: DatasetParams, appended
         [kept for part in parts if (kept := getattr(part, name)) is not None] for name in ("values", "deciding")
     )
     split_values = pd.concat(values).iloc[rows] if values else None
+    if split_values is not None and params.split.strategy == "time":
+        times(split_values, params, table.row_name)  # fails with the name of the file
     if deciding:
         train, test = appended.split(rows, split_values, params, np.concatenate(deciding)[rows], table.n_rows)
     else:
@@ -106,7 +108,7 @@ def _scan_part(
 ) -> ScannedPart:
     rows = table.read(number)
     hashes = row_hashes(rows) if params.drop_duplicates else None
-    converted = convert_types(rows, columns, params)
+    converted = convert_types(rows, columns, params, table.row_name)
     check_contract(converted, params, table.row_name)
     decisive = split_column(params)
     inputs = converted.drop(columns=params.non_features(columns))

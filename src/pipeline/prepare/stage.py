@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.errors import TableError
 from pipeline.params.schema import DatasetParams
 from pipeline.prepare.contract import selected_columns
 from pipeline.prepare.profile import profile_of
@@ -16,7 +17,7 @@ from pipeline.support.files import atomic_write, sha256, temporary_folder
 from pipeline.support.paths import DATA_PROFILE, SCALER, TEST_TABLE, TRAIN_TABLE, remove_unfinished_outputs
 from pipeline.tables.appended_predictions import appended_predictions
 from pipeline.tables.download import local_table
-from pipeline.tables.files import table_sha256
+from pipeline.tables.files import is_pattern, table_files, table_sha256
 from pipeline.tables.parts import open_parts
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def prepare(params: DatasetParams, folder: Path) -> Prepared:
     with ExitStack() as stack:
         copies = stack.enter_context(temporary_folder(folder / TRAIN_TABLE.parent / "parts"))
         source = stack.enter_context(local_table(params.path, folder, copies / "source"))
+        _check_pattern(source, folder)
         table = open_parts(source, params.categorical or [], copies)
         columns = selected_columns(list(table.types), params)
         appended = appended_predictions(source)
@@ -109,6 +111,17 @@ def prepare(params: DatasetParams, folder: Path) -> Prepared:
         }
         _write(scaler, scaler_file, profile, profile_file)
     return Prepared(profile, len(table.types))
+
+
+def _check_pattern(source: Path, folder: Path) -> None:
+    """Raise if a pattern also matches a table of an earlier run."""
+    prepared = (folder / TRAIN_TABLE).parent.resolve()
+    for file in table_files(source) if is_pattern(source) else []:
+        if file.resolve().is_relative_to(prepared):
+            raise TableError(
+                f"the pattern dataset.path in params.yaml matches {file}, which this stage has written",
+                "use a pattern that only matches your table, such as data/raw/**/*.parquet",
+            )
 
 
 def _write(scaler: "StandardScaler", scaler_file: Path, profile: dict[str, Any], profile_file: Path) -> None:

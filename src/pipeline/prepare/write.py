@@ -94,7 +94,7 @@ def _write_files(
 ) -> list[WrittenPart]:
     """Write training and test rows from the same range of the table, which is read once."""
     rows = files[0][1] if len(files) == 1 else np.sort(np.concatenate([part for _, part in files]))
-    converted = convert_types(table.take(rows), columns, params)
+    converted = convert_types(table.take(rows), columns, params, table.row_name)
     if len(files) == 1:
         return [_write_file(converted, files[0][0], params)]
     return [_write_file(converted.iloc[np.searchsorted(rows, part)], path, params) for path, part in files]

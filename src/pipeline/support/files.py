@@ -110,10 +110,11 @@ def temporary_folder(path: Path) -> Iterator[Path]:
     `remove_unfinished_files` removes what a killed process leaves behind.
     """
     temporary = temporary_path(path)
-    try:
-        yield temporary
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with _parents(path):
+        try:
+            yield temporary
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def replace_link(link: Path, target: str) -> None:

@@ -1,8 +1,10 @@
 """Run tasks in parallel threads, and report their progress."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from pipeline.support.processes import available_processors
 from pipeline.support.progress import progress
 
 Item = TypeVar("Item")
@@ -24,17 +26,20 @@ def in_threads(function: Callable[[Item], Result], items: Sequence[Item], descri
     Returns
     -------
     list
-        Results in the order of the items.
+        Results in the order of the items. If calls fail, the error is that of the first item.
     """
     if len(items) <= 1:
         return [function(item) for item in items]
-    from joblib import Parallel, cpu_count, delayed
-
-    pool = Parallel(n_jobs=min(MAX_THREADS, cpu_count()), prefer="threads", batch_size=1, return_as="generator")
     results: list[Result] = []
-    for result in pool(delayed(function)(item) for item in items):
-        results.append(result)
-        reports, before = (n * REPORTS // len(items) for n in (len(results), len(results) - 1))
-        if reports > before:
-            progress(f"{description} {len(results):,} of {len(items):,}")
+    with ThreadPoolExecutor(min(MAX_THREADS, available_processors())) as pool:
+        calls = [pool.submit(function, item) for item in items]
+        try:
+            for call in calls:
+                results.append(call.result())
+                reports, before = (n * REPORTS // len(items) for n in (len(results), len(results) - 1))
+                if reports > before:
+                    progress(f"{description} {len(results):,} of {len(items):,}")
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
     return results

@@ -37,7 +37,8 @@ def column_types(table: pd.DataFrame) -> dict[str, ColumnType]:
     for name, column in table.items():
         missing = column.isna().to_numpy()
         is_empty = bool(missing.all()) and column.dtype in (np.dtype(np.float64), np.dtype(object))
-        is_large = column.dtype.kind in "iu" and len(column) > 0 and max(-int(column.min()), int(column.max())) > 2**53
+        is_integer = isinstance(column.dtype, np.dtype) and column.dtype.kind in "iu"
+        is_large = is_integer and len(column) > 0 and max(-int(column.min()), int(column.max())) > 2**53
         types[str(name)] = ColumnType(column.dtype, bool(missing.any()), is_empty, is_large)
     return types
 

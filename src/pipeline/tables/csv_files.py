@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
+import numpy as np
 import pandas as pd
 
 from pipeline.errors import TableError
@@ -45,7 +46,8 @@ def read_csv(path: Path, types: Mapping[str, str], in_parts: bool = False) -> It
         _check_header(header, path)
         options = {"encoding": "utf-8-sig", "low_memory": False, "index_col": False, "dtype": dict(types)}
         may_be_short = False
-        for table in _tables(path, rows_per_part(len(header)) if in_parts else None, options):
+        for read in _tables(path, rows_per_part(len(header)) if in_parts else None, options):
+            table = _with_large_integers(read)
             may_be_short |= bool(table.iloc[:, -1].isna().any())
             yield table
         if may_be_short:
@@ -77,6 +79,23 @@ def _tables(path: Path, n_rows: int | None, options: dict[str, Any]) -> Iterator
                 except StopIteration:
                     return
             yield table
+
+
+def _with_large_integers(table: pd.DataFrame) -> pd.DataFrame:
+    """Replace what pandas returns for integers of 64 bits and more: objects, or text with "" for missing values.
+
+    Integers that do not fit into 64 bits become text, those of 64 bits without a sign numbers.
+    """
+    changed: dict[str, pd.Series] = {}
+    for name, column in table.items():
+        if column.dtype == object and pd.api.types.infer_dtype(column) == "integer":
+            changed[str(name)] = column.astype("str")
+        elif column.dtype == "str" and (column == "").any():  # other text has no "", which is a missing value
+            text = column.where(column != "")
+            numbers = pd.to_numeric(text, errors="coerce")
+            is_number = numbers.notna().equals(text.notna()) and numbers.abs().max() <= 2**64
+            changed[str(name)] = numbers.astype(np.float64) if is_number else text
+    return table.assign(**changed) if changed else table
 
 
 def _check_first_bytes(path: Path) -> None:

@@ -1,6 +1,7 @@
 """Find duplicate rows by hashes of 128 bits, so that rows of different parts need not be compared."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -78,7 +79,16 @@ def _column_hashes(column: pd.Series) -> tuple[Hashes, Hashes]:
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iufbmM":
         values = pd.util.hash_array(column.to_numpy())  # a bijection of 64 bits: different values, different hashes
         return values, values
-    codes, distinct = pd.factorize(column.map(str, na_action="ignore") if column.dtype == object else column)
+    codes, distinct = pd.factorize(column.map(_text, na_action="ignore") if column.dtype == object else column)
     texts = np.asarray(distinct.astype(str), dtype=object)
     first, second = (pd.util.hash_array(texts, hash_key=key, categorize=False) for key in TEXT_KEYS)
     return np.append(first, MISSING)[codes], np.append(second, MISSING)[codes]  # the code of a missing value is -1
+
+
+def _text(value: object) -> str:
+    """Return a text that only equal values have; that of an array would be abbreviated."""
+    return repr(_as_list(value)) if isinstance(value, np.ndarray) else repr(value)
+
+
+def _as_list(array: NDArray[Any]) -> list[Any]:
+    return [_as_list(item) if isinstance(item, np.ndarray) else item for item in array.tolist()]

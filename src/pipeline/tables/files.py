@@ -19,8 +19,8 @@ def is_pattern(path: Path) -> bool:
 
 
 def pattern_folder(path: Path) -> Path:
-    """Return the folder above the first wildcard of a pattern."""
-    return next(folder for folder in path.parents if not WILDCARD.search(str(folder)))
+    """Return the folder above the first wildcard of a pattern; names of folders that exist may have such characters."""
+    return next(folder for folder in path.parents if folder.exists() or not WILDCARD.search(str(folder)))
 
 
 def is_parquet(path: Path) -> bool:
@@ -42,15 +42,17 @@ def table_files(path: Path) -> list[Path]:
         When there is no file, or a file is empty, or the files are not all CSV or all Parquet.
     """
     if is_pattern(path):
-        files = [Path(name) for name in sorted(glob.glob(str(path), recursive=True)) if Path(name).is_file()]
+        folder = pattern_folder(path)
+        pattern = Path(glob.escape(str(folder)), path.relative_to(folder))
+        files = [Path(name) for name in sorted(glob.glob(str(pattern), recursive=True)) if Path(name).is_file()]
         if not files:
             raise TableError(f"no file matches {path}", "correct the pattern dataset.path in params.yaml")
     elif path.is_dir():
         files = sorted(file for file in path.iterdir() if not file.name.startswith(IGNORED))
-        folder = next((file for file in files if file.is_dir()), None)
-        if folder or not files:
+        other = next((file for file in files if not file.is_file()), None)
+        if other or not files:
             raise TableError(
-                f"{path} holds {'the folder ' + folder.name if folder else 'no files'}",
+                f"{path} holds {other.name + ', which is not a file' if other else 'no files'}",
                 "set dataset.path in params.yaml to a folder of CSV or Parquet files, or a pattern such as "
                 f"{path}/**/*.parquet",
             )

@@ -61,7 +61,7 @@ def group_types(path: Path) -> list[tuple[int, dict[str, ColumnType]]]:
                 for name, dtype in dtypes.items()
             }
             groups.append((file.metadata.row_group(number).num_rows, column_types))
-    return groups
+    return groups or [(0, {str(name): ColumnType(dtype, False, True) for name, dtype in dtypes.items()})]
 
 
 def _missing(file: "ParquetFile", number: int) -> dict[str, bool]:

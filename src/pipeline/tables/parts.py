@@ -137,7 +137,7 @@ def _open_parts(path: Path, csv_types: dict[str, str], temporary: Path) -> Parte
 def _parquet_parts(file: Path, copies: Path) -> list[Part]:
     """Return the row groups of a file as parts; a file with larger ones is copied."""
     groups = group_types(file)
-    limit = 2 * rows_per_part(max(len(groups[0][1]), 1)) if groups else 0
+    limit = 2 * rows_per_part(max(len(groups[0][1]), 1))
     if any(n_rows > limit for n_rows, _ in groups):
         return _copied(file, read_parts(file), copies)
     starts = np.cumsum([0, *(n_rows for n_rows, _ in groups)]).tolist()

@@ -1,5 +1,7 @@
 """Split a table into training and test rows, and training rows into folds."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -198,8 +200,18 @@ def groups_of(values: pd.Series) -> Rows:
     return np.asarray(pd.factorize(values, use_na_sentinel=False)[0], dtype=np.intp)
 
 
-def times(column: pd.Series, params: DatasetParams) -> NDArray[np.float64]:
+def times(
+    column: pd.Series, params: DatasetParams, row_name: Callable[[int], str] = lambda row: f"row {row + 1}"
+) -> NDArray[np.float64]:
     """Return each row's time as a number to sort by.
+
+    Parameters
+    ----------
+    column : Series
+        The index is each row's position in the table.
+    params : DatasetParams
+    row_name : callable, optional
+        Returns how a message names the row at a position.
 
     Raises
     ------
@@ -217,7 +229,7 @@ def times(column: pd.Series, params: DatasetParams) -> NDArray[np.float64]:
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values))[0])
         raise TableError(
-            f"{params.path}: column {params.split.column!r} has no valid time in row {column.index[row] + 1}: "
+            f"{params.path}: column {params.split.column!r} has no valid time in {row_name(column.index[row])}: "
             f"{short_repr(str(column.iloc[row]))}",
             "write a number or an ISO 8601 date (2026-01-31), or remove the row",
         )

@@ -162,6 +162,31 @@ def test_a_large_table_becomes_folders_of_parts(
     assert sorted(path.name for path in (tmp_path / "data/processed").iterdir()) == ["test.parquet", "train.parquet"]
 
 
+def test_errors_name_the_first_row_and_its_file(
+    tmp_path: Path, messy: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    messy.loc[[61, 99], "size"] = 1e39
+    messy.loc[[88], "day"] = "none"
+    (tmp_path / "parts").mkdir()
+    for number, start in enumerate(range(0, len(messy), 25)):
+        messy.iloc[start : start + 25].to_csv(tmp_path / f"parts/{number}.csv", index=False)
+    force_parts(monkeypatch, 2)
+    with pytest.raises(PipelineError, match=r"'size', row 12 of .*parts/2.csv, holds 1e\+39"):
+        prepare(dataset("parts"), tmp_path)
+    by_day = dataset("parts", split={"strategy": "time", "column": "day"}, drop=["size"], derived={})
+    with pytest.raises(PipelineError, match=r"'day' has no valid time in row 14 of .*parts/3.csv: 'none'"):
+        prepare(by_day, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["parts"]
+
+
+def test_a_pattern_must_not_match_the_outputs(tmp_path: Path, messy: pd.DataFrame) -> None:
+    (tmp_path / "data/raw").mkdir(parents=True)
+    messy.drop(columns="cellar").to_parquet(tmp_path / "data/raw/table.parquet")
+    prepare(dataset("data/**/*.parquet"), tmp_path)
+    with pytest.raises(PipelineError, match=r"matches .*test.parquet, which this stage has written"):
+        prepare(dataset("data/**/*.parquet"), tmp_path)
+
+
 @settings(max_examples=settings.default.max_examples // 2)
 @given(st.data())
 def test_any_table_is_read_alike_in_parts(data: st.DataObject) -> None:

@@ -48,7 +48,8 @@ def test_columns_may_be_in_another_order(tmp_path: Path) -> None:
     ("make", "message"),
     [
         (lambda folder: write_parts(folder), "holds no files"),
-        (lambda folder: (write_parts(folder, a__csv=ROWS) / "year=2026").mkdir(), "holds the folder year=2026"),
+        (lambda folder: (write_parts(folder, a__csv=ROWS) / "year=2026").mkdir(), "holds year=2026, which"),
+        (lambda folder: (write_parts(folder, a__csv=ROWS) / "b.csv").symlink_to("none"), "holds b.csv, which is not"),
         (lambda folder: (write_parts(folder, a__csv=ROWS) / "notes.txt").write_text("x"),
          "notes.txt is neither a CSV nor a Parquet file\n  -> remove it from the folder"),
         (lambda folder: write_parts(folder, a__csv=ROWS, b__parquet=ROWS), "holds both CSV and Parquet files"),
@@ -61,7 +62,7 @@ def test_columns_may_be_in_another_order(tmp_path: Path) -> None:
          "'a' has the type int64 in .*a.parquet and str in .*b.parquet"),
         (lambda folder: write_parts(folder, a__csv=ROWS.head(0)), "has a header but no rows"),
     ],
-    ids=range(9),
+    ids=range(10),
 )  # fmt: skip
 def test_files_that_are_no_table_are_one_error(tmp_path: Path, make: Callable[[Path], None], message: str) -> None:
     make(tmp_path / "parts")
@@ -116,6 +117,69 @@ def test_large_integers_stay_exact_or_become_the_float_of_their_text(
         read = pd.concat([table.read(number) for number in range(len(table.parts))])
         assert read["a"].dtype == dtype
         assert read["a"].tolist() == read_table(tmp_path / f"{name}.csv")["a"].tolist()
+
+
+LARGE, HUGE = 2**64 - 1, 10**20
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        ([HUGE, 1, 2, 3], "str"),
+        ([HUGE, "", 2, 3], "str"),
+        ([HUGE, 1, "", 1.5], "str"),
+        ([HUGE, HUGE, 1, 1.5], "str"),
+        ([LARGE, 1, "", 2], "float64"),
+        ([LARGE, "", 1, 2], "float64"),
+        ([LARGE, 1, "", 1.5], "float64"),
+        ([LARGE, "", "x", ""], "str"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_integers_of_64_bits_and_more_are_read_alike_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: list[object], dtype: str
+) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("id,y\n" + "".join(f"{value},1\n" for value in values))
+    whole = read_table(path)
+    assert whole["id"].dtype == dtype
+    assert whole["id"].isna().tolist() == [value == "" for value in values]
+    for n_rows in (1, 2, 3):
+        force_parts(monkeypatch, n_rows)
+        pd.testing.assert_frame_equal(open_parts(path, (), tmp_path / "copies").take(np.arange(4)), whole)
+
+
+def test_a_part_may_hold_no_value_of_a_nullable_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = ROWS.assign(a=pd.array([1, 2, None, None, None, 3], dtype="Int64"))
+    table.to_parquet(tmp_path / "data.parquet")
+    force_parts(monkeypatch, 2)
+    parts = open_parts(tmp_path / "data.parquet", (), tmp_path / "copies")
+    pd.testing.assert_frame_equal(parts.take(np.arange(6)), table)
+
+
+def test_a_parquet_file_without_row_groups_has_columns(tmp_path: Path) -> None:
+    folder = write_parts(tmp_path / "parts", b__parquet=ROWS)
+    schema = pa.Table.from_pandas(ROWS, preserve_index=False).schema
+    pq.ParquetWriter(folder / "a.parquet", schema).close()
+    pd.testing.assert_frame_equal(read_table(folder), ROWS)
+    with pytest.raises(TableError, match="has a header but no rows"):
+        open_parts(folder / "a.parquet", (), tmp_path / "copies")
+    pq.ParquetWriter(folder / "a.parquet", schema.remove(0)).close()
+    with pytest.raises(TableError, match=r"a.parquet has no column 'a'"):
+        read_table(folder)
+
+
+def test_folders_above_a_pattern_may_have_brackets(tmp_path: Path) -> None:
+    folder = write_parts(tmp_path / "b[1]", a__csv=ROWS)
+    assert [file.name for file in table_files(folder / "*.csv")] == ["a.csv"]
+    assert pattern_folder(folder / "*.csv") == folder
+
+
+def test_long_lists_and_bytes_are_compared_whole() -> None:
+    lists = [np.zeros(2000), np.zeros(2000), np.zeros(2000), np.array([np.zeros(2000), "x"], dtype=object)]
+    lists[1][1000] = 1e-9
+    assert list(duplicated(pd.DataFrame({"a": [*lists, *lists]}))) == [False, False, True, False] + [True] * 4
+    assert not duplicated(pd.DataFrame({"a": [b"a", "b'a'"]})).any()
 
 
 def test_rows_are_duplicates_only_if_all_values_are_equal() -> None:
