@@ -121,10 +121,10 @@ def tuned_on_raw_columns(path: Path, seed: int) -> Numbers:
 def project(path: Path, seed: int, search: dict[str, int], neighbors: bool) -> Numbers:
     """Fit features and model on the training rows, with parameters chosen on the validation rows."""
     from pipeline.features.kinds.interface import Target
-    from pipeline.features.out_of_fold import out_of_fold
+    from pipeline.features.out_of_fold import OutOfFold
     from pipeline.features.transformer import FeatureTransformer
     from pipeline.params.load import check_params
-    from pipeline.tables.folds import compute_folds
+    from pipeline.tables.folds import table_folds
 
     content = yaml.safe_load((PROJECT / "params.yaml").read_text())
     content["train"] |= {"seed": seed, "n_jobs": N_JOBS}
@@ -141,8 +141,10 @@ def project(path: Path, seed: int, search: dict[str, int], neighbors: bool) -> N
     if neighbors:
         source, training_target, settings = transformer.source(train_rows), Target([target], y), params.feature_settings
         transformer = transformer.with_target(source, training_target, settings)
-        folds = compute_folds(train_rows, params).table
-        X[transformer.target_names] = out_of_fold(transformer, source, training_target, settings, folds)
+        folds, names = table_folds(train_rows, params), transformer.target_names
+        rows = np.arange(len(y))
+        out_of_fold = OutOfFold.fit(transformer, source, training_target, settings, folds, rows, len(y))
+        X[names] = out_of_fold.compute(source, out_of_fold.folds, names)
     X_valid, X_test = (transformer.transform(part) for part in parts[1:])
     folds = [(X, y, X_valid, parts[1][target].to_numpy())]
     learner = learner_of(params.train.search, params.train.space_of("xgboost"), seed, N_JOBS, folds)

@@ -147,6 +147,12 @@ class NeighborsParams(Section):
         default=[],
         description="Numeric columns or derived features to average, in addition to the target.",
     )
+    max_places: int = Field(
+        default=1_000_000,
+        ge=100,
+        le=1_000_000_000,
+        description="Maximum number of training rows among which neighbors are searched; of more rows, a sample.",
+    )
 
     @model_validator(mode="after")
     def _columns_are_unique(self) -> Self:
@@ -248,6 +254,12 @@ class TrainParams(Section):
         default="cpu",
         description="Where the family xgboost trains; the other families ignore it. cuda: an NVIDIA GPU. auto: a GPU "
         "if XGBoost can use one, else the CPU. CPU and GPU give different models.",
+    )
+    external_memory: Literal["auto", True, False] = Field(
+        default="auto",
+        description="Whether features are kept on disk, where the final fit of the family xgboost reads them in "
+        "batches, so that they may exceed the memory. The model is the same. auto: if they would take more than half "
+        "of the free memory.",
     )
     cv_folds: int = Field(default=5, ge=2, le=50, description="Number of cross-validation folds.")
     search: Annotated[SearchParams, BeforeValidator(_space_is_by_family), AfterValidator(_spaces_are_of_families)] = (

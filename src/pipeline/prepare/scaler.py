@@ -1,6 +1,6 @@
 """Fit the scaler to the training rows, part by part."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -59,25 +59,6 @@ def fit_scaler(paths: Sequence[Path], example: pd.DataFrame, params: DatasetPara
             "add the column to dataset.drop, or correct or remove its formula in dataset.derived, in params.yaml",
         )
     return scaler_of(names, moments.mean, moments.squares / moments.n, n_rows)
-
-
-def example_rows(types: Mapping[str, str], categories: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """Return rows of a table from which its features can be named: with all categories, and any numbers.
-
-    Parameters
-    ----------
-    types : mapping of str to str
-        Data type of each input column.
-    categories : mapping of str to sequence of str
-    """
-    n_rows = max((len(values) for values in categories.values()), default=0) + 1
-    columns = {
-        name: [*categories.get(name, []), *[None] * (n_rows - len(categories.get(name, [])))]
-        if dtype == "str"
-        else np.zeros(n_rows)
-        for name, dtype in types.items()
-    }
-    return pd.DataFrame({name: pd.Series(values, dtype=types[name]) for name, values in columns.items()})
 
 
 def _moments(transformer: FeatureTransformer, names: Sequence[str], path: Path) -> Moments:

@@ -13,7 +13,7 @@ from pipeline.support.threads import in_threads
 from pipeline.tables.appended_predictions import AppendedPredictions, deciding_hashes
 from pipeline.tables.duplicates import Hashes, equal_earlier_row, row_hashes
 from pipeline.tables.parts import PartedTable
-from pipeline.tables.split import Rows, split_column, split_rows, times
+from pipeline.tables.split import Rows, split_column, split_rows
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class ScannedPart:
     values : Series, shape (n_rows,), optional
         The column that decides how rows are split.
     deciding : array of uint64, shape (n_rows,), optional
-        The `deciding_hashes`, set if the table has appended predictions.
+        The `deciding_hashes`, set if the table has appended predictions that are split by them.
     n_values : dict of str to int
         The number of present values of each column.
     categories : dict of str to set
@@ -77,7 +77,8 @@ def scan(table: PartedTable, columns: list[str], params: DatasetParams, appended
     TableError
         When a row violates the contract, or the rows cannot be split.
     """
-    scan_part = partial(_scan_part, table, columns, params, bool(appended.ids))
+    uses_inputs = bool(appended.ids) and params.split.strategy != "time"
+    scan_part = partial(_scan_part, table, columns, params, uses_inputs)
     parts = in_threads(scan_part, range(len(table.parts)), "prepare: validated parts")
     names = parts[0].categories
     check_parts(
@@ -94,17 +95,15 @@ def scan(table: PartedTable, columns: list[str], params: DatasetParams, appended
         [kept for part in parts if (kept := getattr(part, name)) is not None] for name in ("values", "deciding")
     )
     split_values = pd.concat(values).iloc[rows] if values else None
-    if split_values is not None and params.split.strategy == "time":
-        times(split_values, params, table.row_name)  # fails with the name of the file
     if deciding:
         train, test = appended.split(rows, split_values, params, np.concatenate(deciding)[rows], table.n_rows)
     else:
-        train, test = split_rows(rows, split_values, params)
+        train, test = split_rows(rows, split_values, params, table.row_name)
     return Scan(train, test, n_distinct)
 
 
 def _scan_part(
-    table: PartedTable, columns: list[str], params: DatasetParams, has_predictions: bool, number: int
+    table: PartedTable, columns: list[str], params: DatasetParams, uses_inputs: bool, number: int
 ) -> ScannedPart:
     rows = table.read(number)
     hashes = row_hashes(rows) if params.drop_duplicates else None
@@ -116,7 +115,7 @@ def _scan_part(
         hashes,
         converted[params.target].notna().to_numpy(),
         converted[decisive] if decisive else None,
-        deciding_hashes(converted, params) if has_predictions else None,
+        deciding_hashes(converted, params) if uses_inputs else None,
         {str(name): int(column.count()) for name, column in converted.items()},
         {str(name): set(column.dropna().unique()) for name, column in inputs.items() if column.dtype == "str"},
     )

@@ -10,13 +10,14 @@ from pipeline.errors import TableError
 from pipeline.params.schema import DatasetParams
 from pipeline.prepare.contract import selected_columns
 from pipeline.prepare.profile import profile_of
-from pipeline.prepare.scaler import example_rows, fit_scaler
+from pipeline.prepare.scaler import fit_scaler
 from pipeline.prepare.scan import scan
 from pipeline.prepare.write import merge_categories, write_rows
 from pipeline.support.files import atomic_write, sha256, temporary_folder
 from pipeline.support.paths import DATA_PROFILE, SCALER, TEST_TABLE, TRAIN_TABLE, remove_unfinished_outputs
 from pipeline.tables.appended_predictions import appended_predictions
 from pipeline.tables.download import local_table
+from pipeline.tables.example_rows import example_rows
 from pipeline.tables.files import is_pattern, table_files, table_sha256
 from pipeline.tables.parts import open_parts
 
@@ -91,7 +92,8 @@ def prepare(params: DatasetParams, folder: Path) -> Prepared:
         parts = [*train.parts, *test.parts]
         summaries = {name: [part.summaries[name] for part in parts] for name in parts[0].summaries}
         inputs = {name: found[0].dtype for name, found in summaries.items() if name not in params.non_features(columns)}
-        example = example_rows(inputs, merge_categories(train.parts))
+        categories = merge_categories(train.parts)
+        example = example_rows(inputs, categories)
         scaler = fit_scaler([part.path for part in train.parts], example, params, len(scanned.train))
         n_train, n_test = len(scanned.train), len(scanned.test)
         profile = {
@@ -104,6 +106,7 @@ def prepare(params: DatasetParams, folder: Path) -> Prepared:
                 "test": n_test,
             },
             "columns": {name: profile_of(found) for name, found in summaries.items()},
+            "categories": categories,
             "scaler": _means_and_variances(scaler),
             "sha256": {"raw": table_sha256(source)}
             | ({"own": appended.own_sha256} if appended.own_sha256 else {})

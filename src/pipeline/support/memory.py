@@ -1,9 +1,15 @@
-"""Collect garbage less often during imports, and return unused memory to the operating system."""
+"""Collect garbage less often during imports, return unused memory, and find how much is free."""
 
 import ctypes
 import gc
+from pathlib import Path
 
 USUAL_THRESHOLDS = gc.get_threshold()
+# Limit and use of the memory of this process's container, in bytes: of control groups version 2 and 1.
+CGROUP_FILES = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
 IMPORT_THRESHOLD = 50_000  # Python's default of 700 new objects spends a fifth of the time of importing packages
 
 
@@ -35,3 +41,16 @@ def release_memory() -> None:
     c_library = ctypes.CDLL(None)
     if hasattr(c_library, "malloc_trim"):  # glibc only
         c_library.malloc_trim(0)
+
+
+def available_memory() -> int:
+    """Return how many bytes of memory this process may still use, by the machine and the limit of its container."""
+    import psutil
+
+    free = int(psutil.virtual_memory().available)
+    for limit, used in CGROUP_FILES:
+        try:
+            free = min(free, int(Path(limit).read_text()) - int(Path(used).read_text()))
+        except (OSError, ValueError):  # no such control group, or "max": no limit
+            continue
+    return max(free, 0)

@@ -52,7 +52,7 @@ class AppendedPredictions:
         The original rows are split as if there were no others. A prediction goes to the side of a row with the same
         inputs or, without one, to the side given by a hash of its inputs; for a split by group, the group decides
         instead of the inputs. So no training row of a model becomes a test row of a later one, where the earlier model
-        would have an unfair advantage. For a split by time, the test rows are always the last rows.
+        would have an unfair advantage. A split by time needs no such care: its test rows are always the last rows.
 
         Parameters
         ----------
@@ -73,14 +73,13 @@ class AppendedPredictions:
         TableError
             As in `split_rows`.
         """
-        if params.split.strategy == "time":
-            return split_rows(rows, values, params)
         is_original = rows < n_rows - len(self.ids)
-        own_values = None if values is None else values[is_original]
-        if own_values is not None and own_values.name in params.excluded_columns:  # inputs and target are converted
-            own_type: Any = self.own_types[str(own_values.name)]
-            own_values = own_values.astype(own_type)
-        train, test = split_rows(rows[is_original], own_values, params)
+        original_values = None if values is None else values[is_original]
+        if original_values is not None and original_values.name in params.excluded_columns:
+            # Inputs and target are converted already.
+            original_type: Any = self.own_types[str(original_values.name)]
+            original_values = original_values.astype(original_type)
+        train, test = split_rows(rows[is_original], original_values, params)
         known = {name: hashes[np.searchsorted(rows, side)] for name, side in (("train", train), ("test", test))}
         appended, hashes = rows[~is_original], hashes[~is_original]
         is_test = pd.util.hash_array(hashes ^ np.uint64(params.split.seed)) < params.split.test_size * 2**64

@@ -1,5 +1,6 @@
 """Split the training rows into folds, for cross-validation and for features that are computed out of fold."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ TrainTest = tuple[Rows, Rows]  # rows to learn from, and held-out rows
 
 @dataclass(frozen=True)
 class FoldRows:
-    """A fold of the search and cross-validation, as positions in the training table.
+    """A fold of the search and cross-validation, as positions in `SearchFolds.rows`.
 
     Attributes
     ----------
@@ -30,28 +31,27 @@ class FoldRows:
 
 
 @dataclass(frozen=True)
-class Folds:
-    """All folds of a training table.
+class SearchFolds:
+    """The rows of the search and cross-validation, and their folds.
 
     Attributes
     ----------
-    searched : list of FoldRows
-        Folds of all training rows, or of a sample of ``search.max_rows`` of them.
-    table : list of Division
-        Folds of all training rows for features that are learned from the target; empty if there are none.
+    rows : array of int
+        Positions in the training table, in ascending order: all rows, or a sample of ``search.max_rows``.
+    folds : list of FoldRows
     """
 
-    searched: list[FoldRows]
-    table: list[TrainTest]
+    rows: Rows
+    folds: list[FoldRows]
 
 
-def compute_folds(table: pd.DataFrame, params: Params) -> Folds:
-    """Split the training rows into folds by ``dataset.split``, and again within folds if features need it.
+def search_folds(table: pd.DataFrame, params: Params) -> SearchFolds:
+    """Split the rows of the search into folds by ``dataset.split``, and again within folds if features need it.
 
     Parameters
     ----------
     table : DataFrame, shape (n_rows, n_columns)
-        The training table.
+        The training table; only the column that decides the split is used.
     params : Params
 
     Raises
@@ -59,18 +59,25 @@ def compute_folds(table: pd.DataFrame, params: Params) -> Folds:
     TableError
         When there are too few rows, groups or rows of a stratum.
     """
-    dataset, train, use_target = params.dataset, params.train, target_kinds(params.feature_settings)
+    dataset, train = params.dataset, params.train
     rows = _search_rows(table, dataset, train)
-    searched = [
-        (rows[fold], rows[valid]) for fold, valid in fold_rows(table.iloc[rows], dataset, train.cv_folds, train.seed)
+    searched = table.iloc[rows]
+    folds = [
+        FoldRows(fold, valid, list(_inner(searched, fold, params)) if target_kinds(params.feature_settings) else [])
+        for fold, valid in fold_rows(searched, dataset, train.cv_folds, train.seed)
     ]
-    return Folds(
-        searched=[FoldRows(fold, valid, _inner(table, fold, params) if use_target else []) for fold, valid in searched],
-        table=_inner(table, np.arange(len(table)), params) if use_target else [],
-    )
+    return SearchFolds(rows, folds)
 
 
-def _inner(table: pd.DataFrame, rows: Rows, params: Params) -> list[TrainTest]:
+def table_folds(table: pd.DataFrame, params: Params) -> Iterator[TrainTest]:
+    """Return folds of all training rows for features that are learned from the target.
+
+    Parameters and errors are those of `search_folds`.
+    """
+    return _inner(table, np.arange(len(table)), params)
+
+
+def _inner(table: pd.DataFrame, rows: Rows, params: Params) -> Iterator[TrainTest]:
     """Split rows into ``cv_folds - 1`` folds, because the training part of a fold may have one group fewer.
 
     These folds are not stratified, because a rare stratum may have too few rows.
@@ -86,7 +93,7 @@ def _inner(table: pd.DataFrame, rows: Rows, params: Params) -> list[TrainTest]:
             f"{keys} needs to split the training rows of a fold again: {error.problem}",
             f"remove {keys} from params.yaml, or add rows",
         ) from None
-    return [(rows[others], rows[held_out]) for others, held_out in divisions]
+    return ((rows[others], rows[held_out]) for others, held_out in divisions)
 
 
 def _search_rows(table: pd.DataFrame, dataset: DatasetParams, train: TrainParams) -> Rows:
@@ -98,10 +105,9 @@ def _search_rows(table: pd.DataFrame, dataset: DatasetParams, train: TrainParams
         return np.sort(np.random.default_rng(seed).choice(n_rows, max_rows, replace=False))
     from sklearn.model_selection import train_test_split
 
+    strata, _ = strata_of(table[split_column(dataset)])
     try:
-        drawn, _ = train_test_split(
-            np.arange(n_rows), train_size=max_rows, random_state=seed, stratify=strata_of(table[split_column(dataset)])
-        )
+        drawn, _ = train_test_split(np.arange(n_rows), train_size=max_rows, random_state=seed, stratify=strata)
     except ValueError as error:
         raise TableError(
             f"cannot draw a stratified sample of {max_rows:,} rows for the search: {error}",

@@ -1,6 +1,6 @@
 """Split a table into training and test rows, and training rows into folds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,9 +12,12 @@ from pipeline.support.section import short_repr
 
 Rows = NDArray[np.intp]
 STRATA = 10
+RowName = Callable[[int], str]
 
 
-def split_rows(rows: Rows, values: pd.Series | None, params: DatasetParams) -> tuple[Rows, Rows]:
+def split_rows(
+    rows: Rows, values: pd.Series | None, params: DatasetParams, row_name: RowName = lambda row: f"row {row + 1}"
+) -> tuple[Rows, Rows]:
     """Return the training and test rows of a table, split by ``dataset.split``.
 
     Which rows are drawn depends on their positions in the table, by a counter-based random generator: not on how the
@@ -26,6 +29,8 @@ def split_rows(rows: Rows, values: pd.Series | None, params: DatasetParams) -> t
         Positions of the rows in the table, in ascending order.
     values : Series, shape (n_rows,), optional
         The column that decides, for all strategies but ``random``: `split_column`.
+    row_name : callable, optional
+        Returns how a message names the row at a position.
 
     Returns
     -------
@@ -48,12 +53,12 @@ def split_rows(rows: Rows, values: pd.Series | None, params: DatasetParams) -> t
     if values is None:
         is_test = lowest(random_numbers(rows, split.seed), n_test)
     elif split.strategy == "time":
-        order = rows[np.argsort(times(values, params), kind="stable")]
+        order = rows[np.argsort(times(values, params, row_name), kind="stable")]
         return order[: n_rows - n_test], order[n_rows - n_test :]
     elif split.strategy == "group":
         is_test = _draw_groups(random_numbers(rows, split.seed), groups_of(values), params)
     else:
-        is_test = _draw_strata(random_numbers(rows, split.seed), strata_of(values), n_test, params)
+        is_test = _draw_strata(random_numbers(rows, split.seed), *strata_of(values), n_test, params)
     return rows[~is_test], rows[is_test]
 
 
@@ -107,21 +112,21 @@ def _draw_groups(numbers: NDArray[np.uint64], groups: Rows, params: DatasetParam
 
 
 def _draw_strata(
-    numbers: NDArray[np.uint64], strata: NDArray[np.str_], n_test: int, params: DatasetParams
+    numbers: NDArray[np.uint64], codes: Rows, names: Sequence[str], n_test: int, params: DatasetParams
 ) -> NDArray[np.bool_]:
     """Return the test rows: each stratum's share of `n_test`, rounded so that the sum is exact."""
-    names, codes, counts = np.unique(strata, return_inverse=True, return_counts=True)
+    counts = np.bincount(codes)
     problem = ""
     if counts.min() < 2:
-        problem = f"{names[counts.argmin()]} is in only one row"
-    elif len(names) > min(n_test, len(strata) - n_test):
+        problem = f"{names[int(counts.argmin())]} is in only one row"
+    elif len(names) > min(n_test, len(codes) - n_test):
         problem = f"there are more different values ({len(names)}) than rows on one side of the split"
     if problem:
         raise TableError(
             f"{params.path} cannot be split by {split_column(params)!r}: {problem}",
             "add rows, merge rare values, or use dataset.split.strategy: random in params.yaml",
         )
-    shares = counts * (n_test / len(strata))
+    shares = counts * (n_test / len(codes))
     n_drawn = np.floor(shares).astype(np.intp)
     order = np.lexsort((numbers, codes))
     starts = np.cumsum(counts) - counts
@@ -133,13 +138,15 @@ def _draw_strata(
     return np.asarray(ranks < n_drawn[codes], dtype=np.bool_)
 
 
-def fold_rows(table: pd.DataFrame, params: DatasetParams, n_folds: int, seed: int) -> list[tuple[Rows, Rows]]:
+def fold_rows(table: pd.DataFrame, params: DatasetParams, n_folds: int, seed: int) -> Iterator[tuple[Rows, Rows]]:
     """Return the folds of the training rows, split by the same strategy as in `split_rows`.
+
+    A fold is computed when it is needed, as all folds together take much memory on a large table.
 
     Parameters
     ----------
     table : DataFrame, shape (n_rows, n_columns)
-        The training table.
+        The training rows; only the column that decides is used, if one does.
     n_folds : int
         Number of folds.
     seed : int
@@ -147,7 +154,7 @@ def fold_rows(table: pd.DataFrame, params: DatasetParams, n_folds: int, seed: in
 
     Returns
     -------
-    list of (train, valid), arrays of int
+    iterator of (train, valid), arrays of int
         Positions in `table`. For the strategy ``time``, validation rows always come after training rows.
 
     Raises
@@ -164,7 +171,7 @@ def fold_rows(table: pd.DataFrame, params: DatasetParams, n_folds: int, seed: in
         )
     rows = np.arange(len(table))
     if strategy == "time":
-        return list(TimeSeriesSplit(n_folds).split(rows))
+        return iter(TimeSeriesSplit(n_folds).split(rows))
     if strategy == "group":
         groups = groups_of(table[params.split.column])
         if groups.max() + 1 < n_folds:
@@ -173,26 +180,37 @@ def fold_rows(table: pd.DataFrame, params: DatasetParams, n_folds: int, seed: in
                 f"{n_folds} folds",
                 "lower train.cv_folds in params.yaml",
             )
-        return list(GroupKFold(n_folds).split(rows, groups=groups))
+        return iter(GroupKFold(n_folds).split(rows, groups=groups))
     if strategy == "stratified":
-        strata = strata_of(table[split_column(params)])
-        rarest, count = np.unique(strata, return_counts=True)
+        codes, names = strata_of(table[split_column(params)])
+        count = np.bincount(codes)
         if count.min() >= n_folds:
-            return list(StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(rows, strata))
+            return iter(StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(rows, codes))
         raise TableError(
             f"{params.split.column or params.target!r} has a value with {count.min()} training rows "
-            f"({rarest[count.argmin()]}), fewer than {n_folds} folds",
+            f"({names[int(count.argmin())]}), fewer than {n_folds} folds",
             "lower train.cv_folds, raise train.search.max_rows if it leaves too few rows, merge rare values, or use "
             "dataset.split.strategy: random in params.yaml",
         )
-    return list(KFold(n_folds, shuffle=True, random_state=seed).split(rows))
+    return iter(KFold(n_folds, shuffle=True, random_state=seed).split(rows))
 
 
-def strata_of(values: pd.Series) -> NDArray[np.str_]:
-    """Return each row's stratum: its value, or the value's decile for a float column with many values."""
+def strata_of(values: pd.Series) -> tuple[Rows, list[str]]:
+    """Return each row's stratum as an integer from 0, and the names of the strata.
+
+    A stratum is a value or, for a float column with many values, a decile. The names are sorted.
+    """
     if pd.api.types.is_float_dtype(values) and values.nunique() > 2 * STRATA:
         values = pd.qcut(values, STRATA, duplicates="drop")
-    return np.asarray(values.astype("str").fillna("missing"), dtype=np.str_)
+    codes, distinct = pd.factorize(values, use_na_sentinel=False)
+    texts = np.asarray(pd.Series(distinct).astype("str").fillna("missing"), dtype=np.str_)
+    names, numbers = np.unique(texts, return_inverse=True)
+    return numbers[codes], names.tolist()
+
+
+def sample_rows(rows: Rows, max_rows: int, seed: int) -> Rows:
+    """Return at most `max_rows` of some rows, drawn by their positions; a smaller sample is part of a larger one."""
+    return rows if len(rows) <= max_rows else rows[lowest(random_numbers(rows, seed), max_rows)]
 
 
 def groups_of(values: pd.Series) -> Rows:
@@ -200,9 +218,7 @@ def groups_of(values: pd.Series) -> Rows:
     return np.asarray(pd.factorize(values, use_na_sentinel=False)[0], dtype=np.intp)
 
 
-def times(
-    column: pd.Series, params: DatasetParams, row_name: Callable[[int], str] = lambda row: f"row {row + 1}"
-) -> NDArray[np.float64]:
+def times(column: pd.Series, params: DatasetParams, row_name: RowName) -> NDArray[np.float64]:
     """Return each row's time as a number to sort by.
 
     Parameters
@@ -210,7 +226,7 @@ def times(
     column : Series
         The index is each row's position in the table.
     params : DatasetParams
-    row_name : callable, optional
+    row_name : callable
         Returns how a message names the row at a position.
 
     Raises

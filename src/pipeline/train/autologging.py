@@ -47,7 +47,7 @@ def _patch_only(estimator_class: type) -> AbstractContextManager[None]:
     """
     import mlflow.sklearn
 
-    return _replaced(mlflow.sklearn, "_gen_estimators_to_patch", lambda: [estimator_class])
+    return replaced(mlflow.sklearn, "_gen_estimators_to_patch", lambda: [estimator_class])
 
 
 def reproducible_pickles() -> AbstractContextManager[None]:
@@ -63,11 +63,11 @@ def reproducible_pickles() -> AbstractContextManager[None]:
     def interned(estimator: Any) -> dict[str, Any]:
         return {sys.intern(str(name)): value for name, value in getstate(estimator).items()}
 
-    return _replaced(BaseEstimator, "__getstate__", interned)
+    return replaced(BaseEstimator, "__getstate__", interned)
 
 
 @contextmanager
-def _replaced(owner: object, name: str, value: object) -> Iterator[None]:
+def replaced(owner: object, name: str, value: object) -> Iterator[None]:
     """Replace an attribute within the block."""
     former = getattr(owner, name)
     setattr(owner, name, value)

@@ -26,7 +26,7 @@ def dataset_input(
     Parameters
     ----------
     sample : DataFrame, shape (n_sample, n_columns)
-        From `telling_rows`.
+        From `schema_sample`.
     n_rows : int
         Number of rows of the whole table.
     context : str

@@ -22,7 +22,7 @@ Metrics = dict[str, float]
 
 @dataclass(frozen=True)
 class CustomMetrics:
-    """A custom metrics function, and the prepared tables whose rows it is called with."""
+    """A custom metrics function, and the rows of the search and of the test table that it is called with."""
 
     function: Function
     train: pd.DataFrame
@@ -36,10 +36,12 @@ class Evaluation:
     Attributes
     ----------
     task : Task
-    y_train, y_test : arrays, shapes (n_train,) and (n_test,)
-        From `Task.encode`.
+    y_search, y_test : arrays, shapes (n_search,) and (n_test,)
+        The target of the rows of the search, and of the test rows, from `Task.encode`.
+    baseline : float or array of float64, shape (n_classes,)
+        The mean target of the training rows, or the share of each class.
     valid_rows : list of array of int
-        The positions of each fold's validation rows in the training rows.
+        The positions of each fold's validation rows in the rows of the search.
     thresholds : list of float
         Probabilities of the positive class at which a binary classification is evaluated.
     custom : CustomMetrics, optional
@@ -50,8 +52,9 @@ class Evaluation:
     """
 
     task: Task
-    y_train: NDArray[Any]
+    y_search: NDArray[Any]
     y_test: NDArray[Any]
+    baseline: Any
     valid_rows: list[Rows]
     thresholds: list[float]
     custom: CustomMetrics | None
@@ -69,7 +72,7 @@ class Evaluation:
         params : EvaluateParams
         data : TrainingData
         rows : mapping of str to DataFrame
-            The prepared tables "train" and "test"; only needed for a custom metrics function.
+            The rows of the search ("train") and the test table; only needed for a custom metrics function.
         folder : Path
             The pipeline folder, where that function is searched for.
 
@@ -86,17 +89,21 @@ class Evaluation:
         if greater is None:
             greater = greater_is_better(name) is not False
         valid_rows = [fold.valid for fold in data.folds]
-        evaluation = cls(data.task, data.y_train, data.y_test, valid_rows, params.thresholds, custom, name, greater)
+        baseline: Any = data.y_train.mean()
+        if data.task.labels:
+            baseline = np.bincount(data.y_train, minlength=data.task.n_classes) / len(data.y_train)
+        evaluation = cls(
+            data.task, data.y_search, data.y_test, baseline, valid_rows, params.thresholds, custom, name, greater
+        )
         if params.custom or params.choose_by:
             evaluation._check_on_baseline()
         return evaluation
 
     def _check_on_baseline(self) -> None:
         """Evaluate constant predictions, so that problems with the metrics appear before the training."""
-        constant: Any = self._shares() if self.task.labels else self.y_train.mean()
 
         def outputs(n_rows: int) -> NDArray[np.float64]:
-            return np.full((n_rows, *np.shape(constant)), constant)
+            return np.full((n_rows, *np.shape(self.baseline)), self.baseline)
 
         self.summarize_folds(self.score_folds([outputs(len(valid)) for valid in self.valid_rows]))
         if self.custom:
@@ -105,12 +112,12 @@ class Evaluation:
     def score_test(self, outputs: NDArray[Any]) -> Metrics:
         """Return the metrics of the test rows, including those of the best constant prediction (baseline)."""
         if self.task.labels:
-            shares = self._shares()
+            most_frequent = int(self.baseline.argmax())
             metrics = classification_metrics(
-                self.y_test, outputs, self.thresholds, most_frequent=int(shares.argmax()), train_shares=shares
+                self.y_test, outputs, self.thresholds, most_frequent=most_frequent, train_shares=self.baseline
             )
         else:
-            metrics = regression_metrics(self.y_test, outputs, float(self.y_train.mean()))
+            metrics = regression_metrics(self.y_test, outputs, float(self.baseline))
         if self.custom:
             metrics |= self._custom_metrics(self.custom.test, self.y_test, outputs, metrics)
         return metrics
@@ -120,8 +127,8 @@ class Evaluation:
         return [self.score_fold(valid, fold) for valid, fold in zip(self.valid_rows, outputs, strict=True)]
 
     def score_fold(self, valid: Rows, outputs: NDArray[Any]) -> Metrics:
-        """Return the metrics of the training rows at the positions `valid`."""
-        y_valid = self.y_train[valid]
+        """Return the metrics of the rows of the search at the positions `valid`."""
+        y_valid = self.y_search[valid]
         if self.task.labels:
             metrics = classification_metrics(y_valid, outputs, self.thresholds)
         else:
@@ -165,11 +172,6 @@ class Evaluation:
     def sort_key(self) -> Callable[[Metrics], float]:
         """The sort key of metrics, the best first."""
         return lambda metrics: -metrics[self.chosen_by] if self.greater_is_better else metrics[self.chosen_by]
-
-    def _shares(self) -> NDArray[np.float64]:
-        """Return the share of each class in the training rows."""
-        shares: NDArray[np.float64] = np.bincount(self.y_train, minlength=self.task.n_classes) / len(self.y_train)
-        return shares
 
     def _custom_metrics(
         self, rows: pd.DataFrame, y_true: NDArray[Any], outputs: NDArray[Any], metrics: Metrics

@@ -19,6 +19,8 @@ from pipeline.params.schema import TrainParams
 from pipeline.support.memory import release_memory
 from pipeline.support.processes import available_processors
 from pipeline.train.evaluation import Evaluation, Metrics
+from pipeline.train.external_memory import rows_to_fit
+from pipeline.train.feature_rows import batches
 from pipeline.train.training_data import TrainingData
 
 
@@ -165,11 +167,12 @@ def fit(
     model = learner.estimator(chosen.sampled, scores.n_rounds, data.y_train)
     effective_params = learner.effective_params(model)
     release_memory()  # of the search, because the fit needs the most
-    with logging(model):
-        learner.fit(model, data.X_train, data.y_train)
+    # Autologging records the function that fits XGBoost on disk, so it begins within that context.
+    with rows_to_fit(data.X_train, data.y_train) as (X, y), logging(model):
+        learner.fit(model, X, y)
     predict = model.predict_proba if data.task.labels else model.predict
     with learner.on_device(model):
-        outputs = np.asarray(predict(data.X_test), np.float64)
+        outputs = np.concatenate([np.asarray(predict(X), np.float64) for X in batches(data.X_test)])
     fold_metrics = evaluation.score_folds(scores.outputs)
     return FitResult(
         model=model,
@@ -179,7 +182,7 @@ def fit(
         scores=scores,
         fold_metrics=fold_metrics,
         metrics=evaluation.score_test(outputs) | evaluation.summarize_folds(fold_metrics),
-        importance=fitter.family.importance(model, data.X_train, data.y_train),
+        importance=fitter.family.importance(model, data.X_search, data.y_search),
         outputs=outputs,
     )
 

@@ -72,7 +72,7 @@ def collect_provenance(
     profile : dict
         The data profile of stage prepare.
     samples : mapping of str to DataFrame
-        The rows from `telling_rows` for the tables "train" and "test".
+        The rows from `schema_sample` for the tables "train" and "test".
     """
     hashes = profile["sha256"]
     return Provenance(

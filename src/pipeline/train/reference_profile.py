@@ -23,15 +23,14 @@ DIGITS = 5  # significant digits of predictions, in which a model and its 32-bit
 Profile = dict[str, Any]
 
 
-def profile_of_inputs(rows: pd.DataFrame, X: pd.DataFrame, transformer: FeatureTransformer) -> Profile:
+def profile_of_inputs(rows: pd.DataFrame, transformer: FeatureTransformer) -> Profile:
     """Return the profile of the training rows.
 
     Parameters
     ----------
     rows : DataFrame, shape (n_rows, n_columns)
-        At least the raw input columns.
-    X : DataFrame of float32, shape (n_rows, n_features)
-        Their features. Kinds such as light curves are monitored by their features instead of their raw columns.
+        All training rows or a sample, with at least the raw input columns. Kinds such as light curves are monitored by
+        their features instead of their raw columns.
     transformer : FeatureTransformer
         Fitted on the training rows.
 
@@ -43,7 +42,9 @@ def profile_of_inputs(rows: pd.DataFrame, X: pd.DataFrame, transformer: FeatureT
         ``background`` has the values of some evenly spaced rows for each raw column, None for missing values.
     """
     monitored = {part.key: names for part, names in transformer.drift_features()}
-    replaced = {column for names in monitored.values() for name in names for column in transformer.raw_columns[name]}
+    features = [name for names in monitored.values() for name in names]
+    replaced = {column for name in features for column in transformer.raw_columns[name]}
+    X = transformer.transform(rows, only=features)
     return {
         "columns": {
             name: _profile_of(rows[name], kind) for name, kind in transformer.kinds.items() if name not in replaced

@@ -19,9 +19,10 @@ from pipeline.train.experiments import (
     run_experiment,
     select_important_features,
 )
+from pipeline.train.features_folder import features_folder
 from pipeline.train.fit import parameters_of
 from pipeline.train.outputs import write_outputs
-from pipeline.train.tables import load_tables
+from pipeline.train.tables import Tables, load_tables
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,11 @@ def train(params: Params, folder: Path) -> Training:
     params = resolve_device(params)
     remove_unfinished_outputs(folder)
     (folder / PLOTS).mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
-    tables = load_tables(folder, params)
+    with features_folder(params, folder) as features:
+        return _train(params, folder, load_tables(folder, params, features))
+
+
+def _train(params: Params, folder: Path, tables: Tables) -> Training:
     data = tables.data
     evaluation = Evaluation.from_params(params.evaluate, data, tables.rows, folder)
     release_memory()

@@ -6,28 +6,34 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
 from pipeline.features.kinds import target_kinds
-from pipeline.features.out_of_fold import out_of_fold
+from pipeline.features.out_of_fold import OutOfFold
 from pipeline.features.transformer import FeatureTransformer
 from pipeline.learn.task import Task
-from pipeline.params.schema import Params
-from pipeline.support.files import read_json, sha256
+from pipeline.params.schema import DatasetParams, Params
+from pipeline.support.files import read_json
 from pipeline.support.paths import DATA_PROFILE, TEST_TABLE, TRAIN_TABLE
-from pipeline.tables.folds import compute_folds
+from pipeline.tables.example_rows import example_rows
+from pipeline.tables.folds import search_folds, table_folds
+from pipeline.tables.parts import PartedTable
+from pipeline.tables.prepared import PREPARE, open_prepared, read_column
 from pipeline.tables.scaling import scaler_of
-from pipeline.train.dataset_input import schema_sample
+from pipeline.tables.split import sample_rows, split_column
+from pipeline.train.compute_features import compute_features
+from pipeline.train.feature_rows import take_rows
 from pipeline.train.raw_rows_view import RawRowsView
 from pipeline.train.reference_profile import Profile, profile_of_inputs
-from pipeline.train.target_features import features_in_fold, target_of
+from pipeline.train.target_features import features_in_fold, rows_to_learn_from, target_of
 from pipeline.train.training_data import SearchFold, TrainingData
 
 if TYPE_CHECKING:
     from sklearn.preprocessing import StandardScaler
 
 EXAMPLE_ROWS = 5
-PREPARE = "dvc repro -f -s prepare"
+PROFILE_ROWS = 500_000  # a share of rows is then exact to within 0.2 %
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class Tables:
     samples : dict of str to DataFrame
         A few rows of the tables "train" and "test" from which MLflow infers the schema.
     rows : dict of str to DataFrame
-        The prepared tables "train" and "test" if a custom metrics function needs them; else empty.
+        The rows of the search ("train") and the test table, if a custom metrics function needs them; else empty.
     """
 
     data: TrainingData
@@ -58,62 +64,137 @@ class Tables:
     rows: dict[str, pd.DataFrame]
 
 
-def load_tables(folder: Path, params: Params) -> Tables:
+def load_tables(folder: Path, params: Params, features_folder: Path | None = None) -> Tables:
     """Return the tables of stage prepare, with their features and folds.
+
+    Parameters
+    ----------
+    folder : Path
+        The pipeline folder.
+    params : Params
+    features_folder : Path, optional
+        A folder to create, to which features and the training target are written; by default they stay in memory.
 
     Raises
     ------
     PipelineError
         When a table is missing or is not the prepared one, or the classes of the target are not valid.
     """
-    profile = read_json(folder / DATA_PROFILE, PREPARE, "dataset", "sha256", "scaler")
-    if profile["dataset"] != params.dataset.model_dump():
-        raise PipelineError(
-            "the tables were prepared with a different dataset section of params.yaml", f"run: {PREPARE}"
-        )
-    train = _read(folder / TRAIN_TABLE, profile["sha256"]["train"])
-    dataset, target = params.dataset, params.dataset.target
-    unused = dataset.non_features(train.columns)
-    inputs = [str(name) for name in train.columns if name not in unused]
+    profile = read_profile(folder, params.dataset)
+    dataset, settings, seed = params.dataset, params.feature_settings, params.train.seed
+    train = open_prepared(folder / TRAIN_TABLE, profile["sha256"]["train"])
+    unused = dataset.non_features(list(train.types))
+    inputs = [name for name in train.types if name not in unused]
     needs_rows = params.evaluate.custom is not None
-    test = _read(folder / TEST_TABLE, profile["sha256"]["test"], None if needs_rows else [*inputs, target])
-    task = Task.from_target(train[target], dataset.task, dataset.positive)
-    _check_classes(task, train[target], test[target], params)
-    settings = params.feature_settings
-    transformer = FeatureTransformer.fit(train[inputs], settings)
-    X_train, y_train, folds = transformer.transform(train), task.encode(train[target]), compute_folds(train, params)
-    learned: list[tuple[pd.DataFrame, pd.DataFrame] | None] = [None] * len(folds.searched)
+    test_columns = None if needs_rows else [*inputs, dataset.target]
+    test = open_prepared(folder / TEST_TABLE, profile["sha256"]["test"], test_columns)
+    task, y_train, y_test = _targets(train, test, params)
+    if features_folder:
+        y_train = _on_disk(y_train, features_folder)
+
+    types = {name: str(train.types[name]) for name in inputs}
+    transformer = FeatureTransformer.fit(example_rows(types, profile["categories"]), settings)
+    split_table = _split_table(train, dataset)
+    searched = search_folds(split_table, params)
+    all_rows = np.arange(train.n_rows)
+    learned_from, profiled = rows_to_learn_from(all_rows, params), sample_rows(all_rows, PROFILE_ROWS, seed)
+    drawn = [searched.rows, profiled, *([learned_from] if target_kinds(settings) else [])]
+    rows = train.take(np.unique(np.concatenate(drawn)))
+    learned: list[tuple[pd.DataFrame, pd.DataFrame] | None] = [None] * len(searched.folds)
+    out_of_fold = None
     if target_kinds(settings):
-        source, target_values = transformer.source(train), target_of(task, target, y_train)
-        transformer = transformer.with_target(source, target_values, settings)
-        learned = [features_in_fold(transformer, source, target_values, settings, fold) for fold in folds.searched]
-        X_train[transformer.target_names] = out_of_fold(transformer, source, target_values, settings, folds.table)
-    X_test = transformer.transform(test)
+        source = transformer.source(rows.loc[learned_from])
+        target = target_of(task, dataset.target, y_train[learned_from])
+        transformer = transformer.with_target(source, target, settings)
+        out_of_fold = OutOfFold.fit(
+            transformer, source, target, settings, table_folds(split_table, params), learned_from, train.n_rows
+        )
+        source = transformer.source(rows.loc[searched.rows])
+        target = target_of(task, dataset.target, y_train[searched.rows])
+        learned = [
+            features_in_fold(transformer, source, target, settings, fold, rows_to_learn_from(fold.train, params))
+            for fold in searched.folds
+        ]
+    X_train, train_sample = compute_features(
+        train, transformer, out_of_fold, features_folder and features_folder / "train"
+    )
+    X_test, test_sample = compute_features(test, transformer, None, features_folder and features_folder / "test")
     transformer = transformer.without_caches()  # such as the search tree built for the test rows
+    is_complete = len(searched.rows) == train.n_rows
+    X_search = X_train if is_complete and isinstance(X_train, pd.DataFrame) else take_rows(X_train, searched.rows)
     data = TrainingData(
         task=task,
         X_train=X_train,
         X_test=X_test,
         y_train=y_train,
-        y_test=task.encode(test[target]),
-        folds=[
-            SearchFold(fold.train, fold.valid, features) for fold, features in zip(folds.searched, learned, strict=True)
-        ],
-        scaler=_scaler(profile["scaler"], transformer, X_train),
+        y_test=y_test,
+        X_search=X_search,
+        y_search=np.asarray(y_train[searched.rows]),
+        folds=[SearchFold(fold.train, fold.valid, own) for fold, own in zip(searched.folds, learned, strict=True)],
+        scaler=_scaler(profile["scaler"], transformer, X_search),
     )
     return Tables(
         data=data,
-        view=RawRowsView(transformer, data.features, task, train[inputs].head(EXAMPLE_ROWS).copy()),
-        reference=profile_of_inputs(train, X_train, transformer),
+        view=RawRowsView(transformer, data.features, task, train.take(all_rows[:EXAMPLE_ROWS])[inputs]),
+        reference=profile_of_inputs(rows.loc[profiled], transformer),
         profile=profile,
-        samples={"train": schema_sample(train).copy(), "test": schema_sample(test).copy()},
-        rows={"train": train, "test": test} if needs_rows else {},
+        samples={"train": train_sample, "test": test_sample},
+        rows={"train": rows.loc[searched.rows], "test": test.take(np.arange(test.n_rows))} if needs_rows else {},
     )
 
 
+def read_profile(folder: Path, dataset: DatasetParams) -> dict[str, Any]:
+    """Return the data profile of stage prepare.
+
+    Raises
+    ------
+    PipelineError
+        When there is none, or it is that of another section ``dataset``.
+    """
+    profile = read_json(folder / DATA_PROFILE, PREPARE, "dataset", "rows", "sha256", "categories", "scaler")
+    if profile["dataset"] != dataset.model_dump():
+        raise PipelineError(
+            "the tables were prepared with a different dataset section of params.yaml", f"run: {PREPARE}"
+        )
+    return profile
+
+
+def _targets(train: PartedTable, test: PartedTable, params: Params) -> tuple[Task, NDArray[Any], NDArray[Any]]:
+    """Return the task, and the encoded target of the training and test rows."""
+    dataset = params.dataset
+
+    def classes(table: PartedTable) -> pd.Series:
+        parts = read_column(table, dataset.target)
+        return pd.concat([pd.Series(part.unique()) for part in parts]).drop_duplicates()
+
+    is_regression = dataset.task == "regression"
+    known = pd.Series() if is_regression else classes(train)
+    task = Task.from_target(known, dataset.task, dataset.positive)
+    if not is_regression:
+        _check_classes(task, known, classes(test), params)
+    y_train, y_test = (
+        np.concatenate([task.encode(part) for part in read_column(table, dataset.target)]) for table in (train, test)
+    )
+    return task, y_train, y_test
+
+
+def _on_disk(y: NDArray[Any], folder: Path) -> NDArray[Any]:
+    """Return an array that is read from a file when it is used."""
+    folder.mkdir(parents=True)
+    np.save(folder / "target.npy", y)
+    stored: NDArray[Any] = np.load(folder / "target.npy", mmap_mode="r")
+    return stored
+
+
+def _split_table(train: PartedTable, dataset: DatasetParams) -> pd.DataFrame:
+    """Return the column of the training rows that decides how they are split into folds, or no column."""
+    column = split_column(dataset)
+    if column is None or dataset.split.strategy == "time":  # the rows are in order of time
+        return pd.DataFrame(index=pd.RangeIndex(train.n_rows))
+    return pd.concat(read_column(train, column), ignore_index=True).to_frame()
+
+
 def _check_classes(task: Task, train: pd.Series, test: pd.Series, params: Params) -> None:
-    if task.labels is None:
-        return
     if task.n_classes < 2:
         raise PipelineError(
             f"{params.dataset.path}: {params.dataset.target!r} has only one class in the training rows, "
@@ -148,11 +229,3 @@ def _scaler(stored: dict[str, list[float]], transformer: FeatureTransformer, X: 
             values = X[name].to_numpy(np.float64)  # their squares are finite in 64 bits
             means[position], variances[position] = np.nanmean(values), np.nanvar(values)
     return scaler_of([str(name) for name in X.columns], means, variances, len(X))
-
-
-def _read(path: Path, expected_sha256: str, columns: list[str] | None = None) -> pd.DataFrame:
-    if not path.exists():
-        raise PipelineError(f"{path} does not exist", f"run: {PREPARE}")
-    if sha256(path) != expected_sha256:
-        raise PipelineError(f"{path} is not the table that {DATA_PROFILE} describes", f"run: {PREPARE}")
-    return pd.read_parquet(path, columns=columns)

@@ -7,12 +7,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.features.kinds import max_target_rows
 from pipeline.features.kinds.interface import Target
-from pipeline.features.out_of_fold import out_of_fold
+from pipeline.features.out_of_fold import OutOfFold
 from pipeline.features.source import Source
 from pipeline.features.transformer import FeatureTransformer
 from pipeline.learn.task import Task
+from pipeline.params.schema import Params
 from pipeline.tables.folds import FoldRows
+from pipeline.tables.split import Rows, sample_rows
 
 
 def target_of(task: Task, name: str, y: NDArray[Any]) -> Target:
@@ -31,8 +34,19 @@ def target_of(task: Task, name: str, y: NDArray[Any]) -> Target:
     return Target([name], y.astype(np.float64))
 
 
+def rows_to_learn_from(rows: Rows, params: Params) -> Rows:
+    """Return the rows that features learn from, of the positions of rows in ascending order: all rows or a sample."""
+    limit = max_target_rows(params.feature_settings)
+    return rows if limit is None else sample_rows(rows, limit, params.train.seed)
+
+
 def features_in_fold(
-    transformer: FeatureTransformer, source: Source, target: Target, settings: Mapping[str, Any], fold: FoldRows
+    transformer: FeatureTransformer,
+    source: Source,
+    target: Target,
+    settings: Mapping[str, Any],
+    fold: FoldRows,
+    learned_from: Rows,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the target-based features of a fold's training rows, computed out of fold, and of its validation rows.
 
@@ -41,17 +55,19 @@ def features_in_fold(
     transformer : FeatureTransformer
         Fitted by `FeatureTransformer.with_target`.
     source : Source
-        All training rows.
+        The rows of the search.
     target : Target
     settings : mapping of str to any
     fold : FoldRows
+    learned_from : array of int
+        The training rows of the fold that features learn from, from `rows_to_learn_from`.
 
     Returns
     -------
     DataFrames of float32, shapes (n_train, n_features) and (n_valid, n_features)
     """
-    names = transformer.target_names
-    fitted = transformer.with_target(source.take(fold.train), target.take(fold.train), settings)
-    valid = fitted.compute(source.take(fold.valid), names)
-    train = out_of_fold(transformer, source, target, settings, fold.inner)[fold.train]
+    names, rows, values = transformer.target_names, source.take(learned_from), target.take(learned_from)
+    valid = transformer.with_target(rows, values, settings).compute(source.take(fold.valid), names)
+    out_of_fold = OutOfFold.fit(transformer, rows, values, settings, fold.inner, learned_from, source.n_rows)
+    train = out_of_fold.compute(source.take(fold.train), out_of_fold.folds[fold.train], names)
     return pd.DataFrame(train, columns=names), pd.DataFrame(valid, columns=names)

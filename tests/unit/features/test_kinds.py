@@ -15,7 +15,7 @@ from xgboost import XGBRegressor
 from pipeline.errors import NotConvertible
 from pipeline.features import kinds
 from pipeline.features.kinds.interface import Feature, FeatureKind, RawColumns, Target, TrainingRows, feature_name
-from pipeline.features.out_of_fold import out_of_fold
+from pipeline.features.out_of_fold import OutOfFold
 from pipeline.features.source import Source
 from pipeline.features.transformer import FEATURES_FILE, FeatureTransformer
 from pipeline.onnx.model import to_onnx
@@ -135,7 +135,8 @@ def test_a_new_kind_that_sees_the_target_is_fitted_out_of_fold(tmp_path: Path) -
     in_fold = transformer.transform(ROWS, only=["mean_of_place"])
     np.testing.assert_allclose(in_fold["mean_of_place"], [80 / 3, 20, 80 / 3, 80 / 3])
     folds = [(np.array([2, 3]), np.array([0, 1])), (np.array([0, 1]), np.array([2]))]
-    features = out_of_fold(transformer, source, target, settings, folds)
+    out_of_fold = OutOfFold.fit(transformer, source, target, settings, folds, np.arange(len(Y)), len(Y))
+    features = out_of_fold.compute(source, out_of_fold.folds, transformer.target_names)
     # Row 1: its category is in no row of the other fold. Row 3: it is in no fold.
     np.testing.assert_array_equal(features[:, 0], [35, np.nan, 10, np.nan])
     pd.testing.assert_frame_equal(save_and_load(transformer, tmp_path).transform(ROWS), transformer.transform(ROWS))

@@ -9,7 +9,7 @@ import pytest
 from pipeline.errors import PipelineError
 from pipeline.features.kinds.interface import Target
 from pipeline.features.kinds.neighbors import Neighbors
-from pipeline.features.out_of_fold import out_of_fold
+from pipeline.features.out_of_fold import OutOfFold
 from pipeline.features.transformer import FeatureTransformer
 from pipeline.params.schema import Params
 from pipeline.prepare.stage import prepare
@@ -92,7 +92,9 @@ def test_out_of_fold_features_never_use_a_target_of_the_same_fold() -> None:
     folds = [(np.array([2, 3]), np.array([0, 1])), (np.array([0, 1]), np.array([2]))]
     transformer = fit_neighbors(X, Y, 1)
     settings = {"neighbors": {"k": 1, "by": ["a"], "means": ["v"]}}
-    features = out_of_fold(transformer, transformer.source(X), Target(["y"], Y), settings, folds)
+    source, rows = transformer.source(X), np.arange(len(X))
+    out_of_fold = OutOfFold.fit(transformer, source, Target(["y"], Y), settings, folds, rows, len(X))
+    features = out_of_fold.compute(source, out_of_fold.folds, transformer.target_names)
     np.testing.assert_array_equal(features[:3, 0], [60, 60, 20])
     assert np.isnan(features[3:]).all()  # rows in no fold
 
@@ -154,8 +156,8 @@ def test_features_of_a_fold_are_learned_from_its_training_rows(strategy: str, pi
             neighbor_y = features["neighbors_y"].to_numpy()
             known = ~np.isnan(neighbor_y)
             assert known.any()
-            assert set(neighbor_y[known]) <= set(tables.y_train[fold.train])  # y is different in every row
-            assert not (neighbor_y == tables.y_train[rows]).any()
+            assert set(neighbor_y[known]) <= set(tables.y_search[fold.train])  # y is different in every row
+            assert not (neighbor_y == tables.y_search[rows]).any()
         X_train, y_train, X_valid, y_valid = next(iter(tables.only(["neighbors_y", "x"]).fold_tables()))
         assert list(X_train.columns) == list(X_valid.columns) == ["neighbors_y", "x"]
         assert (len(X_train), len(X_valid)) == (len(y_train), len(y_valid))

@@ -56,7 +56,7 @@ def test_thresholds_come_from_params(pipeline_folder: Path) -> None:
     params = prepare_params(pipeline_folder, target="garden", thresholds=[0.25], choose_by="recall_at_0.25")
     tables = load_tables(pipeline_folder, params)
     evaluation = Evaluation.from_params(params.evaluate, tables.data, tables.rows, pipeline_folder)
-    small = replace(evaluation, y_train=np.array([0, 1, 1]))
+    small = replace(evaluation, y_search=np.array([0, 1, 1]))
     found = small.score_fold(np.arange(3), np.array([[0.6, 0.4], [0.7, 0.3], [0.9, 0.1]]))
     assert (found["recall"], found["recall_at_0.25"], found["precision_at_0.25"]) == (0, 0.5, 0.5)
 

@@ -16,3 +16,9 @@ KINDS: tuple[type[FeatureKind], ...] = (Numbers, Derived, LightCurves, Categorie
 def target_kinds(settings: Mapping[str, Any]) -> list[str]:
     """Return the keys of the configured kinds that learn from the target."""
     return [kind.key for kind in KINDS if kind.sees_target and settings.get(kind.key)]
+
+
+def max_target_rows(settings: Mapping[str, Any]) -> int | None:
+    """Return the number of rows beyond which these kinds are fitted on a sample; None for all rows."""
+    limits = [kind.max_rows(settings[kind.key]) for kind in KINDS if kind.key in target_kinds(settings)]
+    return min((limit for limit in limits if limit is not None), default=None)

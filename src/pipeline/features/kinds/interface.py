@@ -122,6 +122,11 @@ class FeatureKind(ABC):
     def fit(cls, training: TrainingRows, settings: Any) -> Self | None:
         """Fit to training rows; return None if the settings (None if absent) do not enable the kind."""
 
+    @classmethod
+    def max_rows(cls, settings: Any) -> int | None:
+        """Return the number of training rows beyond which the kind is fitted on a sample; None for all rows."""
+        return None
+
     @property
     @abstractmethod
     def features(self) -> list[Feature]:

@@ -68,6 +68,11 @@ class Neighbors(FeatureKind):
         return cls(settings["k"], by, names, points[order], values[order])
 
     @classmethod
+    def max_rows(cls, settings: dict[str, Any]) -> int:
+        """Return the setting ``max_places``: a model stores 8 to 40 bytes for each place."""
+        return int(settings["max_places"])
+
+    @classmethod
     def restore(cls, columns: RawColumns, state: Any, arrays: Mapping[str, NDArray[Any]]) -> Self | None:
         """Restore the stored training rows."""
         if not arrays:

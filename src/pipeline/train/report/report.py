@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.learn.families import BACKGROUND_ROWS
 from pipeline.learn.metrics import predicted_classes
 from pipeline.learn.task import Task
 from pipeline.params.schema import Params, TrainParams
+from pipeline.train.feature_rows import take_rows
 from pipeline.train.fit import FitResult, Fitter
 from pipeline.train.report import class_plots, plots
 from pipeline.train.report.beeswarm import shap_summary_plot
@@ -67,9 +69,10 @@ def explain(fitter: Fitter, fitted: FitResult, params: TrainParams) -> plots.Exp
         rounds, n_train = fitted.scores.n_rounds, len(data.y_train)
         row_rounds = (sum(len(fold.train) for fold in data.folds) + n_train) * rounds
         limit = min(limit, family.explainable_rows(fitted.model, row_rounds, len(data.folds) + 1))
-    rows = data.X_test
-    if len(rows) > limit:
-        rows = rows.sample(limit, random_state=params.seed)
+    positions = pd.Series(np.arange(len(data.y_test)))
+    if len(positions) > limit:
+        positions = positions.sample(limit, random_state=params.seed)
+    rows = take_rows(data.X_test, positions.to_numpy())
     with fitter.learner.on_device(fitted.model):
         values, _, unit = family.explain(fitted.model, rows, rows[:BACKGROUND_ROWS])
     return plots.Explanation(rows, np.asarray(values, dtype=np.float64), *_units(unit, data.task))
