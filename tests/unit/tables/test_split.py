@@ -150,38 +150,3 @@ def test_a_prediction_equals_a_row_where_missing_values_made_an_int_column_float
         100 + number for number, place in enumerate(added.index) if place in original_train
     }
     assert len(test) + len(train) == 151
-
-
-def test_predictions_are_split_by_time_like_other_rows(rows: pd.DataFrame) -> None:
-    split = params("time", "day")
-    assert [list(side) for side in split_rows(rows, split, n_original=60)] == [
-        list(side) for side in split_rows(rows, split)
-    ]
-
-
-def test_a_split_depends_on_positions_and_little_on_added_rows() -> None:
-    rows = np.arange(1000)
-    train, test = splitting.split_rows(rows, None, params("random"))
-    assert len(test) == 250
-    later_train, later_test = splitting.split_rows(np.arange(1100), None, params("random"))
-    assert len(set(test) & set(later_train)) + len(set(train) & set(later_test)) < 30
-    some = np.array([3, 5, 900])
-    assert list(random_numbers(some, 7)) == list(random_numbers(rows, 7)[some])
-
-
-def test_strata_have_exact_shares() -> None:
-    values = pd.Series(["a"] * 61 + ["b"] * 30 + ["c"] * 9)
-    _, test = splitting.split_rows(np.arange(100), values, params("stratified"))
-    assert values.iloc[test].value_counts().to_dict() == {"a": 15, "b": 8, "c": 2}
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        (["a"] * 19 + ["b"], "cannot be split by 'y': b is in only one row"),
-        ([str(number // 2) for number in range(20)], r"more different values \(10\) than rows on one side"),
-    ],
-)
-def test_strata_that_cannot_be_on_both_sides_are_an_error(values: list[str], message: str) -> None:
-    with pytest.raises(TableError, match=message):
-        splitting.split_rows(np.arange(20), pd.Series(values), params("stratified"))
