@@ -4,7 +4,6 @@ With n processors and k busy loops, a program that keeps n threads running gets 
 wall time is then (n + k) / n times that on the idle machine, so the ratio of a program that loses nothing else is 1.
 """
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -27,13 +26,13 @@ from harness import (
     timed,
     write,
 )
-from machine import wait_until_idle
+from machine import control_group, in_group, wait_until_idle
 
 # It ends with its parent, even if the parent is killed.
 BUSY_LOOP = "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    for _ in range(10**6): pass"
 OPEN_STORE = "from pipeline.store.open import open_store; open_store()"
 TRIAL_SEARCH = {"n_candidates": 2, "max_rounds": 50}
-CGROUPS = (  # folder, file and content of a quota of one core: cgroup v1 and v2
+ONE_CORE = (  # control groups, versions 1 and 2
     ("/sys/fs/cgroup/cpu", "cpu.cfs_quota_us", "100000"),
     ("/sys/fs/cgroup", "cpu.max", "100000 100000"),
 )
@@ -58,7 +57,7 @@ def main() -> None:
     options = parser.parse_args()
     if not options.trial:
         wait_until_idle()
-    with tempfile.TemporaryDirectory() as name, one_core_group() as group:
+    with tempfile.TemporaryDirectory() as name, control_group(ONE_CORE) as group:
         clone = prepared_clone("HEAD", Path(name) / "clone", options.trial)
         sides = {f"busy_{loops}": busy_side(clone, loops) for loops in options.loops}
         if options.against:
@@ -123,9 +122,7 @@ def train(clone: Path, group: Path | None = None) -> Numbers:
     open_store = [sys.executable, "-c", OPEN_STORE]
     subprocess.run(open_store, cwd=clone, env=env | {"PYTHONPATH": "src"}, check=True)
     command = [sys.executable, "src/model_train.py"]
-    if group:
-        command = ["sh", "-c", f'echo $$ >"{group}/cgroup.procs" && exec "$@"', "sh", *command]
-    return timed(clone, command, env)
+    return timed(clone, in_group(command, group), env)
 
 
 @contextmanager
@@ -136,25 +133,6 @@ def busy_loops(number: int) -> Iterator[None]:
             process = stack.enter_context(subprocess.Popen([sys.executable, "-c", BUSY_LOOP]))
             stack.callback(process.kill)
         yield
-
-
-@contextmanager
-def one_core_group() -> Iterator[Path | None]:
-    """Create a control group with a quota of one core until the block ends; None where that is not possible."""
-    for parent, name, content in CGROUPS:
-        group = Path(parent) / f"benchmark-{os.getpid()}"
-        try:
-            group.mkdir()
-        except OSError:  # no such hierarchy, or not allowed
-            continue
-        try:
-            if (group / name).exists():  # otherwise the hierarchy does not control the CPU
-                (group / name).write_text(content)
-                yield group
-                return
-        finally:
-            group.rmdir()
-    yield None
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 import os
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import psutil
 
@@ -57,3 +59,35 @@ def wait_until_idle(patience: float = PATIENCE_SECONDS) -> float:
             )
         print(f"  waiting: other programs use {load[0]:.2g} processors", file=sys.stderr, flush=True)
     return load[0]
+
+
+@contextmanager
+def control_group(limits: Sequence[tuple[str, str, str]]) -> Iterator[Path | None]:
+    """Create a control group until the block ends; None where that is not possible.
+
+    Parameters
+    ----------
+    limits : sequence of (folder, file, content)
+        For each version of control groups: the parent folder, and the file in the group that sets the limit.
+    """
+    for parent, name, content in limits:
+        group = Path(parent) / f"benchmark-{os.getpid()}"
+        try:
+            group.mkdir()
+        except OSError:  # no such hierarchy, or not allowed
+            continue
+        try:
+            if (group / name).exists():  # otherwise the hierarchy has no such limit
+                (group / name).write_text(content)
+                yield group
+                return
+        finally:
+            group.rmdir()
+    yield None
+
+
+def in_group(command: Sequence[str], group: Path | None) -> list[str]:
+    """Return a command that runs in a control group."""
+    if group is None:
+        return list(command)
+    return ["sh", "-c", f'echo $$ >"{group}/cgroup.procs" && exec "$@"', "sh", *command]

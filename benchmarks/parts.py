@@ -24,7 +24,7 @@ def main() -> None:
     commits = {"ours": "HEAD"} | ({"against": options.against} if options.against else {})
     with tempfile.TemporaryDirectory() as name:
         table = Path(name) / "housing.parquet"
-        in_child(write_table, table, options.rows)
+        in_child(write_table, table, options.rows, N_COLUMNS)
         clones = {side: clone_commit(commit, Path(name) / side) for side, commit in commits.items()}
         for folder in clones.values():
             set_table(folder, table)
@@ -40,7 +40,7 @@ def main() -> None:
     write(options.json, numbers)
 
 
-def write_table(path: Path, n_rows: int) -> Numbers:
+def write_table(path: Path, n_rows: int, n_columns: int) -> Numbers:
     """Write simulated rows, with numeric columns added, in row groups."""
     import numpy as np
     import pyarrow as pa
@@ -52,7 +52,7 @@ def write_table(path: Path, n_rows: int) -> Numbers:
     for number, start in enumerate(range(0, n_rows, GROUP_ROWS)):
         rows = simulate(min(GROUP_ROWS, n_rows - start), seed=number).table
         rng = np.random.default_rng(number)
-        added = N_COLUMNS - rows.shape[1]
+        added = n_columns - rows.shape[1]
         rows = rows.assign(**{f"added_{column}": rng.normal(size=len(rows)) for column in range(added)})
         group = pa.Table.from_pandas(rows, preserve_index=False)
         writer = writer or ParquetWriter(path, group.schema)

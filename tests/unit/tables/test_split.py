@@ -6,7 +6,7 @@ from pipeline.errors import TableError
 from pipeline.params.schema import DatasetParams
 from pipeline.tables import split as splitting
 from pipeline.tables.appended_predictions import AppendedPredictions, deciding_hashes
-from pipeline.tables.split import Rows, fold_rows, random_numbers, split_column
+from pipeline.tables.split import Rows, fold_rows, split_column
 
 
 @pytest.fixture
