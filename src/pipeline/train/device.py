@@ -80,5 +80,5 @@ def gpu_memory_errors(device: str) -> Iterator[None]:
         raise PipelineError(
             "the memory of the GPU is full",
             "end other programs that use it (nvidia-smi lists them), lower train.search.max_rows or train.n_jobs (fits "
-            "at a time) in params.yaml, or set train.device: cpu",
+            "at a time) in params.yaml, or set train.device: cpu, where train.external_memory keeps features on disk",
         ) from error
