@@ -20,6 +20,9 @@ class PipelineError(Exception):
         self.problem = problem
         self.remedy = remedy
 
+    def __reduce__(self) -> tuple[type["PipelineError"], tuple[str, str]]:
+        return type(self), (self.problem, self.remedy)  # so that it can be sent from another process
+
 
 class ParamsError(PipelineError):
     """params.yaml is invalid."""

@@ -36,10 +36,14 @@ def in_threads(function: Callable[[Item], Result], items: Sequence[Item], descri
         try:
             for call in calls:
                 results.append(call.result())
-                reports, before = (n * REPORTS // len(items) for n in (len(results), len(results) - 1))
-                if reports > before:
-                    progress(f"{description} {len(results):,} of {len(items):,}")
+                report_share(description, len(results), len(items))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
     return results
+
+
+def report_share(description: str, done: int, total: int) -> None:
+    """Report progress at each of `REPORTS` even shares of the total."""
+    if done * REPORTS // total > (done - 1) * REPORTS // total:
+        progress(f"{description} {done:,} of {total:,}")

@@ -1,0 +1,214 @@
+"""Connect to a Dask cluster, or start one on this machine, and run functions on its workers."""
+
+import logging
+import platform
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pipeline.errors import PipelineError
+from pipeline.support.processes import available_processors
+from pipeline.support.progress import progress
+from pipeline.support.threads import report_share
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+SOURCES = Path(__file__).parents[1]
+CONNECT_SECONDS = 10
+WORKERS_SECONDS = 60  # how long to wait for a worker when there is none
+HEARTBEAT_SECONDS = 30  # a worker that was last seen longer ago does not count
+PACKAGES = ("xgboost", "numpy", "pandas", "pyarrow", "scikit-learn")  # what results depend on
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A connection to a Dask scheduler.
+
+    Attributes
+    ----------
+    client : distributed.Client
+    folder : Path
+        The pipeline folder, which all workers must see under the same path.
+    """
+
+    client: "Client"
+    folder: Path
+
+    def workers(self) -> dict[str, int]:
+        """Return the number of threads of each worker that is alive, by address; wait for the first one.
+
+        Raises
+        ------
+        PipelineError
+            When there is no worker, or one has other versions of Python or packages, or does not see the folder.
+        """
+        started = time.monotonic()
+        while not (alive := self.alive()):
+            if time.monotonic() - started > WORKERS_SECONDS:
+                raise PipelineError(
+                    f"the Dask scheduler {self.client.scheduler.address} has no workers",
+                    f"start some: dask worker {self.client.scheduler.address} --nthreads 1",
+                )
+            time.sleep(0.2)
+        self._check(list(alive))
+        return alive
+
+    def alive(self) -> dict[str, int]:
+        """Return the number of threads of each worker with a recent heartbeat, by address."""
+        with _scheduler_errors(self.client):
+            info: dict[str, Any] = self.client.sync(self.client.scheduler.identity, n_workers=-1)
+        now = time.time()
+        workers = info["workers"].items()
+        alive = {address: each for address, each in workers if now - each["last_seen"] < HEARTBEAT_SECONDS}
+        return {address: int(alive[address]["nthreads"]) for address in sorted(alive)}
+
+    def _check(self, addresses: list[str]) -> None:
+        """Raise if a worker cannot do the work of this process."""
+        with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".cluster-") as file, _scheduler_errors(self.client):
+            found = self.client.run(_describe_worker, file.name, workers=addresses, on_error="return")
+        own = _versions()
+        for address, worker in found.items():
+            if isinstance(worker, BaseException):
+                continue  # it has ended since
+            for name, expected in own.items():
+                if worker[name] != expected:
+                    raise PipelineError(
+                        f"worker {address} has {name} {worker[name]}, but this machine has {expected}",
+                        "install the packages of requirements.lock, with the same Python, on all machines",
+                    )
+            if not worker["sees_folder"]:
+                raise PipelineError(
+                    f"worker {address} does not see the folder {self.folder}",
+                    "put the repository on a file system that all machines mount under the same path",
+                )
+
+    def run(self, function: Callable[[Item], Result], items: Sequence[Item], description: str) -> list[Result]:
+        """Call a function for each item on the workers, as `in_threads` does in this process."""
+        from distributed import KilledWorker
+
+        self.workers()
+        results: list[Result] = []
+        with _scheduler_errors(self.client):
+            shared = self.client.scatter(_Shared(function), broadcast=True)
+            calls = self.client.map(_call, items, function=shared, pure=False)
+            try:
+                for call in calls:
+                    results.append(call.result())
+                    report_share(description, len(results), len(items))
+            except KilledWorker as error:
+                raise PipelineError(
+                    f"{error.last_worker.address} and the workers before it ended during the same task, maybe because "
+                    "the memory was full",
+                    "give the workers more memory, and look at their logs",
+                ) from None
+            finally:
+                self.client.cancel(calls)
+        return results
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """A function that is sent to each worker once; Dask would call a bare function."""
+
+    function: Callable[[Any], Any]
+
+
+def _call(item: Any, function: _Shared) -> Any:
+    return function.function(item)
+
+
+def _versions() -> dict[str, str]:
+    return {"Python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+
+
+def _describe_worker(file: str) -> dict[str, Any]:
+    return {**_versions(), "sees_folder": Path(file).exists()}
+
+
+@contextmanager
+def connected(folder: Path) -> Iterator[Cluster]:
+    """Connect to the scheduler of Dask's configuration or, without one, start workers on this machine.
+
+    The address is DASK_SCHEDULER_ADDRESS or ``scheduler-address`` of Dask's configuration files, which also have the
+    settings of TLS. Its workers get the code of this process.
+
+    Parameters
+    ----------
+    folder : Path
+        The pipeline folder.
+
+    Raises
+    ------
+    PipelineError
+        When the scheduler does not answer.
+    """
+    import dask
+    from distributed import Client, LocalCluster
+
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # lost workers are reported here
+    address = dask.config.get("scheduler-address", None)
+    if not address:
+        n_workers = available_processors()
+        progress(f"starting {n_workers} Dask workers on this machine (DASK_SCHEDULER_ADDRESS is not set)")
+        with (
+            tempfile.TemporaryDirectory() as scratch,
+            LocalCluster(
+                n_workers=n_workers,
+                threads_per_worker=1,
+                memory_limit=0,
+                dashboard_address=None,
+                local_directory=scratch,
+                silence_logs=logging.CRITICAL,
+            ) as started,
+            Client(started) as client,
+        ):
+            yield Cluster(client, folder.resolve())
+        return
+    try:
+        client = Client(address, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError) as error:
+        raise PipelineError(
+            f"the Dask scheduler {address} does not answer ({str(error).splitlines()[0]})",
+            "correct DASK_SCHEDULER_ADDRESS, start it (dask scheduler), or unset the variable to use this machine only",
+        ) from None
+    with client:
+        _send_code(client)
+        cluster = Cluster(client, folder.resolve())
+        progress(f"connected to the Dask scheduler {address}: {len(cluster.workers())} workers")
+        yield cluster
+
+
+def _send_code(client: "Client") -> None:
+    """Send the package `pipeline` to all workers, also to those that start later."""
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Path(folder) / "pipeline.zip"
+        with zipfile.ZipFile(archive, "w") as file:
+            for source in sorted(SOURCES.rglob("*.py")):
+                file.write(source, source.relative_to(SOURCES.parent))
+        client.upload_file(str(archive))
+
+
+@contextmanager
+def _scheduler_errors(client: "Client") -> Iterator[None]:
+    """Replace the errors of a lost connection to the scheduler by one that says what to do."""
+    from distributed import CommClosedError
+    from distributed.client import FutureCancelledError
+
+    try:
+        yield
+    except (CommClosedError, FutureCancelledError, OSError) as error:
+        if isinstance(error, OSError) and not isinstance(error, CommClosedError) and error.errno is not None:
+            raise  # of a file
+        address = client.scheduler.address if client.scheduler else "that was connected"
+        raise PipelineError(
+            f"the Dask scheduler {address} does not answer any more", "check it, and run the command again"
+        ) from error
