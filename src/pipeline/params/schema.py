@@ -255,6 +255,18 @@ class TrainParams(Section):
         description="Where the family xgboost trains; the other families ignore it. cuda: an NVIDIA GPU. auto: a GPU "
         "if XGBoost can use one, else the CPU. CPU and GPU give different models.",
     )
+    engine: Literal["local", "dask"] = Field(
+        default="local",
+        description="Where a table is prepared and trained on. local: in one process. dask: on the workers of the "
+        "scheduler DASK_SCHEDULER_ADDRESS or, if it is not set, on workers that are started on this machine.",
+    )
+    shards: int = Field(
+        default=8,
+        ge=1,
+        le=10_000,
+        description="Number of parts of the training rows that are fitted side by side with the engine dask. Another "
+        "number gives another model; the number of workers does not.",
+    )
     external_memory: Literal["auto", True, False] = Field(
         default="auto",
         description="Whether features are kept on disk, where the final fit of the family xgboost reads them in "

@@ -6,19 +6,16 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from pipeline.errors import PipelineError
 from pipeline.support.processes import available_processors
 from pipeline.support.progress import progress
-from pipeline.support.threads import report_share
-
-if TYPE_CHECKING:
-    from distributed import Client
+from pipeline.support.threads import in_threads, report_share
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -40,7 +37,7 @@ class Cluster:
         The pipeline folder, which all workers must see under the same path.
     """
 
-    client: "Client"
+    client: Any
     folder: Path
 
     def workers(self) -> dict[str, int]:
@@ -93,6 +90,8 @@ class Cluster:
 
     def run(self, function: Callable[[Item], Result], items: Sequence[Item], description: str) -> list[Result]:
         """Call a function for each item on the workers, as `in_threads` does in this process."""
+        if len(items) <= 1:
+            return in_threads(function, items, description)
         from distributed import KilledWorker
 
         self.workers()
@@ -132,6 +131,11 @@ def _versions() -> dict[str, str]:
 
 def _describe_worker(file: str) -> dict[str, Any]:
     return {**_versions(), "sees_folder": Path(file).exists()}
+
+
+def cluster_of(engine: str, folder: Path) -> AbstractContextManager["Cluster | None"]:
+    """Return the context of a cluster for the engine ``dask``, and of None for ``local``."""
+    return connected(folder) if engine == "dask" else nullcontext()
 
 
 @contextmanager
@@ -187,7 +191,7 @@ def connected(folder: Path) -> Iterator[Cluster]:
         yield cluster
 
 
-def _send_code(client: "Client") -> None:
+def _send_code(client: Any) -> None:
     """Send the package `pipeline` to all workers, also to those that start later."""
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / "pipeline.zip"
@@ -198,10 +202,10 @@ def _send_code(client: "Client") -> None:
 
 
 @contextmanager
-def _scheduler_errors(client: "Client") -> Iterator[None]:
+def _scheduler_errors(client: Any) -> Iterator[None]:
     """Replace the errors of a lost connection to the scheduler by one that says what to do."""
-    from distributed import CommClosedError
     from distributed.client import FutureCancelledError
+    from distributed.comm import CommClosedError
 
     try:
         yield

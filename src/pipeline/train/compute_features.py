@@ -1,6 +1,10 @@
 """Compute the features of a table part by part, into memory or into files."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,10 +18,39 @@ from pipeline.train.dataset_input import schema_sample
 from pipeline.train.feature_rows import FeatureRows, RowsOnDisk
 
 Matrix = NDArray[np.float32]
+Run = Callable[[Callable[[Any], Any], Sequence[Any], str], list[Any]]
+
+
+@dataclass(frozen=True)
+class _Features:
+    """How to compute the features of a table; it can be sent to another process."""
+
+    table: PartedTable
+    transformer: FeatureTransformer
+    out_of_fold: OutOfFold | None
+
+    def compute(self, number: int) -> tuple[Matrix, pd.DataFrame]:
+        """Return the features of a part, and its schema sample."""
+        rows, place = self.table.read(number), slice(*self.table.starts[number : number + 2])
+        return _features_of(rows, place, self.transformer, self.out_of_fold), schema_sample(rows).copy()
+
+    def write(self, folder: Path, number: int) -> pd.DataFrame:
+        """Write the features of a part to a file, and return its schema sample."""
+        values, sample = self.compute(number)
+        np.save(_file(folder, number), values.T)
+        return sample
+
+
+def _file(folder: Path, number: int) -> Path:
+    return folder / f"{number}.npy"
 
 
 def compute_features(
-    table: PartedTable, transformer: FeatureTransformer, out_of_fold: OutOfFold | None, folder: Path | None
+    table: PartedTable,
+    transformer: FeatureTransformer,
+    out_of_fold: OutOfFold | None,
+    folder: Path | None,
+    run: Run = in_threads,
 ) -> tuple[FeatureRows, pd.DataFrame]:
     """Return all features of a prepared table, and its `schema_sample`.
 
@@ -29,28 +62,25 @@ def compute_features(
     out_of_fold : OutOfFold, optional
         For the training table: it computes the features that are learned from the target.
     folder : Path, optional
-        Where to write the features; by default they stay in memory.
+        A folder to create, to which the features are written; by default they stay in memory.
+    run : callable
+        `in_threads` or, for features on disk, `Cluster.run`.
     """
-    names = transformer.feature_names
-    matrix = None if folder else np.empty((table.n_rows, len(names)), dtype=np.float32, order="F")
-    files = [folder / f"{number}.npy" for number in range(len(table.parts))] if folder else []
-
-    def compute_part(number: int) -> pd.DataFrame:
-        rows, place = table.read(number), slice(*table.starts[number : number + 2])
-        values = _features_of(rows, place, transformer, out_of_fold)
-        if matrix is None:
-            np.save(files[number], values.T)
-        else:
-            matrix[place] = values
-        return schema_sample(rows).copy()
-
+    names, numbers = transformer.feature_names, range(len(table.parts))
+    features, description = _Features(table, transformer, out_of_fold), "model_train: computed features of parts"
     if folder:
         folder.mkdir(parents=True)
-    samples = in_threads(compute_part, range(len(table.parts)), "model_train: computed features of parts")
-    sample = schema_sample(pd.concat(samples))
-    if matrix is None:
-        return RowsOnDisk(files, np.array(table.starts), names, names), sample
-    return pd.DataFrame(matrix, columns=names, copy=False), sample
+        samples = run(partial(features.write, folder), numbers, description)
+        files = [_file(folder, number) for number in numbers]
+        return RowsOnDisk(files, np.array(table.starts), names, names), schema_sample(pd.concat(samples))
+    matrix = np.empty((table.n_rows, len(names)), dtype=np.float32, order="F")
+
+    def fill(number: int) -> pd.DataFrame:
+        matrix[slice(*table.starts[number : number + 2])], sample = features.compute(number)
+        return sample
+
+    samples = in_threads(fill, numbers, description)
+    return pd.DataFrame(matrix, columns=names, copy=False), schema_sample(pd.concat(samples))
 
 
 def _features_of(

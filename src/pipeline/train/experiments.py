@@ -15,6 +15,7 @@ from pipeline.learn.search_space import count_candidates
 from pipeline.params.schema import Params
 from pipeline.store.open import logged_model_id, open_experiment, open_store
 from pipeline.store.stale_runs import end_stale_runs
+from pipeline.support.cluster import Cluster
 from pipeline.train.autologging import autologging
 from pipeline.train.device import gpu_memory_errors
 from pipeline.train.evaluation import Evaluation
@@ -51,6 +52,8 @@ class Setup:
         The reference profile of the training rows.
     evaluation : Evaluation
     provenance : Provenance
+    cluster : Cluster, optional
+        For the engine ``dask``.
     """
 
     client: "MlflowClient"
@@ -61,15 +64,20 @@ class Setup:
     reference: Profile
     evaluation: Evaluation
     provenance: Provenance
+    cluster: Cluster | None = None
 
     @classmethod
-    def open(cls, params: Params, tables: Tables, evaluation: Evaluation, folder: Path) -> "Setup":
+    def open(
+        cls, params: Params, tables: Tables, evaluation: Evaluation, folder: Path, cluster: Cluster | None = None
+    ) -> "Setup":
         """Open the store and the experiment, and collect the provenance of a training in `folder`."""
         client = open_store()
         end_stale_runs(client)
         experiment_id = open_experiment(client, params.train.experiment_name)
         provenance = collect_provenance(folder, params, tables.profile, tables.samples)
-        return cls(client, experiment_id, params, tables.data, tables.view, tables.reference, evaluation, provenance)
+        return cls(
+            client, experiment_id, params, tables.data, tables.view, tables.reference, evaluation, provenance, cluster
+        )
 
 
 @dataclass(frozen=True)
@@ -121,6 +129,9 @@ def run_experiment(setup: Setup, plan: Plan) -> ExperimentRun:
         "device": device,
         **(setup.provenance.gpu_tags if device == "cuda" else {}),
         "reproducible": str(params.train.search.time_budget is None).lower(),
+        "engine": params.train.engine,
+        "shards": str(params.train.shards if setup.cluster else 1),
+        "workers": str(len(setup.cluster.alive()) if setup.cluster else 1),
     }
     with experiment_run(setup.experiment_id, plan.run_name, tags) as run, gpu_memory_errors(device):
         run_id = run.info.run_id
@@ -134,7 +145,7 @@ def run_experiment(setup: Setup, plan: Plan) -> ExperimentRun:
             }
         )
         nested = NestedRuns(client, run, setup.data.task.loss)
-        fitter = Fitter.from_params(plan.family, params.train, setup.data.only(plan.features))
+        fitter = Fitter.from_params(plan.family, params.train, setup.data.only(plan.features), setup.cluster)
         family = fitter.family
         chosen = _choose(setup, plan, fitter.learner, nested)
         logging = partial(autologging, flavor=family.flavor, options=family.autolog)

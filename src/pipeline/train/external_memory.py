@@ -2,7 +2,7 @@
 
 import functools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +17,12 @@ from pipeline.train.feature_rows import FeatureRows, RowsOnDisk
 if TYPE_CHECKING:
     from xgboost import Booster, ExtMemQuantileDMatrix
 
+Train = Callable[[RowsOnDisk, Mapping[str, Any], int, Sequence[Any]], "Booster"]
 FEW_ROWS = 100  # rows that an estimator is given in place of all: autologging's example is the first of them
 
 
 @contextmanager
-def rows_to_fit(X: FeatureRows, y: NDArray[Any]) -> Iterator[tuple[pd.DataFrame, NDArray[Any]]]:
+def rows_to_fit(X: FeatureRows, y: NDArray[Any], train: Train) -> Iterator[tuple[pd.DataFrame, NDArray[Any]]]:
     """Yield the rows to fit an estimator on within the block.
 
     For features on disk these are a few rows, but an XGBoost estimator that is fitted on them learns from all rows.
@@ -31,6 +32,8 @@ def rows_to_fit(X: FeatureRows, y: NDArray[Any]) -> Iterator[tuple[pd.DataFrame,
     X : FeatureRows, shape (n_rows, n_features)
     y : array, shape (n_rows,)
         The encoded target.
+    train : callable
+        ``train(X, params, n_rounds, callbacks)`` returns the booster fitted on features on disk.
     """
     if not isinstance(X, RowsOnDisk):
         yield X, y
@@ -40,17 +43,24 @@ def rows_to_fit(X: FeatureRows, y: NDArray[Any]) -> Iterator[tuple[pd.DataFrame,
     original: Any = vars(sklearn)["train"]
 
     @functools.wraps(original)  # autologging reads the signature
-    def train(params: dict[str, Any], dtrain: Any, num_boost_round: int = 10, **options: Any) -> "Booster":
-        with tempfile.TemporaryDirectory(dir=X.files[0].parent) as cache:
-            data = _external_matrix(X, y, params, Path(cache))
-            booster: Booster = original(params, data, num_boost_round, **options)
-            booster.reset()  # it refers to the data, whose files are removed
-            del data
-            return booster
+    def train_on_all(params: dict[str, Any], dtrain: Any, num_boost_round: int = 10, **options: Any) -> "Booster":
+        return train(X, params, num_boost_round, options.get("callbacks") or [])
 
     rows = _few_rows(y)
-    with replaced(sklearn, "train", train):
+    with replaced(sklearn, "train", train_on_all):
         yield X.take(rows), np.asarray(y[rows])
+
+
+def train_here(X: RowsOnDisk, params: Mapping[str, Any], n_rounds: int, callbacks: Sequence[Any]) -> "Booster":
+    """Return the booster fitted in this process."""
+    from xgboost.training import train  # not `xgboost.train`, which autologging patches
+
+    with tempfile.TemporaryDirectory(dir=X.files[0].parent) as cache:
+        data = external_matrix(X, params, Path(cache))
+        booster: Booster = train(dict(params), data, n_rounds, callbacks=callbacks)
+        booster.reset()  # it refers to the data, whose files are removed
+        del data
+    return booster
 
 
 def _few_rows(y: NDArray[Any]) -> NDArray[np.intp]:
@@ -59,9 +69,14 @@ def _few_rows(y: NDArray[Any]) -> NDArray[np.intp]:
     return np.union1d(rows, np.unique(y, return_index=True)[1]) if y.dtype.kind == "i" else rows
 
 
-def _external_matrix(X: RowsOnDisk, y: NDArray[Any], params: dict[str, Any], cache: Path) -> "ExtMemQuantileDMatrix":
-    """Return the binned rows, which XGBoost keeps in the folder `cache`."""
+def external_matrix(
+    X: RowsOnDisk, params: Mapping[str, Any], cache: Path, start: int = 0, end: int | None = None
+) -> "ExtMemQuantileDMatrix":
+    """Return the rows from `start` to `end` in bins, which XGBoost keeps in the folder `cache`."""
     from xgboost import DataIter, ExtMemQuantileDMatrix
+
+    assert X.target is not None
+    y = np.load(X.target, mmap_mode="r")
 
     class Batches(DataIter):
         def __init__(self) -> None:
@@ -69,15 +84,17 @@ def _external_matrix(X: RowsOnDisk, y: NDArray[Any], params: dict[str, Any], cac
             self.reset()
 
         def reset(self) -> None:
-            self.batches, self.start = X.batches(), 0
+            self.batches, self.row = X.batches(start, end), start
 
         def next(self, input_data: Any) -> bool:
             batch = next(self.batches, None)
             if batch is None:
                 return False
-            end = self.start + len(batch)
-            input_data(data=batch, label=y[self.start : end])
-            self.start = end
+            rows = slice(self.row, self.row + len(batch))
+            input_data(data=batch, label=y[rows])
+            self.row = rows.stop
             return True
 
-    return ExtMemQuantileDMatrix(Batches(), max_bin=params.get("max_bin"), nthread=params.get("nthread"))
+    return ExtMemQuantileDMatrix(
+        Batches(), max_bin=params.get("max_bin"), nthread=params.get("nthread", params.get("n_jobs"))
+    )

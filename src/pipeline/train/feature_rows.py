@@ -24,23 +24,28 @@ class RowsOnDisk:
         Names of the features in the files, in order.
     columns : sequence of str
         Names of the features to read, in order.
+    target : Path, optional
+        File of the encoded target, as NumPy saves it, for training rows.
     """
 
     files: Sequence[Path]
     starts: Rows
     stored: Sequence[str]
     columns: Sequence[str]
+    target: Path | None = None
 
     def __len__(self) -> int:
         return int(self.starts[-1])
 
-    def batches(self) -> Iterator[pd.DataFrame]:
-        """Yield the features of all rows, file by file."""
+    def batches(self, start: int = 0, end: int | None = None) -> Iterator[pd.DataFrame]:
+        """Yield the features of the rows from `start` to `end`, by default all, file by file."""
         positions = [self.stored.index(name) for name in self.columns]
-        for file in self.files:
-            stored = np.load(file, mmap_mode="r")
-            values = np.array([stored[position] for position in positions])
-            yield pd.DataFrame(values.T, columns=list(self.columns), copy=False)
+        end = len(self) if end is None else end
+        for file, first, last in zip(self.files, self.starts[:-1], self.starts[1:], strict=True):
+            if first < end and last > start:
+                rows, stored = slice(max(start - first, 0), end - first), np.load(file, mmap_mode="r")
+                values = np.array([stored[position, rows] for position in positions])
+                yield pd.DataFrame(values.T, columns=list(self.columns), copy=False)
 
     def take(self, rows: Rows) -> pd.DataFrame:
         """Return the features of rows by their positions, in this order."""

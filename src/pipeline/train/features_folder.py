@@ -46,19 +46,20 @@ def features_folder(params: Params, folder: Path) -> Iterator[Path | None]:
 def _is_on_disk(params: TrainParams, n_rows: int, n_columns: int) -> bool:
     """Return whether to keep features on disk, and report it."""
     setting = params.external_memory
-    if setting is False:
+    if setting is False and params.engine == "local":
         return False
     others = [name for name in params.models if name != FAMILY]
     problem = f"{others[0]} needs all features in memory" if others else ""
     if params.device == "cuda":
         problem = "a GPU needs all features in memory"
-    if setting is True:
+    key, remedy = ("external_memory", "false") if params.engine == "local" else ("engine", "local")
+    if setting is True or params.engine == "dask":
         if problem:
             raise PipelineError(
-                f"train.external_memory in params.yaml is true, but {problem}",
-                f"set train.models: [{FAMILY}] and train.device: cpu, or train.external_memory: false",
+                f"train.{key} in params.yaml is {getattr(params, key)}, but {problem}".lower(),
+                f"set train.models: [{FAMILY}] and train.device: cpu, or train.{key}: {remedy}",
             )
-        progress("model_train: keeping features on disk (train.external_memory: true)")
+        progress(f"model_train: keeping features on disk (train.{key}: {str(getattr(params, key)).lower()})")
         return True
     needed, free = n_rows * (n_columns * BYTES_PER_VALUE + BYTES_PER_ROW), available_memory()
     if needed <= free / 2:

@@ -16,11 +16,13 @@ from pipeline.learn.learner import Learner, Problem
 from pipeline.learn.space import Space
 from pipeline.learn.task import Task
 from pipeline.params.schema import TrainParams
+from pipeline.support.cluster import Cluster
 from pipeline.support.memory import release_memory
 from pipeline.support.processes import available_processors
 from pipeline.train.evaluation import Evaluation, Metrics
-from pipeline.train.external_memory import rows_to_fit
+from pipeline.train.external_memory import Train, rows_to_fit, train_here
 from pipeline.train.feature_rows import batches
+from pipeline.train.shards import train_on
 from pipeline.train.training_data import TrainingData
 
 
@@ -37,15 +39,20 @@ class Fitter:
         The learner of the family for this data.
     device : {"cpu", "cuda"}
         Where the family fits.
+    train : callable
+        How XGBoost is fitted on features on disk: in this process or on a cluster.
     """
 
     family: Family
     data: TrainingData
     learner: Learner
     device: str
+    train: Train = train_here
 
     @classmethod
-    def from_params(cls, name: str, params: TrainParams, data: TrainingData) -> "Fitter":
+    def from_params(
+        cls, name: str, params: TrainParams, data: TrainingData, cluster: Cluster | None = None
+    ) -> "Fitter":
         """Return the fitter of a model family, configured by params.yaml.
 
         Parameters
@@ -54,6 +61,8 @@ class Fitter:
             One of `pipeline.learn.families.names`.
         params : TrainParams
         data : TrainingData
+        cluster : Cluster, optional
+            Fits the shards of the training rows, for the engine ``dask``.
         """
         fixed, space = parameters_of(name, params, data.task, data.y_train)
         device = params.device_of(name)
@@ -69,7 +78,8 @@ class Fitter:
             device=device,
         )
         model_family = family(name)
-        return cls(model_family, data, model_family.learner(problem), device)
+        train = train_on(cluster, params.shards) if cluster else train_here
+        return cls(model_family, data, model_family.learner(problem), device, train)
 
 
 @dataclass(frozen=True)
@@ -168,7 +178,7 @@ def fit(
     effective_params = learner.effective_params(model)
     release_memory()  # of the search, because the fit needs the most
     # Autologging records the function that fits XGBoost on disk, so it begins within that context.
-    with rows_to_fit(data.X_train, data.y_train) as (X, y), logging(model):
+    with rows_to_fit(data.X_train, data.y_train, fitter.train) as (X, y), logging(model):
         learner.fit(model, X, y)
     predict = model.predict_proba if data.task.labels else model.predict
     with learner.on_device(model):

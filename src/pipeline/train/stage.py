@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pipeline.learn.families import family
 from pipeline.params.schema import Params
+from pipeline.support.cluster import Cluster, cluster_of
 from pipeline.support.memory import collect_garbage_as_usual, release_memory
 from pipeline.support.paths import PLOTS, remove_unfinished_outputs
 from pipeline.support.progress import progress
@@ -68,11 +69,11 @@ def train(params: Params, folder: Path) -> Training:
     params = resolve_device(params)
     remove_unfinished_outputs(folder)
     (folder / PLOTS).mkdir(parents=True, exist_ok=True)  # fails now rather than after the training
-    with features_folder(params, folder) as features:
-        return _train(params, folder, load_tables(folder, params, features))
+    with features_folder(params, folder) as features, cluster_of(params.train.engine, folder) as cluster:
+        return _train(params, folder, load_tables(folder, params, features, cluster), cluster)
 
 
-def _train(params: Params, folder: Path, tables: Tables) -> Training:
+def _train(params: Params, folder: Path, tables: Tables, cluster: Cluster | None) -> Training:
     data = tables.data
     evaluation = Evaluation.from_params(params.evaluate, data, tables.rows, folder)
     release_memory()
@@ -83,7 +84,7 @@ def _train(params: Params, folder: Path, tables: Tables) -> Training:
         progress(f"model_train: searching for {search.time_budget:g} seconds: the same seed may give a different model")
     for name in params.train.models:
         parameters_of(name, params.train, data.task, data.y_train)  # fails now rather than after other families
-    setup = Setup.open(params, tables, evaluation, folder)
+    setup = Setup.open(params, tables, evaluation, folder, cluster)
     collect_garbage_as_usual()
 
     experiments = [experiment for name in params.train.models for experiment in _three_experiments(setup, name)]

@@ -1,6 +1,6 @@
 """Load the prepared tables, and compute their features and folds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,10 @@ from pipeline.features.out_of_fold import OutOfFold
 from pipeline.features.transformer import FeatureTransformer
 from pipeline.learn.task import Task
 from pipeline.params.schema import DatasetParams, Params
+from pipeline.support.cluster import Cluster
 from pipeline.support.files import read_json
 from pipeline.support.paths import DATA_PROFILE, TEST_TABLE, TRAIN_TABLE
+from pipeline.support.threads import in_threads
 from pipeline.tables.example_rows import example_rows
 from pipeline.tables.folds import search_folds, table_folds
 from pipeline.tables.parts import PartedTable
@@ -23,7 +25,7 @@ from pipeline.tables.prepared import PREPARE, open_prepared, read_column
 from pipeline.tables.scaling import scaler_of
 from pipeline.tables.split import sample_rows, split_column
 from pipeline.train.compute_features import compute_features
-from pipeline.train.feature_rows import take_rows
+from pipeline.train.feature_rows import RowsOnDisk, take_rows
 from pipeline.train.raw_rows_view import RawRowsView
 from pipeline.train.reference_profile import Profile, profile_of_inputs
 from pipeline.train.target_features import features_in_fold, rows_to_learn_from, target_of
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from sklearn.preprocessing import StandardScaler
 
 EXAMPLE_ROWS = 5
+TARGET_FILE = "target.npy"
 PROFILE_ROWS = 500_000  # a share of rows is then exact to within 0.2 %
 
 
@@ -64,7 +67,9 @@ class Tables:
     rows: dict[str, pd.DataFrame]
 
 
-def load_tables(folder: Path, params: Params, features_folder: Path | None = None) -> Tables:
+def load_tables(
+    folder: Path, params: Params, features_folder: Path | None = None, cluster: Cluster | None = None
+) -> Tables:
     """Return the tables of stage prepare, with their features and folds.
 
     Parameters
@@ -74,6 +79,8 @@ def load_tables(folder: Path, params: Params, features_folder: Path | None = Non
     params : Params
     features_folder : Path, optional
         A folder to create, to which features and the training target are written; by default they stay in memory.
+    cluster : Cluster, optional
+        Its workers compute the features.
 
     Raises
     ------
@@ -115,10 +122,13 @@ def load_tables(folder: Path, params: Params, features_folder: Path | None = Non
             features_in_fold(transformer, source, target, settings, fold, rows_to_learn_from(fold.train, params))
             for fold in searched.folds
         ]
+    run = cluster.run if cluster else in_threads
     X_train, train_sample = compute_features(
-        train, transformer, out_of_fold, features_folder and features_folder / "train"
+        train, transformer, out_of_fold, features_folder and features_folder / "train", run
     )
-    X_test, test_sample = compute_features(test, transformer, None, features_folder and features_folder / "test")
+    X_test, test_sample = compute_features(test, transformer, None, features_folder and features_folder / "test", run)
+    if isinstance(X_train, RowsOnDisk) and features_folder:
+        X_train = replace(X_train, target=features_folder / TARGET_FILE)
     transformer = transformer.without_caches()  # such as the search tree built for the test rows
     is_complete = len(searched.rows) == train.n_rows
     X_search = X_train if is_complete and isinstance(X_train, pd.DataFrame) else take_rows(X_train, searched.rows)
@@ -181,8 +191,8 @@ def _targets(train: PartedTable, test: PartedTable, params: Params) -> tuple[Tas
 def _on_disk(y: NDArray[Any], folder: Path) -> NDArray[Any]:
     """Return an array that is read from a file when it is used."""
     folder.mkdir(parents=True)
-    np.save(folder / "target.npy", y)
-    stored: NDArray[Any] = np.load(folder / "target.npy", mmap_mode="r")
+    np.save(folder / TARGET_FILE, y)
+    stored: NDArray[Any] = np.load(folder / TARGET_FILE, mmap_mode="r")
     return stored
 
 
