@@ -16,8 +16,12 @@ def main() -> None:
     build_parser().parse_args()
     from pipeline.params.load import load_params
     from pipeline.prepare.stage import prepare
+    from pipeline.support.cluster import cluster_of
 
-    print(prepare(load_params().dataset, Path()).summary)
+    params = load_params()
+    with cluster_of(params.train.engine, Path()) as cluster:
+        prepared = prepare(params.dataset, cluster.folder, cluster.run) if cluster else prepare(params.dataset, Path())
+    print(prepared.summary)
 
 
 if __name__ == "__main__":

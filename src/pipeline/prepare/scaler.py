@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.errors import TableError
 from pipeline.features.transformer import FeatureTransformer
 from pipeline.params.schema import DatasetParams
-from pipeline.support.threads import in_threads
+from pipeline.support.threads import Runner
 from pipeline.tables.scaling import scaler_of
 
 if TYPE_CHECKING:
@@ -27,7 +27,9 @@ class Moments(NamedTuple):
     squares: NDArray[np.float64]
 
 
-def fit_scaler(paths: Sequence[Path], example: pd.DataFrame, params: DatasetParams, n_rows: int) -> "StandardScaler":
+def fit_scaler(
+    paths: Sequence[Path], example: pd.DataFrame, params: DatasetParams, n_rows: int, run: Runner
+) -> "StandardScaler":
     """Fit a scaler to the numeric features, raw and derived, or to the categorical ones if there are none.
 
     Parameters
@@ -39,6 +41,8 @@ def fit_scaler(paths: Sequence[Path], example: pd.DataFrame, params: DatasetPara
     params : DatasetParams
     n_rows : int
         Number of training rows.
+    run : callable
+        `in_threads`, or `Cluster.run`.
 
     Raises
     ------
@@ -52,7 +56,7 @@ def fit_scaler(paths: Sequence[Path], example: pd.DataFrame, params: DatasetPara
             "add values, or drop fewer columns in params.yaml",
         )
     names = transformer.numeric_names or transformer.feature_names
-    moments = reduce(_merge, in_threads(partial(_moments, transformer, names), paths, "prepare: scaler, part"))
+    moments = reduce(_merge, run(partial(_moments, transformer, names), paths, "prepare: scaler, part"))
     if not moments.n.all():
         raise TableError(
             f"{params.path}: {names[int(moments.n.argmin())]!r} has no value in any of the {n_rows:,} training rows",

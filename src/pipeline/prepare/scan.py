@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.params.schema import DatasetParams
 from pipeline.prepare.contract import check_contract, check_parts, convert_types
-from pipeline.support.threads import in_threads
+from pipeline.support.threads import Runner
 from pipeline.tables.appended_predictions import AppendedPredictions, deciding_hashes
 from pipeline.tables.duplicates import Hashes, equal_earlier_row, row_hashes
 from pipeline.tables.parts import PartedTable
@@ -60,7 +60,9 @@ class Scan:
     n_distinct: int
 
 
-def scan(table: PartedTable, columns: list[str], params: DatasetParams, appended: AppendedPredictions) -> Scan:
+def scan(
+    table: PartedTable, columns: list[str], params: DatasetParams, appended: AppendedPredictions, run: Runner
+) -> Scan:
     """Validate a table and split its rows.
 
     Parameters
@@ -71,6 +73,8 @@ def scan(table: PartedTable, columns: list[str], params: DatasetParams, appended
     params : DatasetParams
     appended : AppendedPredictions
         The predictions in its last rows.
+    run : callable
+        `in_threads`, or `Cluster.run`.
 
     Raises
     ------
@@ -79,7 +83,7 @@ def scan(table: PartedTable, columns: list[str], params: DatasetParams, appended
     """
     uses_inputs = bool(appended.ids) and params.split.strategy != "time"
     scan_part = partial(_scan_part, table, columns, params, uses_inputs)
-    parts = in_threads(scan_part, range(len(table.parts)), "prepare: validated parts")
+    parts = run(scan_part, range(len(table.parts)), "prepare: validated parts")
     names = parts[0].categories
     check_parts(
         {name: sum(part.n_values[name] for part in parts) for name in columns},

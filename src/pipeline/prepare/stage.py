@@ -15,6 +15,7 @@ from pipeline.prepare.scan import scan
 from pipeline.prepare.write import merge_categories, write_rows
 from pipeline.support.files import atomic_write, sha256, temporary_folder
 from pipeline.support.paths import DATA_PROFILE, SCALER, TEST_TABLE, TRAIN_TABLE, remove_unfinished_outputs
+from pipeline.support.threads import Runner, in_threads
 from pipeline.tables.appended_predictions import appended_predictions
 from pipeline.tables.download import local_table
 from pipeline.tables.example_rows import example_rows
@@ -54,7 +55,7 @@ class Prepared:
         )
 
 
-def prepare(params: DatasetParams, folder: Path) -> Prepared:
+def prepare(params: DatasetParams, folder: Path, run: Runner = in_threads) -> Prepared:
     """Validate and split the table at ``dataset.path``, and write the results.
 
     The table is read in parts, so that it may be larger than memory. The results do not depend on how it is cut.
@@ -66,6 +67,8 @@ def prepare(params: DatasetParams, folder: Path) -> Prepared:
     folder : Path
         The pipeline folder. The training and test tables, the scaler fitted on the numeric columns of the training
         table, and the profile are written below it.
+    run : callable, optional
+        `in_threads`, or `Cluster.run` to work on a cluster, whose workers must see the folder under an absolute path.
 
     Returns
     -------
@@ -84,17 +87,17 @@ def prepare(params: DatasetParams, folder: Path) -> Prepared:
         table = open_parts(source, params.categorical or [], copies)
         columns = selected_columns(list(table.types), params)
         appended = appended_predictions(source)
-        scanned = scan(table, columns, params, appended)
+        scanned = scan(table, columns, params, appended, run)
         profile_file = stack.enter_context(atomic_write(folder / DATA_PROFILE))
         scaler_file = stack.enter_context(atomic_write(folder / SCALER))
         rows = {folder / TRAIN_TABLE: scanned.train, folder / TEST_TABLE: scanned.test}
-        train, test = write_rows(table, columns, params, rows, stack)
+        train, test = write_rows(table, columns, params, rows, stack, run)
         parts = [*train.parts, *test.parts]
         summaries = {name: [part.summaries[name] for part in parts] for name in parts[0].summaries}
         inputs = {name: found[0].dtype for name, found in summaries.items() if name not in params.non_features(columns)}
         categories = merge_categories(train.parts)
         example = example_rows(inputs, categories)
-        scaler = fit_scaler([part.path for part in train.parts], example, params, len(scanned.train))
+        scaler = fit_scaler([part.path for part in train.parts], example, params, len(scanned.train), run)
         n_train, n_test = len(scanned.train), len(scanned.test)
         profile = {
             "dataset": params.model_dump(),

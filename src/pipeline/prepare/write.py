@@ -13,7 +13,7 @@ from pipeline.params.schema import DatasetParams
 from pipeline.prepare.contract import convert_types
 from pipeline.prepare.profile import ColumnSummary, summarize
 from pipeline.support.files import atomic_write, replace_folder
-from pipeline.support.threads import in_threads
+from pipeline.support.threads import Runner
 from pipeline.tables.parts import PartedTable
 from pipeline.tables.sizes import rows_per_group, rows_per_part
 from pipeline.tables.split import Rows
@@ -53,7 +53,12 @@ class WrittenTable:
 
 
 def write_rows(
-    table: PartedTable, columns: list[str], params: DatasetParams, tables: Mapping[Path, Rows], stack: ExitStack
+    table: PartedTable,
+    columns: list[str],
+    params: DatasetParams,
+    tables: Mapping[Path, Rows],
+    stack: ExitStack,
+    run: Runner,
 ) -> list[WrittenTable]:
     """Write rows to Parquet files or, if they have more than one part, to folders of files.
 
@@ -69,6 +74,8 @@ def write_rows(
         By the path that is replaced when `stack` is closed: positions in the table, in the order in which to write
         them.
     stack : ExitStack
+    run : callable
+        `in_threads`, or `Cluster.run`.
     """
     n_rows, in_time = rows_per_part(len(columns)), params.split.strategy == "time"
     folders, tasks = list[Path](), dict[tuple[int, int], list[tuple[Path, Rows]]]()
@@ -79,7 +86,7 @@ def write_rows(
         for place, part in parts.items():
             file = folders[-1] if len(parts) == 1 else folders[-1] / f"part-{place:05d}.parquet"
             tasks.setdefault((number if in_time else 0, place), []).append((file, part))
-    written = in_threads(partial(_write_files, table, columns, params), list(tasks.values()), "prepare: written parts")
+    written = run(partial(_write_files, table, columns, params), list(tasks.values()), "prepare: written parts")
     files = [part for parts in written for part in parts]
     return [WrittenTable(path, [part for part in files if path in (part.path, part.path.parent)]) for path in folders]
 

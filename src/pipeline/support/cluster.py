@@ -1,6 +1,7 @@
 """Connect to a Dask cluster, or start one on this machine, and run functions on its workers."""
 
 import logging
+import os
 import platform
 import tempfile
 import time
@@ -164,6 +165,8 @@ def connected(folder: Path) -> Iterator[Cluster]:
         n_workers = available_processors()
         progress(f"starting {n_workers} Dask workers on this machine (DASK_SCHEDULER_ADDRESS is not set)")
         with (
+            # Otherwise Dask closes a worker that is lost again while it restarts.
+            dask.config.set({"distributed.deploy.lost-worker-timeout": "1000 hours"}),
             tempfile.TemporaryDirectory() as scratch,
             LocalCluster(
                 n_workers=n_workers,
@@ -175,6 +178,7 @@ def connected(folder: Path) -> Iterator[Cluster]:
             ) as started,
             Client(started) as client,
         ):
+            client.register_plugin(_quiet())
             yield Cluster(client, folder.resolve())
         return
     try:
@@ -189,6 +193,17 @@ def connected(folder: Path) -> Iterator[Cluster]:
         cluster = Cluster(client, folder.resolve())
         progress(f"connected to the Dask scheduler {address}: {len(cluster.workers())} workers")
         yield cluster
+
+
+def _quiet() -> Any:
+    """Return a plugin that discards what a worker prints: lines of XGBoost's that nothing turns off, and lost peers."""
+    from distributed import WorkerPlugin
+
+    class Quiet(WorkerPlugin):  # type: ignore[misc]
+        def setup(self, worker: Any) -> None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+    return Quiet()
 
 
 def _send_code(client: Any) -> None:

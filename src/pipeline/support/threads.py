@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from pipeline.support.processes import available_processors
 from pipeline.support.progress import progress
@@ -11,6 +11,13 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 MAX_THREADS = 4  # each holds a part of a table in memory
 REPORTS = 10  # lines of progress
+
+
+class Runner(Protocol):
+    """A way to call a function for many items: `in_threads`, or on a cluster."""
+
+    def __call__(self, function: Callable[[Item], Result], items: Sequence[Item], description: str) -> list[Result]:
+        """Return the results in the order of the items, and report progress."""
 
 
 def in_threads(function: Callable[[Item], Result], items: Sequence[Item], description: str) -> list[Result]:

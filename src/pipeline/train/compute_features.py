@@ -1,10 +1,8 @@
 """Compute the features of a table part by part, into memory or into files."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,13 +10,12 @@ from numpy.typing import NDArray
 
 from pipeline.features.out_of_fold import OutOfFold
 from pipeline.features.transformer import FeatureTransformer
-from pipeline.support.threads import in_threads
+from pipeline.support.threads import Runner, in_threads
 from pipeline.tables.parts import PartedTable
 from pipeline.train.dataset_input import schema_sample
 from pipeline.train.feature_rows import FeatureRows, RowsOnDisk
 
 Matrix = NDArray[np.float32]
-Run = Callable[[Callable[[Any], Any], Sequence[Any], str], list[Any]]
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ def compute_features(
     transformer: FeatureTransformer,
     out_of_fold: OutOfFold | None,
     folder: Path | None,
-    run: Run = in_threads,
+    run: Runner = in_threads,
 ) -> tuple[FeatureRows, pd.DataFrame]:
     """Return all features of a prepared table, and its `schema_sample`.
 

@@ -9,7 +9,8 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,7 +113,7 @@ def train_on_shards(
                 if failures == MAX_FAILURES:
                     raise PipelineError(
                         f"the fit of {n_shards} shards failed {failures} times in a row after round {completed}: "
-                        f"{error}",
+                        f"{error.__cause__ or error}",
                         "look at the logs of the Dask workers; lower train.shards if their memory is full",
                     ) from error
                 progress(f"model_train: {error}; continuing after round {completed} of {n_rounds}")
@@ -128,43 +129,47 @@ def _attempt(
     checkpoint: Path,
 ) -> bytes:
     """Fit all shards on workers that must stay alive; return the model."""
+    client, addresses = cluster.client, list(workers)[:n_shards]
+    shares = {address: list(range(n_shards))[place :: len(addresses)] for place, address in enumerate(addresses)}
+    cancelled = checkpoint.with_name(f"cancelled-{time.monotonic_ns()}")
+    with _running_tracker(_own_address(client.scheduler.address), n_shards) as tracker:
+        fit = Fit(X, dict(params), n_rounds, n_shards, tracker, checkpoint, cancelled)
+        options = {"allow_other_workers": False, "retries": 0, "pure": False}
+        futures = {
+            address: client.submit(
+                fit_shards, fit, ranks, max(1, workers[address] // len(ranks)), workers=[address], **options
+            )
+            for address, ranks in shares.items()
+        }
+        try:
+            while not all(future.done() for future in futures.values()):
+                _check(futures, cluster.alive())
+                time.sleep(POLL_SECONDS)
+            _check(futures, workers)
+            models: list[bytes | None] = client.gather(list(futures.values()))
+        except BaseException:
+            cancelled.touch()
+            client.cancel(list(futures.values()))
+            raise
+    return next(model for model in models if model is not None)
+
+
+@contextmanager
+def _running_tracker(host: str, n_shards: int) -> Iterator[dict[str, Any]]:
+    """Run a tracker until the block ends; yield the arguments with which a shard finds it and, through it, the others.
+
+    It ranks the shards by their numbers.
+    """
+    from xgboost.core import XGBoostError
     from xgboost.tracker import RabitTracker
 
-    client = cluster.client
-    host = _own_address(client.scheduler.address)
     tracker = RabitTracker(n_workers=n_shards, host_ip=host, sortby="task", timeout=SILENCE_SECONDS)
     tracker.start()
-    cancelled = checkpoint.with_name(f"cancelled-{time.monotonic_ns()}")
-    fit = Fit(X, dict(params), n_rounds, n_shards, tracker.worker_args(), checkpoint, cancelled)
-    addresses = list(workers)[:n_shards]
-    shares = {address: list(range(n_shards))[place :: len(addresses)] for place, address in enumerate(addresses)}
-    futures = {
-        address: client.submit(
-            fit_shards,
-            fit,
-            ranks,
-            max(1, workers[address] // len(ranks)),
-            workers=[address],
-            allow_other_workers=False,
-            retries=0,
-            pure=False,
-        )
-        for address, ranks in shares.items()
-    }
     try:
-        while not all(future.done() for future in futures.values()):
-            _check(futures, cluster.alive())
-            time.sleep(POLL_SECONDS)
-        _check(futures, workers)
-        models: list[bytes | None] = client.gather(list(futures.values()))
-        tracker.wait_for(timeout=SILENCE_SECONDS)
-    except BaseException:
-        cancelled.touch()
-        client.cancel(list(futures.values()))
-        raise
+        yield tracker.worker_args()
     finally:
-        tracker.free()
-    return next(model for model in models if model is not None)
+        with suppress(XGBoostError):  # a shard was lost
+            tracker.free()
 
 
 def _check(futures: Mapping[str, Any], alive: Mapping[str, int]) -> None:
@@ -176,7 +181,7 @@ def _check(futures: Mapping[str, Any], alive: Mapping[str, int]) -> None:
             error = future.exception()
             if isinstance(error, PipelineError):
                 raise error
-            raise ShardsError(f"worker {address} failed ({type(error).__name__}: {str(error).strip().splitlines()[0]})")
+            raise ShardsError(f"shards on worker {address} failed") from error
         if future.status in ("cancelled", "lost"):
             raise ShardsError(f"worker {address} was lost")
 
@@ -200,6 +205,8 @@ def _rounds_of(checkpoint: Path) -> int:
 
 def fit_shards(fit: Fit, ranks: Sequence[int], n_threads: int) -> bytes | None:
     """Fit some shards in threads of this worker; return the model if the first shard is among them."""
+    import xgboost.collective  # noqa: F401 (once here, because Python 3.11 may fail if threads import at the same time)
+
     outcomes: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def run(rank: int) -> None:
@@ -231,7 +238,7 @@ def _next(outcomes: "queue.SimpleQueue[Any]", is_cancelled: Callable[[], bool]) 
 
 def fit_shard(fit: Fit, rank: int, n_threads: int) -> bytes | None:
     """Fit one shard; return the model if it is the first one."""
-    from xgboost import Booster
+    from xgboost import Booster, config_context
     from xgboost.collective import CommunicatorContext
 
     n_rows = len(fit.X)
@@ -240,20 +247,21 @@ def fit_shard(fit: Fit, rank: int, n_threads: int) -> bytes | None:
     communicator = CommunicatorContext(
         **fit.tracker, dmlc_task_id=f"{rank:08d}", dmlc_timeout=SILENCE_SECONDS, dmlc_retry=3
     )
-    with communicator, tempfile.TemporaryDirectory() as cache:
+    with config_context(verbosity=0), communicator, tempfile.TemporaryDirectory() as cache:
         data = external_matrix(fit.X, params, Path(cache), start, end)
         booster = Booster(params, [data], model_file=fit.checkpoint if fit.checkpoint.exists() else None)
-        for number in range(booster.num_boosted_rounds(), fit.n_rounds):
-            if number % CHECKPOINT_ROUNDS == 0:
-                if rank == 0 and number:
-                    with atomic_write(fit.checkpoint) as temporary:
-                        temporary.write_bytes(booster.save_raw("ubj"))
-                _restart_sampling(booster, int(params.get("seed", 0)) + number)
-            booster.update(data, number)
-        model = bytes(booster.save_raw("ubj")) if rank == 0 else None
-        booster.reset()
-        del data
-    return model
+        try:
+            for number in range(booster.num_boosted_rounds(), fit.n_rounds):
+                if number % CHECKPOINT_ROUNDS == 0:
+                    if rank == 0 and number:
+                        with atomic_write(fit.checkpoint) as temporary:
+                            temporary.write_bytes(booster.save_raw("ubj"))
+                    _restart_sampling(booster, int(params["seed"]) + number)
+                booster.update(data, number)
+            return bytes(booster.save_raw("ubj")) if rank == 0 else None
+        finally:
+            booster.reset()  # it refers to the data, whose files are removed
+            del data
 
 
 def _restart_sampling(booster: "Booster", seed: int) -> None:

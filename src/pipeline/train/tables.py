@@ -17,7 +17,7 @@ from pipeline.params.schema import DatasetParams, Params
 from pipeline.support.cluster import Cluster
 from pipeline.support.files import read_json
 from pipeline.support.paths import DATA_PROFILE, TEST_TABLE, TRAIN_TABLE
-from pipeline.support.threads import in_threads
+from pipeline.support.threads import Runner, in_threads
 from pipeline.tables.example_rows import example_rows
 from pipeline.tables.folds import search_folds, table_folds
 from pipeline.tables.parts import PartedTable
@@ -122,7 +122,7 @@ def load_tables(
             features_in_fold(transformer, source, target, settings, fold, rows_to_learn_from(fold.train, params))
             for fold in searched.folds
         ]
-    run = cluster.run if cluster else in_threads
+    run: Runner = cluster.run if cluster else in_threads
     X_train, train_sample = compute_features(
         train, transformer, out_of_fold, features_folder and features_folder / "train", run
     )
