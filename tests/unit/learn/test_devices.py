@@ -3,6 +3,8 @@
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -22,6 +24,13 @@ from pipeline.learn.task import Task
 pytestmark = pytest.mark.filterwarnings("ignore:.*(No visible GPU|Device is changed)")
 
 SPACE: Any = {"max_depth": [2, 3], "subsample": [0.5, 1.0]}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _installed_cupy() -> None:
+    """Import CuPy if it is installed, before tests may start no process: its first import runs ldconfig."""
+    with suppress(ImportError):
+        import_module("cupy")
 
 
 def make_rows(n_rows: int) -> tuple[pd.DataFrame, np.ndarray]:
