@@ -6,7 +6,9 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import yaml
 
@@ -67,9 +69,10 @@ def git(folder: Path, *arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def shell(folder: Path, *command: str) -> str:
+def shell(folder: Path, *command: str, environment: Mapping[str, str] = MappingProxyType({})) -> str:
     """Run a command of this environment in `folder` and return its output; fail on an error or a warning."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_TRACKING")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_TRACKING")}
+    environment = inherited | dict(environment)
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

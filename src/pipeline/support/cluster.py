@@ -102,7 +102,10 @@ class Cluster:
             calls = self.client.map(_call, items, function=shared, pure=False)
             try:
                 for call in calls:
-                    results.append(call.result())
+                    result = call.result()
+                    if isinstance(result, PipelineError):
+                        raise result
+                    results.append(result)
                     report_share(description, len(results), len(items))
             except KilledWorker as error:
                 raise PipelineError(
@@ -123,7 +126,10 @@ class _Shared:
 
 
 def _call(item: Any, function: _Shared) -> Any:
-    return function.function(item)
+    try:
+        return function.function(item)
+    except PipelineError as error:
+        return type(error)(error.problem, error.remedy)  # without its context, which may be too large or not be sent
 
 
 def _versions() -> dict[str, str]:

@@ -26,8 +26,10 @@ def scaler_of(
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler().fit(pd.DataFrame(np.zeros((1, len(names)), np.float32), columns=list(names)))
-    deviation = np.sqrt(variance)
-    scaler.mean_, scaler.var_, scaler.n_samples_seen_ = mean, variance, n_rows
+    # Arrays from another process have data types of their own, and a pickle would differ.
+    scaler.mean_, scaler.var_ = (np.array(values.tolist()) for values in (mean, variance))
+    scaler.n_samples_seen_ = n_rows
+    deviation = np.sqrt(scaler.var_)
     # 32-bit floats cannot divide by less.
     scaler.scale_ = np.where(deviation >= np.finfo(np.float32).tiny, deviation, 1.0)
     return scaler
