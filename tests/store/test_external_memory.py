@@ -96,26 +96,31 @@ def test_a_custom_metric_gets_the_rows_of_the_search(
     ("train_params", "problem"),
     [({"models": ["nn", "xgboost"]}, "nn needs all features in memory"), ({"device": "cuda"}, "a GPU needs all")],
 )
+@pytest.mark.parametrize("forced", [{"external_memory": True}, {"engine": "dask"}])
 def test_what_needs_features_in_memory_is_refused_or_kept_there(
-    train_params: dict[str, Any], problem: str, pipeline_folder: Path, monkeypatch: pytest.MonkeyPatch
+    train_params: dict[str, Any],
+    problem: str,
+    forced: dict[str, Any],
+    pipeline_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     params = load_params()
     prepare(params.dataset, pipeline_folder)
 
-    def with_setting(setting: object) -> Any:
-        update = {**train_params, "external_memory": setting}
+    def with_settings(**settings: object) -> Any:
+        update = {**train_params, **settings}
         return params.model_copy(update={"train": params.train.model_copy(update=update)})
 
     with (
-        pytest.raises(PipelineError, match=f"train.external_memory in params.yaml is true, but {problem}"),
-        features_folder.features_folder(with_setting(True), pipeline_folder),
+        pytest.raises(PipelineError, match=rf"params.yaml has train\.\w+: (true|dask), but {problem}"),
+        features_folder.features_folder(with_settings(**forced), pipeline_folder),
     ):
         pass
     monkeypatch.setattr(features_folder, "available_memory", lambda: 1000)
     lines: list[str] = []
     with (
         progress_handler(lines.append),
-        features_folder.features_folder(with_setting("auto"), pipeline_folder) as folder,
+        features_folder.features_folder(with_settings(external_memory="auto"), pipeline_folder) as folder,
     ):
         assert folder is None
     assert problem in lines[0]

@@ -30,7 +30,8 @@ def features_folder(params: Params, folder: Path) -> Iterator[Path | None]:
     Raises
     ------
     PipelineError
-        When ``train.external_memory`` is true, but a model family or the device needs all features in memory.
+        When ``train.external_memory`` is true or the engine is ``dask``, but a model family or the device needs all
+        features in memory.
     """
     profile = read_profile(folder, params.dataset)
     n_columns = len(profile["columns"]) + sum(map(len, profile["categories"].values()))
@@ -45,24 +46,25 @@ def features_folder(params: Params, folder: Path) -> Iterator[Path | None]:
 
 def _is_on_disk(params: TrainParams, n_rows: int, n_columns: int) -> bool:
     """Return whether to keep features on disk, and report it."""
-    setting = params.external_memory
-    if setting is False and params.engine == "local":
-        return False
     others = [name for name in params.models if name != FAMILY]
     problem = f"{others[0]} needs all features in memory" if others else ""
     if params.device == "cuda":
         problem = "a GPU needs all features in memory"
-    key, remedy = ("external_memory", "false") if params.engine == "local" else ("engine", "local")
-    if setting is True or params.engine == "dask":
-        if problem:
-            raise PipelineError(
-                f"train.{key} in params.yaml is {getattr(params, key)}, but {problem}".lower(),
-                f"set train.models: [{FAMILY}] and train.device: cpu, or train.{key}: {remedy}",
-            )
-        progress(f"model_train: keeping features on disk (train.{key}: {str(getattr(params, key)).lower()})")
+    reason = ""
+    if params.engine == "dask":
+        reason, alternative = "train.engine: dask", "train.engine: local"
+    elif params.external_memory is True:
+        reason, alternative = "train.external_memory: true", "train.external_memory: false"
+    if reason and problem:
+        raise PipelineError(
+            f"params.yaml has {reason}, but {problem}",
+            f"set train.models: [{FAMILY}] and train.device: cpu, or {alternative}",
+        )
+    if reason:
+        progress(f"model_train: keeping features on disk ({reason})")
         return True
     needed, free = n_rows * (n_columns * BYTES_PER_VALUE + BYTES_PER_ROW), available_memory()
-    if needed <= free / 2:
+    if params.external_memory is False or needed <= free / 2:
         return False
     sizes = f"features take about {needed / 2**30:.2g} GiB, and {free / 2**30:.2g} GiB of memory are free"
     if problem:

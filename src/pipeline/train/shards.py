@@ -4,57 +4,27 @@ The shards exchange sums by XGBoost's own collective operations, in the order of
 the number of shards, but not on the workers. If a worker ends, all shards continue from the last checkpoint.
 """
 
-import queue
 import socket
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pipeline.errors import PipelineError
 from pipeline.support.cluster import Cluster
-from pipeline.support.files import atomic_write
 from pipeline.support.progress import progress
-from pipeline.train.external_memory import Train, external_matrix
+from pipeline.train.external_memory import Train
 from pipeline.train.feature_rows import RowsOnDisk
+from pipeline.train.shard_fit import POLL_SECONDS, SILENCE_SECONDS, Fit, fit_shards
 
 if TYPE_CHECKING:
     from xgboost import Booster
 
-CHECKPOINT_ROUNDS = 10
-POLL_SECONDS = 0.5
-SILENCE_SECONDS = 60  # without an answer from another shard, a shard gives up
 MAX_FAILURES = 5  # in a row, without a new checkpoint
-
-
-@dataclass(frozen=True)
-class Fit:
-    """A fit of all shards, sent to each worker.
-
-    Attributes
-    ----------
-    X : RowsOnDisk
-    params : dict
-        Of XGBoost's native interface.
-    n_rounds, n_shards : int
-    tracker : dict
-        How a shard finds the others.
-    checkpoint, cancelled : Path
-        File of the last checkpoint, and file whose existence ends the fit.
-    """
-
-    X: RowsOnDisk
-    params: Mapping[str, Any]
-    n_rounds: int
-    n_shards: int
-    tracker: Mapping[str, Any]
-    checkpoint: Path
-    cancelled: Path
 
 
 class ShardsError(Exception):
@@ -101,14 +71,12 @@ def train_on_shards(
 
     failures, completed = 0, 0
     with tempfile.TemporaryDirectory(dir=X.files[0].parent) as folder:
-        checkpoint = Path(folder) / "checkpoint.ubj"
+        fit = Fit(X, params, n_rounds, n_shards, Path(folder) / "checkpoint.ubj")
         while True:
-            workers = cluster.workers()
             try:
-                model = _attempt(cluster, workers, X, params, n_rounds, n_shards, checkpoint)
-                return Booster(model_file=bytearray(model))
+                return Booster(model_file=bytearray(_attempt(cluster, fit)))
             except ShardsError as error:
-                before, completed = completed, _rounds_of(checkpoint)
+                before, completed = completed, _rounds_of(fit.checkpoint)
                 failures = 1 if completed > before else failures + 1
                 if failures == MAX_FAILURES:
                     raise PipelineError(
@@ -119,25 +87,24 @@ def train_on_shards(
                 progress(f"model_train: {error}; continuing after round {completed} of {n_rounds}")
 
 
-def _attempt(
-    cluster: Cluster,
-    workers: Mapping[str, int],
-    X: RowsOnDisk,
-    params: Mapping[str, Any],
-    n_rounds: int,
-    n_shards: int,
-    checkpoint: Path,
-) -> bytes:
+def _attempt(cluster: Cluster, fit: Fit) -> bytes:
     """Fit all shards on workers that must stay alive; return the model."""
-    client, addresses = cluster.client, list(workers)[:n_shards]
-    shares = {address: list(range(n_shards))[place :: len(addresses)] for place, address in enumerate(addresses)}
-    cancelled = checkpoint.with_name(f"cancelled-{time.monotonic_ns()}")
-    with _running_tracker(_own_address(client.scheduler.address), n_shards) as tracker:
-        fit = Fit(X, dict(params), n_rounds, n_shards, tracker, checkpoint, cancelled)
-        options = {"allow_other_workers": False, "retries": 0, "pure": False}
+    client, workers = cluster.client, cluster.workers()
+    addresses = list(workers)[: fit.n_shards]
+    shares = {address: list(range(fit.n_shards))[place :: len(addresses)] for place, address in enumerate(addresses)}
+    cancelled = fit.checkpoint.with_name(f"cancelled-{time.monotonic_ns()}")
+    with _running_tracker(_own_address(client.scheduler.address), fit.n_shards) as tracker:
+        attempt = replace(fit, tracker=tracker, cancelled=cancelled)
         futures = {
             address: client.submit(
-                fit_shards, fit, ranks, max(1, workers[address] // len(ranks)), workers=[address], **options
+                fit_shards,
+                attempt,
+                ranks,
+                max(1, workers[address] // len(ranks)),
+                workers=[address],
+                allow_other_workers=False,
+                retries=0,
+                pure=False,
             )
             for address, ranks in shares.items()
         }
@@ -201,75 +168,3 @@ def _rounds_of(checkpoint: Path) -> int:
     from xgboost import Booster
 
     return int(Booster(model_file=checkpoint).num_boosted_rounds()) if checkpoint.exists() else 0
-
-
-def fit_shards(fit: Fit, ranks: Sequence[int], n_threads: int) -> bytes | None:
-    """Fit some shards in threads of this worker; return the model if the first shard is among them."""
-    import xgboost.collective  # noqa: F401 (once here, because Python 3.11 may fail if threads import at the same time)
-
-    outcomes: queue.SimpleQueue[Any] = queue.SimpleQueue()
-
-    def run(rank: int) -> None:
-        try:
-            outcomes.put(fit_shard(fit, rank, n_threads))
-        except BaseException as error:
-            outcomes.put(error)
-
-    for rank in ranks:
-        # A daemon: a shard that waits for a lost one ends after SILENCE_SECONDS, and nobody needs its outcome.
-        threading.Thread(target=run, args=(rank,), daemon=True).start()
-    model: bytes | None = None
-    for _ in ranks:
-        outcome = _next(outcomes, fit.cancelled.exists)
-        if isinstance(outcome, BaseException):
-            raise outcome
-        model = outcome or model
-    return model
-
-
-def _next(outcomes: "queue.SimpleQueue[Any]", is_cancelled: Callable[[], bool]) -> Any:
-    while True:
-        try:
-            return outcomes.get(timeout=POLL_SECONDS)
-        except queue.Empty:
-            if is_cancelled():
-                return ShardsError("the fit was cancelled")
-
-
-def fit_shard(fit: Fit, rank: int, n_threads: int) -> bytes | None:
-    """Fit one shard; return the model if it is the first one."""
-    from xgboost import Booster, config_context
-    from xgboost.collective import CommunicatorContext
-
-    n_rows = len(fit.X)
-    start, end = (n_rows * number // fit.n_shards for number in (rank, rank + 1))
-    params = {**fit.params, "nthread": n_threads}
-    communicator = CommunicatorContext(
-        **fit.tracker, dmlc_task_id=f"{rank:08d}", dmlc_timeout=SILENCE_SECONDS, dmlc_retry=3
-    )
-    with config_context(verbosity=0), communicator, tempfile.TemporaryDirectory() as cache:
-        data = external_matrix(fit.X, params, Path(cache), start, end)
-        booster = Booster(params, [data], model_file=fit.checkpoint if fit.checkpoint.exists() else None)
-        try:
-            for number in range(booster.num_boosted_rounds(), fit.n_rounds):
-                if number % CHECKPOINT_ROUNDS == 0:
-                    if rank == 0 and number:
-                        with atomic_write(fit.checkpoint) as temporary:
-                            temporary.write_bytes(booster.save_raw("ubj"))
-                    _restart_sampling(booster, int(params["seed"]) + number)
-                booster.update(data, number)
-            return bytes(booster.save_raw("ubj")) if rank == 0 else None
-        finally:
-            booster.reset()  # it refers to the data, whose files are removed
-            del data
-
-
-def _restart_sampling(booster: "Booster", seed: int) -> None:
-    """Let rows and columns be sampled from here on as in a booster that continues from a checkpoint.
-
-    XGBoost stores no state of its random generators. A change of the tree method makes it forget that of the columns;
-    a new seed restarts that of the rows.
-    """
-    booster.set_param({"tree_method": "approx"})
-    booster.save_config()  # applies it
-    booster.set_param({"tree_method": "hist", "seed": seed})

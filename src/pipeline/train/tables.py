@@ -6,20 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
-from pipeline.features.kinds import target_kinds
-from pipeline.features.out_of_fold import OutOfFold
 from pipeline.features.transformer import FeatureTransformer
-from pipeline.learn.task import Task
 from pipeline.params.schema import DatasetParams, Params
 from pipeline.support.cluster import Cluster
 from pipeline.support.files import read_json
 from pipeline.support.paths import DATA_PROFILE, TEST_TABLE, TRAIN_TABLE
 from pipeline.support.threads import Runner, in_threads
 from pipeline.tables.example_rows import example_rows
-from pipeline.tables.folds import search_folds, table_folds
+from pipeline.tables.folds import search_folds
 from pipeline.tables.parts import PartedTable
 from pipeline.tables.prepared import PREPARE, open_prepared, read_column
 from pipeline.tables.scaling import scaler_of
@@ -28,14 +24,14 @@ from pipeline.train.compute_features import compute_features
 from pipeline.train.feature_rows import RowsOnDisk, take_rows
 from pipeline.train.raw_rows_view import RawRowsView
 from pipeline.train.reference_profile import Profile, profile_of_inputs
-from pipeline.train.target_features import features_in_fold, rows_to_learn_from, target_of
+from pipeline.train.target import on_disk, read_targets
+from pipeline.train.target_features import learn_from_target, rows_to_learn_from
 from pipeline.train.training_data import SearchFold, TrainingData
 
 if TYPE_CHECKING:
     from sklearn.preprocessing import StandardScaler
 
 EXAMPLE_ROWS = 5
-TARGET_FILE = "target.npy"
 PROFILE_ROWS = 500_000  # a share of rows is then exact to within 0.2 %
 
 
@@ -95,40 +91,25 @@ def load_tables(
     needs_rows = params.evaluate.custom is not None
     test_columns = None if needs_rows else [*inputs, dataset.target]
     test = open_prepared(folder / TEST_TABLE, profile["sha256"]["test"], test_columns)
-    task, y_train, y_test = _targets(train, test, params)
-    if features_folder:
-        y_train = _on_disk(y_train, features_folder)
-
+    task, y_train, y_test = read_targets(train, test, params)
+    target_file = features_folder and features_folder / "target.npy"
+    if target_file:
+        y_train = on_disk(y_train, target_file)
     types = {name: str(train.types[name]) for name in inputs}
     transformer = FeatureTransformer.fit(example_rows(types, profile["categories"]), settings)
     split_table = _split_table(train, dataset)
     searched = search_folds(split_table, params)
     all_rows = np.arange(train.n_rows)
     learned_from, profiled = rows_to_learn_from(all_rows, params), sample_rows(all_rows, PROFILE_ROWS, seed)
-    drawn = [searched.rows, profiled, *([learned_from] if target_kinds(settings) else [])]
-    rows = train.take(np.unique(np.concatenate(drawn)))
-    learned: list[tuple[pd.DataFrame, pd.DataFrame] | None] = [None] * len(searched.folds)
-    out_of_fold = None
-    if target_kinds(settings):
-        source = transformer.source(rows.loc[learned_from])
-        target = target_of(task, dataset.target, y_train[learned_from])
-        transformer = transformer.with_target(source, target, settings)
-        out_of_fold = OutOfFold.fit(
-            transformer, source, target, settings, table_folds(split_table, params), learned_from, train.n_rows
-        )
-        source = transformer.source(rows.loc[searched.rows])
-        target = target_of(task, dataset.target, y_train[searched.rows])
-        learned = [
-            features_in_fold(transformer, source, target, settings, fold, rows_to_learn_from(fold.train, params))
-            for fold in searched.folds
-        ]
+    rows = train.take(np.unique(np.concatenate([searched.rows, profiled, learned_from])))
+    learned = learn_from_target(transformer, rows, learned_from, searched, split_table, task, y_train, params)
+    transformer = learned.transformer
     run: Runner = cluster.run if cluster else in_threads
-    X_train, train_sample = compute_features(
-        train, transformer, out_of_fold, features_folder and features_folder / "train", run
-    )
-    X_test, test_sample = compute_features(test, transformer, None, features_folder and features_folder / "test", run)
-    if isinstance(X_train, RowsOnDisk) and features_folder:
-        X_train = replace(X_train, target=features_folder / TARGET_FILE)
+    folders = {name: features_folder and features_folder / name for name in ("train", "test")}
+    X_train, train_sample = compute_features(train, transformer, learned.out_of_fold, folders["train"], run)
+    X_test, test_sample = compute_features(test, transformer, None, folders["test"], run)
+    if isinstance(X_train, RowsOnDisk):
+        X_train = replace(X_train, target=target_file)
     transformer = transformer.without_caches()  # such as the search tree built for the test rows
     is_complete = len(searched.rows) == train.n_rows
     X_search = X_train if is_complete and isinstance(X_train, pd.DataFrame) else take_rows(X_train, searched.rows)
@@ -140,7 +121,9 @@ def load_tables(
         y_test=y_test,
         X_search=X_search,
         y_search=np.asarray(y_train[searched.rows]),
-        folds=[SearchFold(fold.train, fold.valid, own) for fold, own in zip(searched.folds, learned, strict=True)],
+        folds=[
+            SearchFold(fold.train, fold.valid, own) for fold, own in zip(searched.folds, learned.in_folds, strict=True)
+        ],
         scaler=_scaler(profile["scaler"], transformer, X_search),
     )
     return Tables(
@@ -169,61 +152,12 @@ def read_profile(folder: Path, dataset: DatasetParams) -> dict[str, Any]:
     return profile
 
 
-def _targets(train: PartedTable, test: PartedTable, params: Params) -> tuple[Task, NDArray[Any], NDArray[Any]]:
-    """Return the task, and the encoded target of the training and test rows."""
-    dataset = params.dataset
-
-    def classes(table: PartedTable) -> pd.Series:
-        parts = read_column(table, dataset.target)
-        return pd.concat([pd.Series(part.unique()) for part in parts]).drop_duplicates()
-
-    is_regression = dataset.task == "regression"
-    known = pd.Series() if is_regression else classes(train)
-    task = Task.from_target(known, dataset.task, dataset.positive)
-    if not is_regression:
-        _check_classes(task, known, classes(test), params)
-    y_train, y_test = (
-        np.concatenate([task.encode(part) for part in read_column(table, dataset.target)]) for table in (train, test)
-    )
-    return task, y_train, y_test
-
-
-def _on_disk(y: NDArray[Any], folder: Path) -> NDArray[Any]:
-    """Return an array that is read from a file when it is used."""
-    folder.mkdir(parents=True)
-    np.save(folder / TARGET_FILE, y)
-    stored: NDArray[Any] = np.load(folder / TARGET_FILE, mmap_mode="r")
-    return stored
-
-
 def _split_table(train: PartedTable, dataset: DatasetParams) -> pd.DataFrame:
     """Return the column of the training rows that decides how they are split into folds, or no column."""
     column = split_column(dataset)
     if column is None or dataset.split.strategy == "time":  # the rows are in order of time
         return pd.DataFrame(index=pd.RangeIndex(train.n_rows))
     return pd.concat(read_column(train, column), ignore_index=True).to_frame()
-
-
-def _check_classes(task: Task, train: pd.Series, test: pd.Series, params: Params) -> None:
-    if task.n_classes < 2:
-        raise PipelineError(
-            f"{params.dataset.path}: {params.dataset.target!r} has only one class in the training rows, "
-            f"{task.texts[0]!r}",
-            "choose another dataset.target in params.yaml, or add rows of other classes",
-        )
-    positive = params.dataset.positive
-    if positive is not None and (task.n_classes > 2 or str(positive) != task.texts[-1]):
-        raise PipelineError(
-            f"dataset.positive in params.yaml is {positive!r}, but {params.dataset.target!r} has the classes "
-            f"{', '.join(task.texts)}",
-            "name the positive class of a binary classification, or remove it",
-        )
-    unseen = sorted(set(test) - set(train))
-    if unseen:
-        raise PipelineError(
-            f"{params.dataset.path}: {params.dataset.target!r} is {unseen[0]!r} in test rows but in no training row",
-            "use dataset.split.strategy: stratified in params.yaml, or add or remove rows of that class",
-        )
 
 
 def _scaler(stored: dict[str, list[float]], transformer: FeatureTransformer, X: pd.DataFrame) -> "StandardScaler":
