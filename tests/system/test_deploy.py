@@ -9,6 +9,7 @@ import subprocess
 import sys
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -30,7 +31,9 @@ SECRETS = {
     "SERVICE_API_KEY",
     "SERVICE_MLFLOW_PASSWORD",
 }
-BUILT = ("mlflow", "service")  # images built from this project
+IMAGES = {"mlflow": ["mlflow"], "service": ["service"], "dask": ["scheduler", "worker"]}  # built; with their services
+KUBERNETES = DEPLOY / "kubernetes"
+PROFILES = ("service", "cluster")
 OPTIONAL_PACKAGES = {"cupy"}  # used only where they are installed
 
 
@@ -57,7 +60,7 @@ def config(folder: Path, variables: dict[str, str]) -> "subprocess.CompletedProc
     (copy / ".env").write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder)}
     return subprocess.run(
-        [*compose(), "--profile", "service", "config"],
+        [*compose(), *(f"--profile={name}" for name in PROFILES), "config"],
         cwd=copy,
         env=environment,
         capture_output=True,
@@ -82,15 +85,15 @@ def test_services_are_pinned_ordered_by_health_and_published_on_loopback() -> No
         for other, condition in service.get("depends_on", {}).items():
             ends = condition["condition"] == "service_completed_successfully"
             assert ends or (condition["condition"] == "service_healthy" and "healthcheck" in services[other])
-    assert "ports" not in services["postgres"]
-    for name in BUILT:
-        dockerfile = (DEPLOY / name / "Dockerfile").read_text()
+    assert not any("ports" in services[name] for name in ("postgres", "scheduler", "worker"))
+    for image, service_names in IMAGES.items():
+        dockerfile = (DEPLOY / image / "Dockerfile").read_text()
         assert "--require-hashes" in dockerfile
-        assert dockerfile.rindex(f"\nUSER {name}") > dockerfile.rindex("\nRUN ")
-        assert services[name]["cap_drop"] == ["ALL"]
+        assert dockerfile.rindex(f"\nUSER {image}") > dockerfile.rindex("\nRUN ")
+        assert all(services[name]["cap_drop"] == ["ALL"] for name in service_names)
 
 
-@pytest.mark.parametrize("image", BUILT)
+@pytest.mark.parametrize("image", ["mlflow", "service"])
 def test_image_packages_match_the_project(image: str) -> None:
     requirements = pins((DEPLOY / image / "requirements.txt").read_text())
     locked = pins((DEPLOY / image / "requirements.lock").read_text())
@@ -125,19 +128,106 @@ def imported_packages(start: str) -> set[str]:
     return packages - sys.stdlib_module_names - {"pipeline", *OPTIONAL_PACKAGES}
 
 
-def test_service_image_has_every_imported_package() -> None:
-    locked = {name.lower() for name in pins((DEPLOY / "service" / "requirements.lock").read_text())}
+def not_installed(packages: set[str], lock: Path) -> set[str]:
+    """Return the packages that a lock does not install."""
+    locked = {name.lower() for name in pins(lock.read_text())}
     distributions_of = packages_distributions()
-    required = {
-        name: {re.sub("[_.]", "-", distribution).lower() for distribution in distributions_of[name]}
-        for name in imported_packages("serve")
+    return {
+        package
+        for package in packages
+        if not locked & {re.sub("[_.]", "-", name).lower() for name in distributions_of[package]}
     }
-    assert {"fastapi", "mlflow", "shap", "onnxruntime"} <= set(required)
-    assert {name for name, distributions in required.items() if not distributions & locked} == set()
-    context = (DEPLOY / "service" / "Dockerfile.dockerignore").read_text().split()
-    sources = re.findall(r"^COPY (\S+) ", (DEPLOY / "service" / "Dockerfile").read_text(), re.MULTILINE)
+
+
+def test_service_image_has_every_imported_package() -> None:
+    required = imported_packages("serve")
+    assert {"fastapi", "mlflow", "shap", "onnxruntime"} <= required
+    assert not_installed(required, DEPLOY / "service" / "requirements.lock") == set()
+
+
+@pytest.mark.parametrize("image", ["service", "dask"])
+def test_build_context_has_only_the_files_that_are_copied(image: str) -> None:
+    context = (DEPLOY / image / "Dockerfile.dockerignore").read_text().split()
+    sources = re.findall(r"^COPY (\S+) ", (DEPLOY / image / "Dockerfile").read_text(), re.MULTILINE)
     assert [name for name in context if name.startswith("!")] == [f"!{name}" for name in reversed(sources)]
     assert context[0] == "*"
+
+
+def test_dask_image_has_every_imported_package() -> None:
+    required = set().union(*map(imported_packages, ("prepare", "model_train", "model_register")))
+    assert {"distributed", "mlflow", "xgboost"} <= required
+    assert not_installed(required, ROOT / "requirements.lock") == set()
+
+
+def test_workers_share_the_repository_with_the_pipeline() -> None:
+    scheduler, worker = compose_service("scheduler"), compose_service("worker")
+    version = pins((ROOT / "requirements.txt").read_text())["distributed"]
+    assert scheduler["image"] == worker["image"] == f"pipeline-dask:{version}"
+    assert f"..:{worker['working_dir']}" in worker["volumes"]  # `docker compose run worker dvc repro`
+    assert "/tmp" in worker["volumes"]
+    address = urlsplit(worker["environment"]["DASK_SCHEDULER_ADDRESS"])
+    assert address.hostname == "scheduler"
+    assert f"--port={address.port}" in scheduler["command"]
+
+
+def manifests() -> dict[str, dict[str, Any]]:
+    """Return the objects of deploy/kubernetes by kind."""
+    found = [each for path in KUBERNETES.glob("*.yaml") for each in yaml.safe_load_all(path.read_text())]
+    return {each["kind"]: each for each in found}
+
+
+def pods() -> dict[str, dict[str, Any]]:
+    """Return the specifications of the pods of deploy/kubernetes by the name of their container."""
+    objects = manifests()
+    cluster, job = objects["DaskCluster"]["spec"], objects["Job"]["spec"]
+    found = [cluster["scheduler"]["spec"], cluster["worker"]["spec"], job["template"]["spec"]]
+    return {each["containers"][0]["name"]: each for each in found}
+
+
+@pytest.mark.parametrize("name", ["scheduler", "worker", "train"])
+def test_pods_meet_the_restricted_standard(name: str) -> None:
+    pod = pods()[name]
+    (container,) = pod["containers"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert f"--uid {pod['securityContext']['runAsUser']} " in (DEPLOY / "dask" / "Dockerfile").read_text()
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert pod["automountServiceAccountToken"] is False
+    assert {"cpu", "memory"} == set(container["resources"]["limits"])
+    assert container["image"].endswith(f"/{compose_service('worker')['image']}")
+    assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+    assert "/tmp" in {mount["mountPath"] for mount in container["volumeMounts"]}
+
+
+def test_pods_share_a_volume_under_the_same_path_and_find_the_scheduler() -> None:
+    objects, (worker, train) = manifests(), (pods()[name] for name in ("worker", "train"))
+    claim = objects["PersistentVolumeClaim"]
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    shared = {"name": "shared", "persistentVolumeClaim": {"claimName": claim["metadata"]["name"]}}
+    assert shared in worker["volumes"]
+    assert shared in train["volumes"]
+    (mount,) = [each for each in worker["containers"][0]["volumeMounts"] if each["name"] == "shared"]
+    assert mount in train["containers"][0]["volumeMounts"]
+    assert train["containers"][0]["workingDir"].startswith(mount["mountPath"])
+    cluster = objects["DaskCluster"]
+    service, name = cluster["spec"]["scheduler"]["service"], cluster["metadata"]["name"]
+    assert service["selector"] == {"dask.org/cluster-name": name, "dask.org/component": "scheduler"}
+    environment = {each["name"]: each["value"] for each in train["containers"][0]["env"]}
+    assert environment["DASK_SCHEDULER_ADDRESS"] == f"tcp://{name}-scheduler:{service['ports'][0]['port']}"
+
+
+def test_network_policy_selects_every_pod() -> None:
+    objects = manifests()
+    policy, job = objects["NetworkPolicy"]["spec"], objects["Job"]
+    labels = policy["podSelector"]["matchLabels"]
+    assert policy["ingress"][0]["from"] == [{"podSelector": {"matchLabels": labels}}]
+    assert labels == objects["DaskCluster"]["metadata"]["labels"] == job["spec"]["template"]["metadata"]["labels"]
+    ports = [each["port"] for each in objects["DaskCluster"]["spec"]["scheduler"]["service"]["ports"]]
+    assert [each["port"] for each in policy["ingress"][1]["ports"]] == ports
 
 
 def test_service_environment_has_only_known_settings() -> None:
@@ -177,7 +267,8 @@ def test_compose_accepts_the_file_and_rejects_an_empty_secret(tmp_path: Path) ->
     filled = {name: value or "0123456789abcdef" for name, value in example().items()}
     accepted = config(tmp_path / "filled", filled)
     assert accepted.returncode == 0, accepted.stderr
-    assert {"postgres", "s3", "buckets", "mlflow", "service"} == set(yaml.safe_load(accepted.stdout)["services"])
+    services = {"postgres", "s3", "buckets", "mlflow", "service", "scheduler", "worker"}
+    assert services == set(yaml.safe_load(accepted.stdout)["services"])
     for name in SECRETS:
         refused = config(tmp_path / name, filled | {name: ""})
         assert refused.returncode != 0, name
