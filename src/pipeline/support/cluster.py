@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.errors import PipelineError
+from pipeline.support.files import sha256_of_files
 from pipeline.support.processes import available_processors
 from pipeline.support.progress import progress
 from pipeline.support.threads import in_threads, report_share
@@ -24,6 +25,11 @@ SOURCES = Path(__file__).parents[1]
 CONNECT_SECONDS = 10
 WORKERS_SECONDS = 60  # how long to wait for a worker when there is none
 HEARTBEAT_SECONDS = 30  # a worker that was last seen longer ago does not count
+FORGET_CODE = """
+import sys
+for name in [name for name in sys.modules if name.partition(".")[0] == "pipeline"]:
+    del sys.modules[name]
+"""  # of an earlier command; a function of this package would come from the code that it should replace
 PACKAGES = ("xgboost", "numpy", "pandas", "pyarrow", "scikit-learn")  # what results depend on
 
 
@@ -189,7 +195,7 @@ def connected(folder: Path) -> Iterator[Cluster]:
         return
     try:
         client = Client(address, timeout=CONNECT_SECONDS)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, RuntimeError) as error:  # the last two for an address that needs TLS
         raise PipelineError(
             f"the Dask scheduler {address} does not answer ({str(error).splitlines()[0]})",
             "correct DASK_SCHEDULER_ADDRESS, start it (dask scheduler), or unset the variable to use this machine only",
@@ -214,11 +220,13 @@ def _quiet() -> Any:
 
 def _send_code(client: Any) -> None:
     """Send the package `pipeline` to all workers, also to those that start later."""
+    sources = sorted(SOURCES.rglob("*.py"))
     with tempfile.TemporaryDirectory() as folder:
-        archive = Path(folder) / "pipeline.zip"
+        archive = Path(folder) / f"pipeline-{sha256_of_files(sources)[:16]}.zip"
         with zipfile.ZipFile(archive, "w") as file:
-            for source in sorted(SOURCES.rglob("*.py")):
+            for source in sources:
                 file.write(source, source.relative_to(SOURCES.parent))
+        client.run(exec, FORGET_CODE)
         client.upload_file(str(archive))
 
 
