@@ -1,6 +1,7 @@
 """Fit shards of the training rows on a worker of a cluster."""
 
 import queue
+import resource
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from xgboost import Booster
 
 CHECKPOINT_ROUNDS = 10
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.2
 SILENCE_SECONDS = 60  # without an answer from another shard, a shard gives up
 
 
@@ -51,6 +52,9 @@ def fit_shards(fit: Fit, ranks: Sequence[int], n_threads: int) -> bytes | None:
     """Fit some shards in threads of this worker; return the model if the first shard is among them."""
     import xgboost.collective  # noqa: F401 (once here, because Python 3.11 may fail if threads import at the same time)
 
+    # Every shard is connected with every other.
+    _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     outcomes: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def run(rank: int) -> None:
