@@ -1,4 +1,8 @@
-"""Measure wall time and peak memory of each stage on 20 thousand, 200 thousand and 2 million simulated rows."""
+"""Measure wall time and peak memory of each stage on 20 thousand, 200 thousand and 2 million simulated rows.
+
+With --growth, also how model_train grows with features in memory, on disk and on a cluster of this machine, as in
+cluster.py: with few rounds of trees of a fixed depth, without a search, on a table of 20 columns.
+"""
 
 import json
 import math
@@ -6,11 +10,27 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import yaml
-from harness import PROJECT, SOURCES, Numbers, arguments, in_child, median, show, spread, timed, write
+from external_memory import ENGINES, N_COLUMNS, prepare, train
+from harness import (
+    PROJECT,
+    SOURCES,
+    Numbers,
+    alternate,
+    arguments,
+    clone_commit,
+    in_child,
+    median,
+    show,
+    spread,
+    timed,
+    write,
+)
 
 STAGES = ("prepare", "model_train")
+ROUNDS = 25  # of boosting, for each engine
 BASE_ROWS = 1000  # baseline: its peak memory is that of the imports
 
 
@@ -18,6 +38,7 @@ def main() -> None:
     """Run the benchmark and print the results."""
     parser = arguments(__doc__, repeats=1)
     parser.add_argument("--rows", type=int, nargs="+", default=[20_000, 200_000, 2_000_000], help="table sizes")
+    parser.add_argument("--growth", type=int, nargs="*", default=[], metavar="N", help="table sizes for each engine")
     options = parser.parse_args()
     sizes = [BASE_ROWS, *options.rows]
     runs: dict[int, list[Numbers]] = {size: [] for size in sizes}
@@ -54,7 +75,35 @@ def main() -> None:
         ["stage", "rows", "seconds", "min - max", "growth exponent", "peak MB", "matrices"],
         rows,
     )
-    write(options.json, numbers)
+    write(options.json, numbers | growth(options.growth, options.repeats))
+
+
+def growth(sizes: list[int], repeats: int) -> Numbers:
+    """Print how time and memory grow with the rows for each engine, and return the numbers."""
+    results: dict[str, dict[int, list[Numbers]]] = {engine: {} for engine in ENGINES}
+    for size in sizes:
+        with tempfile.TemporaryDirectory() as name:
+            clone = clone_commit("HEAD", Path(name) / "clone")
+            prepare(clone, size)
+            sides = {engine: lambda _, engine=engine: train(clone, ENGINES[engine], ROUNDS) for engine in ENGINES}
+            for engine, runs in alternate(sides, repeats).items():
+                results[engine][size] = runs
+    numbers, rows = Numbers(), []
+    for engine, by_size in results.items():
+        for previous, size in zip([None, *sizes], sizes, strict=False):
+            row: list[Any] = [engine, f"{size:,}"]
+            for key in ("seconds", "mb"):
+                value = numbers[f"{engine}_{size}_{key}"] = median(by_size[size], key)
+                row.append(value)
+                if previous:
+                    factor = value / numbers[f"{engine}_{previous}_{key}"]
+                    numbers[f"{engine}_{size}_{key}_exponent"] = math.log(factor) / math.log(size / previous)
+                row.append(numbers.get(f"{engine}_{size}_{key}_exponent", ""))
+            rows.append(row)
+    if rows:
+        header = ["engine", "rows", "seconds", "growth exponent", "peak MB of a process", "growth exponent"]
+        show(f"model_train, {N_COLUMNS} columns, {ROUNDS} rounds, medians of {repeats}", header, rows)
+    return numbers
 
 
 def pipeline_folder(folder: Path, n_rows: int) -> Numbers:

@@ -23,7 +23,8 @@ python benchmarks/families.py --repeats 1 --tables breast_cancer
 python benchmarks/busy.py --repeats 1 --loops 1 --trial
 python benchmarks/tracking.py --repeats 1
 python benchmarks/fixed_cost.py --repeats 1
-python benchmarks/scale.py --repeats 1 --rows 2000 4000
+python benchmarks/scale.py --repeats 1 --rows 2000 4000 --growth 2000 4000
 python benchmarks/parts.py --repeats 1 --rows 20000
+python benchmarks/cluster.py --repeats 1 --external-rows 20000 --limited-rows 20000 --rows 20000 --rounds 5 --many 2 --many-rows 20000
 python benchmarks/gpu.py --repeats 1 --rows 13000 || [ $? = 2 ]  # 2: there is no GPU
 python benchmarks/serving.py --repeats 1 --seconds 1 --repository "$work/repository"
