@@ -82,12 +82,8 @@ def growth(sizes: list[int], repeats: int) -> Numbers:
     """Print how time and memory grow with the rows for each engine, and return the numbers."""
     results: dict[str, dict[int, list[Numbers]]] = {engine: {} for engine in ENGINES}
     for size in sizes:
-        with tempfile.TemporaryDirectory() as name:
-            clone = clone_commit("HEAD", Path(name) / "clone")
-            prepare(clone, size)
-            sides = {engine: lambda _, engine=engine: train(clone, ENGINES[engine], ROUNDS) for engine in ENGINES}
-            for engine, runs in alternate(sides, repeats).items():
-                results[engine][size] = runs
+        for engine, runs in engine_runs(size, repeats).items():
+            results[engine][size] = runs
     numbers, rows = Numbers(), []
     for engine, by_size in results.items():
         for previous, size in zip([None, *sizes], sizes, strict=False):
@@ -104,6 +100,15 @@ def growth(sizes: list[int], repeats: int) -> Numbers:
         header = ["engine", "rows", "seconds", "growth exponent", "peak MB of a process", "growth exponent"]
         show(f"model_train, {N_COLUMNS} columns, {ROUNDS} rounds, medians of {repeats}", header, rows)
     return numbers
+
+
+def engine_runs(size: int, repeats: int) -> dict[str, list[Numbers]]:
+    """Run model_train with each engine on a table of one size."""
+    with tempfile.TemporaryDirectory() as name:
+        clone = clone_commit("HEAD", Path(name) / "clone")
+        prepare(clone, size)
+        sides = {engine: lambda _, engine=engine: train(clone, ENGINES[engine], ROUNDS) for engine in ENGINES}
+        return alternate(sides, repeats)
 
 
 def pipeline_folder(folder: Path, n_rows: int) -> Numbers:
