@@ -61,10 +61,8 @@ def compare(n_rows: int, rounds: int, repeats: int, limited_rows: int) -> dict[s
     print(f"\nThe models are {'the same' if numbers['external_same_sha256'] else 'different'}.")
     if limited:
         numbers |= {f"limited_{key}": limited[key] for key in KEYS}
-        minutes = limited["seconds"] / 60
-        print(
-            f"{limited_rows:,} rows, {LIMITED_ROUNDS} rounds, in {LIMIT / GIB:g} GiB of memory: {minutes:.0f} minutes"
-        )
+        minutes = f"{limited['seconds'] / 60:.0f} minutes"
+        print(f"{limited_rows:,} rows, {LIMITED_ROUNDS} rounds, in {LIMIT / GIB:g} GiB of memory: {minutes}")
     return numbers
 
 

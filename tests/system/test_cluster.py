@@ -225,9 +225,9 @@ def test_workers_must_exist_and_fit_this_machine(
         with worker(tmp_path, address, "one"):
             with connect(address, folder) as cluster:
                 assert fit(cluster, rows) == expected  # one worker fits all shards, with the code that it was sent
-            own = clusters._versions()
+            own = clusters.versions()
             with monkeypatch.context() as patch:
-                patch.setattr(clusters, "_versions", lambda: {**own, "pandas": "2.0.0"})
+                patch.setattr(clusters, "versions", lambda: {**own, "pandas": "2.0.0"})
                 with (
                     pytest.raises(PipelineError, match=f"has pandas {own['pandas']}, but this machine has 2.0.0"),
                     connect(address, folder),

@@ -79,7 +79,7 @@ class Cluster:
         """Raise if a worker cannot do the work of this process."""
         with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".cluster-") as file, _scheduler_errors(self.client):
             found = self.client.run(_describe_worker, file.name, workers=addresses, on_error="return")
-        own = _versions()
+        own = versions()
         for address, worker in found.items():
             if isinstance(worker, BaseException):
                 continue  # it has ended since
@@ -138,12 +138,13 @@ def _call(item: Any, function: _Shared) -> Any:
         return type(error)(error.problem, error.remedy)  # without its context, which may be too large or not be sent
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that results depend on."""
     return {"Python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 
 def _describe_worker(file: str) -> dict[str, Any]:
-    return {**_versions(), "sees_folder": Path(file).exists()}
+    return {**versions(), "sees_folder": Path(file).exists()}
 
 
 def cluster_of(engine: str, folder: Path) -> AbstractContextManager["Cluster | None"]:

@@ -15,7 +15,7 @@ from pipeline.learn.search_space import count_candidates
 from pipeline.params.schema import Params
 from pipeline.store.open import logged_model_id, open_experiment, open_store
 from pipeline.store.stale_runs import end_stale_runs
-from pipeline.support.cluster import Cluster
+from pipeline.support.cluster import Cluster, versions
 from pipeline.train.autologging import autologging
 from pipeline.train.device import gpu_memory_errors
 from pipeline.train.evaluation import Evaluation
@@ -132,6 +132,7 @@ def run_experiment(setup: Setup, plan: Plan) -> ExperimentRun:
         "engine": params.train.engine,
         "shards": str(params.train.shards if setup.cluster else 1),
         "workers": str(len(setup.cluster.alive()) if setup.cluster else 1),
+        "versions": ", ".join(f"{name} {number}" for name, number in versions().items()),
     }
     with experiment_run(setup.experiment_id, plan.run_name, tags) as run, gpu_memory_errors(device):
         run_id = run.info.run_id
