@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +151,7 @@ def expected(rows: RowsOnDisk) -> bytes:
 
 
 class Killer(threading.Thread):
-    """Kills a random worker after random times until it is stopped."""
+    """Kills a random worker at a random time in a fit, and again whenever the fit has made progress since."""
 
     def __init__(self, cluster: Cluster, seed: int) -> None:
         super().__init__()
@@ -159,11 +159,19 @@ class Killer(threading.Thread):
         self.stopped, self.kills = threading.Event(), 0
 
     def run(self) -> None:
-        while not self.stopped.wait(self.random.uniform(0.3, 3)):
+        while not self.stopped.wait(self.random.uniform(0, 3)):
             found = self.cluster.client.run(os.getpid, on_error="ignore")
             if pids := [pid for pid in found.values() if isinstance(pid, int)]:
                 os.kill(self.random.choice(pids), signal.SIGKILL)
                 self.kills += 1
+                killed = time.time()
+                while not self.has_checkpoint_after(killed) and not self.stopped.wait(0.05):
+                    pass
+
+    def has_checkpoint_after(self, moment: float) -> bool:
+        with suppress(FileNotFoundError):  # the folder of an attempt that has ended
+            return any(file.stat().st_mtime > moment for file in self.cluster.folder.glob("*/*/checkpoint.ubj"))
+        return False
 
 
 def test_a_fit_survives_the_loss_of_workers_with_the_same_model(rows: RowsOnDisk, expected: bytes) -> None:
@@ -285,7 +293,7 @@ def test_a_worker_that_is_cut_off_is_replaced_or_reported(
         lines: list[str] = []
 
         def cut_at_the_first_checkpoint(name: str) -> None:
-            while not list(folder.glob("*/checkpoint.ubj")):
+            while not list(folder.glob("*/*/checkpoint.ubj")):
                 time.sleep(0.02)
             cut_off(name)
 

@@ -4,7 +4,8 @@ import queue
 import resource
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 CHECKPOINT_ROUNDS = 10
 POLL_SECONDS = 0.2
-SILENCE_SECONDS = 60  # without an answer from another shard, a shard gives up
+SILENCE_SECONDS = 600  # without an answer from another shard, a shard gives up; reading rows may take minutes
+CANCELLED = "cancelled"  # file in the folder of a fit
 
 
 @dataclass(frozen=True)
@@ -31,21 +33,35 @@ class Fit:
     params : dict
         Of XGBoost's native interface.
     n_rounds, n_shards : int
-    checkpoint : Path
-        File of the last checkpoint.
+    folder : Path
+        Where the checkpoint is written; without it the fit ends.
+    start : Path, optional
+        The model to continue from.
     tracker : mapping
         How a shard finds the others.
-    cancelled : Path
-        A file whose existence ends the fit.
     """
 
     X: RowsOnDisk
     params: Mapping[str, Any]
     n_rounds: int
     n_shards: int
-    checkpoint: Path
+    folder: Path
+    start: Path | None = None
     tracker: Mapping[str, Any] = field(default_factory=dict)
-    cancelled: Path = Path()
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file of the last checkpoint."""
+        return self.folder / "checkpoint.ubj"
+
+    def cancel(self) -> None:
+        """Let all shards end."""
+        (self.folder / CANCELLED).touch()
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the shards shall end."""
+        return (self.folder / CANCELLED).exists() or not self.folder.exists()
 
 
 def fit_shards(fit: Fit, ranks: Sequence[int], n_threads: int) -> bytes | None:
@@ -64,24 +80,22 @@ def fit_shards(fit: Fit, ranks: Sequence[int], n_threads: int) -> bytes | None:
             outcomes.put(error)
 
     for rank in ranks:
-        # A daemon: a shard that waits for a lost one ends after SILENCE_SECONDS, and nobody needs its outcome.
+        # A daemon: a shard that waits for one that was cut off ends after SILENCE_SECONDS, without an outcome.
         threading.Thread(target=run, args=(rank,), daemon=True).start()
     model: bytes | None = None
     for _ in ranks:
-        outcome = _next(outcomes, fit.cancelled.exists)
+        outcome = _next(outcomes, fit)
         if isinstance(outcome, BaseException):
             raise outcome
         model = outcome or model
     return model
 
 
-def _next(outcomes: "queue.SimpleQueue[Any]", is_cancelled: Callable[[], bool]) -> Any:
-    while True:
-        try:
+def _next(outcomes: "queue.SimpleQueue[Any]", fit: Fit) -> Any:
+    while not fit.is_cancelled:
+        with suppress(queue.Empty):
             return outcomes.get(timeout=POLL_SECONDS)
-        except queue.Empty:
-            if is_cancelled():
-                return RuntimeError("the fit was cancelled")
+    return RuntimeError("the fit was cancelled")
 
 
 def fit_shard(fit: Fit, rank: int, n_threads: int) -> bytes | None:
@@ -97,9 +111,11 @@ def fit_shard(fit: Fit, rank: int, n_threads: int) -> bytes | None:
     )
     with config_context(verbosity=0), communicator, tempfile.TemporaryDirectory() as cache:
         data = external_matrix(fit.X, params, Path(cache), start, end)
-        booster = Booster(params, [data], model_file=fit.checkpoint if fit.checkpoint.exists() else None)
+        booster = Booster(params, [data], model_file=fit.start)
         try:
             for number in range(booster.num_boosted_rounds(), fit.n_rounds):
+                if fit.is_cancelled:
+                    return None
                 if number % CHECKPOINT_ROUNDS == 0:
                     if rank == 0 and number:
                         with atomic_write(fit.checkpoint) as temporary:

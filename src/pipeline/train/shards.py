@@ -4,6 +4,8 @@ The shards exchange sums by XGBoost's own collective operations, in the order of
 the number of shards, but not on the workers. If a worker ends, all shards continue from the last checkpoint.
 """
 
+import itertools
+import shutil
 import socket
 import tempfile
 import time
@@ -19,11 +21,12 @@ from pipeline.support.cluster import Cluster
 from pipeline.support.progress import progress
 from pipeline.train.external_memory import Train
 from pipeline.train.feature_rows import RowsOnDisk
-from pipeline.train.shard_fit import POLL_SECONDS, SILENCE_SECONDS, Fit, fit_shards
+from pipeline.train.shard_fit import POLL_SECONDS, Fit, fit_shards
 
 if TYPE_CHECKING:
     from xgboost import Booster
 
+CONNECT_SECONDS = 60  # for all shards to find each other
 MAX_FAILURES = 5  # in a row, without a new checkpoint
 
 
@@ -69,14 +72,17 @@ def train_on_shards(
     """
     from xgboost import Booster
 
-    failures, completed = 0, 0
-    with tempfile.TemporaryDirectory(dir=X.files[0].parent) as folder:
-        fit = Fit(X, params, n_rounds, n_shards, Path(folder) / "checkpoint.ubj")
-        while True:
+    n_shards, failures, completed = min(n_shards, len(X)), 0, 0
+    with tempfile.TemporaryDirectory(dir=X.files[0].parent) as name:
+        fit = Fit(X, params, n_rounds, n_shards, Path(name))
+        for number in itertools.count():
+            fit = replace(fit, folder=Path(name, str(number)))
+            fit.folder.mkdir()
             try:
                 return Booster(model_file=bytearray(_attempt(cluster, fit)))
             except ShardsError as error:
-                before, completed = completed, _rounds_of(fit.checkpoint)
+                before, fit = completed, _continued(fit)
+                completed = _rounds_of(fit)
                 failures = 1 if completed > before else failures + 1
                 if failures == MAX_FAILURES:
                     raise PipelineError(
@@ -85,6 +91,7 @@ def train_on_shards(
                         "look at the logs of the Dask workers; lower train.shards if their memory is full",
                     ) from error
                 progress(f"model_train: {error}; continuing after round {completed} of {n_rounds}")
+    raise AssertionError
 
 
 def _attempt(cluster: Cluster, fit: Fit) -> bytes:
@@ -92,9 +99,8 @@ def _attempt(cluster: Cluster, fit: Fit) -> bytes:
     client, workers = cluster.client, cluster.workers()
     addresses = list(workers)[: fit.n_shards]
     shares = {address: list(range(fit.n_shards))[place :: len(addresses)] for place, address in enumerate(addresses)}
-    cancelled = fit.checkpoint.with_name(f"cancelled-{time.monotonic_ns()}")
     with _running_tracker(_own_address(client.scheduler.address), fit.n_shards) as tracker:
-        attempt = replace(fit, tracker=tracker, cancelled=cancelled)
+        attempt = replace(fit, tracker=tracker)
         futures = {
             address: client.submit(
                 fit_shards,
@@ -115,7 +121,7 @@ def _attempt(cluster: Cluster, fit: Fit) -> bytes:
             _check(futures, workers)
             models: list[bytes | None] = client.gather(list(futures.values()))
         except BaseException:
-            cancelled.touch()
+            fit.cancel()
             client.cancel(list(futures.values()))
             raise
     return next(model for model in models if model is not None)
@@ -130,7 +136,7 @@ def _running_tracker(host: str, n_shards: int) -> Iterator[dict[str, Any]]:
     from xgboost.core import XGBoostError
     from xgboost.tracker import RabitTracker
 
-    tracker = RabitTracker(n_workers=n_shards, host_ip=host, sortby="task", timeout=SILENCE_SECONDS)
+    tracker = RabitTracker(n_workers=n_shards, host_ip=host, sortby="task", timeout=CONNECT_SECONDS)
     tracker.start()
     try:
         yield tracker.worker_args()
@@ -164,7 +170,17 @@ def _own_address(scheduler: str) -> str:
         return str(probe.getsockname()[0])
 
 
-def _rounds_of(checkpoint: Path) -> int:
+def _continued(fit: Fit) -> Fit:
+    """Return a fit that continues from the last checkpoint of another one, whose shards may still be running."""
+    if not fit.checkpoint.exists():
+        return fit
+    start = fit.folder.with_suffix(".ubj")
+    shutil.copyfile(fit.checkpoint, start)
+    return replace(fit, start=start)
+
+
+def _rounds_of(fit: Fit) -> int:
+    """Return the number of rounds that a fit continues from."""
     from xgboost import Booster
 
-    return int(Booster(model_file=checkpoint).num_boosted_rounds()) if checkpoint.exists() else 0
+    return int(Booster(model_file=fit.start).num_boosted_rounds()) if fit.start else 0
