@@ -185,7 +185,7 @@ def connected(folder: Path) -> Iterator[Cluster]:
                 n_workers=n_workers,
                 threads_per_worker=1,
                 memory_limit=0,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",  # any free port
                 local_directory=scratch,
                 silence_logs=logging.CRITICAL,
             ) as started,
