@@ -156,7 +156,12 @@ def fit_many(folder: Path, n_shards: int) -> Numbers:
     from distributed import Client, LocalCluster
 
     n_workers = max(N_WORKERS, n_shards // 32)
-    options = {"threads_per_worker": 1, "memory_limit": 0, "dashboard_address": "127.0.0.1:0", "local_directory": folder}
+    options = {
+        "threads_per_worker": 1,
+        "memory_limit": 0,
+        "dashboard_address": "127.0.0.1:0",
+        "local_directory": folder,
+    }
     with LocalCluster(n_workers, **options) as workers, Client(workers) as client:
         cluster = Cluster(client, folder)
         started = time.perf_counter()

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import threading
 import time
@@ -40,6 +41,7 @@ pytestmark = pytest.mark.xdist_group("cluster")
 
 XGBOOST = {**TRAIN, "models": ["xgboost"], "shards": 3}
 PART_ROWS = 35
+WORKER = r"tcp://\S+"
 N_ROWS = 20_000
 ROUNDS = 150
 # Everything that XGBoost samples, so that a fit that continues must restore it.
@@ -233,6 +235,15 @@ def test_workers_must_exist_and_fit_this_machine(
         with worker(tmp_path, address, "one"):
             with connect(address, folder) as cluster:
                 assert fit(cluster, rows) == expected  # one worker fits all shards, with the code that it was sent
+            with connect(address, folder) as first, monkeypatch.context() as patch:
+                (tmp_path / "other" / "pipeline").mkdir(parents=True)
+                shutil.copytree(clusters.SOURCES, tmp_path / "other" / "pipeline", dirs_exist_ok=True)
+                (tmp_path / "other" / "pipeline" / "added.py").write_text("")
+                patch.setattr(clusters, "SOURCES", tmp_path / "other" / "pipeline")
+                with connect(address, folder) as second:
+                    assert fit(second, rows, 5) == fit(second, rows, 5)
+                with pytest.raises(PipelineError, match=f"worker {WORKER} has been sent the code of another pipeline"):
+                    fit(first, rows)
             own = clusters.versions()
             with monkeypatch.context() as patch:
                 patch.setattr(clusters, "versions", lambda: {**own, "pandas": "2.0.0"})

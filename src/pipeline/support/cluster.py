@@ -42,10 +42,13 @@ class Cluster:
     client : distributed.Client
     folder : Path
         The pipeline folder, which all workers must see under the same path.
+    code : str
+        The name of the archive with the code that was sent to the workers; empty for workers of this machine.
     """
 
     client: Any
     folder: Path
+    code: str = ""
 
     def workers(self) -> dict[str, int]:
         """Return the number of threads of each worker that is alive, by address; wait for the first one.
@@ -89,6 +92,11 @@ class Cluster:
                         f"worker {address} has {name} {worker[name]}, but this machine has {expected}",
                         "install the packages of requirements.lock, with the same Python, on all machines",
                     )
+            if self.code not in worker["code"]:
+                raise PipelineError(
+                    f"worker {address} has been sent the code of another pipeline",
+                    "run one pipeline at a time on a cluster",
+                )
             if not worker["sees_folder"]:
                 raise PipelineError(
                     f"worker {address} does not see the folder {self.folder}",
@@ -144,7 +152,7 @@ def versions() -> dict[str, str]:
 
 
 def _describe_worker(file: str) -> dict[str, Any]:
-    return {**versions(), "sees_folder": Path(file).exists()}
+    return {**versions(), "code": str(SOURCES), "sees_folder": Path(file).exists()}
 
 
 def cluster_of(engine: str, folder: Path) -> AbstractContextManager["Cluster | None"]:
@@ -202,8 +210,7 @@ def connected(folder: Path) -> Iterator[Cluster]:
             "correct DASK_SCHEDULER_ADDRESS, start it (dask scheduler), or unset the variable to use this machine only",
         ) from None
     with client:
-        _send_code(client)
-        cluster = Cluster(client, folder.resolve())
+        cluster = Cluster(client, folder.resolve(), _send_code(client))
         progress(f"connected to the Dask scheduler {address}: {len(cluster.workers())} workers")
         yield cluster
 
@@ -219,8 +226,10 @@ def _quiet() -> Any:
     return Quiet()
 
 
-def _send_code(client: Any) -> None:
-    """Send the package `pipeline` to all workers, also to those that start later."""
+def _send_code(client: Any) -> str:
+    """Send the package `pipeline` to all workers, also to those that start later; return the name of its archive."""
+    from distributed.diagnostics.plugin import UploadFile
+
     sources = sorted(SOURCES.rglob("*.py"))
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / f"pipeline-{sha256_of_files(sources)[:16]}.zip"
@@ -228,7 +237,8 @@ def _send_code(client: Any) -> None:
             for source in sources:
                 file.write(source, source.relative_to(SOURCES.parent))
         client.run(exec, FORGET_CODE)
-        client.upload_file(str(archive))
+        client.register_plugin(UploadFile(str(archive)), name="pipeline")  # replaces that of an earlier command
+    return archive.name
 
 
 @contextmanager
