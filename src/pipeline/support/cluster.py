@@ -227,8 +227,11 @@ def _quiet() -> Any:
 
 
 def _send_code(client: Any) -> str:
-    """Send the package `pipeline` to all workers, also to those that start later; return the name of its archive."""
-    from distributed.diagnostics.plugin import UploadFile
+    """Send the package `pipeline` to the scheduler and all workers, and return the name of its archive.
+
+    The scheduler reads the tasks, and sends the archive to workers that start later.
+    """
+    from distributed.diagnostics.plugin import SchedulerUploadFile, UploadFile
 
     sources = sorted(SOURCES.rglob("*.py"))
     with tempfile.TemporaryDirectory() as folder:
@@ -236,8 +239,10 @@ def _send_code(client: Any) -> str:
         with zipfile.ZipFile(archive, "w") as file:
             for source in sources:
                 file.write(source, source.relative_to(SOURCES.parent))
+        client.run_on_scheduler(exec, FORGET_CODE)
         client.run(exec, FORGET_CODE)
-        client.register_plugin(UploadFile(str(archive)), name="pipeline")  # replaces that of an earlier command
+        for plugin in (SchedulerUploadFile, UploadFile):
+            client.register_plugin(plugin(str(archive)), name="pipeline")  # replaces that of an earlier command
     return archive.name
 
 
