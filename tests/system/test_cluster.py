@@ -77,7 +77,7 @@ def names(training: Training) -> dict[str, list[set[str]]]:
     return found
 
 
-@pytest.mark.parametrize("kind", ["regression", "binary", "multiclass"])
+@pytest.mark.parametrize("kind", ["regression", "multiclass"])
 def test_a_run_on_a_cluster_has_the_items_of_a_local_one(
     kind: str, tmp_path: Path, migrated_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
