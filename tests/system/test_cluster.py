@@ -87,11 +87,19 @@ def test_a_run_on_a_cluster_has_the_items_of_a_local_one(
     change_params(folder, dataset={"path": "data.csv", "target": TARGETS[kind], "task": task}, train=XGBOOST)
     force_written_parts(monkeypatch, PART_ROWS)
     prepare(load_params().dataset, folder)
-    local, dask, repeated = (train_on(engine, folder) for engine in ("local", "dask", "dask"))
-    assert names(dask) == names(local)
-    hashes = [{each.run_name: each.model_sha256 for each in training.experiments} for training in (dask, repeated)]
+    local, on_machine = (train_on(engine, folder) for engine in ("local", "dask"))
+    with (
+        scheduler(tmp_path) as address,
+        worker(tmp_path, address, "one"),  # its current folder is another one
+        dask.config.set({"scheduler-address": address}),
+    ):
+        on_scheduler = train_on("dask", folder)
+    assert names(on_machine) == names(local)
+    hashes = [
+        {each.run_name: each.model_sha256 for each in training.experiments} for training in (on_machine, on_scheduler)
+    ]
     assert hashes[0] == hashes[1]
-    tags = open_store().get_run(dask.winner.run_id).data.tags
+    tags = open_store().get_run(on_machine.winner.run_id).data.tags
     assert (tags["engine"], tags["shards"]) == ("dask", "3")
     assert int(tags["workers"]) >= 1
 

@@ -4,11 +4,14 @@ import logging
 import os
 import platform
 import tempfile
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +27,7 @@ Result = TypeVar("Result")
 SOURCES = Path(__file__).parents[1]
 CONNECT_SECONDS = 10
 WORKERS_SECONDS = 60  # how long to wait for a worker when there is none
+ANSWER_SECONDS = 30  # for each worker to answer
 HEARTBEAT_SECONDS = 30  # a worker that was last seen longer ago does not count
 FORGET_CODE = """
 import sys
@@ -59,20 +63,26 @@ class Cluster:
             When there is no worker, or one has other versions of Python or packages, or does not see the folder.
         """
         started = time.monotonic()
-        while not (alive := self.alive()):
-            if time.monotonic() - started > WORKERS_SECONDS:
-                raise PipelineError(
-                    f"the Dask scheduler {self.client.scheduler.address} has no workers",
-                    f"start some: dask worker {self.client.scheduler.address} --nthreads 1",
-                )
+        while time.monotonic() - started < WORKERS_SECONDS:
+            alive = self.alive()
+            try:
+                if alive:
+                    self._check(list(alive))
+                    return alive
+            except TimeoutError:  # a worker does not answer; its last heartbeat is soon too long ago
+                progress(f"waiting for workers that do not answer, for at most {HEARTBEAT_SECONDS} seconds")
             time.sleep(0.2)
-        self._check(list(alive))
-        return alive
+        raise PipelineError(
+            f"the Dask scheduler {self.client.scheduler.address} has no workers",
+            f"start some: dask worker {self.client.scheduler.address} --nthreads 1",
+        )
 
     def alive(self) -> dict[str, int]:
         """Return the number of threads of each worker with a recent heartbeat, by address."""
         with _scheduler_errors(self.client):
-            info: dict[str, Any] = self.client.sync(self.client.scheduler.identity, n_workers=-1)
+            info: dict[str, Any] = self.client.sync(
+                self.client.scheduler.identity, n_workers=-1, callback_timeout=CONNECT_SECONDS
+            )
         now = time.time()
         workers = info["workers"].items()
         alive = {address: each for address, each in workers if now - each["last_seen"] < HEARTBEAT_SECONDS}
@@ -80,8 +90,9 @@ class Cluster:
 
     def _check(self, addresses: list[str]) -> None:
         """Raise if a worker cannot do the work of this process."""
-        with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".cluster-") as file, _scheduler_errors(self.client):
-            found = self.client.run(_describe_worker, file.name, workers=addresses, on_error="return")
+        with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".cluster-") as file:
+            describe = partial(self.client.run, _describe_worker, file.name, workers=addresses, on_error="return")
+            found = _within(ANSWER_SECONDS, describe)
         own = versions()
         for address, worker in found.items():
             if isinstance(worker, BaseException):
@@ -112,13 +123,13 @@ class Cluster:
         self.workers()
         results: list[Result] = []
         with _scheduler_errors(self.client):
-            shared = self.client.scatter(_Shared(function), broadcast=True)
+            shared = self.client.scatter(_Shared(function), broadcast=True, timeout=WORKERS_SECONDS)
             calls = self.client.map(_call, items, function=shared, pure=False)
             try:
                 for call in calls:
                     result = call.result()
-                    if isinstance(result, PipelineError):
-                        raise result
+                    if isinstance(result, _FileError | PipelineError):
+                        break
                     results.append(result)
                     report_share(description, len(results), len(items))
             except KilledWorker as error:
@@ -129,6 +140,10 @@ class Cluster:
                 ) from None
             finally:
                 self.client.cancel(calls)
+        if isinstance(result, _FileError):
+            raise OSError(result.number, result.reason, result.file)
+        if isinstance(result, PipelineError):
+            raise result
         return results
 
 
@@ -139,11 +154,22 @@ class _Shared:
     function: Callable[[Any], Any]
 
 
+@dataclass(frozen=True)
+class _FileError:
+    """An error of a file on a worker, which is not one of a connection."""
+
+    number: int
+    reason: str
+    file: str | None
+
+
 def _call(item: Any, function: _Shared) -> Any:
     try:
         return function.function(item)
     except PipelineError as error:
         return type(error)(error.problem, error.remedy)  # without its context, which may be too large or not be sent
+    except OSError as error:
+        return _FileError(error.errno or 0, error.strerror or str(error), error.filename)
 
 
 def versions() -> dict[str, str]:
@@ -180,37 +206,49 @@ def connected(folder: Path) -> Iterator[Cluster]:
     import dask
     from distributed import Client, LocalCluster
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # lost workers are reported here
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # lost workers are reported here
     address = dask.config.get("scheduler-address", None)
     if not address:
         n_workers = available_processors()
         progress(f"starting {n_workers} Dask workers on this machine (DASK_SCHEDULER_ADDRESS is not set)")
-        with (
+        with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
             # Otherwise Dask closes a worker that is lost again while it restarts.
-            dask.config.set({"distributed.deploy.lost-worker-timeout": "1000 hours"}),
-            tempfile.TemporaryDirectory() as scratch,
-            LocalCluster(
-                n_workers=n_workers,
-                threads_per_worker=1,
-                memory_limit=0,
-                dashboard_address="127.0.0.1:0",  # any free port
-                local_directory=scratch,
-                silence_logs=logging.CRITICAL,
-            ) as started,
-            Client(started) as client,
-        ):
+            stack.enter_context(dask.config.set({"distributed.deploy.lost-worker-timeout": "1000 hours"}))
+            try:
+                started = LocalCluster(
+                    n_workers=n_workers,
+                    threads_per_worker=1,
+                    memory_limit=0,
+                    dashboard_address="127.0.0.1:0",  # any free port
+                    local_directory=scratch,
+                    silence_logs=logging.CRITICAL,
+                )
+            except RuntimeError as error:
+                raise PipelineError(
+                    f"Dask workers cannot be started on this machine ({str(error).partition(chr(10))[0]})",
+                    "end other programs, or set train.engine: local",
+                ) from error
+            client = stack.enter_context(Client(stack.enter_context(started)))
             client.register_plugin(_quiet())
             yield Cluster(client, folder.resolve())
         return
-    try:
-        client = Client(address, timeout=CONNECT_SECONDS)
+    try:  # the timeout of Dask does not cover the first messages
+        client = _within(CONNECT_SECONDS + 1, partial(Client, address, timeout=CONNECT_SECONDS))
     except (OSError, ValueError, TypeError, RuntimeError) as error:  # the last two for an address that needs TLS
+        reason = str(error).partition("\n")[0] or f"in {CONNECT_SECONDS} seconds"
         raise PipelineError(
-            f"the Dask scheduler {address} does not answer ({str(error).splitlines()[0]})",
+            f"the Dask scheduler {address} does not answer ({reason})",
             "correct DASK_SCHEDULER_ADDRESS, start it (dask scheduler), or unset the variable to use this machine only",
         ) from None
     with client:
-        cluster = Cluster(client, folder.resolve(), _send_code(client))
+        try:
+            code = _within(ANSWER_SECONDS, partial(_send_code, client))
+        except TimeoutError:
+            raise PipelineError(
+                f"a worker of the Dask scheduler {address} does not answer", "restart or end the workers that hang"
+            ) from None
+        cluster = Cluster(client, folder.resolve(), code)
         progress(f"connected to the Dask scheduler {address}: {len(cluster.workers())} workers")
         yield cluster
 
@@ -244,6 +282,20 @@ def _send_code(client: Any) -> str:
         for plugin in (SchedulerUploadFile, UploadFile):
             client.register_plugin(plugin(str(archive)), name="pipeline")  # replaces that of an earlier command
     return archive.name
+
+
+def _within(seconds: float, function: Callable[[], Result]) -> Result:
+    """Return the result of a function, or raise `TimeoutError` and leave it behind."""
+    outcome: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(function())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return outcome.result(seconds)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.support.files import atomic_write
+from pipeline.errors import PipelineError
 from pipeline.train.external_memory import external_matrix
 from pipeline.train.feature_rows import RowsOnDisk
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 CHECKPOINT_ROUNDS = 10
 POLL_SECONDS = 0.2
 SILENCE_SECONDS = 600  # without an answer from another shard, a shard gives up; reading rows may take minutes
+FILES_PER_SHARD = 50
 CANCELLED = "cancelled"  # file in the folder of a fit
 
 
@@ -54,6 +55,12 @@ class Fit:
         """The file of the last checkpoint."""
         return self.folder / "checkpoint.ubj"
 
+    def write_checkpoint(self, model: bytes | bytearray) -> None:
+        """Write a checkpoint atomically, unless the folder is gone."""
+        temporary = self.folder / "unfinished.ubj"
+        temporary.write_bytes(model)
+        temporary.replace(self.checkpoint)
+
     def cancel(self) -> None:
         """Let all shards end."""
         (self.folder / CANCELLED).touch()
@@ -68,9 +75,14 @@ def fit_shards(fit: Fit, ranks: Sequence[int], n_threads: int) -> bytes | None:
     """Fit some shards in threads of this worker; return the model if the first shard is among them."""
     import xgboost.collective  # noqa: F401 (once here, because Python 3.11 may fail if threads import at the same time)
 
-    # Every shard is connected with every other.
     _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    needed = len(ranks) * (fit.n_shards + FILES_PER_SHARD)  # every shard is connected with every other
+    if needed > limit:
+        raise PipelineError(
+            f"{len(ranks)} of {fit.n_shards} shards on a worker need {needed:,} open files; its limit is {limit:,}",
+            "start more workers, lower train.shards, or raise the limit of the workers (ulimit -n)",
+        )
     outcomes: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def run(rank: int) -> None:
@@ -118,8 +130,7 @@ def fit_shard(fit: Fit, rank: int, n_threads: int) -> bytes | None:
                     return None
                 if number % CHECKPOINT_ROUNDS == 0:
                     if rank == 0 and number:
-                        with atomic_write(fit.checkpoint) as temporary:
-                            temporary.write_bytes(booster.save_raw("ubj"))
+                        fit.write_checkpoint(booster.save_raw("ubj"))
                     _restart_sampling(booster, int(params["seed"]) + number)
                 booster.update(data, number)
             return bytes(booster.save_raw("ubj")) if rank == 0 else None

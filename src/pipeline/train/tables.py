@@ -83,6 +83,7 @@ def load_tables(
     PipelineError
         When a table is missing or is not the prepared one, or the classes of the target are not valid.
     """
+    folder = cluster.folder if cluster else folder  # workers may have another current folder
     profile = read_profile(folder, params.dataset)
     dataset, settings, seed = params.dataset, params.feature_settings, params.train.seed
     train = open_prepared(folder / TRAIN_TABLE, profile["sha256"]["train"])
