@@ -38,9 +38,8 @@ def features_folder(params: Params, folder: Path) -> Iterator[Path | None]:
     if not _is_on_disk(params.train, profile["rows"]["train"] + profile["rows"]["test"], n_columns):
         yield None
         return
-    with temporary_folder(
-        (folder / TRAIN_TABLE.parent / "features").resolve()
-    ) as temporary:  # autologging changes the current folder
+    path = (folder / TRAIN_TABLE.parent / "features").resolve()  # autologging changes the current folder
+    with temporary_folder(path) as temporary:
         yield temporary
 
 

@@ -4,7 +4,6 @@ The shards exchange sums by XGBoost's own collective operations, in the order of
 the number of shards, but not on the workers. If a worker ends, all shards continue from the last checkpoint.
 """
 
-import itertools
 import shutil
 import socket
 import tempfile
@@ -75,9 +74,8 @@ def train_on_shards(
     n_shards, failures, completed = min(n_shards, len(X)), 0, 0
     with tempfile.TemporaryDirectory(dir=X.files[0].parent) as name:
         fit = Fit(X, params, n_rounds, n_shards, Path(name))
-        for number in itertools.count():
-            fit = replace(fit, folder=Path(name, str(number)))
-            fit.folder.mkdir()
+        while True:
+            fit = replace(fit, folder=Path(tempfile.mkdtemp(dir=name)))
             try:
                 return Booster(model_file=bytearray(_attempt(cluster, fit)))
             except ShardsError as error:
@@ -91,7 +89,6 @@ def train_on_shards(
                         "look at the logs of the Dask workers; lower train.shards if their memory is full",
                     ) from error
                 progress(f"model_train: {error}; continuing after round {completed} of {n_rounds}")
-    raise AssertionError
 
 
 def _attempt(cluster: Cluster, fit: Fit) -> bytes:
