@@ -300,8 +300,8 @@ def test_the_whole_pipeline_runs_on_workers_in_networks_of_their_own(
 def test_a_worker_that_is_cut_off_is_replaced_or_reported(
     rows: RowsOnDisk, expected: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clusters, "HEARTBEAT_SECONDS", 6)
-    monkeypatch.setattr(clusters, "WORKERS_SECONDS", 5)
+    monkeypatch.setattr(clusters, "HEARTBEAT_SECONDS", 10)
+    monkeypatch.setattr(clusters, "WORKERS_SECONDS", 15)
     folder = rows.files[0].parent
     with ExitStack() as stack:
         networks = stack.enter_context(namespaces(2))
