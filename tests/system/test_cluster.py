@@ -18,6 +18,7 @@ import pytest
 import requests
 
 from pipeline.errors import PipelineError
+from pipeline.learn.search import search
 from pipeline.params.load import load_params
 from pipeline.prepare.stage import prepare
 from pipeline.store.open import open_store
@@ -25,9 +26,12 @@ from pipeline.support import cluster as clusters
 from pipeline.support.cluster import Cluster, connected
 from pipeline.support.files import sha256
 from pipeline.support.progress import progress_handler
+from pipeline.train import cluster_fits
 from pipeline.train.feature_rows import RowsOnDisk
+from pipeline.train.fit import Fitter
 from pipeline.train.shards import train_on_shards
 from pipeline.train.stage import Training, train
+from pipeline.train.tables import load_tables
 from support.clusters import BRIDGE_ADDRESS, cut_off, in_namespace, namespaces, scheduler, tracking_server, worker
 from support.effort import times
 from support.figures import without_figures
@@ -209,6 +213,29 @@ def test_a_fit_that_never_gets_further_ends_with_a_message(rows: RowsOnDisk) -> 
         train_on_shards(cluster, rows, wrong, ROUNDS, n_shards=2)
     assert "the fit of 2 shards failed 5 times in a row after round 0: " in str(raised.value)
     assert "reg:no_such_objective" in str(raised.value)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_a_search_on_workers_gives_the_scores_of_a_local_one(
+    pipeline_folder: Path, monkeypatch: pytest.MonkeyPatch, sampler: str
+) -> None:
+    params = load_params()
+    prepare(params.dataset, pipeline_folder)
+    data = load_tables(pipeline_folder, params).data
+    search_params = params.train.search.model_copy(update={"sampler": sampler})
+    train_params = params.train.model_copy(update={"n_jobs": 1, "search": search_params})
+    monkeypatch.setattr(cluster_fits, "MIN_SECONDS", 0)
+    with connected(pipeline_folder) as cluster:
+        if len(cluster.alive()) < 2:
+            pytest.skip("one processor, so that a search on workers would not be faster")
+        found = []
+        for used in (None, cluster):
+            learner = Fitter.from_params("xgboost", train_params, data, used).learner
+            candidates = list(search(search_params, learner, 1, lambda _: None))
+            scores = learner.cross_validate(*learner.final_params(candidates[0]), choose_round=True)
+            found.append(([(each.sampled, each.fold_scores) for each in candidates], scores.valid_curves))
+        assert found[0] == found[1]
+        assert learner.problem.run_fits.sent
 
 
 @contextmanager

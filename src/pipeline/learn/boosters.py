@@ -22,10 +22,18 @@ LEAFWISE_DEPTH = 12  # maximum depth of trees whose leaves are limited; SHAP val
 
 @dataclass(frozen=True)
 class Fold:
-    """A cross-validation fold whose training and validation rows are binned for XGBoost."""
+    """A cross-validation fold whose training and validation rows are binned for XGBoost.
+
+    Attributes
+    ----------
+    train, valid : QuantileDMatrix
+    source : (FoldTables, dict), optional
+        The arguments of `bin_fold`, with which another process bins the fold.
+    """
 
     train: "QuantileDMatrix"
     valid: "QuantileDMatrix"
+    source: tuple[FoldTables, Sampled] | None = None
 
 
 def bin_fold(tables: FoldTables, native: Sampled) -> Fold:

@@ -6,6 +6,7 @@ short); the final fit then uses a low learning rate with more rounds.
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -27,7 +28,7 @@ from pipeline.learn.boosters import (
 from pipeline.learn.candidate import Candidate, Sampled
 from pipeline.learn.cross_validation import CrossValidation, best_index, scored_rounds
 from pipeline.learn.devices import fit_estimator, on_device
-from pipeline.learn.learner import Problem, Scoring
+from pipeline.learn.learner import FoldTables, Problem, Scoring
 from pipeline.learn.parallel import run_parallel
 from pipeline.learn.scoring import RACE_FOLDS, Race
 from pipeline.learn.space import Choice, Range, Space
@@ -64,9 +65,14 @@ class Boosting:
         self.folds: list[Fold] = []
         self.comparison_folds: list[Fold] = []
         for tables in problem.folds:
-            self.folds.append(bin_fold(tables, self.native))
+            self.folds.append(self._binned(tables, self.native))
             if self.compares and len(self.comparison_folds) < RACE_FOLDS:
-                self.comparison_folds.append(bin_fold(tables, {**self.native, **COMPARISON_BINS}))
+                self.comparison_folds.append(self._binned(tables, {**self.native, **COMPARISON_BINS}))
+
+    def _binned(self, tables: FoldTables, native: Sampled) -> Fold:
+        fold = bin_fold(tables, native)
+        # The tables take memory, and only fits in other processes need them.
+        return fold if self.problem.run_fits is run_parallel else replace(fold, source=(tables, native))
 
     @property
     def compares(self) -> bool:
@@ -123,7 +129,8 @@ class Boosting:
     def cross_validate(self, sampled: Sampled, rounds: int, choose_round: bool) -> CrossValidation:
         """Fit and score on each fold along `rounds`; with `choose_round`, cut the curves at the best round."""
         native, scored = self.native_params(sampled), scored_rounds(rounds)
-        fits = run_parallel(partial(learning_curves, scored=scored), [(native, fold) for fold in self.folds])
+        run_fits = self.problem.run_fits
+        fits = run_fits(partial(learning_curves, scored=scored), [(native, fold) for fold in self.folds])
         valid_curves = [valid for _, _, valid in fits]
         end = best_index(valid_curves) + 1 if choose_round else len(scored)
         return CrossValidation(
@@ -191,7 +198,7 @@ class ComparisonFitter:
         """Fit candidates on folds, given by number, and return the score of each fit on its validation rows."""
         folds = self.learner.comparison_folds
         native_fits = [(self.native_params(params), folds[fold]) for params, fold in fits]
-        return run_parallel(partial(validation_score, rounds=self.rounds), native_fits)
+        return self.learner.problem.run_fits(partial(validation_score, rounds=self.rounds), native_fits)
 
     def native_params(self, params: Sampled) -> Sampled:
         """Return the parameters of a fit by the names of the native interface."""
@@ -215,7 +222,7 @@ class EarlyStopping:
         search, folds = self.learner.problem.search, self.learner.folds
         fit_curve = partial(score_curve, max_rounds=search.max_rounds, patience=search.early_stopping_rounds)
         fits = [(self.learner.native_params(sampled), fold) for sampled in batch.values() for fold in folds]
-        curves = iter(run_parallel(fit_curve, fits))
+        curves = iter(self.learner.problem.run_fits(fit_curve, fits))
         scored = []
         for number, sampled in batch.items():
             fold_curves = [next(curves) for _ in folds]

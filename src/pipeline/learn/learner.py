@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.learn.candidate import Candidate, Sampled
+from pipeline.learn.parallel import FitRunner, run_parallel
 from pipeline.learn.search_params import SearchParams
 from pipeline.learn.space import Space
 from pipeline.learn.task import Task
@@ -42,6 +43,8 @@ class Problem:
         Iterated once.
     device : {"cpu", "cuda"}
         Where a family with `uses_gpu` fits.
+    run_fits : FitRunner
+        How XGBoost runs the fits of the search and cross-validation.
     """
 
     task: Task
@@ -53,6 +56,7 @@ class Problem:
     scaler: "StandardScaler"
     folds: Iterable[FoldTables]
     device: str = "cpu"
+    run_fits: FitRunner = run_parallel
 
 
 class Scoring(Protocol):

@@ -1,10 +1,19 @@
 """Run fits in parallel: on a table of thousands of rows, two fits with a thread each gain more than one with two."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 Data = TypeVar("Data")
 Result = TypeVar("Result")
+
+
+class FitRunner(Protocol):
+    """A way to run the fits of a search: `run_parallel`, or on a cluster."""
+
+    def __call__(
+        self, function: Callable[[dict[str, Any], Data], Result], fits: Sequence[tuple[dict[str, Any], Data]]
+    ) -> list[Result]:
+        """Return the results in the order of the fits."""
 
 
 def run_parallel(

@@ -13,12 +13,14 @@ from pipeline.learn.candidate import Candidate, Sampled
 from pipeline.learn.cross_validation import CrossValidation
 from pipeline.learn.families import Family, Importance, family
 from pipeline.learn.learner import Learner, Problem
+from pipeline.learn.parallel import run_parallel
 from pipeline.learn.space import Space
 from pipeline.learn.task import Task
 from pipeline.params.schema import TrainParams
 from pipeline.support.cluster import Cluster
 from pipeline.support.memory import release_memory
 from pipeline.support.processes import available_processors
+from pipeline.train.cluster_fits import ClusterFits
 from pipeline.train.evaluation import Evaluation, Metrics
 from pipeline.train.external_memory import Train, rows_to_fit, train_here
 from pipeline.train.feature_rows import batches
@@ -76,6 +78,7 @@ class Fitter:
             scaler=data.scaler,
             folds=data.fold_tables(),
             device=device,
+            run_fits=ClusterFits(cluster) if cluster else run_parallel,
         )
         model_family = family(name)
         train = train_on(cluster, params.shards) if cluster else train_here
