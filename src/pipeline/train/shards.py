@@ -8,8 +8,7 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from pipeline.support.progress import progress
 from pipeline.train.external_memory import Train
 from pipeline.train.feature_rows import RowsOnDisk
 from pipeline.train.shard_fit import POLL_SECONDS, Fit, fit_shards
+from pipeline.train.tracker import running_tracker
 
 if TYPE_CHECKING:
     from xgboost import Booster
@@ -96,7 +96,7 @@ def _attempt(cluster: Cluster, fit: Fit) -> bytes:
     client, workers = cluster.client, cluster.workers()
     addresses = list(workers)[: fit.n_shards]
     shares = {address: list(range(fit.n_shards))[place :: len(addresses)] for place, address in enumerate(addresses)}
-    with _running_tracker(_own_address(client.scheduler.address), fit.n_shards) as tracker:
+    with running_tracker(_own_address(client.scheduler.address), fit.n_shards, CONNECT_SECONDS) as tracker:
         attempt = replace(fit, tracker=tracker)
         futures = {
             address: client.submit(
@@ -122,24 +122,6 @@ def _attempt(cluster: Cluster, fit: Fit) -> bytes:
             client.cancel(list(futures.values()))
             raise
     return next(model for model in models if model is not None)
-
-
-@contextmanager
-def _running_tracker(host: str, n_shards: int) -> Iterator[dict[str, Any]]:
-    """Run a tracker until the block ends; yield the arguments with which a shard finds it and, through it, the others.
-
-    It ranks the shards by their numbers.
-    """
-    from xgboost.core import XGBoostError
-    from xgboost.tracker import RabitTracker
-
-    tracker = RabitTracker(n_workers=n_shards, host_ip=host, sortby="task", timeout=CONNECT_SECONDS)
-    tracker.start()
-    try:
-        yield tracker.worker_args()
-    finally:
-        with suppress(XGBoostError):  # a shard was lost
-            tracker.free()
 
 
 def _check(futures: Mapping[str, Any], alive: Mapping[str, int]) -> None:
