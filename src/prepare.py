@@ -17,10 +17,12 @@ def main() -> None:
     from pipeline.params.load import load_params
     from pipeline.prepare.stage import prepare
     from pipeline.support.cluster import cluster_of
+    from pipeline.support.threads import in_threads
 
     params = load_params()
     with cluster_of(params.train.engine, Path()) as cluster:
-        prepared = prepare(params.dataset, cluster.folder, cluster.run) if cluster else prepare(params.dataset, Path())
+        folder, run = (cluster.folder, cluster.run) if cluster else (Path(), in_threads)
+        prepared = prepare(params.dataset, folder, run, params.features.encoded_columns)
     print(prepared.summary)
 
 

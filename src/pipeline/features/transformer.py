@@ -35,7 +35,7 @@ class FeatureTransformer(Composition):
     kinds: dict[str, Kind]
 
     @classmethod
-    def fit(cls, rows: pd.DataFrame, settings: Mapping[str, Any]) -> Self:
+    def fit(cls, rows: pd.DataFrame, settings: Mapping[str, Any], sample: pd.DataFrame | None = None) -> Self:
         """Fit the kinds of features that do not use the target.
 
         Parameters
@@ -44,6 +44,8 @@ class FeatureTransformer(Composition):
             Input columns only, without the target and dropped columns.
         settings : mapping of str to any
             Settings from params.yaml by key of the kind: ``dataset.derived`` and every key of ``features``.
+        sample : DataFrame, shape (n_rows, n_columns), optional
+            Training rows for the kinds that learn from values, if `rows` are only examples; by default `rows`.
 
         Raises
         ------
@@ -51,18 +53,19 @@ class FeatureTransformer(Composition):
             If a column has a type that cannot be a feature, or the settings refer to columns that do not exist.
         """
         transformer = cls((), infer_kinds(rows))
-        return transformer._fit_parts(transformer.source(rows), None, settings)
+        source = transformer.source(rows)
+        return transformer._fit_parts(source, None, settings, source if sample is None else transformer.source(sample))
 
     def with_target(self, source: Source, target: Target, settings: Mapping[str, Any]) -> Self:
         """Return this transformer with the kinds that use the target fitted on training rows."""
         other_parts = tuple(part for part in self.parts if not part.sees_target)
-        return replace(self, parts=other_parts)._fit_parts(source, target, settings)
+        return replace(self, parts=other_parts)._fit_parts(source, target, settings, source)
 
-    def _fit_parts(self, source: Source, target: Target | None, settings: Mapping[str, Any]) -> Self:
+    def _fit_parts(self, rows: Source, target: Target | None, settings: Mapping[str, Any], sample: Source) -> Self:
         columns, fitted = _raw_columns(self.kinds, settings), self
         for kind in registered.KINDS:
             if kind.sees_target == (target is not None):
-                source = replace(source, compute=fitted.compute)
+                source = replace(sample if kind.learns_from_values else rows, compute=fitted.compute)
                 part = kind.fit(TrainingRows(columns, source, fitted.numbers, target), settings.get(kind.key))
                 fitted = replace(fitted, parts=(*fitted.parts, part)) if part else fitted
         return fitted

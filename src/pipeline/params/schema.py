@@ -173,6 +173,33 @@ class FeaturesParams(Section):
         description="Whether to turn the light curve in the columns FLUX.1, FLUX.2, … into features, which replace "
         "its points.",
     )
+    dates: dict[str, str] = Field(
+        default={},
+        description="Columns with dates or times, and the format of each: `iso` (2026-01-31), `excel`, `unix` or "
+        "`unix_ms` (numbers), or a format such as `%d.%m.%Y`. Their parts that vary become features: year, month, day "
+        "and so on.",
+    )
+    target_encoding: list[str] = Field(
+        default=[],
+        description="Categorical columns with many values, each encoded as the mean target of its rows, out of fold "
+        "for the training rows, and as its share of the rows.",
+    )
+    ordered: dict[str, list[str]] = Field(
+        default={}, description="Text columns whose categories have an order, lowest first, which becomes a number too."
+    )
+    lists: dict[str, str] = Field(
+        default={},
+        description="Text columns that hold lists of words, and the separator of each; the most frequent words become "
+        "features of 0 and 1.",
+    )
+    text: list[str] = Field(
+        default=[], description="Columns of free text, whose parts of words become a few numeric features."
+    )
+
+    @property
+    def encoded_columns(self) -> frozenset[str]:
+        """The columns that are not one-hot encoded, so that they may have any number of different values."""
+        return frozenset([*self.dates, *self.target_encoding, *self.lists, *self.text])
 
 
 class EvaluateParams(Section):

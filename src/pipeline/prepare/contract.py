@@ -82,7 +82,9 @@ def convert_types(
     return pd.DataFrame({name: convert_column(table[name], params, row_name) for name in columns}, copy=False)
 
 
-def check_contract(table: pd.DataFrame, params: DatasetParams, row_name: Callable[[int], str]) -> None:
+def check_contract(
+    table: pd.DataFrame, params: DatasetParams, row_name: Callable[[int], str], encoded: frozenset[str]
+) -> None:
     """Validate a part of a table from `convert_types`.
 
     Parameters
@@ -91,6 +93,8 @@ def check_contract(table: pd.DataFrame, params: DatasetParams, row_name: Callabl
     params : DatasetParams
     row_name : callable
         Returns how a message names the row at a position.
+    encoded : frozenset of str
+        The `FeaturesParams.encoded_columns`.
 
     Raises
     ------
@@ -101,7 +105,11 @@ def check_contract(table: pd.DataFrame, params: DatasetParams, row_name: Callabl
 
     # pandera needs a millisecond a column, too much for thousands of numeric columns: it gets the invalid ones only.
     schema = pa.DataFrameSchema(
-        {name: _contract_of(column, params) for name, column in table.items() if not _is_valid_number(column, params)}
+        {
+            name: _contract_of(column, params, name in encoded)
+            for name, column in table.items()
+            if not _is_valid_number(column, params)
+        }
     )
     try:
         schema.validate(table, lazy=True, inplace=True)
@@ -186,7 +194,7 @@ def _is_valid_number(column: pd.Series, params: DatasetParams) -> bool:
     return not (np.fmin.reduce(values) < -FLOAT32_MAX or np.fmax.reduce(values) > FLOAT32_MAX)
 
 
-def _contract_of(column: pd.Series, params: DatasetParams) -> "Column":
+def _contract_of(column: pd.Series, params: DatasetParams, is_encoded: bool) -> "Column":
     import pandera.pandas as pa
 
     largest = LARGEST_TARGET if column.name == params.target else FLOAT32_MAX
@@ -201,7 +209,7 @@ def _contract_of(column: pd.Series, params: DatasetParams) -> "Column":
         return pa.Column("bool")
     if pd.api.types.is_float_dtype(column):
         return pa.Column("float64", [finite], nullable=True)
-    return pa.Column("str", [few], nullable=True)
+    return pa.Column("str", [] if is_encoded else [few], nullable=True)
 
 
 def _violation(

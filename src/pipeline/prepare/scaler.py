@@ -28,7 +28,12 @@ class Moments(NamedTuple):
 
 
 def fit_scaler(
-    paths: Sequence[Path], example: pd.DataFrame, params: DatasetParams, n_rows: int, run: Runner
+    paths: Sequence[Path],
+    example: pd.DataFrame,
+    params: DatasetParams,
+    n_rows: int,
+    run: Runner,
+    encoded: frozenset[str],
 ) -> "StandardScaler":
     """Fit a scaler to the numeric features, raw and derived, or to the categorical ones if there are none.
 
@@ -43,6 +48,8 @@ def fit_scaler(
         Number of training rows.
     run : callable
         `in_threads`, or `Cluster.run`.
+    encoded : frozenset of str
+        The `FeaturesParams.encoded_columns`, whose features are not known yet.
 
     Raises
     ------
@@ -50,12 +57,14 @@ def fit_scaler(
         If there are no features, one has no value in any training row, or a formula is invalid.
     """
     transformer = FeatureTransformer.fit(example, {"derived": params.derived})
-    if not transformer.feature_names:
+    if not transformer.feature_names and not encoded:
         raise TableError(
             f"{params.path}: no column has a value in any of the {n_rows:,} training rows",
             "add values, or drop fewer columns in params.yaml",
         )
     names = transformer.numeric_names or transformer.feature_names
+    if not names:
+        return scaler_of([], np.zeros(0), np.zeros(0), n_rows)
     moments = reduce(_merge, run(partial(_moments, transformer, names), paths, "prepare: scaler, part"))
     if not moments.n.all():
         raise TableError(

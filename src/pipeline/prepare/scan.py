@@ -61,7 +61,12 @@ class Scan:
 
 
 def scan(
-    table: PartedTable, columns: list[str], params: DatasetParams, appended: AppendedPredictions, run: Runner
+    table: PartedTable,
+    columns: list[str],
+    params: DatasetParams,
+    appended: AppendedPredictions,
+    run: Runner,
+    encoded: frozenset[str],
 ) -> Scan:
     """Validate a table and split its rows.
 
@@ -75,6 +80,8 @@ def scan(
         The predictions in its last rows.
     run : callable
         `in_threads`, or `Cluster.run`.
+    encoded : frozenset of str
+        The `FeaturesParams.encoded_columns`.
 
     Raises
     ------
@@ -82,7 +89,7 @@ def scan(
         When a row violates the contract, or the rows cannot be split.
     """
     uses_inputs = bool(appended.ids) and params.split.strategy != "time"
-    scan_part = partial(_scan_part, table, columns, params, uses_inputs)
+    scan_part = partial(_scan_part, table, columns, params, uses_inputs, encoded)
     parts = run(scan_part, range(len(table.parts)), "prepare: validated parts")
     names = parts[0].categories
     check_parts(
@@ -107,12 +114,17 @@ def scan(
 
 
 def _scan_part(
-    table: PartedTable, columns: list[str], params: DatasetParams, uses_inputs: bool, number: int
+    table: PartedTable,
+    columns: list[str],
+    params: DatasetParams,
+    uses_inputs: bool,
+    encoded: frozenset[str],
+    number: int,
 ) -> ScannedPart:
     rows = table.read(number)
     hashes = row_hashes(rows) if params.drop_duplicates else None
     converted = convert_types(rows, columns, params, table.row_name)
-    check_contract(converted, params, table.row_name)
+    check_contract(converted, params, table.row_name, encoded)
     decisive = split_column(params)
     inputs = converted.drop(columns=params.non_features(columns))
     return ScannedPart(
@@ -121,5 +133,9 @@ def _scan_part(
         converted[decisive] if decisive else None,
         deciding_hashes(converted, params) if uses_inputs else None,
         {str(name): int(column.count()) for name, column in converted.items()},
-        {str(name): set(column.dropna().unique()) for name, column in inputs.items() if column.dtype == "str"},
+        {
+            str(name): set(column.dropna().unique())
+            for name, column in inputs.items()
+            if column.dtype == "str" and name not in encoded
+        },
     )

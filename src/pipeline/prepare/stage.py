@@ -55,7 +55,9 @@ class Prepared:
         )
 
 
-def prepare(params: DatasetParams, folder: Path, run: Runner = in_threads) -> Prepared:
+def prepare(
+    params: DatasetParams, folder: Path, run: Runner = in_threads, encoded: frozenset[str] = frozenset()
+) -> Prepared:
     """Validate and split the table at ``dataset.path``, and write the results.
 
     The table is read in parts, so that it may be larger than memory. The results do not depend on how it is cut.
@@ -69,6 +71,8 @@ def prepare(params: DatasetParams, folder: Path, run: Runner = in_threads) -> Pr
         table, and the profile are written below it.
     run : callable, optional
         `in_threads`, or `Cluster.run` to work on a cluster, whose workers must see the folder under an absolute path.
+    encoded : frozenset of str, optional
+        The `FeaturesParams.encoded_columns`.
 
     Returns
     -------
@@ -87,7 +91,7 @@ def prepare(params: DatasetParams, folder: Path, run: Runner = in_threads) -> Pr
         table = open_parts(source, params.categorical or [], copies)
         columns = selected_columns(list(table.types), params)
         appended = appended_predictions(source)
-        scanned = scan(table, columns, params, appended, run)
+        scanned = scan(table, columns, params, appended, run, encoded)
         profile_file = stack.enter_context(atomic_write(folder / DATA_PROFILE))
         scaler_file = stack.enter_context(atomic_write(folder / SCALER))
         rows = {folder / TRAIN_TABLE: scanned.train, folder / TEST_TABLE: scanned.test}
@@ -95,9 +99,9 @@ def prepare(params: DatasetParams, folder: Path, run: Runner = in_threads) -> Pr
         parts = [*train.parts, *test.parts]
         summaries = {name: [part.summaries[name] for part in parts] for name in parts[0].summaries}
         inputs = {name: found[0].dtype for name, found in summaries.items() if name not in params.non_features(columns)}
-        categories = merge_categories(train.parts)
-        example = example_rows(inputs, categories)
-        scaler = fit_scaler([part.path for part in train.parts], example, params, len(scanned.train), run)
+        categories = {name: texts for name, texts in merge_categories(train.parts).items() if name not in encoded}
+        example = example_rows({name: dtype for name, dtype in inputs.items() if name not in encoded}, categories)
+        scaler = fit_scaler([part.path for part in train.parts], example, params, len(scanned.train), run, encoded)
         n_train, n_test = len(scanned.train), len(scanned.test)
         profile = {
             "dataset": params.model_dump(),

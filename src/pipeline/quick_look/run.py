@@ -16,7 +16,6 @@ from pipeline.params.schema import (
     NAME_PATTERN,
     DatasetParams,
     EvaluateParams,
-    FeaturesParams,
     Params,
     SplitParams,
     TrainParams,
@@ -100,7 +99,7 @@ def run_quick_look(request: QuickLookRequest, output: Path | None = None) -> Qui
     params = _params(request, inferred)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        prepare(params.dataset, folder)
+        prepare(params.dataset, folder, encoded=params.features.encoded_columns)
         tables = load_tables(folder, params)
         data = tables.data
         evaluation = Evaluation.from_params(params.evaluate, data, tables.rows, folder)
@@ -145,7 +144,7 @@ def _params(request: QuickLookRequest, inferred: InferredSettings) -> Params:
             max_categories=inferred.max_categories,
             split=SplitParams(strategy=inferred.strategy, test_size=request.test_size),
         ),
-        features=FeaturesParams(flux=inferred.flux),
+        features=inferred.features_params,
         evaluate=EvaluateParams(choose_by="average_precision" if inferred.imbalance else None),
         train=TrainParams(
             experiment_name=request.experiment_name or EXPERIMENT_NAME,

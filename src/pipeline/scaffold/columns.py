@@ -36,6 +36,21 @@ class AlternativeSplit:
 
 
 @dataclass(frozen=True)
+class FeatureSetting:
+    """A setting of `FeaturesParams` for one column.
+
+    Attributes
+    ----------
+    key : {"dates", "target_encoding", "ordered", "lists", "text"}
+    value : str or list of str, optional
+        The column's value, unless the key holds a list of columns.
+    """
+
+    key: Literal["dates", "target_encoding", "ordered", "lists", "text"]
+    value: str | list[str] | None = None
+
+
+@dataclass(frozen=True)
 class ColumnUse:
     """How a column is used.
 
@@ -50,6 +65,8 @@ class ColumnUse:
         What the user must know in addition to the reason, or empty.
     is_leak : bool
         Whether the column reveals the target.
+    feature : FeatureSetting, optional
+        How the features of an input are made, if it is not a number, boolean or one-hot encoded.
     """
 
     use: Literal["input", "categorical", "drop"]
@@ -58,6 +75,7 @@ class ColumnUse:
     alternative_split: AlternativeSplit | None = None
     note: str = ""
     is_leak: bool = False
+    feature: FeatureSetting | None = None
 
     @property
     def is_text(self) -> bool:

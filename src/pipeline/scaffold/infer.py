@@ -10,7 +10,7 @@ import pandas as pd
 from pipeline.errors import TableError
 from pipeline.features.columns import as_text
 from pipeline.learn.search_params import SearchParams
-from pipeline.params.schema import SplitParams, TrainParams
+from pipeline.params.schema import FeaturesParams, SplitParams, TrainParams
 from pipeline.scaffold.columns import (
     DEFAULT_MAX_CATEGORIES,
     AlternativeSplit,
@@ -44,6 +44,8 @@ class InferredSettings:
         The number of input columns of each kind: number, text, boolean.
     flux : bool
         Whether the table has light curves.
+    features : dict of str to dict of str to (value, reason)
+        By key of `FeaturesParams`, the `FeatureSetting` value of each column and the reason.
     max_categories : int
     strategy, strategy_reason : str
         How rows are split: random or stratified.
@@ -66,6 +68,7 @@ class InferredSettings:
     categorical: dict[str, str]
     inputs: dict[str, int]
     flux: bool
+    features: dict[str, dict[str, tuple[str | list[str] | None, str]]]
     max_categories: int
     strategy: Literal["random", "stratified"]
     strategy_reason: str
@@ -75,6 +78,17 @@ class InferredSettings:
     positive: str
     imbalance: str
     notes: list[str]
+
+    @property
+    def features_params(self) -> FeaturesParams:
+        """The section ``features``."""
+        sections = {
+            key: list(columns)
+            if key in ("target_encoding", "text")
+            else {name: value for name, (value, _) in columns.items()}
+            for key, columns in self.features.items()
+        }
+        return FeaturesParams.model_validate({"flux": self.flux, **sections})
 
 
 def infer(table: pd.DataFrame, target: str, source: str, task: TaskName | None = None) -> InferredSettings:
@@ -141,6 +155,7 @@ def infer(table: pd.DataFrame, target: str, source: str, task: TaskName | None =
         | {name: verdict.reason for name, verdict in verdicts.items() if verdict.use == "categorical"},
         inputs=inputs,
         flux=bool(flux),
+        features=_features(verdicts),
         max_categories=_max_categories(used, verdicts),
         strategy=strategy,
         strategy_reason=strategy_reason,
@@ -153,6 +168,14 @@ def infer(table: pd.DataFrame, target: str, source: str, task: TaskName | None =
     )
 
 
+def _features(verdicts: dict[str, ColumnUse]) -> dict[str, dict[str, tuple[str | list[str] | None, str]]]:
+    features: dict[str, dict[str, tuple[str | list[str] | None, str]]] = {}
+    for name, verdict in verdicts.items():
+        if verdict.feature:
+            features.setdefault(verdict.feature.key, {})[name] = (verdict.feature.value, verdict.reason)
+    return features
+
+
 def _count_kinds(verdicts: dict[str, ColumnUse], n_flux: int) -> dict[str, int]:
     kinds = {"number": n_flux, "text": 0, "boolean": 0}
     for verdict in verdicts.values():
@@ -163,7 +186,11 @@ def _count_kinds(verdicts: dict[str, ColumnUse], n_flux: int) -> dict[str, int]:
 
 def _max_categories(table: pd.DataFrame, verdicts: dict[str, ColumnUse]) -> int:
     """Return the default limit, or the greatest number of values in a text column, rounded up to a multiple of ten."""
-    texts = [name for name, verdict in verdicts.items() if verdict.use != "drop" and verdict.is_text]
+    texts = [
+        name
+        for name, verdict in verdicts.items()
+        if verdict.use != "drop" and verdict.is_text and (not verdict.feature or verdict.feature.key == "ordered")
+    ]
     most = max((table[name].nunique() for name in texts), default=0)
     return max(DEFAULT_MAX_CATEGORIES, math.ceil(most / 10) * 10)
 

@@ -12,6 +12,13 @@ COMMENT_COLUMN = 36
 STAGES = "None | Staging | Production | Archived"
 SMALL_TABLE = 1000  # rows; with fewer, a large search does not pay off
 STRATEGIES = "random | stratified | group | time (group and time need `column`)"
+FEATURE_COMMENTS = {
+    "dates": "year, month, day and so on of each column, read in this format",
+    "target_encoding": "mean target of the rows with the same value, out of fold",
+    "ordered": "lowest first; the position becomes a number",
+    "lists": "a feature for each frequent word of a list, and the separator of the words",
+    "text": "a few numeric features of the parts of words",
+}
 _PLAIN = re.compile(r"[A-Za-z_./][A-Za-z0-9_./-]*")
 
 Line = tuple[str, str]
@@ -95,9 +102,21 @@ def _evaluate(inferred: InferredSettings) -> list[Line]:
 
 
 def _features(inferred: InferredSettings) -> list[Line]:
+    lines: list[Line] = []
     if inferred.flux:
-        return [("features:", ""), ("  flux: true", "turn the light curve in columns FLUX.1, FLUX.2, … into features")]
+        lines.append(("  flux: true", "turn the light curve in columns FLUX.1, FLUX.2, … into features"))
+    for key, columns in inferred.features.items():
+        lines.append((f"  {key}:", FEATURE_COMMENTS[key]))
+        for name, (value, reason) in columns.items():
+            left = f"    - {as_yaml(name)}" if value is None else f"    {as_yaml(name)}: {_as_yaml_value(value)}"
+            lines.append((left, reason))
+    if lines:
+        return [("features:", ""), *lines]
     return [("features: {}", "features learned from the training rows: see README")]
+
+
+def _as_yaml_value(value: str | list[str]) -> str:
+    return as_yaml(value) if isinstance(value, str) else "[" + ", ".join(map(as_yaml, value)) + "]"
 
 
 def _train(inferred: InferredSettings) -> list[Line]:

@@ -25,7 +25,11 @@ def scaler_of(
     """
     from sklearn.preprocessing import StandardScaler
 
-    scaler = StandardScaler().fit(pd.DataFrame(np.zeros((1, len(names)), np.float32), columns=list(names)))
+    scaler = StandardScaler()
+    if names:
+        scaler.fit(pd.DataFrame(np.zeros((1, len(names)), np.float32), columns=list(names)))
+    else:  # which `fit` refuses
+        scaler.feature_names_in_, scaler.n_features_in_ = np.array([], dtype=object), 0
     # Arrays from another process have data types of their own, and a pickle would differ.
     scaler.mean_, scaler.var_ = (np.array(values.tolist()) for values in (mean, variance))
     scaler.n_samples_seen_ = n_rows

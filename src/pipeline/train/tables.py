@@ -96,13 +96,14 @@ def load_tables(
     target_file = features_folder and features_folder / "target.npy"
     if target_file:
         y_train = on_disk(y_train, target_file)
-    types = {name: str(train.types[name]) for name in inputs}
-    transformer = FeatureTransformer.fit(example_rows(types, profile["categories"]), settings)
     split_table = _split_table(train, dataset)
     searched = search_folds(split_table, params)
     all_rows = np.arange(train.n_rows)
     learned_from, profiled = rows_to_learn_from(all_rows, params), sample_rows(all_rows, PROFILE_ROWS, seed)
     rows = train.take(np.unique(np.concatenate([searched.rows, profiled, learned_from])))
+    types = {name: str(train.types[name]) for name in inputs}
+    example = example_rows(types, profile["categories"])
+    transformer = FeatureTransformer.fit(example, settings, sample=rows.loc[searched.rows])
     learned = learn_from_target(transformer, rows, learned_from, searched, split_table, task, y_train, params)
     transformer = learned.transformer
     run: Runner = cluster.run if cluster else in_threads

@@ -103,6 +103,8 @@ class FeatureKind(ABC):
         Key of its settings (``features`` in params.yaml) and of its state in features.json, and name of its array file.
     sees_target : bool
         Whether it learns from the target; its features of training rows are then computed out of fold.
+    learns_from_values : bool
+        Whether it learns more from training rows than their columns and categories.
     drift_name : str, optional
         Name of its features in drift reports, if they are monitored instead of their many raw columns. Such features
         are never missing.
@@ -110,6 +112,7 @@ class FeatureKind(ABC):
 
     key: ClassVar[str]
     sees_target: ClassVar[bool] = False
+    learns_from_values: ClassVar[bool] = False
     drift_name: ClassVar[str | None] = None
 
     @classmethod
