@@ -103,8 +103,13 @@ def score_curve(params: Sampled, fold: Fold, max_rounds: int, patience: int | No
     return history["valid"][params["eval_metric"]]
 
 
-def learning_curves(params: Sampled, fold: Fold, scored: Sequence[int]) -> tuple["Booster", list[float], list[float]]:
-    """Fit `params` on a fold; return the booster and its training and validation scores at the `scored` rounds."""
+def learning_curves(
+    params: Sampled, fold: Fold, scored: Sequence[int], stop_early: bool = False
+) -> tuple["Booster", list[float], list[float]]:
+    """Fit `params` on a fold; return the booster and its training and validation scores at the `scored` rounds.
+
+    With `stop_early`, the fit ends once half as many rounds as the best one took, and 50 more, bring no improvement.
+    """
     from xgboost import Booster
 
     booster, completed = Booster(params, [fold.train, fold.valid]), 0
@@ -117,6 +122,8 @@ def learning_curves(params: Sampled, fold: Fold, scored: Sequence[int]) -> tuple
         line = booster.eval_set([(fold.train, "train"), (fold.valid, "valid")])
         for curve, part in zip((train, valid), line.split("\t")[1:], strict=True):
             curve.append(float(part.rpartition(":")[2]))
+        if stop_early and rounds > 1.5 * scored[int(np.argmin(valid))] + 50:
+            break
     return booster, train, valid
 
 

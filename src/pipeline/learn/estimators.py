@@ -14,7 +14,7 @@ from pipeline.learn.candidate import Candidate, Sampled
 from pipeline.learn.cross_validation import CrossValidation, best_index, scored_rounds
 from pipeline.learn.learner import FoldTables, Problem, Scoring
 from pipeline.learn.parallel import run_parallel
-from pipeline.learn.scoring import Race
+from pipeline.learn.scoring import RACE_FOLDS, Race
 from pipeline.learn.space import Space
 
 Outputs = NDArray[Any]
@@ -68,6 +68,11 @@ class Estimators:
         """The search space of the problem."""
         return self.problem.space
 
+    @property
+    def starts(self) -> list[Sampled]:
+        """No candidates."""
+        return []
+
     def threads(self, n_rows: int) -> int:
         """Return the number of threads: one for a small table, on which threads mostly wait for each other."""
         return 1 if n_rows < SMALL_TABLE else self.problem.n_jobs
@@ -75,7 +80,7 @@ class Estimators:
     def scoring(self) -> Scoring:
         """Return a race; with the sampler `random` it drops no candidates."""
         drop = self.problem.search.sampler == "tpe"
-        return Race(EstimatorFitter(self), len(self.folds), drop)
+        return Race(EstimatorFitter(self), len(self.folds), RACE_FOLDS if drop else len(self.folds), drop)
 
     def final_params(self, best: Candidate | None) -> tuple[Sampled, int]:
         """Return the parameters of the best candidate for the final fit, and its number of rounds."""
@@ -144,16 +149,16 @@ class EstimatorFitter:
         default = min(recipe.compare_rounds, self.learner.final_params(None)[1])
         return int(params.get(recipe.rounds_name, default))
 
-    def scores(self, fits: Sequence[tuple[Sampled, int]]) -> list[float]:
-        """Fit candidates on folds, given by number, and return the score of each fit on its validation rows."""
+    def scores(self, fits: Sequence[tuple[Sampled, int]]) -> list[tuple[float, int]]:
+        """Fit candidates on folds, given by number; return the score and the rounds of each fit."""
         learner = self.learner
         task, recipe = learner.problem.task, learner.recipe
 
-        def fit_score(params: Sampled, fold: FoldTables) -> float:
+        def fit_score(params: Sampled, fold: FoldTables) -> tuple[float, int]:
             rounds = self.n_rounds(params)
             estimator = recipe.make(learner.problem, _without_nthread(params), rounds)
             *_, (_, valid) = recipe.fit_staged(estimator, fold, [rounds], False, task.n_classes)
-            return task.score(task.losses(fold[3], valid))
+            return task.score(task.losses(fold[3], valid)), rounds
 
         threads = {"nthread": learner.n_jobs}
         with _single_threaded_blas():

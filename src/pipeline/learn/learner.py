@@ -73,6 +73,10 @@ class Learner(Protocol):
     def sampled_space(self) -> Space:
         """The space that the sampler draws from: the problem's space without parameters chosen in other ways."""
 
+    @property
+    def starts(self) -> list[Sampled]:
+        """Candidates that a search starts with."""
+
     def scoring(self) -> Scoring:
         """Return a new scoring of candidates."""
 

@@ -16,11 +16,8 @@ class CandidateFitter(Protocol):
     def fit_params(self, sampled: Sampled) -> Sampled:
         """Return the parameters a candidate is fitted with; called for the first candidate before any fit."""
 
-    def n_rounds(self, params: Sampled) -> int:
-        """Return the number of rounds a candidate is fitted for."""
-
-    def scores(self, fits: Sequence[tuple[Sampled, int]]) -> list[float]:
-        """Fit candidates on folds, given by number, and return the score of each fit on its validation rows."""
+    def scores(self, fits: Sequence[tuple[Sampled, int]]) -> list[tuple[float, int]]:
+        """Fit candidates on folds, given by number; return the score on its validation rows and the rounds of each."""
 
 
 class Race:
@@ -31,13 +28,15 @@ class Race:
     fitter : CandidateFitter
     n_folds : int
         Number of folds.
+    max_folds : int
+        Maximum number of folds to use.
     drop : bool
-        Whether to drop candidates, and to use only `RACE_FOLDS` folds; otherwise all are scored on every fold.
+        Whether to drop candidates; otherwise all are scored on every fold.
     """
 
-    def __init__(self, fitter: CandidateFitter, n_folds: int, drop: bool) -> None:
+    def __init__(self, fitter: CandidateFitter, n_folds: int, max_folds: int, drop: bool) -> None:
         self.fitter = fitter
-        self.folds = range(min(n_folds, RACE_FOLDS) if drop else n_folds)
+        self.folds = range(min(n_folds, max_folds))
         self.drop = drop
         self.best: Candidate | None = None
 
@@ -57,17 +56,16 @@ class Race:
 
     def _compare_with_best(self, batch: Mapping[int, Sampled]) -> list[tuple[Candidate, float]]:
         best, (first_fold, *other_folds) = self.best, self.folds
-        first_scores = dict(
+        first_fits = dict(
             zip(batch, self.fitter.scores([(params, first_fold) for params in batch.values()]), strict=True)
         )
-        kept = [
-            number for number, score in first_scores.items() if not (self.drop and best and score > best.fold_scores[0])
-        ]
-        other_scores = iter(self.fitter.scores([(batch[number], fold) for number in kept for fold in other_folds]))
+        limit = best.fold_scores[0] if self.drop and best else np.inf
+        kept = [number for number, (score, _) in first_fits.items() if score <= limit]
+        other_fits = iter(self.fitter.scores([(batch[number], fold) for number in kept for fold in other_folds]))
         scored = []
         for number, params in batch.items():
-            scores = [first_scores[number], *([next(other_scores) for _ in other_folds] if number in kept else [])]
-            rounds = [self.fitter.n_rounds(params)] * len(scores)
+            fits = [first_fits[number], *([next(other_fits) for _ in other_folds] if number in kept else [])]
+            scores, rounds = (list(values) for values in zip(*fits, strict=True))
             candidate = Candidate(number, params, scores, rounds, number not in kept)
             scored.append((candidate, _extrapolate_score(candidate, best or candidate)))
             if self.best is None or (not candidate.dropped and candidate.mean < self.best.mean):

@@ -1,10 +1,10 @@
 """Search hyperparameters: sample candidates in batches, score them, and report the scores to the sampler."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from pipeline.learn.candidate import Candidate
+from pipeline.learn.candidate import Candidate, Sampled
 from pipeline.learn.learner import Learner
 from pipeline.learn.search_params import SearchParams
 from pipeline.learn.search_space import count_candidates, create_study, distributions
@@ -13,7 +13,12 @@ BATCH = 4  # candidates sampled at a time; constant, so that results do not depe
 
 
 def search(
-    params: SearchParams, learner: Learner, seed: int, record: Callable[[Candidate], None]
+    params: SearchParams,
+    learner: Learner,
+    seed: int,
+    record: Callable[[Candidate], None],
+    n_candidates: int,
+    starts: Sequence[Sampled],
 ) -> Iterator[Candidate]:
     """Sample candidates, score them, and yield them.
 
@@ -27,16 +32,21 @@ def search(
         ``time_budget`` ends the search.
     record : callable
         Called with each candidate after it is scored.
+    n_candidates : int
+        The maximum number of candidates.
+    starts : sequence of dict
+        Candidates to start with, within ``learner.sampled_space``.
 
     Yields
     ------
     Candidate
-        At most ``n_candidates``, without duplicates.
+        At most `n_candidates`, without duplicates.
     """
     space = learner.sampled_space
-    study, search_distributions, scoring = create_study(params, space, seed), distributions(space), learner.scoring()
+    study, search_distributions = create_study(params.sampler, space, seed, starts), distributions(space)
+    scoring = learner.scoring()
     observed_scores, n_trials, started = dict[tuple[Any, ...], float](), 0, time.monotonic()
-    total = count_candidates(params, space)
+    total = count_candidates(n_candidates, space)
     while len(observed_scores) < total and n_trials < 10 * total:  # the sampler may repeat candidates
         if observed_scores and params.time_budget is not None and time.monotonic() - started > params.time_budget:
             return

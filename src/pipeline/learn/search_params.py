@@ -16,8 +16,20 @@ class SearchParams(Section):
         description="tpe: sample near good candidates, and drop bad ones after one fold. random: sample at random, and "
         "score each candidate on all folds.",
     )
-    n_candidates: int = Field(default=16, ge=1, le=100_000, description="Number of candidates in each search.")
-    max_rounds: int = Field(default=400, ge=1, le=100_000, description="Maximum number of boosting rounds of XGBoost.")
+    n_candidates: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="Number of candidates in the search of exp1_tuned; exp3_tuned_selected continues it with half as "
+        "many. null: 32 below 2,000 rows, 24 below 20,000, 16 below 200,000, else 8.",
+    )
+    max_rounds: int = Field(
+        default=2000,
+        ge=1,
+        le=100_000,
+        description="Maximum number of boosting rounds of XGBoost. Cross-validation stops earlier if more bring no "
+        "improvement, and at fewer rounds where one takes long.",
+    )
     early_stopping_rounds: int = Field(
         default=30,
         ge=1,

@@ -1,12 +1,12 @@
 """Translate a search space into an Optuna study and its distributions."""
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.learn.candidate import Sampled
-from pipeline.learn.search_params import SearchParams
 from pipeline.learn.space import Choice, Range, Space
 
 if TYPE_CHECKING:
@@ -14,14 +14,21 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 STARTUP_CANDIDATES = 8  # before `tpe` uses the scores
+CANDIDATES = {2_000: 32, 20_000: 24, 200_000: 16}  # by number of rows
+MIN_CANDIDATES = 8
 
 
-def count_candidates(params: SearchParams, space: Space) -> int:
+def default_candidates(n_rows: int) -> int:
+    """Return the number of candidates of a search on this many rows, if params.yaml does not give it."""
+    return next((number for limit, number in CANDIDATES.items() if n_rows < limit), MIN_CANDIDATES)
+
+
+def count_candidates(n_candidates: int, space: Space) -> int:
     """Return the number of candidates of a search, limited by the number of combinations if all choices are lists."""
     choices = [len(set(values)) for values in space.values() if isinstance(values, list)]
     if len(choices) < len(space):
-        return params.n_candidates
-    return min(params.n_candidates, math.prod(choices))
+        return n_candidates
+    return min(n_candidates, math.prod(choices))
 
 
 def distributions(space: Space) -> "dict[str, BaseDistribution]":
@@ -39,16 +46,16 @@ def distributions(space: Space) -> "dict[str, BaseDistribution]":
     return {name: distribution(values) for name, values in sorted(space.items())}
 
 
-def create_study(params: SearchParams, space: Space, seed: int) -> "Study":
-    """Return an Optuna study with the sampler of a search; `tpe` starts with `startup_candidates`."""
+def create_study(sampler_name: str, space: Space, seed: int, starts: Sequence[Sampled] = ()) -> "Study":
+    """Return an Optuna study with the sampler of a search; `tpe` begins with `starts` and `startup_candidates`."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if params.sampler == "random":
+    if sampler_name == "random":
         return optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=STARTUP_CANDIDATES)
     study = optuna.create_study(sampler=sampler)
-    for sampled in startup_candidates(space, seed):
+    for sampled in [*starts, *startup_candidates(space, seed)[len(starts) :]]:
         study.enqueue_trial(sampled)
     return study
 

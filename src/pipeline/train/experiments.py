@@ -11,7 +11,7 @@ from pipeline.learn.cross_validation import per_fold_metrics
 from pipeline.learn.learner import Learner
 from pipeline.learn.progress import track_best
 from pipeline.learn.search import search
-from pipeline.learn.search_space import count_candidates
+from pipeline.learn.search_space import count_candidates, default_candidates
 from pipeline.params.schema import Params
 from pipeline.store.open import logged_model_id, open_experiment, open_store
 from pipeline.store.stale_runs import end_stale_runs
@@ -173,8 +173,13 @@ def _choose(setup: Setup, plan: Plan, learner: Learner, nested: NestedRuns) -> S
         return Selection(sampled, learner.cross_validate(sampled, rounds, choose_round=False))
     params, best = setup.params.train.search, None
     if space and plan.search_seed is not None:
-        candidates = search(params, learner, plan.search_seed, nested.record_candidate)
-        total = count_candidates(params, learner.sampled_space)
+        n_candidates = params.n_candidates or default_candidates(len(setup.data.y_search))
+        starts = learner.starts
+        if tuned:  # continue its search
+            n_candidates = max(1, n_candidates // 2)
+            starts = [{name: tuned.fitted.sampled[name] for name in learner.sampled_space}, *starts]
+        candidates = search(params, learner, plan.search_seed, nested.record_candidate, n_candidates, starts)
+        total = count_candidates(n_candidates, learner.sampled_space)
         best = track_best(candidates, total, plan.run_name, setup.data.task.loss)
     return choose(learner, best)
 

@@ -14,7 +14,7 @@ from pipeline.learn.cross_validation import CrossValidation
 from pipeline.learn.families import Family, Importance, family
 from pipeline.learn.learner import Learner, Problem
 from pipeline.learn.parallel import run_parallel
-from pipeline.learn.space import Space
+from pipeline.learn.space import Choice, Space
 from pipeline.learn.task import Task
 from pipeline.params.schema import TrainParams
 from pipeline.support.cluster import Cluster
@@ -134,9 +134,13 @@ class FitResult:
 
 
 def parameters_of(name: str, params: TrainParams, task: Task, y_train: NDArray[Any]) -> tuple[Sampled, Space]:
-    """Return the fixed hyperparameters and the search space of a family, with ``balanced`` replaced by its value."""
+    """Return the fixed hyperparameters and the search space of a family for a target.
+
+    ``balanced`` is replaced by its value, and only objectives for such a target are left.
+    """
     model_family = family(name)
     fixed, space = {**model_family.defaults, **params.params.get(name, {})}, dict(params.space_of(name))
+    _check_objective(name, fixed, space, params, task, y_train)
     weight = model_family.positive_weight
     if weight is None or weight not in {**fixed, **space}:
         return fixed, space
@@ -151,6 +155,31 @@ def parameters_of(name: str, params: TrainParams, task: Task, y_train: NDArray[A
     if isinstance(choices, list) and "balanced" in choices:
         space[weight] = [balanced_weight(y_train) if choice == "balanced" else choice for choice in choices]
     return fixed, space
+
+
+def _check_objective(
+    name: str, fixed: Sampled, space: Space, params: TrainParams, task: Task, y_train: NDArray[Any]
+) -> None:
+    """Leave only the objectives in `space` that suit the target.
+
+    Raises
+    ------
+    PipelineError
+        If params.yaml names an objective that does not.
+    """
+    lows = {} if task.labels else family(name).objectives
+    valid = [objective for objective, low in lows.items() if low <= y_train.min()]
+    named = [fixed["objective"]] if "objective" in fixed else params.search.space.get(name, {}).get("objective", [])
+    for objective in named if isinstance(named, list) else []:
+        if objective not in valid:
+            raise PipelineError(
+                f"params.yaml sets objective {objective} of {name}, which does not suit the target",
+                f"use one of {', '.join(valid)}" if valid else "remove it: it is for regressions",
+            )
+    listed = space.pop("objective", [])
+    choices: list[Choice] = [choice for choice in valid if isinstance(listed, list) and choice in listed]
+    if len(choices) > 1:
+        space["objective"] = choices
 
 
 def choose(learner: Learner, best: Candidate | None) -> Selection:

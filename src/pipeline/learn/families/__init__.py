@@ -66,6 +66,8 @@ class Family:
     positive_weight : str, optional
         Parameter with the weight of the positive class; its value ``balanced`` means the ratio of negative to positive
         rows.
+    objectives : mapping of str to float
+        Values of the parameter ``objective`` for a regression, with the smallest target that each allows.
     alternatives : mapping of str to str
         For a hyperparameter in `space`, another one that replaces it: if that is fixed, neither is searched.
     quick_options : mapping of str to str
@@ -90,6 +92,7 @@ class Family:
     train_losses: Callable[[Any], list[float]] = lambda model: []
     uses_gpu: bool = False
     positive_weight: str | None = None
+    objectives: Mapping[str, float] = field(default_factory=dict)
     alternatives: Mapping[str, str] = field(default_factory=dict)
     quick_options: Mapping[str, str] = field(default_factory=dict)
     quick_rank: int = 100

@@ -13,6 +13,9 @@ from pipeline.learn.boosting import Boosting
 from pipeline.learn.families import Family, Importance
 from pipeline.learn.space import Parameter, Range
 
+# Their predictions are the exponential of the sum of the trees, for targets that are not negative.
+LOG_OBJECTIVES = ("reg:tweedie", "reg:gamma")
+OBJECTIVES = {"reg:squarederror": -math.inf, "reg:tweedie": 0.0, "reg:gamma": 1e-30}
 IMPORTANCE_KINDS = ("total_gain", "weight", "gain", "cover")
 
 
@@ -64,6 +67,7 @@ FAMILY = Family(
     estimators=("XGBRegressor", "XGBClassifier"),
     rounds_label="boosting rounds",
     parameters={
+        "objective": Parameter(high=-1, words=tuple(OBJECTIVES)),
         "learning_rate": Parameter(1e-6, 1),
         "max_depth": Parameter(1, 30, whole=True),
         "max_leaves": Parameter(0, 2**16, whole=True),
@@ -80,12 +84,13 @@ FAMILY = Family(
     },
     defaults={},
     space={
+        "objective": list(OBJECTIVES),
         "learning_rate": Range(low=0.03, high=0.3, log=True),
-        "max_leaves": Range(low=8, high=96),
-        "min_child_weight": Range(low=1.0, high=20.0, log=True),
-        "subsample": Range(low=0.6, high=1.0),
-        "colsample_bytree": Range(low=0.5, high=1.0),
-        "reg_lambda": Range(low=0.1, high=10.0, log=True),
+        "max_leaves": Range(low=4, high=96),
+        "min_child_weight": Range(low=0.1, high=20.0, log=True),
+        "subsample": Range(low=0.5, high=1.0),
+        "colsample_bytree": Range(low=0.3, high=1.0),
+        "reg_lambda": Range(low=0.03, high=30.0, log=True),
     },
     learner=Boosting,
     importance=importance,
@@ -93,6 +98,7 @@ FAMILY = Family(
     explainable_rows=explainable_rows,
     uses_gpu=True,
     positive_weight="scale_pos_weight",
+    objectives=OBJECTIVES,
     alternatives={"max_leaves": "max_depth"},
     quick_options={"learning_rate": "learning_rate"},
     quick_rank=2,
