@@ -69,6 +69,11 @@ class Estimators:
         return self.problem.space
 
     @property
+    def n_rows(self) -> int:
+        """The number of rows of the search."""
+        return sum(len(y) for y in self.folds[0][1::2])
+
+    @property
     def starts(self) -> list[Sampled]:
         """No candidates."""
         return []

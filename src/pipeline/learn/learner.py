@@ -74,6 +74,10 @@ class Learner(Protocol):
         """The space that the sampler draws from: the problem's space without parameters chosen in other ways."""
 
     @property
+    def n_rows(self) -> int:
+        """The number of rows of the search."""
+
+    @property
     def starts(self) -> list[Sampled]:
         """Candidates that a search starts with."""
 

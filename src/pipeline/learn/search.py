@@ -1,15 +1,22 @@
 """Search hyperparameters: sample candidates in batches, score them, and report the scores to the sampler."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pipeline.learn.candidate import Candidate, Sampled
 from pipeline.learn.learner import Learner
 from pipeline.learn.search_params import SearchParams
-from pipeline.learn.search_space import count_candidates, create_study, distributions
+from pipeline.learn.search_space import count_combinations, create_study, default_candidates, distributions
 
 BATCH = 4  # candidates sampled at a time; constant, so that results do not depend on the number of threads
+
+
+def count_candidates(params: SearchParams, learner: Learner, tuned: Sampled | None = None) -> int:
+    """Return the number of candidates of a search; it is half if the search continues from `tuned`."""
+    number = params.n_candidates or default_candidates(learner.n_rows)
+    number = max(1, number // 2) if tuned else number
+    return int(min(number, count_combinations(learner.sampled_space)))
 
 
 def search(
@@ -17,8 +24,7 @@ def search(
     learner: Learner,
     seed: int,
     record: Callable[[Candidate], None],
-    n_candidates: int,
-    starts: Sequence[Sampled],
+    tuned: Sampled | None = None,
 ) -> Iterator[Candidate]:
     """Sample candidates, score them, and yield them.
 
@@ -32,21 +38,20 @@ def search(
         ``time_budget`` ends the search.
     record : callable
         Called with each candidate after it is scored.
-    n_candidates : int
-        The maximum number of candidates.
-    starts : sequence of dict
-        Candidates to start with, within ``learner.sampled_space``.
+    tuned : dict, optional
+        The hyperparameters that an earlier search of the space chose, which this one continues from.
 
     Yields
     ------
     Candidate
-        At most `n_candidates`, without duplicates.
+        At most `count_candidates`, without duplicates.
     """
     space = learner.sampled_space
+    starts = [*([{name: tuned[name] for name in space}] if tuned else []), *learner.starts]
     study, search_distributions = create_study(params.sampler, space, seed, starts), distributions(space)
     scoring = learner.scoring()
     observed_scores, n_trials, started = dict[tuple[Any, ...], float](), 0, time.monotonic()
-    total = count_candidates(n_candidates, space)
+    total = count_candidates(params, learner, tuned)
     while len(observed_scores) < total and n_trials < 10 * total:  # the sampler may repeat candidates
         if observed_scores and params.time_budget is not None and time.monotonic() - started > params.time_budget:
             return

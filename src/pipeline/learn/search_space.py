@@ -23,12 +23,10 @@ def default_candidates(n_rows: int) -> int:
     return next((number for limit, number in CANDIDATES.items() if n_rows < limit), MIN_CANDIDATES)
 
 
-def count_candidates(n_candidates: int, space: Space) -> int:
-    """Return the number of candidates of a search, limited by the number of combinations if all choices are lists."""
+def count_combinations(space: Space) -> float:
+    """Return the number of combinations of a space; infinite unless all its hyperparameters are lists."""
     choices = [len(set(values)) for values in space.values() if isinstance(values, list)]
-    if len(choices) < len(space):
-        return n_candidates
-    return min(n_candidates, math.prod(choices))
+    return math.inf if len(choices) < len(space) else math.prod(choices)
 
 
 def distributions(space: Space) -> "dict[str, BaseDistribution]":

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 LESS_OR_EQUAL, LESS = 0, 1
 SUM, NO_TRANSFORM = 1, 0
 SPLIT_BYTES, LEAF_BYTES = 34, 12  # upper bounds in a serialized model
+LOG_OBJECTIVES = ("reg:tweedie", "reg:gamma")
+OBJECTIVES = (*LOG_OBJECTIVES, "binary:logistic", "multi:softprob")
 IDENTITY_OBJECTIVES = ("reg:squarederror", "reg:absoluteerror", "reg:pseudohubererror", "reg:squaredlogerror")
 
 
@@ -72,14 +74,16 @@ def add_xgboost(graph: Graph, features: str, model: "XGBModel") -> str:
     booster = model.get_booster()
     learner = json.loads(booster.save_raw("json"))["learner"]
     objective, kind = learner["objective"]["name"], learner["gradient_booster"]["name"]
-    if kind != "gbtree" or objective not in (*IDENTITY_OBJECTIVES, "binary:logistic", "multi:softprob"):
+    if kind != "gbtree" or objective not in (*IDENTITY_OBJECTIVES, *OBJECTIVES):
         raise NotConvertible(
             f"XGBoost's booster {kind!r} with objective {objective!r} has no counterpart in ONNX",
-            f"use booster: gbtree and one of {', '.join(IDENTITY_OBJECTIVES)}, binary:logistic, multi:softprob",
+            f"use booster: gbtree and one of {', '.join((*IDENTITY_OBJECTIVES, *OBJECTIVES))}",
         )
     base = np.atleast_1d(np.asarray(json.loads(learner["learner_model_param"]["base_score"]), dtype=np.float32))
     if objective == "binary:logistic":
         base = -np.log(np.float32(1) / base - np.float32(1))
+    elif objective in LOG_OBJECTIVES:
+        base = np.log(base)
     n_outputs = max(1, int(learner["learner_model_param"]["num_class"]))
     base = np.broadcast_to(base, n_outputs)
     ensemble = learner["gradient_booster"]["model"]
@@ -90,6 +94,8 @@ def add_xgboost(graph: Graph, features: str, model: "XGBModel") -> str:
     if objective in IDENTITY_OBJECTIVES:
         return margin
     exact = graph.cast(margin, "DOUBLE")  # ONNX Runtime approximates Exp and Softmax in 32 bits
+    if objective in LOG_OBJECTIVES:
+        return graph.cast(graph.node("Exp", exact), "FLOAT")
     if objective == "multi:softprob":
         return graph.cast(graph.node("Softmax", exact, axis=1), "FLOAT")
     one = graph.constant(1.0)

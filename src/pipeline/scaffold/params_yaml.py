@@ -10,7 +10,6 @@ from pipeline.support.yaml import quote, read_yaml
 
 COMMENT_COLUMN = 36
 STAGES = "None | Staging | Production | Archived"
-SMALL_TABLE = 1000  # rows; with fewer, a large search does not pay off
 STRATEGIES = "random | stratified | group | time (group and time need `column`)"
 FEATURE_COMMENTS = {
     "dates": "year, month, day and so on of each column, read in this format",
@@ -120,7 +119,6 @@ def _as_yaml_value(value: str | list[str]) -> str:
 
 
 def _train(inferred: InferredSettings) -> list[Line]:
-    is_small = inferred.n_rows < SMALL_TABLE
     (model,) = TrainParams().models
     weight = family(model).positive_weight
     params: list[Line] = [("  params: {}", "fixed hyperparameters of each family")]
@@ -134,9 +132,7 @@ def _train(inferred: InferredSettings) -> list[Line]:
         ("  seed: 42", ""),
         ("  n_jobs: null", "number of threads; null: the processors that the process may use"),
         (f"  cv_folds: {inferred.cv_folds}", inferred.folds_reason),
-        ("  search:", f"smaller than the default, for {inferred.n_rows:,} rows" if is_small else ""),
-        (f"    n_candidates: {8 if is_small else 16}", ""),
-        (f"    max_rounds: {200 if is_small else 400}", ""),
+        ("  search: {}", "n_candidates, max_rounds, time_budget, space: see docs/reference/params.md"),
     ]
 
 

@@ -10,8 +10,7 @@ from pipeline import __version__
 from pipeline.learn.cross_validation import per_fold_metrics
 from pipeline.learn.learner import Learner
 from pipeline.learn.progress import track_best
-from pipeline.learn.search import search
-from pipeline.learn.search_space import count_candidates, default_candidates
+from pipeline.learn.search import count_candidates, search
 from pipeline.params.schema import Params
 from pipeline.store.open import logged_model_id, open_experiment, open_store
 from pipeline.store.stale_runs import end_stale_runs
@@ -89,6 +88,7 @@ class ExperimentRun:
     family: str
     model_id: str
     model_sha256: str
+    fitter: Fitter
     fitted: FitResult
 
 
@@ -146,7 +146,10 @@ def run_experiment(setup: Setup, plan: Plan) -> ExperimentRun:
             }
         )
         nested = NestedRuns(client, run, setup.data.task.loss)
-        fitter = Fitter.from_params(plan.family, params.train, setup.data.only(plan.features), setup.cluster)
+        if plan.tuned and plan.tuned.fitted.features == plan.features:
+            fitter = plan.tuned.fitter  # with the bins of the folds
+        else:
+            fitter = Fitter.from_params(plan.family, params.train, setup.data.only(plan.features), setup.cluster)
         family = fitter.family
         chosen = _choose(setup, plan, fitter.learner, nested)
         logging = partial(autologging, flavor=family.flavor, options=family.autolog)
@@ -160,7 +163,7 @@ def run_experiment(setup: Setup, plan: Plan) -> ExperimentRun:
         hashes = add_raw_rows_view(client, model_id, family.file.name, view, profile)
         mlflow.set_tags(hashes)
         log_report(plan.run_name, fitter, fitted, params)
-    return ExperimentRun(run_id, plan.run_name, plan.family, model_id, hashes["model_sha256"], fitted)
+    return ExperimentRun(run_id, plan.run_name, plan.family, model_id, hashes["model_sha256"], fitter, fitted)
 
 
 def _choose(setup: Setup, plan: Plan, learner: Learner, nested: NestedRuns) -> Selection:
@@ -173,13 +176,9 @@ def _choose(setup: Setup, plan: Plan, learner: Learner, nested: NestedRuns) -> S
         return Selection(sampled, learner.cross_validate(sampled, rounds, choose_round=False))
     params, best = setup.params.train.search, None
     if space and plan.search_seed is not None:
-        n_candidates = params.n_candidates or default_candidates(len(setup.data.y_search))
-        starts = learner.starts
-        if tuned:  # continue its search
-            n_candidates = max(1, n_candidates // 2)
-            starts = [{name: tuned.fitted.sampled[name] for name in learner.sampled_space}, *starts]
-        candidates = search(params, learner, plan.search_seed, nested.record_candidate, n_candidates, starts)
-        total = count_candidates(n_candidates, learner.sampled_space)
+        found = tuned.fitted.sampled if tuned else None
+        candidates = search(params, learner, plan.search_seed, nested.record_candidate, found)
+        total = count_candidates(params, learner, found)
         best = track_best(candidates, total, plan.run_name, setup.data.task.loss)
     return choose(learner, best)
 

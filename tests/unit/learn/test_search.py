@@ -5,18 +5,20 @@ import pandas as pd
 import pytest
 from sklearn.preprocessing import StandardScaler
 
+from pipeline.learn import boosting as boosting_module
 from pipeline.learn.boosters import LEAFWISE_DEPTH, score_curve, validation_score
-from pipeline.learn.boosting import COMPARISON_BINS, Boosting
+from pipeline.learn.boosting import Boosting
 from pipeline.learn.candidate import Candidate
+from pipeline.learn.comparisons import COMPARISON_BINS, EARLY_PATIENCE, EARLY_ROUNDS
 from pipeline.learn.cross_validation import CrossValidation
 from pipeline.learn.estimators import Estimators
 from pipeline.learn.families import family
 from pipeline.learn.learner import FoldTables, Learner, Problem
 from pipeline.learn.parallel import run_parallel
-from pipeline.learn.search import search
+from pipeline.learn.search import count_candidates, search
 from pipeline.learn.search_params import SearchParams
-from pipeline.learn.search_space import STARTUP_CANDIDATES, count_candidates, startup_candidates
-from pipeline.learn.space import Space
+from pipeline.learn.search_space import STARTUP_CANDIDATES, startup_candidates
+from pipeline.learn.starts import STARTS
 from pipeline.learn.task import Task
 from support.effort import times
 
@@ -161,7 +163,33 @@ def test_fits_run_in_parallel_and_share_spare_threads_and_a_single_last_one_gets
     assert sorted(indices) == [0, 1, 2]
 
 
-def test_tpe_compares_shapes_at_one_learning_rate_and_drops_bad_candidates(folds: list[FoldTables]) -> None:
+def test_small_tables_are_compared_on_all_folds_with_early_stopping(folds: list[FoldTables]) -> None:
+    search_params = SearchParams(n_candidates=9)
+    boosting_learner = learner(search_params.model_copy(update={"space": {"xgboost": family("xgboost").space}}), folds)
+    assert isinstance(boosting_learner, Boosting)
+    candidates = run_search(search_params, boosting_learner)
+    assert {candidate.sampled["learning_rate"] for candidate in candidates} == {0.1}
+    for candidate, start in zip(candidates, STARTS, strict=False):
+        assert candidate.sampled.items() >= start.items()
+    assert len({candidate.sampled["objective"] for candidate in candidates[:3]}) == 3
+    for candidate in candidates:
+        native = boosting_learner.native_params(candidate.sampled)
+        for fold, score, rounds in zip(
+            boosting_learner.folds, candidate.fold_scores, candidate.fold_rounds, strict=False
+        ):
+            curve = score_curve(native, fold, EARLY_ROUNDS, EARLY_PATIENCE)
+            assert (score, rounds) == (min(curve), curve.index(min(curve)) + 1)
+    assert {len(candidate.fold_scores) for candidate in candidates} == {1, 4}
+    best = min((candidate for candidate in candidates if not candidate.dropped), key=lambda each: each.mean)
+    continued = list(search(search_params, boosting_learner, 2, lambda _: None, best.sampled))
+    assert len(continued) == 4
+    assert continued[0].sampled == best.sampled
+
+
+def test_large_tables_are_compared_at_one_learning_rate_for_few_rounds(
+    folds: list[FoldTables], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boosting_module, "EARLY_ROUND_SECONDS", 0)
     boosting_learner = boosting(params(), folds)
     candidates = run_search(params(), boosting_learner)
     assert {candidate.sampled["learning_rate"] for candidate in candidates} == {0.2}
@@ -216,7 +244,11 @@ def test_trees_with_a_limit_of_leaves_grow_leaf_by_leaf(folds: list[FoldTables])
     assert growth({}, {"max_depth": 4}) == ("depthwise", 4)
 
 
-def test_the_winner_of_tpe_gets_more_rounds_at_a_lower_learning_rate(folds: list[FoldTables]) -> None:
+def test_the_winner_of_tpe_gets_more_rounds_at_a_lower_learning_rate(
+    folds: list[FoldTables], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boosting_module, "EARLY_ROUND_SECONDS", 0)
+
     def final(best: Candidate, **changes: object) -> tuple[dict[str, object], int]:
         return boosting(params(**changes), folds[:1]).final_params(best)
 
@@ -262,9 +294,9 @@ def test_random_scores_every_candidate_on_all_folds_with_early_stopping(folds: l
 def test_a_small_space_is_searched_exhaustively_without_repeats(sampler: str, folds: list[FoldTables]) -> None:
     search_params = params(sampler=sampler, space={"subsample": [0.5, 1.0], "max_depth": [1, 2]})
     small_learner = learner(search_params, folds)
-    assert count_candidates(search_params, small_learner.sampled_space) == 4
-    repeated: Space = {"max_depth": [3], "gamma": [1, 1.0, 1]}
-    assert count_candidates(params(sampler=sampler), repeated) == 1
+    assert count_candidates(search_params, small_learner) == 4
+    repeated = params(sampler=sampler, space={"max_depth": [3], "gamma": [1, 1.0, 1]})
+    assert count_candidates(repeated, learner(repeated, folds)) == 1
     sampled = [candidate.sampled for candidate in run_search(search_params, small_learner)]
     combinations = [(values["subsample"], values["max_depth"]) for values in sampled]
     assert sorted(combinations) == [(0.5, 1), (0.5, 2), (1.0, 1), (1.0, 2)]

@@ -141,7 +141,7 @@ spaces = st.one_of(numbers, st.lists(numbers, max_size=3), st.fixed_dictionaries
 
 @given(st.data())
 def test_a_space_is_refused_or_can_be_searched(data: st.DataObject) -> None:
-    from pipeline.learn.search_space import count_candidates, create_study, distributions
+    from pipeline.learn.search_space import count_combinations, create_study, distributions
 
     name = data.draw(st.sampled_from(names()))
     parameters = [*family(name).parameters, "eta"]
@@ -153,10 +153,10 @@ def test_a_space_is_refused_or_can_be_searched(data: st.DataObject) -> None:
         assert any(key in message for key in {*space, *fixed})
         return
     search = check_params(content, "params.yaml").train.search
-    study = create_study(search, search.space[name], seed=1)
+    study = create_study(search.sampler, search.space[name], seed=1)
     drawn = study.ask(distributions(search.space[name])).params
     assert set(drawn) == set(space)
-    assert count_candidates(search, search.space[name]) >= 1
+    assert count_combinations(search.space[name]) >= 1
     assert all(family(name).parameters[key].violation(value) is None for key, value in drawn.items())
 
 

@@ -55,7 +55,8 @@ class Family:
         ``explain(model, X, background)`` returns SHAP values, base values and their unit. The values have the shape
         (n_rows, n_features), or (n_rows, n_features, n_classes) for a multiclass model; the base values have the shape
         () or (n_classes,). The unit is "log-odds" or "probability" (in a binary classification, of the second class),
-        or "" for the unit of the target. `background` has `BACKGROUND_ROWS` rows; only some families use it.
+        "log" for the logarithm of the target, or "" for its own unit. `background` has `BACKGROUND_ROWS` rows; only
+        some families use it.
     explainable_rows : callable
         ``explainable_rows(model, row_rounds, n_fits)`` returns the number of rows to explain in a time that is short
         compared with the training, which took `n_fits` fits and `row_rounds` rows times rounds in total.

@@ -33,10 +33,13 @@ def explain(model: Any, X: pd.DataFrame, background: pd.DataFrame) -> tuple[NDAr
     """Compute exact SHAP values with XGBoost's TreeSHAP; with the base value they sum to the margin."""
     from xgboost import DMatrix
 
-    values = model.get_booster().predict(DMatrix(X), pred_contribs=True)
+    booster = model.get_booster()
+    values = booster.predict(DMatrix(X), pred_contribs=True)
     if values.ndim == 3:  # (n_rows, n_classes, n_features + 1), the base value last
         return values[:, :, :-1].transpose(0, 2, 1), np.asarray(values[0, :, -1], np.float64), "log-odds"
-    return values[:, :-1], np.asarray(values[0, -1], np.float64), "log-odds" if hasattr(model, "classes_") else ""
+    objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
+    unit = "log-odds" if hasattr(model, "classes_") else "log" if objective in LOG_OBJECTIVES else ""
+    return values[:, :-1], np.asarray(values[0, -1], np.float64), unit
 
 
 def explainable_rows(model: Any, row_rounds: int, n_fits: int) -> int:

@@ -29,13 +29,13 @@ def explain(model: ServedModel, columns: Columns, n_rows: int) -> list[dict[str,
     -------
     list of dict, length n_rows
         - ``prediction`` and ``model_version``.
-        - ``unit``: "" for regression, else "log-odds" or "probability".
+        - ``unit``: "" or "log" for regression, else "log-odds" or "probability".
         - ``label``: the explained class: the positive (second) one for binary, the predicted one for multiclass
           classification, None for regression.
-        - ``base_value`` and ``shap_values`` (by feature): their sum, to 32-bit precision, is the prediction for
-          regression and the log-odds or probability of ``label`` for binary classification. For multiclass
-          classification, both map each class to its value, and the sum for each class is its probability, or its score,
-          whose softmax is the probability.
+        - ``base_value`` and ``shap_values`` (by feature): their sum, to 32-bit precision, is the prediction or its
+          logarithm for regression, and the log-odds or probability of ``label`` for binary classification. For
+          multiclass classification, both map each class to its value, and the sum for each class is its probability,
+          or its score, whose softmax is the probability.
     """
     from pipeline.learn.families import family
 

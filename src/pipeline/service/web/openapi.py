@@ -123,7 +123,7 @@ def _explanation(model: "ServedModel | None") -> Schema:
         {
             "prediction": {"enum": model.labels} if model.labels else NUMBER,
             "model_version": COMMON_FIELDS["model_version"],
-            "unit": {"enum": ["log-odds", "probability"] if classes else [""]},
+            "unit": {"enum": ["log-odds", "probability"] if classes else ["", "log"]},
             "label": {
                 "enum": classes or [None],
                 "description": "The explained class; for multiclass models the predicted one.",

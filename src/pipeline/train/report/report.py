@@ -80,7 +80,7 @@ def explain(fitter: Fitter, fitted: FitResult, params: TrainParams) -> plots.Exp
 
 def _units(unit: str, task: Task) -> tuple[str, str]:
     if not task.labels:
-        return "in the target's unit", "in the target's unit"
+        return ("in the logarithm of the target" if unit == "log" else "in the target's unit",) * 2
     unit_of_last = f"{unit} of {plots.shorten(task.texts[-1])}"
     return (unit_of_last if task.n_classes == 2 else f"{unit}, mean over the classes"), unit_of_last
 

@@ -44,6 +44,7 @@ function chart(bars, row, width, description) {
 
 function meaning(explanation, label, sum) {
   if (explanation.unit === "") return ", the prediction";
+  if (explanation.unit === "log") return ", the logarithm of the prediction";
   if (explanation.unit === "probability") return `, the probability of ${label}`;
   if (typeof explanation.base_value === "number") {
     return ` log-odds of ${label}, a probability of ${(100 / (1 + Math.exp(-sum))).toFixed(1)} %`;
