@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -59,7 +60,8 @@ def as_categories(train: pd.DataFrame, test: pd.DataFrame, limit: int | None = N
     for name in text_columns(train):
         categories = train[name].value_counts().index[:limit]
         for table in (train, test):
-            table[name] = pd.Categorical(table[name].astype(object), categories=categories.astype(object))
+            texts = table[name].astype(object)
+            table[name] = pd.Categorical(texts.where(texts.isin(categories)), categories=categories.astype(object))
 
 
 def text_columns(table: pd.DataFrame) -> list[str]:
@@ -126,8 +128,14 @@ def autogluon(folder: Path, seed: int, budget: float) -> Numbers:
         X_train.assign(target=y_train).to_parquet(files / "train.parquet", index=False)
         X_test.to_parquet(files / "test.parquet", index=False)
         here = Path(__file__).parent
-        command = ["uv", "run", "--no-project", "--isolated", "--quiet", "--python", "3.11"]
-        command += ["--with-requirements", str(here / "requirements-autogluon.txt"), "python"]
+        command = [sys.executable, "-m", "uv", "run", "--no-project", "--isolated", "--quiet"]
+        command += [
+            "--python",
+            sys.executable,
+            "--with-requirements",
+            str(here / "requirements-autogluon.txt"),
+            "python",
+        ]
         command += [str(here / "autogluon_peer.py"), name, kind, str(budget), str(N_JOBS)]
         ended = subprocess.run(command, cwd=name, env=environment(), capture_output=True, text=True)
         if ended.returncode:
