@@ -18,6 +18,7 @@ from harness import Numbers, environment
 N_JOBS = 2
 MAX_CATEGORIES = 255  # limit of HistGradientBoosting, with missing values
 TRAIN, TEST = "data/processed/train.parquet", "data/processed/test.parquet"
+DATE, SAMPLE, MIN_DATES = r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}", 500, 0.95
 USABLE = re.compile(r"(dates|free text|text|codes with leading zeros|numbers)\b")  # reasons that new_pipeline writes
 
 
@@ -39,7 +40,7 @@ def peer_drop(params_yaml: str) -> list[str]:
     ]
 
 
-def inputs(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.Series, pd.Series, Any]:
+def inputs(folder: Path, numeric_dates: bool = True) -> tuple[pd.DataFrame, pd.DataFrame, pd.Series, pd.Series, Any]:
     """Return the inputs and targets of the training and test rows in a peers' folder, and the task."""
     from pipeline.learn.task import Task
     from pipeline.params.load import check_params
@@ -49,25 +50,40 @@ def inputs(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.Series, pd.Seri
     task = Task.from_target(pd.concat([train[params.target], test[params.target]]), params.task)
     others = params.non_features(train.columns)
     targets = [pd.Series(task.encode(table[params.target])) for table in (train, test)]
-    # Some libraries refuse names with characters of JSON.
     X_train, X_test = (table.drop(columns=others) for table in (train, test))
+    parse_dates(X_train, X_test)
+    for table in (X_train, X_test) if numeric_dates else ():
+        for name in table.select_dtypes("datetime").columns:
+            table[name] = (table[name] - pd.Timestamp(0)).dt.total_seconds()
+    # Some libraries refuse names with characters of JSON.
     X_train.columns = X_test.columns = [f"x{number}" for number in range(X_train.shape[1])]
     return X_train, X_test, *targets, task
+
+
+def parse_dates(train: pd.DataFrame, test: pd.DataFrame) -> None:
+    """Convert text columns of dates; as categories, those of the test rows would be unknown."""
+    for name in train.select_dtypes("str").columns:
+        if train[name].dropna().head(SAMPLE).str.contains(DATE).mean() < MIN_DATES:
+            continue
+        for day_first in (False, True):
+            settings = {"errors": "coerce", "utc": True, "format": "mixed", "dayfirst": day_first}
+            if pd.to_datetime(train[name].dropna().head(SAMPLE), **settings).notna().mean() >= MIN_DATES:
+                for table in (train, test):
+                    table[name] = pd.to_datetime(table[name], **settings).dt.tz_localize(None)
+                break
 
 
 def as_categories(train: pd.DataFrame, test: pd.DataFrame, limit: int | None = None) -> None:
     """Give text columns the categories of the training rows, at most the `limit` most frequent; others are missing."""
     for name in text_columns(train):
-        categories = train[name].value_counts().index[:limit]
+        categories = train[name].value_counts().index[:limit].sort_values()  # not in the order of the rows
         for table in (train, test):
             texts = table[name].astype(object)
             table[name] = pd.Categorical(texts.where(texts.isin(categories)), categories=categories.astype(object))
 
 
 def text_columns(table: pd.DataFrame) -> list[str]:
-    """Return the columns that are not numbers or booleans; dates become numbers."""
-    for name in table.select_dtypes("datetime").columns:
-        table[name] = table[name].astype("int64").astype("float64").where(table[name].notna())
+    """Return the columns that are not numbers or booleans."""
     return [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
 
 
@@ -88,7 +104,6 @@ def catboost(folder: Path, seed: int, budget: float) -> Numbers:
     X_train, X_test, y_train, y_test, task = inputs(folder)
     texts = text_columns(X_train)
     for table in (X_train, X_test):
-        text_columns(table)
         table[texts] = table[texts].astype(object).fillna("")
     kind = CatBoostClassifier if task.labels else CatBoostRegressor
     settings = {"random_seed": seed, "thread_count": N_JOBS, "verbose": False, "allow_writing_files": False}
@@ -121,7 +136,7 @@ def flaml(folder: Path, seed: int, budget: float) -> Numbers:
 
 def autogluon(folder: Path, seed: int, budget: float) -> Numbers:
     """AutoGluon, medium quality without neural networks, for at most as many seconds as model_train took."""
-    X_train, X_test, y_train, y_test, task = inputs(folder)
+    X_train, X_test, y_train, y_test, task = inputs(folder, numeric_dates=False)
     kind = "regression" if not task.labels else "binary" if task.n_classes == 2 else "multiclass"
     with tempfile.TemporaryDirectory() as name:
         files = Path(name)

@@ -109,8 +109,9 @@ def compare(clone: Path, path: Path, target: str, peers: list[str], seeds: int, 
         try:
             metrics, budget = run_project(clone, folder, path, target, seed, full)
         except RefusedError as error:
-            progress(f"{name}: refused: {error}")
-            return Result(refused=str(error))
+            reason = str(error).replace(f"{path.parent}/", "")  # results are committed
+            progress(f"{name}: refused: {reason}")
+            return Result(refused=reason)
         result.rows = sum(pq.read_metadata(folder / part).num_rows for part in (TRAIN, TEST))
         result.task = "classification" if "log_loss" in metrics else "regression"
         loss = metrics["log_loss" if "log_loss" in metrics else "test_rmse"]

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from table_peers import as_categories, peer_drop, text_columns
+from table_peers import as_categories, parse_dates, peer_drop, text_columns
 from tables import Result, numbers_of
 
 from pipeline.scaffold.infer import infer
@@ -31,12 +31,23 @@ def test_peers_get_dates_and_texts_but_no_identifiers_and_leaks() -> None:
 
 
 def test_categories_are_those_of_the_training_rows_and_rare_ones_are_missing() -> None:
-    train = pd.DataFrame({"a": ["x", "x", "y", "y", "z", None], "b": pd.date_range("2020-01-01", periods=6)})
-    test = pd.DataFrame({"a": ["x", "z", "new"], "b": [pd.NaT, *pd.date_range("2020-01-01", periods=2)]})
+    train = pd.DataFrame({"a": ["y", "y", "x", "x", "z", None], "b": range(6)})
+    test = pd.DataFrame({"a": ["x", "z", "new"], "b": range(3)})
     as_categories(train, test, limit=2)
+    assert list(train["a"].cat.categories) == list(test["a"].cat.categories) == ["x", "y"]
     assert list(train["a"].isna()) == [False, False, False, False, True, True]
     assert list(test["a"].isna()) == [False, True, True]
     assert text_columns(train) == ["a"]
+
+
+def test_dates_in_text_are_parsed_and_other_texts_stay() -> None:
+    days = ["1970-01-02", None, "1970-01-03T00:00:00Z"]
+    train = pd.DataFrame({"day": days, "late": ["31/12/1970"] * 3, "text": ["a-b"] * 3})
+    test = train.head(1).copy()
+    parse_dates(train, test)
+    assert train["day"].tolist() == [pd.Timestamp("1970-01-02"), pd.NaT, pd.Timestamp("1970-01-03")]
+    assert (test["day"].item(), test["late"].item()) == (pd.Timestamp("1970-01-02"), pd.Timestamp("1970-12-31"))
+    assert list(test["text"]) == ["a-b"]
 
 
 def test_refused_tables_are_lost_but_not_in_the_means() -> None:
