@@ -36,6 +36,8 @@ class InferredSettings:
     n_rows : int
         Rows with a target, without duplicates unless they are kept.
     task, task_reason : str
+    n_duplicates : int
+        Rows that equal an earlier row and are dropped.
     duplicates_reason : str
         Why duplicate rows are kept; empty if they are dropped.
     drop, categorical : dict of str to str
@@ -63,6 +65,7 @@ class InferredSettings:
     n_rows: int
     task: TaskName
     task_reason: str
+    n_duplicates: int
     duplicates_reason: str
     drop: dict[str, str]
     categorical: dict[str, str]
@@ -150,6 +153,7 @@ def infer(table: pd.DataFrame, target: str, source: str, task: TaskName | None =
         task=task,
         task_reason=task_reason,
         drop=drop,
+        n_duplicates=0 if keeps_duplicates else int(duplicates.sum()),
         duplicates_reason=f"{duplicates.mean():.0%} of the rows equal an earlier row" if keeps_duplicates else "",
         categorical=codes
         | {name: verdict.reason for name, verdict in verdicts.items() if verdict.use == "categorical"},

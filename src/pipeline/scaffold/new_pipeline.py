@@ -204,6 +204,12 @@ def describe(inferred: InferredSettings) -> str:
         lines.append(f"  … and {len(rows) - MAX_PRINTED_COLUMNS:,} more, all in params.yaml")
     if inferred.duplicates_reason:
         lines.append(f"rows: {inferred.duplicates_reason}; all are kept (dataset.drop_duplicates: false)")
+    if inferred.n_duplicates:
+        verbs = ("equals", "is") if inferred.n_duplicates == 1 else ("equal", "are")
+        lines.append(
+            f"rows: {inferred.n_duplicates:,} {verbs[0]} an earlier row and {verbs[1]} dropped "
+            "(dataset.drop_duplicates: true)"
+        )
     if inferred.imbalance:
         lines.append(
             f"imbalanced: {inferred.imbalance}; it is the positive class with a higher weight, and average precision "
