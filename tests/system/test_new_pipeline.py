@@ -246,4 +246,7 @@ def test_new_folder_runs_through_registration(clone: Path, migrated_database: Pa
     shell(folder, "python", "../../src/model_register.py", "--stage", "Production")
     assert (folder / "models/production/latest/metadata.json").exists()
     shell(folder, "dvc", "plots", "show")
+    (folder / "mlruns").mkdir()
+    for name in ("mlruns/x", "mlflow.db"):  # as `mlflow ui` in the folder makes them
+        (folder / name).touch()
     assert git(clone, "status", "--porcelain") == ""
