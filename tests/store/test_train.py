@@ -73,6 +73,7 @@ def test_training_records_complete_runs(trained: Trained, tmp_path: Path) -> Non
             "requirements.txt",
             "params.yaml",
             "data_profile.json",
+            "table_report.html",
         } <= files
         figure = Path(client.download_artifacts(run.info.run_id, f"shap_summary_{name}.png", str(tmp_path)))
         assert figure.read_bytes().startswith(b"\x89PNG")

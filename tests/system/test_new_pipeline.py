@@ -216,6 +216,20 @@ def test_refused_requests_write_nothing(
     assert not Path("mlruns").exists()
 
 
+def test_report_is_written_on_request_and_ignored(
+    clone: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    customers().to_csv("data.csv", index=False)
+    commit(clone, "start")
+    assert call("new_pipeline", "data.csv", "--target", "left", "--report") == 0
+    assert "wrote data/table_report.html: open it in a browser" in capsys.readouterr().out
+    assert "data.csv" in Path("data/table_report.html").read_text()
+    assert call("new_pipeline", "data.csv", "--target", "left", "--into", "other") == 0
+    assert not Path("other/table_report.html").exists()
+    git(clone, "add", "data")
+    assert git(clone, "status", "--porcelain", "data").splitlines() == ["A  data/dvc.yaml", "A  data/params.yaml"]
+
+
 def test_new_folder_runs_through_registration(clone: Path, migrated_database: Path, call: Callable[..., int]) -> None:
     table = customers().assign(spent=lambda rows: rows["size"] ** 2 + 100 * rows["active"])
     table.to_csv("spending.csv", index=False)
