@@ -32,7 +32,7 @@ def group_columns(
     dropped: list[str] = []
     scatters: dict[str, float] = {}
     partitions: set[bytes] = set()
-    rank = target.rank().to_numpy(np.float64) if is_regression else class_codes(target)
+    rank = np.asarray(target.rank(), dtype=np.float64) if is_regression else class_codes(target)
     rows = np.random.default_rng(0).permutation(len(table))[:MAX_SCATTER_ROWS]
     for name, verdict in verdicts.items():
         column = table[name]
