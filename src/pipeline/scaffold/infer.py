@@ -137,9 +137,6 @@ def infer(table: pd.DataFrame, target: str, source: str, task: TaskName | None =
     split = choose_split_column(table.drop(columns=list(flux)), values, verdicts, task == "regression")
     if split.chosen and verdicts[split.chosen.column].use != "drop":
         verdicts[split.chosen.column] = ColumnUse("drop", f"the {split.chosen.strategy} of the split")
-    leaks = find_leaks(
-        table[[name for name, verdict in verdicts.items() if verdict.use != "drop"]], values, task == "regression"
-    )
     drop = {name: verdict.reason for name, verdict in verdicts.items() if verdict.use == "drop"}
     inputs = _count_kinds(verdicts, len(flux))
     if not inputs:
@@ -148,6 +145,7 @@ def infer(table: pd.DataFrame, target: str, source: str, task: TaskName | None =
             + "; ".join(f"{name}: {reason}" for name, reason in list(drop.items())[:5]),
             "add numeric columns, or text columns with few different values",
         )
+    leaks = find_leaks(table[[name for name in verdicts if name not in drop]], values, task == "regression")
     dropped_leaks = [name for name, verdict in verdicts.items() if verdict.is_leak]
     notes = [f"{format_value(name)} leaks the target and is dropped: it {drop[name]}" for name in dropped_leaks]
     notes += [leak.note for leak in leaks] + split.notes + task_notes

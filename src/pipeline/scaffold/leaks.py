@@ -41,7 +41,7 @@ class Leak:
         names = " and ".join(format_value(name) for name in self.columns)
         lines = ", ".join(quote(name) for name in self.columns)
         known = "it is" if len(self.columns) == 1 else "they are"
-        return f"{names}: {self.finding}; unless {known} known when you predict, set dataset.drop: [{lines}, …]"
+        return f"{names}: {self.finding}; unless {known} known when you predict, add to dataset.drop: {lines}"
 
 
 def find_leaks(table: pd.DataFrame, target: pd.Series, is_regression: bool) -> list[Leak]:
@@ -54,10 +54,10 @@ def find_leaks(table: pd.DataFrame, target: pd.Series, is_regression: bool) -> l
     is_regression : bool
     """
     rows = np.random.default_rng(0).permutation(len(table))[
-        : min(MAX_ROWS, max(MIN_SAMPLE, MAX_VALUES // table.shape[1]))
+        : min(MAX_ROWS, max(MIN_SAMPLE, MAX_VALUES // max(table.shape[1], 1)))
     ]
     y = target.iloc[rows].to_numpy(np.float64) if is_regression else pd.factorize(target.iloc[rows])[0].astype(float)
-    if len(rows) < MIN_ROWS or not np.ptp(y):
+    if table.empty or len(rows) < MIN_ROWS or not np.ptp(y):
         return []
     is_class = [] if is_regression else [y == label for label in range(int(y.max()) + 1)]
     is_class = [is_label for is_label in is_class if is_label.sum() >= MIN_CLASS_ROWS]

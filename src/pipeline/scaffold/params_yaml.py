@@ -62,11 +62,11 @@ def _column_list(key: str, columns: dict[str, str], comment: str) -> list[Line]:
 
 
 def _leaks(inferred: InferredSettings) -> list[Line]:
-    """Return a commented entry of `drop` for each input that nearly determines the target."""
-    found = [(name, leak.finding) for leak in inferred.leaks for name in leak.columns]
-    if inferred.drop:
-        return [(f"    # - {as_yaml(name)}", finding) for name, finding in found]
-    return [(f"  # drop: [{as_yaml(name)}]", finding) for name, finding in found]
+    """Return commented lines that drop the inputs which nearly determine the target."""
+    found = {name: leak.finding for leak in inferred.leaks for name in leak.columns}
+    if inferred.drop or not found:
+        return [(f"    # - {as_yaml(name)}", finding) for name, finding in found.items()]
+    return [(f"  # drop: [{', '.join(map(as_yaml, found))}]", "; ".join(dict.fromkeys(found.values())))]
 
 
 def _dataset(inferred: InferredSettings) -> list[Line]:

@@ -130,6 +130,7 @@ def _test_groups(
         is_clear = (
             is_optimistic
             and is_identity
+            and inputs != [name]
             and compared.ratio >= CLEARLY_WORSE
             and _has_enough_groups(target, groups, is_regression)
         )
@@ -163,7 +164,7 @@ def _test_times(
             and "first" not in split.reason
             and compared.ratio >= MUCH_WORSE
             and len(np.unique(times)) >= MIN_TIMES
-            and (is_regression or set(target[np.argsort(times)[: len(times) // 8]]) == set(target))
+            and (is_regression or set(target.iloc[np.argsort(times)[: len(times) // 8]]) == set(target))
         )
         yield _Finding(split, compared, is_optimistic, bool(is_clear))
 

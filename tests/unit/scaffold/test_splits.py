@@ -184,7 +184,10 @@ def test_decisions_on_real_tables(name: str) -> None:
 
 
 @pytest.mark.skipif(not REAL_TABLES.exists(), reason="needs the shared tables")
-@pytest.mark.parametrize(("name", "column"), [("baseball", "id"), ("covid", "subject_id")])
-def test_identifiers_of_real_tables_have_both_figures(name: str, column: str) -> None:
-    (note,) = notes_on(infer_real_table(name), column)
-    assert "with a random split" in note
+@pytest.mark.parametrize(("name", "column"), [("baseball", "id"), ("covid", "subject_id"), ("email", "time")])
+def test_columns_of_real_tables_have_both_figures(name: str, column: str) -> None:
+    inferred = infer_real_table(name)
+    assert inferred.split_column is None
+    (split,) = [split for split in inferred.alternative_splits if split.column == column]
+    assert " instead of " in split.reason
+    assert notes_on(inferred, column) or name == "covid"
