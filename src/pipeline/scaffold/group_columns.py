@@ -89,6 +89,8 @@ def determines_another(table: pd.DataFrame, groups: Rows) -> bool:
     """Return whether another column has one value per group, as what describes a person or thing has."""
     _, first = np.unique(groups, return_index=True)
     for name in table.columns:
+        if infer_kind(table[name]) is None:
+            continue
         codes = group_codes(table[name])
         counts = np.bincount(codes)
         varies = 2 <= len(counts) < len(first) and counts.max() <= 0.9 * len(codes)

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.features.columns import infer_kind
+from pipeline.features.columns import infer_kind, overflow_to_nan
+from pipeline.features.formulas import FLOAT32_MAX
 from pipeline.scaffold.quick_fit import as_codes
 from pipeline.scaffold.text_values import format_value
 from pipeline.support.yaml import quote
@@ -57,7 +58,7 @@ def find_leaks(table: pd.DataFrame, target: pd.Series, is_regression: bool) -> l
         : min(MAX_ROWS, max(MIN_SAMPLE, MAX_VALUES // max(table.shape[1], 1)))
     ]
     y = target.iloc[rows].to_numpy(np.float64) if is_regression else pd.factorize(target.iloc[rows])[0].astype(float)
-    if table.empty or len(rows) < MIN_ROWS or not np.ptp(y):
+    if table.empty or len(rows) < MIN_ROWS or not np.ptp(y) or np.abs(y).max() > FLOAT32_MAX:
         return []
     is_class = [] if is_regression else [y == label for label in range(int(y.max()) + 1)]
     is_class = [is_label for is_label in is_class if is_label.sum() >= MIN_CLASS_ROWS]
@@ -130,7 +131,8 @@ def _alone(x: NDArray[np.float64], y: NDArray[np.float64], is_class: list[NDArra
 
 def _sums(numbers: pd.DataFrame, target: pd.Series) -> list[Leak]:
     """Return the pairs of columns whose sum or difference is the target."""
-    values, y = numbers.to_numpy(np.float64, na_value=np.nan), target.to_numpy(np.float64)
+    values = overflow_to_nan(numbers.to_numpy(np.float64, na_value=np.nan))
+    y = target.to_numpy(np.float64)
     tolerance = _rounding(y) + 1e-6 * np.abs(y)
     rows = np.random.default_rng(1).permutation(len(y))[:SUM_SAMPLE]
     rest = (y[:, None] - values)[rows]

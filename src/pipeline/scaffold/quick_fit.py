@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.features.columns import infer_kind
+from pipeline.features.columns import infer_kind, overflow_to_nan
 
 MAX_ROWS = 12_000
 MAX_INPUTS = 32
@@ -148,7 +148,7 @@ class QuickFit:
 def as_codes(column: pd.Series) -> NDArray[np.float64]:
     """Return a column as numbers, texts and other values numbered in sorted order; NaN where a value is missing."""
     if infer_kind(column) in ("number", "boolean"):
-        return np.asarray(column.to_numpy(np.float64, na_value=np.nan), dtype=np.float64)
+        return overflow_to_nan(np.asarray(column.to_numpy(np.float64, na_value=np.nan), dtype=np.float64))
     codes = pd.factorize(column.astype("str").where(column.notna()), sort=True)[0].astype(np.float64)
     return np.where(codes < 0, np.nan, codes)
 

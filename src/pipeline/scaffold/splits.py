@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.features.formulas import FLOAT32_MAX
 from pipeline.params.schema import TrainParams
 from pipeline.scaffold import column_names
 from pipeline.scaffold.columns import AlternativeSplit, ColumnUse
@@ -90,7 +91,8 @@ def choose_split_column(
     """
     findings: list[_Finding] = []
     used = [name for name, verdict in verdicts.items() if verdict.use != "drop"]
-    if len(table) >= MIN_TESTED and used:
+    is_huge = is_regression and np.abs(target.to_numpy(np.float64)).max() > FLOAT32_MAX
+    if len(table) >= MIN_TESTED and used and not is_huge:
         inputs = strongest_inputs(table[used], target, is_regression)
         findings = [
             *_test_groups(table, target, verdicts, inputs, is_regression),
@@ -173,6 +175,8 @@ def times_of(column: pd.Series) -> NDArray[np.float64]:
     """Return numbers, dates or texts of dates as numbers to sort by; NaN for what is not a date."""
     if pd.api.types.is_numeric_dtype(column):
         return np.asarray(column.to_numpy(np.float64, na_value=np.nan), dtype=np.float64)
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return np.where(column.isna(), np.nan, column.astype("int64").to_numpy(np.float64))
     codes, distinct = pd.factorize(column.astype("str").where(column.notna()))
     texts = pd.Series(distinct)
     dates = pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True)
