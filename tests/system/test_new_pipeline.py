@@ -94,7 +94,7 @@ def test_each_inferred_value_has_an_aligned_comment(clone: Path, call: Callable[
     (positive,) = (reason for left, reason in reasons.items() if left.startswith("positive:"))
     assert positive == '"it\'s: #1" is in 10 % of the rows'
     assert reasons["task: classification"].startswith("text with 2 classes: 'no' (270 rows)")
-    assert reasons["# strategy: group"] == "if rows with the same value belong together"
+    assert reasons["# strategy: group"].startswith("if rows with the same value belong together: log loss ")
     assert "    # column: customer_id\n" in text
     assert "convert it to ISO 8601" in reasons["# strategy: time"]
     assert "    # column: signed\n" in text

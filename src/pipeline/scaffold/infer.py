@@ -153,7 +153,7 @@ def infer(table: pd.DataFrame, target: str, source: str, task: TaskName | None =
     counts = values.value_counts() if task == "classification" else None
     strategy, strategy_reason, n_folds = _choose_split(len(table), counts)
     if split.chosen:
-        strategy, strategy_reason = split.chosen.strategy, split.chosen.reason
+        strategy, strategy_reason = split.chosen.strategy, split.chosen.reason.removeprefix("if ")
     if counts is not None and strategy == "random":
         notes.append(f"the split is random, not stratified: {strategy_reason}")
     positive, imbalance = _imbalance(counts)

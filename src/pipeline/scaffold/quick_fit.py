@@ -57,7 +57,7 @@ class Comparison:
         return self.honest / self.random if self.random else np.inf
 
     def __str__(self) -> str:
-        return f"{self.metric} {self.honest:.3g} instead of {self.random:.3g}"
+        return f"{self.metric} {self.honest:.3g} instead of {self.random:.3g} with a random split"
 
 
 @dataclass(frozen=True)

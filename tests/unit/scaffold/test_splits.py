@@ -12,6 +12,7 @@ from pipeline.scaffold.infer import InferredSettings, infer
 from pipeline.scaffold.new_pipeline import read_table_with_codes
 from pipeline.scaffold.params_yaml import params_yaml
 from pipeline.scaffold.splits import times_of
+from pipeline.support.yaml import read_yaml
 from support.repositories import REAL_TABLES
 
 N_PEOPLE, N_YEARS = 200, 6
@@ -69,7 +70,12 @@ def test_a_person_that_random_folds_recognize_is_a_group() -> None:
     (note,) = notes_on(inferred, "nr")
     honest, random = map(float, re.findall(r"\d\.\d+", note))
     assert honest > 2 * random
-    assert "strategy: group" in params_yaml(inferred, "t.csv", "t")
+    assert (
+        inferred.strategy_reason
+        == f"rows with the same value belong together: RMSE {honest:.3g} instead of {random:.3g} with a random split"
+    )
+    split = read_yaml(params_yaml(inferred, "t.csv", "t"))["dataset"]["split"]
+    assert (split["strategy"], split["column"]) == ("group", "nr")
 
 
 @pytest.mark.parametrize("name", ["person", "person_id"])
