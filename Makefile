@@ -6,7 +6,8 @@
 # make lint              style, types, layers and words
 # make docs              the documentation site, in site/; make docs-serve shows it at port 8000 while you edit
 # make audit             known vulnerabilities of the pinned packages
-# make benchmarks        all benchmarks on an idle machine, and their page; DATA=CSV is the California housing table
+# make benchmarks        all benchmarks on an idle machine, and their page; DATA=CSV is the California housing table,
+#                        TABLES=FOLDER has tables to compare libraries on
 # make benchmarks-smoke  every benchmark once, with small inputs
 # make lock              update requirements.lock, uv.lock and the locks of deploy/
 
@@ -59,7 +60,7 @@ audit: .venv/installed-dev
 
 benchmarks: .venv/installed-dev
 	python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
-	python benchmarks/run_all.py $(addprefix --data ,$(DATA))
+	python benchmarks/run_all.py $(addprefix --data ,$(DATA)) $(addprefix --tables ,$(TABLES))
 
 benchmarks-smoke: .venv/installed-dev
 	benchmarks/smoke.sh

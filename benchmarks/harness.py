@@ -20,7 +20,7 @@ SOURCES = PROJECT / "src"
 sys.path.insert(0, str(SOURCES))  # for this process and for the children, which import this module
 import pipeline  # noqa: E402, F401 (both sides of a comparison wait in the same way for other threads)
 
-PACKAGES = ("xgboost", "scikit-learn", "optuna", "mlflow", "dvc", "pandas", "numpy", "flaml")
+PACKAGES = ("xgboost", "scikit-learn", "optuna", "mlflow", "dvc", "pandas", "numpy", "flaml", "lightgbm", "catboost")
 Numbers = dict[str, float]
 
 

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from machine import MAX_BUSY
+from table_peers import PEERS
 
 FOLDER = Path(__file__).parent
 SPEC = re.compile(r"(?P<format>[^ |]*)(?: (?P<unit>[^|]+))?(?:\|(?P<sign><=|>=)(?P<target>[\d.]+))?")
 LIMITS = {"<=": "at most", ">=": "at least"}
-OPTIONAL = ("gpu",)  # benchmarks that a machine may be unable to run
+OPTIONAL = ("gpu", "tables", "small_tables")  # benchmarks that a machine may be unable to run
+OTHER_CODE = ("tables", "small_tables")  # take hours: the page names the commit they are of
 OPTIONAL_NUMBERS = (("busy", "busy_quota"), ("busy", "busy_quota_seconds"))
 Results = Mapping[str, Mapping[str, Any]]
 
@@ -54,6 +56,8 @@ class Figures(dict[str, object]):
         self.name = name
         if result:
             self |= {key: result[key] for key in ("machine", "versions")} | {"minutes": Figure(result["seconds"] / 60)}
+            if name in OTHER_CODE:
+                self |= {"commit": result["commit"][:10], "each_table": _each_table(result["numbers"])}
             self |= {key: _figure(result["numbers"], key) for key in result["numbers"]}
 
     def __missing__(self, key: str) -> object:
@@ -70,6 +74,8 @@ def _parse(spec: str) -> dict[str, str]:
 
 
 def _figure(numbers: Mapping[str, Any], key: str) -> object:
+    if isinstance(numbers[key], str):
+        return numbers[key]
     if isinstance(numbers[key], bool):
         return "yes" if numbers[key] else "no"
     figure = Figure(numbers[key])
@@ -77,6 +83,22 @@ def _figure(numbers: Mapping[str, Any], key: str) -> object:
     if low is not None and high is not None and low != high:
         figure.spread = (low, high)
     return figure
+
+
+def _each_table(numbers: Mapping[str, Any]) -> str:
+    """Return a row for each table of tables.py, with the loss of each library, or why it is refused."""
+    rows = []
+    for name in (key.removesuffix("_rows") for key in numbers if key.endswith("_rows")):
+        losses = [numbers.get(f"{name}_{side}") for side in ("project", *PEERS)]
+        cells = ["failed" if loss is None else f"{loss:.4g}" for loss in losses]
+        kind = "log loss" if numbers[f"{name}_task"] == "classification" else "RMSE"
+        ratio = f"{numbers[f'{name}_ratio']:.3f}" if f"{name}_ratio" in numbers else ""
+        rows.append([name, f"{numbers[f'{name}_rows']:,}", kind, *cells, ratio])
+    refused = [key for key in numbers if key.endswith("_refused")]
+    rows += [
+        [key.removesuffix("_refused"), "", f"refused: {numbers[key]}", *[""] * (len(PEERS) + 2)] for key in refused
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def refusal(problem: str, again: list[str]) -> SystemExit:
@@ -106,7 +128,7 @@ def check(results: Results, names: list[str]) -> None:
         raise refusal(f"there are no results of {', '.join(missing)}", missing)
     newest = _newest(results)
     for key, text in (("code", "other code"), ("machine", "another machine"), ("versions", "other package versions")):
-        skipped = OPTIONAL if key != "code" else ()
+        skipped = OPTIONAL if key != "code" else OTHER_CODE
         other = [name for name in results if name not in skipped and results[name][key] != newest[key]]
         if other:
             raise refusal(f"results of {', '.join(other)} are of {text} than those of {newest['date']}", other)

@@ -1,7 +1,7 @@
 """Run all benchmarks in turn on an idle machine, and write README.md from their results.
 
 The results are kept in results.json, so that single benchmarks can run again. The page is written only if all results
-are of the same code.
+but those of tables.py are of the same code.
 """
 
 import argparse
@@ -36,7 +36,10 @@ BENCHMARKS = {  # by name of the script, in order: its arguments
     "gpu": [],
     "serving": ["--repository", "{repository}"],
     "soak": ["--repository", "{repository}"],
+    "tables": ["--tables", "{tables}"],
+    "small_tables": ["--tables", "{tables}", "--max-rows", "5000", "--seeds", "5"],
 }
+SCRIPTS = {"small_tables": "tables"}  # name of the script where it differs
 NAMES = list(BENCHMARKS)
 RESULTS, TEMPLATE, PAGE = FOLDER / "results.json", FOLDER / "README.template.md", FOLDER / "README.md"
 CODE = ("src", "benchmarks", "params.yaml", "requirements.lock")  # what determines the figures
@@ -62,6 +65,9 @@ def main() -> None:
         metavar="CSV",
         help=f"California housing table ({default.relative_to(PROJECT)})",
     )
+    parser.add_argument(
+        "--tables", type=Path, metavar="FOLDER", help="tables that the project has not seen; without, they are left out"
+    )
     options = parser.parse_args()
     if any("{data}" in BENCHMARKS[name] for name in options.only) and not options.data.exists():
         raise SystemExit(
@@ -73,8 +79,11 @@ def main() -> None:
             if name == "gpu" and not gpu_description():
                 progress("gpu: skipped, nvidia-smi lists no GPU")
                 continue
+            if "{tables}" in BENCHMARKS[name] and not options.tables:
+                progress(f"{name}: skipped, there is no --tables FOLDER")
+                continue
             progress(f"{number}/{len(options.only)} {name}")
-            results[name] = run(name, options.data.resolve(), Path(folder))
+            results[name] = run(name, options.data, options.tables, Path(folder))
             ordered = {each: results[each] for each in NAMES if each in results}
             RESULTS.write_text(json.dumps(ordered, indent=1) + "\n")
             progress(f"{name} took {results[name]['seconds']:.0f} s")
@@ -87,16 +96,17 @@ def progress(text: str) -> None:
     print(f"[{datetime.now():%H:%M:%S}] {text}", file=sys.stderr, flush=True)
 
 
-def run(name: str, data: Path, folder: Path) -> dict[str, Any]:
+def run(name: str, data: Path, tables: Path | None, folder: Path) -> dict[str, Any]:
     """Run one benchmark while the machine is idle, and return its numbers and circumstances."""
     commit = clean_commit(PROJECT)
-    arguments = [each.format(data=data, repository=folder / "repository") for each in BENCHMARKS[name]]
+    paths = {"data": data.resolve(), "tables": tables and tables.resolve(), "repository": folder / "repository"}
+    arguments = [each.format(**paths) for each in BENCHMARKS[name]]
     if "--repository" in arguments and not (folder / "repository").exists():
         make_repository(folder / "repository")
     output = folder / f"{name}.json"
     before, load_before = wait_until_idle(), os.getloadavg()
     started, date = time.perf_counter(), f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
-    command = [sys.executable, str(FOLDER / f"{name}.py"), *arguments, "--json", str(output)]
+    command = [sys.executable, str(FOLDER / f"{SCRIPTS.get(name, name)}.py"), *arguments, "--json", str(output)]
     status = subprocess.run(command, cwd=PROJECT, env=environment()).returncode
     if status:
         raise SystemExit(f"error: {name}.py ended with exit code {status}\n  -> see its output above")

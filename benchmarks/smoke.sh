@@ -27,4 +27,8 @@ python benchmarks/scale.py --repeats 1 --rows 2000 4000 --growth 2000 4000
 python benchmarks/parts.py --repeats 1 --rows 20000
 python benchmarks/cluster.py --repeats 1 --external-rows 20000 --limited-rows 20000 --rows 20000 --rounds 5 --many 2 --many-rows 20000
 python benchmarks/gpu.py --repeats 1 --rows 13000 || [ $? = 2 ]  # 2: there is no GPU
+mkdir "$work/tables"
+head --lines 301 "$data" >"$work/tables/houses.csv"
+echo '{"file": "houses.csv", "target": "median_house_value"}' >"$work/tables/tables.jsonl"
+python benchmarks/tables.py --tables "$work/tables" --json "$work/tables.json"
 python benchmarks/serving.py --repeats 1 --seconds 1 --repository "$work/repository"

@@ -24,6 +24,9 @@ def build_parser() -> argparse.ArgumentParser:
         choices=("regression", "classification"),
         help="kind of prediction (default: inferred from the target)",
     )
+    parser.add_argument(
+        "--report", action="store_true", help="also write table_report.html, a page that summarizes the table"
+    )
     return parser
 
 
@@ -32,7 +35,8 @@ def main() -> None:
     arguments = build_parser().parse_args()
     from pipeline.scaffold.new_pipeline import new_pipeline
 
-    print(new_pipeline(arguments.table, arguments.target, arguments.into, arguments.task).summary)
+    created = new_pipeline(arguments.table, arguments.target, arguments.into, arguments.task, arguments.report)
+    print(created.summary)
 
 
 if __name__ == "__main__":

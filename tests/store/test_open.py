@@ -1,5 +1,6 @@
 """Opening a store: its address, its location, and a database that cannot be used."""
 
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -12,6 +13,7 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from pipeline.errors import StoreError
 from pipeline.store.open import mask_passwords, open_experiment, open_store, refresh_client, store_uri
+from pipeline.store.ui import how_to_view
 from pipeline.support.paths import main_checkout_path
 from support.repositories import ROOT
 from support.stores import is_store_intact
@@ -26,6 +28,20 @@ def test_default_store_is_that_of_the_main_checkout(tmp_path: Path, monkeypatch:
         assert main_checkout_path(tmp_path / clone / "examples" / "iris") == tmp_path / "examples" / "iris"
         assert main_checkout_path(tmp_path / clone) == tmp_path
     assert main_checkout_path(tmp_path / "src") == tmp_path / "src"
+
+
+def test_the_command_that_shows_the_runs_fits_the_current_folder(
+    empty_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert how_to_view("x") == f"MLFLOW_TRACKING_URI={store_uri()} {command_from(empty_store)}"
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert how_to_view("x") == command_from(empty_store)
+    monkeypatch.chdir(ROOT / "examples" / "iris")
+    assert how_to_view("x") == "python ../../src/run_mlflow.py --ui"
+
+
+def command_from(folder: Path) -> str:
+    return f"python {os.path.relpath(ROOT / 'src' / 'run_mlflow.py', folder)} --ui"
 
 
 def test_artifacts_are_stored_beside_the_database(pipeline_folder: Path) -> None:

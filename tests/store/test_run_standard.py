@@ -170,7 +170,7 @@ def test_run_has_figures_and_their_data(case: Standard, tmp_path: Path) -> None:
         f"shap_importance_bar_{name}.png",
     }
     others = {"feature_importance.json", "model_info.json", "environment.json", "requirements.txt", "params.yaml"}
-    others |= {"data_profile.json"}
+    others |= {"data_profile.json", "table_report.html"}
     if case.kind == "regression":
         figures |= {"residuals.png", "predicted_vs_actual.png"}
     else:

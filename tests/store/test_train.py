@@ -1,6 +1,7 @@
 """Training in a real store: what the runs, the outputs and the logged models hold."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,6 +73,7 @@ def test_training_records_complete_runs(trained: Trained, tmp_path: Path) -> Non
             "requirements.txt",
             "params.yaml",
             "data_profile.json",
+            "table_report.html",
         } <= files
         figure = Path(client.download_artifacts(run.info.run_id, f"shap_summary_{name}.png", str(tmp_path)))
         assert figure.read_bytes().startswith(b"\x89PNG")
@@ -276,6 +278,9 @@ def test_row_sampling_and_time_budget_are_reported_and_recorded(
     printed = capsys.readouterr().out
     winner = json.loads(Path("mlartifacts/training/best_model_info.json").read_text())
     assert f"{winner['run_name']} wins by cv_rmse_mean; its run is {winner['mlflow_run_id']}\n" in printed
+    assert re.search(
+        r"model_train: to view it: (MLFLOW_TRACKING_URI=\S+ )?python \S*src/run_mlflow\.py --ui\n", printed
+    )
     assert "searching on 100 of 120 training rows" in printed
     assert "the same seed may give a different model" in printed
     for run in experiment_runs(open_store()):

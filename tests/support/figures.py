@@ -9,6 +9,7 @@ from typing import BinaryIO
 import pytest
 from matplotlib.figure import Figure
 
+from pipeline.train import experiments
 from pipeline.train.report import canvas, report
 
 ONE_PIXEL = base64.b64decode(
@@ -18,7 +19,7 @@ ONE_PIXEL = base64.b64decode(
 
 @contextmanager
 def without_figures() -> Iterator[None]:
-    """Save one pixel instead of every figure."""
+    """Save one pixel instead of every figure, and no table report."""
 
     def save(_: Figure, target: str | Path | BinaryIO, **__: object) -> None:
         Path(target).write_bytes(ONE_PIXEL) if isinstance(target, str | Path) else target.write(ONE_PIXEL)
@@ -26,6 +27,7 @@ def without_figures() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(Figure, "savefig", save)
         monkeypatch.setattr(report, "png", lambda _: ONE_PIXEL)
+        monkeypatch.setattr(experiments, "table_report", lambda *_: "<html></html>")
         yield
 
 
@@ -34,8 +36,8 @@ def with_small_figures() -> Iterator[None]:
     """Draw every figure small: a figure that cannot be drawn still fails."""
     save = Figure.savefig
 
-    def save_small(figure: Figure, target: str | Path | BinaryIO, **_: object) -> None:
-        save(figure, target, format="png", dpi=20)
+    def save_small(figure: Figure, target: str | Path | BinaryIO, **options: object) -> None:
+        save(figure, target, format=options.get("format", "png"), dpi=20)
 
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(Figure, "savefig", save_small)

@@ -14,6 +14,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 REAL_TABLE = ROOT.parent / "shared" / "data" / "california_housing.csv"
+REAL_TABLES = ROOT.parent / "shared" / "data" / "tables"  # with the target of each in tables.jsonl
 # The part of a clone that the pipeline needs.
 PROJECT_FILES = (
     "src",

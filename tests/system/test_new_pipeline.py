@@ -94,7 +94,7 @@ def test_each_inferred_value_has_an_aligned_comment(clone: Path, call: Callable[
     (positive,) = (reason for left, reason in reasons.items() if left.startswith("positive:"))
     assert positive == '"it\'s: #1" is in 10 % of the rows'
     assert reasons["task: classification"].startswith("text with 2 classes: 'no' (270 rows)")
-    assert reasons["# strategy: group"] == "if rows with the same value belong together"
+    assert reasons["# strategy: group"].startswith("if rows with the same value belong together: log loss ")
     assert "    # column: customer_id\n" in text
     assert "convert it to ISO 8601" in reasons["# strategy: time"]
     assert "    # column: signed\n" in text
@@ -216,6 +216,20 @@ def test_refused_requests_write_nothing(
     assert not Path("mlruns").exists()
 
 
+def test_report_is_written_on_request_and_ignored(
+    clone: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    customers().to_csv("data.csv", index=False)
+    commit(clone, "start")
+    assert call("new_pipeline", "data.csv", "--target", "left", "--report") == 0
+    assert "wrote data/table_report.html: open it in a browser" in capsys.readouterr().out
+    assert "data.csv" in Path("data/table_report.html").read_text()
+    assert call("new_pipeline", "data.csv", "--target", "left", "--into", "other") == 0
+    assert not Path("other/table_report.html").exists()
+    git(clone, "add", "data")
+    assert git(clone, "status", "--porcelain", "data").splitlines() == ["A  data/dvc.yaml", "A  data/params.yaml"]
+
+
 def test_new_folder_runs_through_registration(clone: Path, migrated_database: Path, call: Callable[..., int]) -> None:
     table = customers().assign(spent=lambda rows: rows["size"] ** 2 + 100 * rows["active"])
     table.to_csv("spending.csv", index=False)
@@ -246,4 +260,7 @@ def test_new_folder_runs_through_registration(clone: Path, migrated_database: Pa
     shell(folder, "python", "../../src/model_register.py", "--stage", "Production")
     assert (folder / "models/production/latest/metadata.json").exists()
     shell(folder, "dvc", "plots", "show")
+    (folder / "mlruns").mkdir()
+    for name in ("mlruns/x", "mlflow.db"):  # as `mlflow ui` in the folder makes them
+        (folder / name).touch()
     assert git(clone, "status", "--porcelain") == ""

@@ -26,6 +26,7 @@ from pipeline.prepare.stage import prepare
 from pipeline.service.recording.read import read_predictions
 from pipeline.store.open import open_store
 from pipeline.store.stale_runs import end_stale_runs
+from pipeline.store.ui import how_to_view
 from pipeline.support.processes import owner_tags
 from pipeline.train.experiments import ExperimentRun
 from pipeline.train.stage import train
@@ -100,6 +101,7 @@ def test_training_is_recorded_on_the_server(
     experiment = client.get_experiment_by_name("small")
     assert experiment is not None
     assert experiment.artifact_location.startswith("mlflow-artifacts:/")
+    assert how_to_view("small") == f"{server.address}/#/experiments/{experiment.experiment_id}"
     runs = client.search_runs([experiment.experiment_id], max_results=1000)
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert len(runs) == 3 + 2 * 2 + 3 * 3  # experiments; candidates of the two that search; folds

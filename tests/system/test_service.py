@@ -242,6 +242,36 @@ def test_challenger_serves_its_share_and_is_tracked_separately(promoted: Trained
     assert list(arms == "challenger") == [version == 2 for version in expected]
 
 
+def test_a_service_that_loads_its_model_says_when_to_retry(promoted: Trained, tmp_path: Path) -> None:
+    row = as_json(sample_rows(promoted, 1))[0]
+    off = {"ENABLE_MLFLOW_TRACKING": "false"}
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the registry, which delays the start
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        slow = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_TIMEOUT": 3}
+        with service(promoted.folder, None, **off, **slow) as running:
+            early = [requests.get(f"{running.address}/health", timeout=10)]
+            early.append(requests.post(f"{running.address}/predict", json=row, timeout=10))
+            running.wait_for(3)
+            later = requests.post(f"{running.address}/predict", json=row, timeout=10)
+    assert [(response.status_code, response.headers.get("Retry-After")) for response in early] == [(503, "2")] * 2
+    assert (early[0].json()["status"], early[0].json()["reason"]) == ("loading", "the model is being loaded")
+    (detail,) = early[1].json()["detail"]
+    assert (detail["type"], detail["msg"]) == (
+        "loading", "the model is being loaded: send the request again in 2 seconds"
+    )  # fmt: skip
+    assert (later.status_code, later.headers.get("Retry-After")) == (200, None)
+
+    with service(tmp_path, None, ENABLE_MODEL_REGISTRY="false", **off) as running:
+        while running.health()["status"] == "loading":
+            time.sleep(0.05)
+        missing = requests.post(f"{running.address}/predict", json=row, timeout=10)
+        health = running.health()
+    assert (missing.status_code, missing.headers.get("Retry-After")) == (503, None)
+    assert missing.json()["detail"][0]["type"] == "no_model"
+    assert health["status"] == "no model"
+    assert "latest does not exist" in health["reason"]
+
+
 def test_silent_registry_falls_back_to_the_export(promoted: Trained) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         uri = f"http://someone:pass-4711@127.0.0.1:{silent.getsockname()[1]}"

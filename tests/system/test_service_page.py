@@ -290,7 +290,7 @@ def test_binary_model_explains_log_odds_of_the_positive_class(chrome: Page, tmp_
 def test_page_without_a_model_reports_why(chrome: Page, tmp_path: Path) -> None:
     off = {"ENABLE_MODEL_REGISTRY": "false", "ENABLE_MLFLOW_TRACKING": "false"}
     with service(tmp_path, None, **off) as running:
-        wait_until(chrome, lambda page: running.health()["reason"])
+        wait_until(chrome, lambda page: running.health()["status"] == "no model")
         open_page(chrome, running.address, key=None)
         assert running.health()["reason"] in wait_text(chrome, "#notice")
         assert wait_text(chrome, "#state") == "no model"

@@ -68,6 +68,8 @@ def test_the_page_has_the_numbers_their_spread_and_the_targets(results: dict[str
 
 def test_all_rows_of_a_table_have_as_many_cells(results: dict[str, Any]) -> None:
     del results["gpu"], results["busy"]["numbers"]["busy_quota"]
+    numbers = {"a_rows": 9, "a_task": "regression", "a_project": 1, "b_refused": "no"}
+    results["tables"]["numbers"] = numbers
     page = render(results, NAMES, TEMPLATE, BASELINES)
     for table in re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE):
         assert len({line.count("|") for line in table.splitlines()}) == 1, table
@@ -87,6 +89,23 @@ def test_the_gpu_may_be_of_another_machine(results: dict[str, Any]) -> None:
     page = render(results, NAMES, TEMPLATE, BASELINES)
     assert "2 cores; xgboost 3.2.0." in page
     assert "on 16 cores, H100:" in page
+
+
+def test_tables_may_be_of_other_code_and_each_has_a_row(results: dict[str, Any]) -> None:
+    numbers = {"a_b_rows": 4000, "a_b_task": "regression", "a_b_project": 1.5, "a_b_catboost": 2.0, "a_b_ratio": 0.75}
+    numbers |= {"c_refused": "prepare.py: error: no", "share_won_catboost": 0.5, "ratio_catboost": 0.75}
+    results["tables"] |= {"code": "older", "commit": "fedcba9876543210", "numbers": numbers}
+    page = render(results, NAMES, TEMPLATE, BASELINES)
+    assert row(page, "a_b") == "| a_b | 4,000 | RMSE | 1.5 | failed | 2 | failed | failed | failed | 0.750 |"
+    assert row(page, "c ").startswith("| c |  | refused: prepare.py: error: no |")
+    assert "| CatBoost | 0.750 | 50% | not measured |" in rows(page)
+    assert "fedcba9876." in page
+
+
+def test_without_tables_the_page_says_not_measured(results: dict[str, Any]) -> None:
+    del results["tables"], results["small_tables"]
+    page = render(results, NAMES, TEMPLATE, BASELINES)
+    assert rows(page).count("| CatBoost | not measured | not measured | not measured |") == 2
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.store.ui import how_to_view
 from pipeline.support.text import format_table
 from pipeline.train.evaluation import Evaluation
 from pipeline.train.fit import FitResult
@@ -59,7 +60,8 @@ class QuickLookResult:
         lines = [comparison_table(self)]
         if self.experiment_name:
             lines.append(
-                f"recorded in the MLflow experiment {self.experiment_name}; to view it: python src/run_mlflow.py --ui"
+                f"recorded in the MLflow experiment {self.experiment_name}; to view it: "
+                f"{how_to_view(self.experiment_name)}"
             )
         if self.output:
             lines.append(f"wrote the model to {self.output}")

@@ -142,7 +142,7 @@ def _params(request: QuickLookRequest, inferred: InferredSettings) -> Params:
             drop=list(inferred.drop),
             categorical=list(inferred.categorical),
             max_categories=inferred.max_categories,
-            split=SplitParams(strategy=inferred.strategy, test_size=request.test_size),
+            split=SplitParams(strategy=inferred.strategy, column=inferred.split_column, test_size=request.test_size),
         ),
         features=inferred.features_params,
         evaluate=EvaluateParams(choose_by="average_precision" if inferred.imbalance else None),

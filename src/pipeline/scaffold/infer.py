@@ -18,6 +18,8 @@ from pipeline.scaffold.columns import (
     classify_column,
     light_curve_columns,
 )
+from pipeline.scaffold.leaks import Leak, find_leaks
+from pipeline.scaffold.splits import choose_split_column
 from pipeline.scaffold.target import TaskName, check_target, infer_task
 from pipeline.scaffold.text_values import format_value, plain_values
 from pipeline.tables.duplicates import duplicated
@@ -36,6 +38,8 @@ class InferredSettings:
     n_rows : int
         Rows with a target, without duplicates unless they are kept.
     task, task_reason : str
+    n_duplicates : int
+        Rows that equal an earlier row and are dropped.
     duplicates_reason : str
         Why duplicate rows are kept; empty if they are dropped.
     drop, categorical : dict of str to str
@@ -48,13 +52,17 @@ class InferredSettings:
         By key of `FeaturesParams`, the `FeatureSetting` value of each column and the reason.
     max_categories : int
     strategy, strategy_reason : str
-        How rows are split: random or stratified.
+        How rows are split.
+    split_column : str, optional
+        The column of the strategies group and time.
     alternative_splits : list of AlternativeSplit
     cv_folds : int
     folds_reason : str
         Why there are fewer folds than the default, or empty.
     positive, imbalance : str
         The rarer class of an imbalanced binary target, and a sentence with its share; otherwise empty.
+    leaks : list of Leak
+        Inputs that nearly determine the target.
     notes : list of str
         What the user must know, the most important first.
     """
@@ -63,6 +71,7 @@ class InferredSettings:
     n_rows: int
     task: TaskName
     task_reason: str
+    n_duplicates: int
     duplicates_reason: str
     drop: dict[str, str]
     categorical: dict[str, str]
@@ -70,13 +79,15 @@ class InferredSettings:
     flux: bool
     features: dict[str, dict[str, tuple[str | list[str] | None, str]]]
     max_categories: int
-    strategy: Literal["random", "stratified"]
+    strategy: Literal["random", "stratified", "group", "time"]
     strategy_reason: str
+    split_column: str | None
     alternative_splits: list[AlternativeSplit]
     cv_folds: int
     folds_reason: str
     positive: str
     imbalance: str
+    leaks: list[Leak]
     notes: list[str]
 
     @property
@@ -123,6 +134,9 @@ def infer(table: pd.DataFrame, target: str, source: str, task: TaskName | None =
         for name in table.columns
         if name != target and name not in flux
     }
+    split = choose_split_column(table.drop(columns=list(flux)), values, verdicts, task == "regression")
+    if split.chosen and verdicts[split.chosen.column].use != "drop":
+        verdicts[split.chosen.column] = ColumnUse("drop", f"the {split.chosen.strategy} of the split")
     drop = {name: verdict.reason for name, verdict in verdicts.items() if verdict.use == "drop"}
     inputs = _count_kinds(verdicts, len(flux))
     if not inputs:
@@ -131,12 +145,15 @@ def infer(table: pd.DataFrame, target: str, source: str, task: TaskName | None =
             + "; ".join(f"{name}: {reason}" for name, reason in list(drop.items())[:5]),
             "add numeric columns, or text columns with few different values",
         )
-    leaks = [name for name, verdict in verdicts.items() if verdict.is_leak]
-    notes = [f"{format_value(name)} leaks the target and is dropped: it {drop[name]}" for name in leaks]
-    notes += task_notes
+    leaks = find_leaks(table[[name for name in verdicts if name not in drop]], values, task == "regression")
+    dropped_leaks = [name for name, verdict in verdicts.items() if verdict.is_leak]
+    notes = [f"{format_value(name)} leaks the target and is dropped: it {drop[name]}" for name in dropped_leaks]
+    notes += [leak.note for leak in leaks] + split.notes + task_notes
     notes += [f"{format_value(name)}: {verdict.note}" for name, verdict in verdicts.items() if verdict.note]
     counts = values.value_counts() if task == "classification" else None
     strategy, strategy_reason, n_folds = _choose_split(len(table), counts)
+    if split.chosen:
+        strategy, strategy_reason = split.chosen.strategy, split.chosen.reason.removeprefix("if ")
     if counts is not None and strategy == "random":
         notes.append(f"the split is random, not stratified: {strategy_reason}")
     positive, imbalance = _imbalance(counts)
@@ -150,6 +167,7 @@ def infer(table: pd.DataFrame, target: str, source: str, task: TaskName | None =
         task=task,
         task_reason=task_reason,
         drop=drop,
+        n_duplicates=0 if keeps_duplicates else int(duplicates.sum()),
         duplicates_reason=f"{duplicates.mean():.0%} of the rows equal an earlier row" if keeps_duplicates else "",
         categorical=codes
         | {name: verdict.reason for name, verdict in verdicts.items() if verdict.use == "categorical"},
@@ -159,11 +177,13 @@ def infer(table: pd.DataFrame, target: str, source: str, task: TaskName | None =
         max_categories=_max_categories(used, verdicts),
         strategy=strategy,
         strategy_reason=strategy_reason,
-        alternative_splits=[verdict.alternative_split for verdict in verdicts.values() if verdict.alternative_split],
+        split_column=split.chosen.column if split.chosen else None,
+        alternative_splits=split.alternatives,
         cv_folds=min(n_folds, default_folds),
         folds_reason=folds_reason,
         positive=positive,
         imbalance=imbalance,
+        leaks=leaks,
         notes=notes,
     )
 
@@ -195,7 +215,9 @@ def _max_categories(table: pd.DataFrame, verdicts: dict[str, ColumnUse]) -> int:
     return max(DEFAULT_MAX_CATEGORIES, math.ceil(most / 10) * 10)
 
 
-def _choose_split(n_rows: int, counts: "pd.Series[int] | None") -> tuple[Literal["random", "stratified"], str, int]:
+def _choose_split(
+    n_rows: int, counts: "pd.Series[int] | None"
+) -> tuple[Literal["random", "stratified", "group", "time"], str, int]:
     """Return the strategy, the reason, and the maximum number of folds."""
     n_test = math.ceil(n_rows * SplitParams.model_fields["test_size"].default)
     n_train = n_rows - n_test

@@ -21,6 +21,7 @@ from pipeline.support.yaml import read_yaml
 from pipeline.tables.csv_files import read_csv
 from pipeline.tables.files import is_parquet, is_pattern, pattern_folder, table_files
 from pipeline.tables.read import read_table
+from pipeline.tables.table_report import REPORT_FILE, table_report
 
 TABLE_SUFFIX = re.compile(r"\.(csv|csv\.gz|parquet|pq)$", re.IGNORECASE)
 RESERVED = ("src", "tests", "benchmarks", "docs")
@@ -51,6 +52,8 @@ class NewPipeline:
     n_rows, n_columns : int
         The size of the table.
     inferred : InferredSettings
+    report : Path, optional
+        A page that summarizes the table.
     """
 
     folder: Path
@@ -58,6 +61,7 @@ class NewPipeline:
     n_rows: int
     n_columns: int
     inferred: InferredSettings
+    report: Path | None
 
     @property
     def summary(self) -> str:
@@ -67,13 +71,16 @@ class NewPipeline:
             [
                 f"{self.table}: {self.n_rows:,} rows x {self.n_columns:,} columns",
                 describe(self.inferred),
+                *([f"wrote {os.path.relpath(self.report)}: open it in a browser"] if self.report else []),
                 f"created {here}/params.yaml and {here}/dvc.yaml; review the settings, then run:",
                 f"  cd {shlex.quote(here)} && dvc repro",
             ]
         )
 
 
-def new_pipeline(path: Path, target: str, into: Path | None = None, task: TaskName | None = None) -> NewPipeline:
+def new_pipeline(
+    path: Path, target: str, into: Path | None = None, task: TaskName | None = None, with_report: bool = False
+) -> NewPipeline:
     """Create a pipeline folder with params.yaml and dvc.yaml for a table.
 
     Parameters
@@ -86,6 +93,8 @@ def new_pipeline(path: Path, target: str, into: Path | None = None, task: TaskNa
         The folder to create in the repository; by default named after the table, in the current folder.
     task : {"regression", "classification"}, optional
         Inferred from the target by default.
+    with_report : bool
+        Whether to also write a page that summarizes the table.
 
     Returns
     -------
@@ -111,10 +120,15 @@ def new_pipeline(path: Path, target: str, into: Path | None = None, task: TaskNa
     stages = dvc_yaml(repository, folder, inferred.task)
     if is_pattern(path):  # DVC has no patterns
         stages = stages.replace("${dataset.path}", str(pattern_folder(Path(table_path))))
+    report = folder / REPORT_FILE if with_report else None
+    page = table_report(table, target, path.name, len(table)) if report else ""
     with atomic_write(folder / "params.yaml") as params_beside, atomic_write(folder / "dvc.yaml") as stages_beside:
         params_beside.write_text(params, encoding="utf-8")
         stages_beside.write_text(stages, encoding="utf-8")
-    return NewPipeline(folder, path, *table.shape, inferred)
+    if report:
+        with atomic_write(report) as report_beside:
+            report_beside.write_text(page, encoding="utf-8")
+    return NewPipeline(folder, path, *table.shape, inferred, report)
 
 
 def plain_name(name: str) -> str:
@@ -204,6 +218,12 @@ def describe(inferred: InferredSettings) -> str:
         lines.append(f"  … and {len(rows) - MAX_PRINTED_COLUMNS:,} more, all in params.yaml")
     if inferred.duplicates_reason:
         lines.append(f"rows: {inferred.duplicates_reason}; all are kept (dataset.drop_duplicates: false)")
+    if inferred.n_duplicates:
+        verbs = ("equals", "is") if inferred.n_duplicates == 1 else ("equal", "are")
+        lines.append(
+            f"rows: {inferred.n_duplicates:,} {verbs[0]} an earlier row and {verbs[1]} dropped "
+            "(dataset.drop_duplicates: true)"
+        )
     if inferred.imbalance:
         lines.append(
             f"imbalanced: {inferred.imbalance}; it is the positive class with a higher weight, and average precision "

@@ -60,6 +60,14 @@ def _column_list(key: str, columns: dict[str, str], comment: str) -> list[Line]:
     return [(f"  {key}:", comment), *((f"    - {as_yaml(name)}", reason) for name, reason in columns.items())]
 
 
+def _leaks(inferred: InferredSettings) -> list[Line]:
+    """Return commented lines that drop the inputs which nearly determine the target."""
+    found = {name: leak.finding for leak in inferred.leaks for name in leak.columns}
+    if inferred.drop or not found:
+        return [(f"    # - {as_yaml(name)}", finding) for name, finding in found.items()]
+    return [(f"  # drop: [{', '.join(map(as_yaml, found))}]", "; ".join(dict.fromkeys(found.values())))]
+
+
 def _dataset(inferred: InferredSettings) -> list[Line]:
     max_categories, strategy = inferred.max_categories, inferred.strategy_reason or STRATEGIES
     limit = (
@@ -73,11 +81,13 @@ def _dataset(inferred: InferredSettings) -> list[Line]:
         *([(f"  positive: {as_yaml(inferred.positive)}", inferred.imbalance)] if inferred.positive else []),
         *([("  drop_duplicates: false", inferred.duplicates_reason)] if inferred.duplicates_reason else []),
         *_column_list("drop", inferred.drop, "columns that are not inputs"),
+        *_leaks(inferred),
         *_column_list("categorical", inferred.categorical, "codes; text columns are always categorical"),
         ("  derived: {}", "formulas over numeric columns, such as margin: price / cost"),
         (f"  max_categories: {max_categories}", limit or "maximum number of values of a categorical column"),
         ("  split:", ""),
         (f"    strategy: {inferred.strategy}", strategy),
+        *([(f"    column: {as_yaml(inferred.split_column)}", "")] if inferred.split_column else []),
         *(
             line
             for split in inferred.alternative_splits

@@ -39,7 +39,7 @@ def infer_task(values: pd.Series, where: str, requested: TaskName | None) -> tup
     """Return the task, the reason for it, and a note if the other task is plausible.
 
     Texts and booleans are classes. So are two different integers, and up to 10 if each is in at least 10 rows. All
-    other numbers are quantities.
+    other numbers are quantities. The values 0 and 1 leave no doubt, and need no note.
 
     Parameters
     ----------
@@ -77,7 +77,8 @@ def infer_task(values: pd.Series, where: str, requested: TaskName | None) -> tup
     if task == "classification":
         _check_classes(values, where)
     notes = []
-    if requested is None and kind == "number" and (task == "classification" or reason.endswith("may also be classes")):
+    is_doubtful = reason.endswith("may also be classes") or (task == "classification" and set(values) != {0, 1})
+    if requested is None and kind == "number" and is_doubtful:
         other = "regression" if task == "classification" else "classification"
         notes = [f"the task is {task}, because the target has {reason}; to change it, use --task {other}"]
     return task, reason, notes

@@ -16,6 +16,8 @@ from pipeline.service.requests.responses import render
 from pipeline.service.requests.schema import ParsedRows
 from pipeline.service.settings import Settings
 
+RETRY_AFTER = {"Retry-After": "2"}  # seconds, while the first model is being loaded
+
 
 @dataclass(frozen=True, slots=True)
 class PredictionRequest:
@@ -45,6 +47,8 @@ class Predictions:
     ----------
     models : callable
         Returns the served models by arm.
+    is_loading : callable
+        Returns whether the first model is still being loaded.
     settings : Settings
     put : callable
         Called with each `PredictionRecord`; must return without waiting.
@@ -53,10 +57,11 @@ class Predictions:
     def __init__(
         self,
         models: Callable[[], Mapping[Arm, ServedModel]],
+        is_loading: Callable[[], bool],
         settings: Settings,
         put: Callable[[PredictionRecord], object],
     ) -> None:
-        self._models, self._settings, self._put = models, settings, put
+        self._models, self._is_loading, self._settings, self._put = models, is_loading, settings, put
         self._session, self._counter = secrets.token_hex(5), count(1)
 
     def models(self) -> Mapping[Arm, ServedModel]:
@@ -65,10 +70,13 @@ class Predictions:
         Raises
         ------
         BadRequest
-            503 when no production model is served.
+            503 when no production model is served; with a Retry-After header while it is being loaded.
         """
         models = self._models()
         if "production" not in models:
+            if self._is_loading():
+                message = f"the model is being loaded: send the request again in {RETRY_AFTER['Retry-After']} seconds"
+                raise BadRequest(503, [{"loc": [], "msg": message, "type": "loading"}], RETRY_AFTER)
             raise BadRequest(503, [{"loc": [], "msg": "no model is served: GET /health says why", "type": "no_model"}])
         return models
 

@@ -48,7 +48,9 @@ class Service:
         self.recorder = Recorder(
             folder / settings.service_predictions, settings.service_queue_rows, [self._observe, self.prometheus.observe]
         )
-        self.predictions = Predictions(lambda: self.watcher.models, settings, self.recorder.put)
+        self.predictions = Predictions(
+            lambda: self.watcher.models, lambda: self.watcher.is_loading, settings, self.recorder.put
+        )
         self.tracking = TrackingRun(
             settings.experiment_name,
             settings.mlflow_model_name,
@@ -83,8 +85,9 @@ class Service:
         """Return the response of GET /health."""
         models = self.watcher.models
         model, challenger = models.get("production"), models.get("challenger")
+        without_model = "loading" if self.watcher.is_loading else "no model"
         return {
-            "status": "ok" if model else "no model",
+            "status": "ok" if model else without_model,
             "reason": None if model else self.watcher.reason,
             "model_name": self.settings.mlflow_model_name,
             "model_version": model.version if model else None,

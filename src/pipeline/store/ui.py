@@ -1,14 +1,32 @@
-"""Start the MLflow UI on the project's store."""
+"""Start the MLflow UI on the project's store, or name the command or address that shows an experiment."""
 
 import os
+import shlex
 import socket
 import sys
+from pathlib import Path
 
 from pipeline.errors import PipelineError
-from pipeline.store.open import mask_passwords, open_store, store_uri
+from pipeline.store.open import mask_passwords, mlflow_command, open_store, store_uri
+from pipeline.store.server import is_server
+from pipeline.support.paths import PROJECT, main_checkout_path
 from pipeline.support.progress import progress
 
 PORT = 5000
+
+
+def how_to_view(experiment_name: str) -> str:
+    """Return the address of an experiment on a server or, for another store, the command that opens the MLflow UI.
+
+    ``mlflow ui`` alone would show an empty store in the current folder.
+    """
+    uri = store_uri()
+    if is_server(uri):
+        experiment = open_store().get_experiment_by_name(experiment_name)
+        return f"{mask_passwords(uri).rstrip('/')}/#/experiments/{experiment.experiment_id if experiment else ''}"
+    script = os.path.relpath(main_checkout_path(PROJECT) / "src" / "run_mlflow.py", main_checkout_path(Path()))
+    command = f"python {shlex.quote(script)} --ui"
+    return mlflow_command(command) if os.environ.get("MLFLOW_TRACKING_URI") else command
 
 
 def open_ui() -> None:
@@ -21,7 +39,7 @@ def open_ui() -> None:
     """
     uri = store_uri()
     named = mask_passwords(uri)
-    if uri.startswith(("http://", "https://")):
+    if is_server(uri):
         raise PipelineError(f"the store is the server {named}, which has its own UI", "open that address in a browser")
     open_store()
     with socket.socket() as probe:

@@ -15,6 +15,7 @@ from pipeline.params.schema import Params
 from pipeline.store.open import logged_model_id, open_experiment, open_store
 from pipeline.store.stale_runs import end_stale_runs
 from pipeline.support.cluster import Cluster, versions
+from pipeline.tables.table_report import REPORT_FILE, table_report
 from pipeline.train.autologging import autologging
 from pipeline.train.device import gpu_memory_errors
 from pipeline.train.evaluation import Evaluation
@@ -51,6 +52,8 @@ class Setup:
         The reference profile of the training rows.
     evaluation : Evaluation
     provenance : Provenance
+    table_report : str
+        An HTML page about the training rows.
     cluster : Cluster, optional
         For the engine ``dask``.
     """
@@ -63,6 +66,7 @@ class Setup:
     reference: Profile
     evaluation: Evaluation
     provenance: Provenance
+    table_report: str
     cluster: Cluster | None = None
 
     @classmethod
@@ -74,8 +78,18 @@ class Setup:
         end_stale_runs(client)
         experiment_id = open_experiment(client, params.train.experiment_name)
         provenance = collect_provenance(folder, params, tables.profile, tables.samples)
+        title = f"Training rows of {Path(params.dataset.path).name}"
         return cls(
-            client, experiment_id, params, tables.data, tables.view, tables.reference, evaluation, provenance, cluster
+            client,
+            experiment_id,
+            params,
+            tables.data,
+            tables.view,
+            tables.reference,
+            evaluation,
+            provenance,
+            table_report(tables.preview, params.dataset.target, title, len(tables.data.y_train)),
+            cluster,
         )
 
 
@@ -137,6 +151,7 @@ def run_experiment(setup: Setup, plan: Plan) -> ExperimentRun:
     with experiment_run(setup.experiment_id, plan.run_name, tags) as run, gpu_memory_errors(device):
         run_id = run.info.run_id
         setup.provenance.log(client, run_id)
+        mlflow.log_text(setup.table_report, REPORT_FILE)
         mlflow.log_params(
             {
                 "n_features": len(plan.features),

@@ -23,6 +23,7 @@ from pipeline.train.experiments import (
 from pipeline.train.features_folder import features_folder
 from pipeline.train.fit import parameters_of
 from pipeline.train.outputs import write_outputs
+from pipeline.train.suspicion import suspicion
 from pipeline.train.tables import Tables, load_tables
 
 
@@ -91,6 +92,9 @@ def _train(params: Params, folder: Path, tables: Tables, cluster: Cluster | None
     ranked = sorted(experiments, key=lambda experiment: evaluation.sort_key(experiment.fitted.metrics))
     setup.client.set_tag(ranked[0].run_id, "stage", PRODUCTION_CANDIDATE)
     write_outputs(ranked, setup, folder)
+    fitted, raw_columns = ranked[0].fitted, setup.view.transformer.raw_columns
+    if note := suspicion(fitted.metrics, len(data.y_test), data.task.n_classes, fitted.main_importance, raw_columns):
+        progress(f"model_train: note: {note}")
     return Training(ranked, evaluation.chosen_by)
 
 

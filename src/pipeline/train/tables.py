@@ -20,6 +20,7 @@ from pipeline.tables.parts import PartedTable
 from pipeline.tables.prepared import PREPARE, open_prepared, read_column
 from pipeline.tables.scaling import scaler_of
 from pipeline.tables.split import sample_rows, split_column
+from pipeline.tables.table_report import MAX_ROWS as REPORT_ROWS
 from pipeline.train.compute_features import compute_features
 from pipeline.train.feature_rows import RowsOnDisk, take_rows
 from pipeline.train.raw_rows_view import RawRowsView
@@ -51,6 +52,8 @@ class Tables:
         The data profile of stage prepare.
     samples : dict of str to DataFrame
         A few rows of the tables "train" and "test" from which MLflow infers the schema.
+    preview : DataFrame
+        A sample of the training rows for the table report.
     rows : dict of str to DataFrame
         The rows of the search ("train") and the test table, if a custom metrics function needs them; else empty.
     """
@@ -60,6 +63,7 @@ class Tables:
     reference: Profile
     profile: dict[str, Any]
     samples: dict[str, pd.DataFrame]
+    preview: pd.DataFrame
     rows: dict[str, pd.DataFrame]
 
 
@@ -134,6 +138,7 @@ def load_tables(
         reference=profile_of_inputs(rows.loc[profiled], transformer),
         profile=profile,
         samples={"train": train_sample, "test": test_sample},
+        preview=rows.loc[np.sort(sample_rows(profiled, REPORT_ROWS, seed))],
         rows={"train": rows.loc[searched.rows], "test": test.take(np.arange(test.n_rows))} if needs_rows else {},
     )
 

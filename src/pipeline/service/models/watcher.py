@@ -15,6 +15,8 @@ from pipeline.service.settings import Settings
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+LOADING = "the model is being loaded"
+
 logger = logging.getLogger(__name__)
 
 
@@ -34,7 +36,8 @@ class Watcher:
 
     def __init__(self, settings: Settings, folder: Path, on_load: Callable[[ServedModel], None]) -> None:
         self.models: dict[Arm, ServedModel] = {}
-        self.reason = "the model is being loaded"  # why no model is served
+        self.reason = LOADING  # why no model is served
+        self._tried: str | None = None  # identity of the production model of the last attempt to load one
         self._settings, self._folder, self._on_load = settings, folder, on_load
         self._loaded_models: dict[Arm, ServedModel] = {}
         self._client: MlflowClient | None = None
@@ -42,6 +45,11 @@ class Watcher:
         self._warnings: dict[str, list[str]] = {}  # by subject
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether no model is served because the first one is still being loaded."""
+        return "production" not in self.models and self.reason == LOADING
 
     @property
     def warnings(self) -> list[str]:
@@ -72,6 +80,8 @@ class Watcher:
             if reference.identity == self._identities.get(arm):
                 self._warn(arm, [])
                 return
+            if arm == "production" and reference.identity != self._tried:  # otherwise the reason of its failure stays
+                self.reason, self._tried = LOADING, reference.identity
             model, warnings = load_model(reference, client)
         except Exception as error:  # a failure of the store, a file or a model must not stop the service
             problem = _short(str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}")

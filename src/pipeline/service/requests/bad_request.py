@@ -21,12 +21,15 @@ class BadRequest(Exception):  # noqa: N818 - it is the client's error
     detail : list of dict
         One entry for each problem: ``loc`` (``"body"``, the row number from 0 if the body is a list, the column),
         ``msg`` and ``type``. At most `MAX_DETAILS` problems are listed, then the number of further ones.
+    headers : dict of str to str
+        Headers of the response.
     """
 
-    def __init__(self, status: int, detail: list[Detail]) -> None:
+    def __init__(self, status: int, detail: list[Detail], headers: dict[str, str] | None = None) -> None:
         super().__init__("; ".join(entry["msg"] for entry in detail))
         self.status = status
         self.detail = detail
+        self.headers = headers or {}
 
     @classmethod
     def for_body(cls, status: int, message: str, type_: str) -> "BadRequest":

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from pipeline.service.predictions import RETRY_AFTER
 from pipeline.service.requests.bad_request import BadRequest
 from pipeline.service.requests.reading import MemoryBudget, content_length, read_body
 from pipeline.service.service import Service
@@ -120,7 +121,8 @@ class Endpoints:
     async def health(self, request: Request) -> Response:
         """Return whether a model is being served, and warnings for the operator."""
         report = self._service.health()
-        return _json(report, 200 if report["status"] == "ok" else 503)
+        headers = RETRY_AFTER if report["status"] == "loading" else None
+        return _json(report, 200 if report["status"] == "ok" else 503, headers)
 
     async def model(self, request: Request) -> Response:
         """Describe the production model."""
@@ -191,4 +193,4 @@ def _json(content: object, status: int = 200, headers: Mapping[str, str] | None 
 
 
 def _error_response(error: BadRequest) -> Response:
-    return _json({"detail": error.detail}, error.status)
+    return _json({"detail": error.detail}, error.status, error.headers)

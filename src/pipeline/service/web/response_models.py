@@ -51,7 +51,7 @@ class RecordingState(ResponseModel):
 class Health(ResponseModel):
     """Whether a model is being served, and warnings for the operator."""
 
-    status: Literal["ok", "no model"]
+    status: Literal["ok", "loading", "no model"]
     reason: str | None
     model_name: str
     model_version: Version | None

@@ -23,7 +23,10 @@ ERRORS = {
     413: "The body is too large, or has too many rows",
     415: "The content type is not supported",
     422: "The body has no rows, a column is missing, unknown or repeated, or a value is invalid for its column",
-    503: "No model is being served",
+    503: "No model is being served, or not yet",
+}
+RETRY_AFTER = {
+    "Retry-After": {"description": "Seconds, while the model is being loaded.", "schema": {"type": "integer"}}
 }
 BODY_ERRORS = (400, 408, 413, 415, 422, 503)
 REQUEST_KEY = {
@@ -52,7 +55,9 @@ def add_routes(app: FastAPI, handlers: Mapping[str, Handler], settings: Settings
         security = [Security(APIKeyHeader(name=API_KEY_HEADER, scheme_name="key", auto_error=False))]
 
     def add(path: str, summary: str, responses: Responses, errors: tuple[int, ...], **options: Any) -> None:
-        error_responses = {status: {"model": Error, "description": ERRORS[status]} for status in errors}
+        error_responses: Responses = {status: {"model": Error, "description": ERRORS[status]} for status in errors}
+        if 503 in errors:
+            error_responses[503]["headers"] = RETRY_AFTER
         if security and path != "/health":
             options["dependencies"] = security
             error_responses[401] = {"model": Error, "description": ERRORS[401]}
@@ -87,7 +92,7 @@ def add_routes(app: FastAPI, handlers: Mapping[str, Handler], settings: Settings
     explanations = {JSON: _one_or_many("Explanation")}
     health: Responses = {
         200: {"model": Health, "description": "A model is being served"},
-        503: {"model": Health, "description": "No model is being served; reason says why"},
+        503: {"model": Health, "description": "No model is being served; reason says why", "headers": RETRY_AFTER},
     }
     add("/predict", "Predict one row or many", _ok("A prediction, or a list of them", predictions), BODY_ERRORS,
         methods=["POST"], **predict)  # fmt: skip

@@ -48,8 +48,9 @@ async function refresh() {
   if (health.status !== "ok") {
     loadedModel = null;
     byId("main").hidden = true;
-    showNotice(`No model is being served: ${health.reason}`);
-    showState("no model", "alarm");
+    const isLoading = health.status === "loading";
+    showNotice(isLoading ? "The model is being loaded." : `No model is being served: ${health.reason}`);
+    showState(health.status, isLoading ? "waiting" : "alarm");
     return;
   }
   const currentModel = `${health.source} ${health.model_version}`;
