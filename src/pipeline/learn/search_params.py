@@ -24,7 +24,7 @@ class SearchParams(Section):
         "many. null: 32 below 2,000 rows, 24 below 20,000, 16 below 200,000, else 8.",
     )
     max_rounds: int = Field(
-        default=2000,
+        default=3000,
         ge=1,
         le=100_000,
         description="Maximum number of boosting rounds of XGBoost. Cross-validation stops earlier if more bring no "

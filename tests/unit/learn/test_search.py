@@ -164,6 +164,7 @@ def test_fits_run_in_parallel_and_share_spare_threads_and_a_single_last_one_gets
 
 
 def test_small_tables_are_compared_on_all_folds_with_early_stopping(folds: list[FoldTables]) -> None:
+    folds = [(X, y + 10, X_valid, y_valid + 10) for X, y, X_valid, y_valid in folds]  # positive
     search_params = SearchParams(n_candidates=9)
     boosting_learner = learner(search_params.model_copy(update={"space": {"xgboost": family("xgboost").space}}), folds)
     assert isinstance(boosting_learner, Boosting)

@@ -85,6 +85,8 @@ REGRESSORS: dict[str, Callable[[pd.DataFrame], Any]] = {
     "xgboost": lambda X: XGBRegressor(n_jobs=1, n_estimators=40, max_depth=5),
     "xgboost with single leaves": lambda X: XGBRegressor(n_jobs=1, n_estimators=3, gamma=1e9),
     "xgboost with absolute error": lambda X: XGBRegressor(n_jobs=1, n_estimators=5, objective="reg:absoluteerror"),
+    "xgboost with gamma": lambda X: XGBRegressor(n_jobs=1, n_estimators=40, objective="reg:gamma"),
+    "xgboost with tweedie": lambda X: XGBRegressor(n_jobs=1, n_estimators=40, objective="reg:tweedie", base_score=3.0),
     "forest": forest(RandomForestRegressor),
     "perceptron": lambda X: TransformedTargetRegressor(
         perceptron(MLPRegressor(**MLP), X), transformer=StandardScaler()
@@ -143,7 +145,7 @@ def test_features_match_the_transformer(table: Any) -> None:
 def test_regression_matches_the_model(name: str, table: Any) -> None:
     _, y, transformer, X = table
     model = REGRESSORS[name](X)
-    model.fit(X, y)
+    model.fit(X, np.abs(y) + 1 if "gamma" in name or "tweedie" in name else y)
     check_same(transformer, transformer.feature_names, model, None)
 
 
@@ -248,7 +250,8 @@ def test_unsupported_models_are_rejected_with_the_reason(monkeypatch: pytest.Mon
             to_onnx(transformer, names, model, labels)
 
     check_rejected("LinearRegression has no counterpart", LinearRegression())
-    check_rejected("reg:gamma", XGBRegressor(n_jobs=1, n_estimators=1, objective="reg:gamma").fit(X, np.abs(y)))
+    counts = np.abs(y).round()
+    check_rejected("count:poisson", XGBRegressor(n_jobs=1, n_estimators=1, objective="count:poisson").fit(X, counts))
     check_rejected("'dart'", XGBRegressor(n_jobs=1, n_estimators=1, booster="dart").fit(X, y))
     check_rejected(
         "must all be text, all whole numbers or all booleans",

@@ -70,7 +70,6 @@ FAMILY = Family(
     estimators=("XGBRegressor", "XGBClassifier"),
     rounds_label="boosting rounds",
     parameters={
-        "objective": Parameter(high=-1, words=tuple(OBJECTIVES)),
         "learning_rate": Parameter(1e-6, 1),
         "max_depth": Parameter(1, 30, whole=True),
         "max_leaves": Parameter(0, 2**16, whole=True),
@@ -84,6 +83,7 @@ FAMILY = Family(
         "reg_alpha": Parameter(),
         "reg_lambda": Parameter(),
         "scale_pos_weight": Parameter(above=True, words=("balanced",)),
+        "objective": Parameter(high=-1, words=tuple(OBJECTIVES)),
     },
     defaults={},
     space={
