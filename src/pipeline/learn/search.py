@@ -9,12 +9,14 @@ from pipeline.learn.learner import Learner
 from pipeline.learn.search_params import SearchParams
 from pipeline.learn.search_space import count_combinations, create_study, default_candidates, distributions
 
+MOST_CANDIDATES = 1000  # of a search that a time budget ends
 BATCH = 4  # candidates sampled at a time; constant, so that results do not depend on the number of threads
 
 
 def count_candidates(params: SearchParams, learner: Learner, tuned: Sampled | None = None) -> int:
     """Return the number of candidates of a search; it is half if the search continues from `tuned`."""
-    number = params.n_candidates or default_candidates(learner.n_rows)
+    default = MOST_CANDIDATES if params.time_budget else default_candidates(learner.n_rows)
+    number = params.n_candidates or default
     number = max(1, number // 2) if tuned else number
     return int(min(number, count_combinations(learner.sampled_space)))
 

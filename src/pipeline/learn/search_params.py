@@ -21,7 +21,8 @@ class SearchParams(Section):
         ge=1,
         le=100_000,
         description="Number of candidates in the search of exp1_tuned; exp3_tuned_selected continues it with half as "
-        "many. null: 32 below 2,000 rows, 24 below 20,000, 16 below 200,000, else 8.",
+        "many. null: 32 below 2,000 rows, 24 below 20,000, 16 below 200,000, else 8; with `time_budget`, as many as "
+        "fit.",
     )
     max_rounds: int = Field(
         default=3000,
