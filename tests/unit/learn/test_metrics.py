@@ -13,11 +13,11 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from pipeline.features.decision import predicted_classes
 from pipeline.learn.metrics import (
     classification_metrics,
     greater_is_better,
     per_row_log_loss,
-    predicted_classes,
     ranking_classes,
     regression_metrics,
     regression_scores,
