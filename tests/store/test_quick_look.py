@@ -40,7 +40,8 @@ def test_a_rare_class_gets_a_threshold_and_no_weight(empty_store: Path, call: Ca
     assert call("train", "data.csv", "--target", "garden", "--model", "xgboost", "--output-path", "model") == 0
     threshold = json.loads(Path("model/metrics.json").read_text())["threshold"]
     model = RawRowsModel(Path("model"))
-    assert model.threshold == threshold != 0.5
+    assert threshold != 0.5
+    assert model.threshold == threshold
     assert model.model.get_params()["scale_pos_weight"] in (None, 1)
     predicted = model.predict(table)
     assert predicted["prediction"].tolist() == (predicted["probability_True"] >= threshold).tolist()
