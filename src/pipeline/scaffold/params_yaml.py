@@ -105,7 +105,7 @@ def _evaluate(inferred: InferredSettings) -> list[Line]:
     if inferred.imbalance:
         return [
             ("evaluate:", ""),
-            ("  threshold: f1", "predicts a rare class from a probability below 0.5; probabilities stay calibrated"),
+            ("  threshold: f1", "moves the rare class's label, not its probability; weights would distort it"),
         ]
     return [("evaluate: {}", "thresholds, custom metrics, selection metric: see README")]
 
