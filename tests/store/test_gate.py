@@ -52,7 +52,11 @@ class Store:
         files = self.folder / "logged" / logged.model_id
         files.mkdir(parents=True)
         fitted.save_model(files / "model.ubj")
-        write_view(RawRowsView(transformer, list(features.columns), task, inputs[:5]), files / "model.ubj", files)
+        write_view(
+            RawRowsView(transformer, list(features.columns), task, inputs[:5], changes.get("threshold")),
+            files / "model.ubj",
+            files,
+        )
         self.client.log_model_artifacts(logged.model_id, str(files))
         self.client.finalize_logged_model(logged.model_id, "READY")
         tags = {MODEL_SHA256: sha256(files / "model.ubj"), LOGGED_SHA256: logged_sha256(files)} | changes.get(
@@ -178,6 +182,19 @@ def test_equal_predictions_are_not_an_improvement(store: Store, two_models: tupl
     assert not verdict.promotes
     assert "predicts exactly the same as version 1 for all 400 test rows" in verdict.reason
     assert "equal" in verdict.table
+
+
+def test_models_are_compared_at_their_own_thresholds(store: Store) -> None:
+    labels = ["no", "yes"]
+    best = store.run("label", labels=labels)
+    never = store.run("label", labels=labels, threshold=0.999)
+    verdict = store.judge(best, never, metric="f1")
+    assert verdict.promotes
+    assert verdict.summary.startswith("f1 0.0000 -> 0.8")
+    assert "predicts exactly the same" not in store.judge(never, best).reason
+    # The positive class of the other model is "no": it is predicted from a probability of 0.001.
+    always_no = store.run("label", labels=labels[::-1], threshold=0.001)
+    assert store.judge(best, always_no, metric="f1").summary.startswith("f1 0.0000 -> 0.8")
 
 
 def test_different_training_table_is_noted(store: Store, two_models: tuple[FinishedRun, FinishedRun]) -> None:

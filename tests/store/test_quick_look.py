@@ -33,6 +33,20 @@ def test_quick_look_without_mlflow_prints_metrics_and_writes_a_model(
     assert sorted(path.name for path in Path("out").iterdir()) == ["model"]
 
 
+def test_a_rare_class_gets_a_threshold_and_no_weight(empty_store: Path, call: Callable[..., int]) -> None:
+    table = make_table()
+    table["garden"] = table["price"] > table["price"].quantile(0.88)
+    table.drop(columns="price").to_csv("data.csv", index=False)
+    assert call("train", "data.csv", "--target", "garden", "--model", "xgboost", "--output-path", "model") == 0
+    threshold = json.loads(Path("model/metrics.json").read_text())["threshold"]
+    model = RawRowsModel(Path("model"))
+    assert threshold != 0.5
+    assert model.threshold == threshold
+    assert model.model.get_params()["scale_pos_weight"] in (None, 1)
+    predicted = model.predict(table)
+    assert predicted["prediction"].tolist() == (predicted["probability_True"] >= threshold).tolist()
+
+
 def test_neural_network_options_and_test_size_are_applied(
     empty_store: Path, call: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:

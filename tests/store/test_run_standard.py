@@ -24,7 +24,16 @@ MODELS = {
     "random_forest": ("RandomForestRegressor", "RandomForestClassifier"),
     "xgboost": ("XGBRegressor", "XGBClassifier"),
 }
-CLASS_METRICS = ("accuracy", "precision", "recall", "f1", "roc_auc", "average_precision", "log_loss")
+CLASS_METRICS = (
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "roc_auc",
+    "average_precision",
+    "log_loss",
+    "expected_calibration_error",
+)
 AT_THRESHOLDS = tuple(f"{name}_at_{at}" for name in ("precision", "recall", "f1") for at in (0.3, 0.5, 0.7))
 SCORES = {
     "regression": ("rmse", "mae", "r2", "mape"),
@@ -120,6 +129,7 @@ def test_run_has_exactly_these_metrics(case: Standard) -> None:
         expected |= {"test_rmse", "test_mae", "test_r2", "test_mape", "baseline_rmse"}
     else:
         expected |= {*SCORES[case.kind], "baseline_accuracy", "baseline_log_loss"}
+        expected |= {"threshold"} if case.kind == "binary" else set()
     expected |= {"train_loss"} if case.family == "nn" else set()
     # scikit-learn autologging also scores the training rows, under names that start with training_.
     assert {name for name in metrics if case.family == "xgboost" or not name.startswith("training_")} == expected

@@ -39,7 +39,9 @@ def raw_rows() -> pd.DataFrame:
     return rows
 
 
-def small_model(name: str, task: Task, with_profile: bool = True) -> tuple[ServedModel, Columns]:
+def small_model(
+    name: str, task: Task, with_profile: bool = True, threshold: float | None = None
+) -> tuple[ServedModel, Columns]:
     """Return a small model of a family and `N_EXPLAINED` rows that it was not fitted on."""
     rows = raw_rows()
     price = 1000 * rows["size <m2>"].fillna(30) + 20_000 * (rows["place"] == "inland") + 9000 * rows["rooms"]
@@ -56,9 +58,10 @@ def small_model(name: str, task: Task, with_profile: bool = True) -> tuple[Serve
     X = transformer.transform(rows)
     raw = RawRowsModel.__new__(RawRowsModel)  # the constructor would load a folder
     raw.transformer, raw.feature_names, raw.labels = transformer, list(X.columns)[::-1], task.labels
+    raw.threshold = threshold
     X = X[raw.feature_names]
     raw.model = fit_model(name, task, (X[:200], y[:200], X[200:], y[200:]), 12)
-    graph = to_onnx(transformer, raw.feature_names, raw.model, raw.labels)
+    graph = to_onnx(transformer, raw.feature_names, raw.model, raw.labels, threshold)
     profile = {"background": to_columns(rows[:BACKGROUND_ROWS], transformer)} if with_profile else None
     onnx_engine = create_engine(raw, graph.SerializeToString(), rows[200:230])
     model = ServedModel(

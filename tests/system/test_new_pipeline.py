@@ -69,8 +69,8 @@ def test_classification_folder_reports_inferences_and_prepares(
         "max_categories": 50,
         "split": {"strategy": "stratified", "test_size": 0.2, "seed": 42},
     }
-    assert content["train"]["params"] == {"xgboost": {"scale_pos_weight": "balanced"}}
-    assert content["evaluate"] == {"choose_by": "average_precision"}
+    assert content["train"]["params"] == {}
+    assert content["evaluate"] == {"threshold": "f1"}
     assert content["monitor"] == {"max_class_share": None}
     assert content["train"]["experiment_name"] == "My-customers-co"
     assert content["register"] == {"model_name": "My-customers-co-production", "stage": "Staging"}

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
+from pipeline.features.decision import predicted_classes
 from pipeline.features.model_files import load_estimator
 from pipeline.features.transformer import FEATURES_FILE, FeatureTransformer
 
@@ -27,6 +28,9 @@ class RawRowsModel:
     ----------
     labels : list of str, int or bool, optional
         Class labels in the order of the probabilities; None for a regression.
+    threshold : float, optional
+        Binary classification: the second class is predicted if its probability is at least this. None: the most
+        probable class is predicted.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -41,6 +45,7 @@ class RawRowsModel:
         self.transformer = FeatureTransformer.load(folder)
         self.feature_names: list[str] = stored["feature_names"]
         self.labels: list[str | int | bool] | None = stored["labels"]
+        self.threshold: float | None = stored.get("threshold")
         file = folder / stored["model_file"]
         _verify_sha256(file, stored["model_sha256"])
         self.model = load_estimator(file, is_classifier=self.labels is not None)
@@ -60,15 +65,19 @@ class RawRowsModel:
         Returns
         -------
         array of float64, shape (n_rows,), or DataFrame, shape (n_rows, 1 + n_classes)
-            For a regression, the target in its unit. For a classification, the column ``prediction`` with the most
-            probable class, and a column ``probability_<label>`` for each class.
+            For a regression, the target in its unit. For a classification, the column ``prediction`` with the
+            predicted class, and a column ``probability_<label>`` for each class.
         """
         outputs = self.predict_features(self.transformer.transform(model_input, only=self.feature_names).to_numpy())
         if self.labels is None:
             return outputs
-        predictions = [self.labels[index] for index in outputs.argmax(axis=1)]
         columns = {f"{PROBABILITY_PREFIX}{label}": outputs[:, index] for index, label in enumerate(self.labels)}
-        return pd.DataFrame({"prediction": predictions, **columns}, index=model_input.index)
+        return pd.DataFrame({"prediction": self.labels_of(outputs), **columns}, index=model_input.index)
+
+    def labels_of(self, outputs: NDArray[np.float64]) -> list[str | int | bool]:
+        """Return the predicted labels for probabilities of the classes, shape (n_rows, n_classes)."""
+        assert self.labels is not None
+        return [self.labels[index] for index in predicted_classes(outputs, self.threshold)]
 
     def predict_features(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Predict from features.

@@ -7,14 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.features.decision import confidences, predicted_classes
+
 Values = NDArray[np.float64]
 Classes = NDArray[np.integer[Any]]
 
 # Whether a greater value is better.
 DIRECTIONS = {
-    **dict.fromkeys(("rmse", "mae", "mape", "log_loss"), False),
+    **dict.fromkeys(("rmse", "mae", "mape", "log_loss", "expected_calibration_error"), False),
     **dict.fromkeys(("r2", "accuracy", "precision", "recall", "f1", "roc_auc", "average_precision"), True),
 }
+CALIBRATION_BINS = 10
 NAME = re.compile(
     rf"(?:test_|baseline_|cv_|fold_\d+_)?(?:(?P<metric>{'|'.join(DIRECTIONS)})"
     r"|(?P<at>precision|recall|f1)_at_[\d.e-]+)(?P<end>_mean|_std)?"
@@ -81,6 +84,7 @@ def classification_metrics(
     y_proba: NDArray[np.floating[Any]],
     thresholds: Sequence[float] = (),
     *,
+    y_pred: Classes | None = None,
     most_frequent: int | None = None,
     train_shares: Sequence[float] | Values | None = None,
 ) -> dict[str, float]:
@@ -93,6 +97,8 @@ def classification_metrics(
     y_proba : array of float, shape (n_rows, n_classes)
     thresholds : sequence of float
         Binary only: a row is predicted positive if the probability of the positive class is at least the threshold.
+    y_pred : array of int, shape (n_rows,), optional
+        Predicted classes; by default the most probable ones.
     most_frequent : int, optional
         Most frequent class of the training set, which the accuracy baseline predicts for every row.
     train_shares : sequence of float, shape (n_classes,), optional
@@ -101,9 +107,9 @@ def classification_metrics(
     Returns
     -------
     dict of str to float
-        accuracy, precision, recall, f1, roc_auc, average_precision and log_loss; baseline_accuracy and
-        baseline_log_loss if their parameters are given; for a binary classification and a threshold of 0.3 also
-        precision_at_0.3, recall_at_0.3 and f1_at_0.3.
+        accuracy, precision, recall, f1, roc_auc, average_precision, log_loss and expected_calibration_error;
+        baseline_accuracy and baseline_log_loss if their parameters are given; for a binary classification and a
+        threshold of 0.3 also precision_at_0.3, recall_at_0.3 and f1_at_0.3.
 
     Notes
     -----
@@ -115,13 +121,14 @@ def classification_metrics(
     from sklearn.metrics import accuracy_score, average_precision_score, roc_auc_score
 
     n_classes = y_proba.shape[1]
-    y_pred = predicted_classes(y_proba)
+    y_pred = predicted_classes(y_proba) if y_pred is None else y_pred
     metrics = {
         "accuracy": float(accuracy_score(y_true, y_pred)),
         **_precision_recall_f1(y_true, y_pred, n_classes),
         **_mean_over_classes("roc_auc", roc_auc_score, y_true, y_proba),
         **_mean_over_classes("average_precision", average_precision_score, y_true, y_proba),
         "log_loss": float(per_row_log_loss(y_true, y_proba).mean()),
+        "expected_calibration_error": expected_calibration_error(y_true, y_proba),
     }
     if most_frequent is not None:
         metrics["baseline_accuracy"] = float(np.mean(y_true == most_frequent))
@@ -134,9 +141,30 @@ def classification_metrics(
     return metrics
 
 
-def predicted_classes(y_proba: NDArray[np.floating[Any]]) -> NDArray[np.intp]:
-    """Return the most probable class of each row, the lowest one if several are equally probable."""
-    return np.asarray(np.argmax(y_proba, axis=1))
+def expected_calibration_error(y_true: Classes, y_proba: NDArray[np.floating[Any]]) -> float:
+    """Return the mean difference between predicted probabilities and observed shares, over bins of the rows.
+
+    Parameters
+    ----------
+    y_true : array of int, shape (n_rows,)
+    y_proba : array of float, shape (n_rows, n_classes)
+
+    Returns
+    -------
+    float
+        From 0 (calibrated) to 1. Binary: of the probability of the positive class, compared with its share. Multiclass:
+        of the probability of the most probable class, compared with the share of correct predictions.
+
+    Notes
+    -----
+    The measure is that of Naeini, Cooper and Hauskrecht, *Obtaining Well Calibrated Probabilities Using Bayesian
+    Binning*, 2015, with bins of equally many rows; rows of equal probability are in the same bin.
+    """
+    is_binary = y_proba.shape[1] == 2
+    proba = y_proba[:, 1].astype(np.float64) if is_binary else confidences(y_proba)
+    observed = y_true if is_binary else predicted_classes(y_proba) == y_true
+    edges = np.quantile(proba, np.arange(1, CALIBRATION_BINS) / CALIBRATION_BINS, method="inverted_cdf")
+    return float(np.abs(np.bincount(np.searchsorted(edges, proba), proba - observed)).sum() / len(proba))
 
 
 def ranking_classes(y_true: Classes, n_classes: int) -> list[int]:

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 def to_onnx(
-    transformer: FeatureTransformer, features: list[str], model: Any, labels: list[str | int | bool] | None
+    transformer: FeatureTransformer,
+    features: list[str],
+    model: Any,
+    labels: list[str | int | bool] | None,
+    threshold: float | None = None,
 ) -> "ModelProto":
     """Return the ONNX model of a transformer and the estimator fitted on its features.
 
@@ -35,6 +39,8 @@ def to_onnx(
         A fitted XGBoost model, random forest or multi-layer perceptron, or a scikit-learn pipeline ending in one.
     labels : list of str, int or bool, or None
         The classes that a classifier's outputs 0, 1, … stand for; None for regression.
+    threshold : float, optional
+        Decision threshold of a binary classifier, as in `pipeline.features.decision.predicted_classes`.
 
     Returns
     -------
@@ -62,10 +68,12 @@ def to_onnx(
     if labels is None:
         graph.cast(prediction, "DOUBLE", into="prediction")
         return graph.model(graph_inputs, [value_info("prediction", "DOUBLE", [None, 1])])
-    return _classifier(graph, graph_inputs, prediction, labels)
+    return _classifier(graph, graph_inputs, prediction, labels, threshold)
 
 
-def _classifier(graph: Graph, graph_inputs: list[Any], probabilities: str, labels: list[Any]) -> "ModelProto":
+def _classifier(
+    graph: Graph, graph_inputs: list[Any], probabilities: str, labels: list[Any], threshold: float | None
+) -> "ModelProto":
     label_types = {type(label) for label in labels}
     onnx_types = {str: ("STRING", object), int: ("INT64", np.int64), bool: ("BOOL", np.bool_)}
     if len(label_types) != 1 or not label_types <= set(onnx_types):
@@ -74,7 +82,11 @@ def _classifier(graph: Graph, graph_inputs: list[Any], probabilities: str, label
             "use one of these types for the target column",
         )
     name, dtype = onnx_types[label_types.pop()]
-    best = graph.node("ArgMax", probabilities, axis=1, keepdims=0)
+    if threshold is None:
+        best = graph.node("ArgMax", probabilities, axis=1, keepdims=0)
+    else:
+        positive = graph.cast(graph.node("Gather", probabilities, graph.constant(1), axis=1), "FLOAT")
+        best = graph.cast(graph.node("GreaterOrEqual", positive, graph.constant(np.float32(threshold))), "INT64")
     graph.node("Gather", graph.constant(np.array(labels, dtype=dtype)), best, into="prediction")
     graph.cast(probabilities, "DOUBLE", into="probabilities")
     outputs = [value_info("prediction", name, [None]), value_info("probabilities", "DOUBLE", [None, len(labels)])]

@@ -202,6 +202,13 @@ class FeaturesParams(Section):
         return frozenset([*self.dates, *self.target_encoding, *self.lists, *self.text])
 
 
+class ErrorCosts(Section):
+    """The costs of wrong predictions of a binary classification, in any unit."""
+
+    false_positive: float = Field(gt=0, description="Cost of a negative row that is predicted positive.")
+    false_negative: float = Field(gt=0, description="Cost of a positive row that is predicted negative.")
+
+
 class EvaluateParams(Section):
     """The metrics that models are evaluated with, and the one that selects the winner."""
 
@@ -210,6 +217,13 @@ class EvaluateParams(Section):
         max_length=100,
         description="Probability thresholds at which to compute f1, precision and recall; binary classification only.",
     )
+    threshold: Fraction | Literal["f1", "cost"] | None = Field(
+        default=None,
+        description="Probability from which the positive class is predicted; binary classification only. null: 0.5. "
+        "f1: the one with the greatest F1 on the validation rows of the folds. cost: the one with the lowest cost "
+        "there, by `costs`.",
+    )
+    costs: ErrorCosts | None = Field(default=None, description="Costs of errors for `threshold: cost`; null: none.")
     custom: Function | None = Field(
         default=None, description="A function of yours that returns metrics, as `module:function`."
     )
@@ -225,7 +239,13 @@ class EvaluateParams(Section):
     )
 
     @model_validator(mode="after")
-    def _direction_has_a_metric(self) -> Self:
+    def _keys_are_consistent(self) -> Self:
+        if self.threshold == "cost" and self.costs is None:
+            raise ValueError(
+                "`threshold: cost` needs the costs of errors, such as `costs: {false_positive: 1, false_negative: 5}`"
+            )
+        if self.costs is not None and self.threshold != "cost":
+            raise ValueError("`costs` needs `threshold: cost`: set it, or remove `costs`")
         if self.greater_is_better is not None and self.choose_by is None:
             raise ValueError("`greater_is_better` needs `choose_by`: name a metric there, or remove it")
         return self

@@ -3,7 +3,7 @@
 import re
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -128,10 +128,6 @@ def _params(request: QuickLookRequest, inferred: InferredSettings) -> Params:
             if reason := family(model).parameters[name].violation(value):
                 raise PipelineError(f"--{option.replace('_', '-')} is {value}; {reason}", "use another value")
             fixed[model][name] = value
-    for model in request.models:
-        weight = family(model).positive_weight
-        if inferred.imbalance and weight:
-            fixed[model][weight] = "balanced"
     return Params(
         dataset=DatasetParams(
             path=str(request.table.resolve()),
@@ -145,7 +141,7 @@ def _params(request: QuickLookRequest, inferred: InferredSettings) -> Params:
             split=SplitParams(strategy=inferred.strategy, column=inferred.split_column, test_size=request.test_size),
         ),
         features=inferred.features_params,
-        evaluate=EvaluateParams(choose_by="average_precision" if inferred.imbalance else None),
+        evaluate=EvaluateParams(threshold="f1" if inferred.imbalance else None),
         train=TrainParams(
             experiment_name=request.experiment_name or EXPERIMENT_NAME,
             models=request.models,
@@ -193,5 +189,5 @@ def _write(result: FamilyResult, view: RawRowsView, output: Path) -> None:
     remove_unfinished_files(output.parent)
     with replace_folder(output) as temporary:
         file.save(result.fitted.model, temporary / file.name)
-        write_view(view, temporary / file.name, temporary)
+        write_view(replace(view, threshold=result.fitted.threshold), temporary / file.name, temporary)
         write_json(temporary / "metrics.json", result.fitted.metrics)

@@ -66,7 +66,7 @@ def _package(client: "MlflowClient", run: FinishedRun, folder: Path) -> str:
         logged = Path(name) / "model"
         download_verified(f"models:/{run.model_id}", run.tags, logged, "register another run")
         model = RawRowsModel(logged)
-        graph = to_onnx(model.transformer, model.feature_names, model.model, model.labels)
+        graph = to_onnx(model.transformer, model.feature_names, model.model, model.labels, model.threshold)
         timing = check(graph, model.transformer, rows, lambda batch: outputs_by_name(model.predict(batch)))
         saved = Path(name) / ONNX_FOLDER
         requirements = [f"{package}=={version(package)}" for package in ("onnx", "onnxruntime")]

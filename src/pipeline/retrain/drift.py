@@ -86,7 +86,9 @@ def _most_recent(predictions: "pa.Table", model: ServedModel, n_rows: int) -> Pr
     columns = {name: selected[INPUT + name].to_pylist() for name in model.kinds}
     probabilities = [selected[f"{PROBABILITY}{label}"].to_pylist() for label in model.labels or []]
     outputs = Outputs(
-        selected["prediction"].to_pylist(), [list(row) for row in zip(*probabilities, strict=True)] or None
+        selected["prediction"].to_pylist(),
+        [list(row) for row in zip(*probabilities, strict=True)] or None,
+        model.raw.threshold,
     )
     return PredictionRecord(
         0.0, selected["prediction_id"].to_pylist(), "production", model.identity, columns, outputs, 0.0

@@ -226,7 +226,7 @@ def describe(inferred: InferredSettings) -> str:
         )
     if inferred.imbalance:
         lines.append(
-            f"imbalanced: {inferred.imbalance}; it is the positive class with a higher weight, and average precision "
-            "selects the model"
+            f"imbalanced: {inferred.imbalance}; it is the positive class, predicted from the probability with the "
+            "greatest F1 in cross-validation (evaluate.threshold: f1)"
         )
     return "\n".join(lines + [f"note: {note}" for note in inferred.notes])

@@ -2,7 +2,7 @@
 
 import re
 
-from pipeline.learn.families import family, names
+from pipeline.learn.families import names
 from pipeline.params.schema import TrainParams
 from pipeline.scaffold.columns import DEFAULT_MAX_CATEGORIES
 from pipeline.scaffold.infer import InferredSettings
@@ -105,7 +105,7 @@ def _evaluate(inferred: InferredSettings) -> list[Line]:
     if inferred.imbalance:
         return [
             ("evaluate:", ""),
-            ("  choose_by: average_precision", "suits a rare positive class better than accuracy"),
+            ("  threshold: f1", "moves the rare class's label, not its probability; weights would distort it"),
         ]
     return [("evaluate: {}", "thresholds, custom metrics, selection metric: see README")]
 
@@ -130,15 +130,10 @@ def _as_yaml_value(value: str | list[str]) -> str:
 
 def _train(inferred: InferredSettings) -> list[Line]:
     (model,) = TrainParams().models
-    weight = family(model).positive_weight
-    params: list[Line] = [("  params: {}", "fixed hyperparameters of each family")]
-    if inferred.imbalance and weight:
-        balance = (f"      {weight}: balanced", "the rare class weighs as much as the other one in total")
-        params = [("  params:", ""), (f"    {model}:", ""), balance]
     others = [name for name in names() if name != model]
     return [
         (f"  models: [{model}]", f"{' | '.join([model, *others])}, with three experiment runs each"),
-        *params,
+        ("  params: {}", "fixed hyperparameters of each family"),
         ("  seed: 42", ""),
         ("  n_jobs: null", "number of threads; null: the processors that the process may use"),
         (f"  cv_folds: {inferred.cv_folds}", inferred.folds_reason),

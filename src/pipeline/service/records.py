@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from pipeline.features.columns import Kind
+from pipeline.features.decision import confidences
 
 Columns = dict[str, list[Any]]  # raw column -> one value per row: float, bool, str, or None if it is missing
 Arm = Literal["production", "challenger"]
@@ -37,18 +40,25 @@ class Outputs:
     Attributes
     ----------
     predictions : list of float, or of str, int or bool; length n_rows
-        Regression: values in the unit of the target. Classification: the most probable class of each row.
+        Regression: values in the unit of the target. Classification: the predicted class of each row.
     probabilities : list of list of float, shape (n_rows, n_classes), optional
         In the order of the model's classes; None for a regression.
+    threshold : float, optional
+        Decision threshold of a binary classification.
     """
 
     predictions: list[Any]
     probabilities: list[list[float]] | None = None
+    threshold: float | None = None
 
     @property
     def confidences(self) -> list[float] | None:
         """The probability of each predicted class in percent, 0 to 100; None for a regression."""
-        return None if self.probabilities is None else [round(100 * max(row), 10) for row in self.probabilities]
+        if self.probabilities is None:
+            return None
+        if self.threshold is None:
+            return [round(100 * max(row), 10) for row in self.probabilities]
+        return [round(100 * value, 10) for value in confidences(np.array(self.probabilities), self.threshold).tolist()]
 
 
 @dataclass(frozen=True, slots=True)

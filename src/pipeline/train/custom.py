@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
+from pipeline.features.decision import predicted_classes
 from pipeline.learn.task import Task
 from pipeline.support.section import short_repr
 
@@ -111,7 +112,12 @@ def _name_is_taken(name: str, file: Path, owner: str | None) -> PipelineError:
 
 
 def custom_metrics(
-    function: Function, task: Task, y_true: NDArray[Any], outputs: NDArray[Any], rows: pd.DataFrame
+    function: Function,
+    task: Task,
+    y_true: NDArray[Any],
+    outputs: NDArray[Any],
+    rows: pd.DataFrame,
+    threshold: float | None = None,
 ) -> dict[str, float]:
     """Return the metrics that a custom function computes from predictions.
 
@@ -125,6 +131,8 @@ def custom_metrics(
     outputs : array, shape (n_rows,) or (n_rows, n_classes)
     rows : DataFrame, shape (n_rows, n_columns)
         The prepared rows.
+    threshold : float, optional
+        Decision threshold of a binary classification.
 
     Raises
     ------
@@ -135,7 +143,7 @@ def custom_metrics(
     index, y_proba = rows.index, None
     if task.labels:
         y_proba = pd.DataFrame(outputs, columns=pd.Index(task.labels), index=index)
-        y_true, y_pred = task.decode(y_true), task.decode(outputs.argmax(axis=1))
+        y_true, y_pred = task.decode(y_true), task.decode(predicted_classes(outputs, threshold))
     else:
         y_pred = outputs
     try:

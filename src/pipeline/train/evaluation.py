@@ -3,16 +3,23 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
-from pipeline.learn.metrics import classification_metrics, greater_is_better, regression_metrics, regression_scores
+from pipeline.features.decision import predicted_classes
+from pipeline.learn.metrics import (
+    classification_metrics,
+    greater_is_better,
+    regression_metrics,
+    regression_scores,
+)
 from pipeline.learn.task import Task
-from pipeline.params.schema import EvaluateParams
+from pipeline.learn.threshold import best_threshold, f1_score, negative_cost
+from pipeline.params.schema import ErrorCosts, EvaluateParams
 from pipeline.tables.split import Rows
 from pipeline.train.custom import Function, custom_metrics, load_function
 from pipeline.train.training_data import TrainingData
@@ -49,6 +56,10 @@ class Evaluation:
         The metric whose mean over the folds selects the winner.
     greater_is_better : bool
         Whether the greatest mean wins.
+    threshold : float or {"f1", "cost"}, optional
+        Decision threshold of a binary classification, or how each model's own threshold is chosen.
+    costs : ErrorCosts, optional
+        For the threshold ``cost``.
     """
 
     task: Task
@@ -60,6 +71,8 @@ class Evaluation:
     custom: CustomMetrics | None
     choose_by: str
     greater_is_better: bool
+    threshold: float | Literal["f1", "cost"] | None = None
+    costs: ErrorCosts | None = None
 
     @classmethod
     def from_params(
@@ -79,8 +92,15 @@ class Evaluation:
         Raises
         ------
         PipelineError
-            When the custom function cannot be loaded or fails, or ``choose_by`` is not a metric of every fold.
+            When the custom function cannot be loaded or fails, ``choose_by`` is not a metric of every fold, or a
+            decision threshold is set for a target that does not have two classes.
         """
+        if params.threshold is not None and data.task.n_classes != 2:
+            target = f"has {data.task.n_classes} classes" if data.task.labels else "is a number"
+            raise PipelineError(
+                f"evaluate.threshold in params.yaml is {params.threshold!r}, but the target {target}",
+                "remove it: a threshold decides between two classes",
+            )
         custom = None
         if params.custom:
             custom = CustomMetrics(load_function(params.custom, folder), rows["train"], rows["test"])
@@ -93,7 +113,17 @@ class Evaluation:
         if data.task.labels:
             baseline = np.bincount(data.y_train, minlength=data.task.n_classes) / len(data.y_train)
         evaluation = cls(
-            data.task, data.y_search, data.y_test, baseline, valid_rows, params.thresholds, custom, name, greater
+            data.task,
+            data.y_search,
+            data.y_test,
+            baseline,
+            valid_rows,
+            params.thresholds,
+            custom,
+            name,
+            greater,
+            params.threshold,
+            params.costs,
         )
         if params.custom or params.choose_by:
             evaluation._check_on_baseline()
@@ -109,32 +139,51 @@ class Evaluation:
         if self.custom:
             self.score_test(outputs(len(self.y_test)))
 
-    def score_test(self, outputs: NDArray[Any]) -> Metrics:
+    def choose_threshold(self, outputs: Sequence[NDArray[Any]]) -> float | None:
+        """Return the decision threshold of a model, given its probabilities for each fold's validation rows.
+
+        None: the most probable class is predicted.
+        """
+        if not isinstance(self.threshold, str):
+            return self.threshold
+        score = negative_cost(**self.costs.model_dump()) if self.costs else f1_score
+        y_valid = self.y_search[np.concatenate(self.valid_rows)]
+        return best_threshold(y_valid, np.concatenate(outputs)[:, 1], score)
+
+    def score_test(self, outputs: NDArray[Any], threshold: float | None = None) -> Metrics:
         """Return the metrics of the test rows, including those of the best constant prediction (baseline)."""
         if self.task.labels:
             most_frequent = int(self.baseline.argmax())
             metrics = classification_metrics(
-                self.y_test, outputs, self.thresholds, most_frequent=most_frequent, train_shares=self.baseline
+                self.y_test,
+                outputs,
+                self.thresholds,
+                y_pred=predicted_classes(outputs, threshold),
+                most_frequent=most_frequent,
+                train_shares=self.baseline,
             )
+            if self.task.n_classes == 2:
+                metrics["threshold"] = 0.5 if threshold is None else threshold
         else:
             metrics = regression_metrics(self.y_test, outputs, float(self.baseline))
         if self.custom:
-            metrics |= self._custom_metrics(self.custom.test, self.y_test, outputs, metrics)
+            metrics |= self._custom_metrics(self.custom.test, self.y_test, outputs, threshold, metrics)
         return metrics
 
-    def score_folds(self, outputs: Sequence[NDArray[Any]]) -> list[Metrics]:
+    def score_folds(self, outputs: Sequence[NDArray[Any]], threshold: float | None = None) -> list[Metrics]:
         """Return the metrics of each fold's validation rows."""
-        return [self.score_fold(valid, fold) for valid, fold in zip(self.valid_rows, outputs, strict=True)]
+        return [self.score_fold(valid, fold, threshold) for valid, fold in zip(self.valid_rows, outputs, strict=True)]
 
-    def score_fold(self, valid: Rows, outputs: NDArray[Any]) -> Metrics:
+    def score_fold(self, valid: Rows, outputs: NDArray[Any], threshold: float | None = None) -> Metrics:
         """Return the metrics of the rows of the search at the positions `valid`."""
         y_valid = self.y_search[valid]
         if self.task.labels:
-            metrics = classification_metrics(y_valid, outputs, self.thresholds)
+            y_pred = predicted_classes(outputs, threshold)
+            metrics = classification_metrics(y_valid, outputs, self.thresholds, y_pred=y_pred)
         else:
             metrics = regression_scores(y_valid, outputs)
         if self.custom:
-            metrics |= self._custom_metrics(self.custom.train.iloc[valid], y_valid, outputs, metrics)
+            metrics |= self._custom_metrics(self.custom.train.iloc[valid], y_valid, outputs, threshold, metrics)
         return metrics
 
     def summarize_folds(self, folds: list[Metrics]) -> Metrics:
@@ -174,11 +223,16 @@ class Evaluation:
         return lambda metrics: -metrics[self.chosen_by] if self.greater_is_better else metrics[self.chosen_by]
 
     def _custom_metrics(
-        self, rows: pd.DataFrame, y_true: NDArray[Any], outputs: NDArray[Any], metrics: Metrics
+        self,
+        rows: pd.DataFrame,
+        y_true: NDArray[Any],
+        outputs: NDArray[Any],
+        threshold: float | None,
+        metrics: Metrics,
     ) -> Metrics:
         """Return the metrics of the custom function, whose names must differ from the built-in ones."""
         assert self.custom is not None
-        found = custom_metrics(self.custom.function, self.task, y_true, outputs, rows)
+        found = custom_metrics(self.custom.function, self.task, y_true, outputs, rows, threshold)
         for name in found:
             if name in metrics or greater_is_better(name) is not None:
                 raise PipelineError(

@@ -115,6 +115,8 @@ class FitResult:
         Importance of every feature, for each measure; the first measure selects features.
     outputs : array, shape (n_test,) or (n_test, n_classes)
         Predictions, or probabilities of the classes, for the test rows.
+    threshold : float, optional
+        Probability from which the positive class is predicted; None: the most probable class is.
     """
 
     model: Any
@@ -126,6 +128,7 @@ class FitResult:
     metrics: Metrics
     importance: Importance
     outputs: NDArray[Any]
+    threshold: float | None = None
 
     @property
     def main_importance(self) -> dict[str, float]:
@@ -215,7 +218,8 @@ def fit(
     predict = model.predict_proba if data.task.labels else model.predict
     with learner.on_device(model):
         outputs = np.concatenate([np.asarray(predict(X), np.float64) for X in batches(data.X_test)])
-    fold_metrics = evaluation.score_folds(scores.outputs)
+    threshold = evaluation.choose_threshold(scores.outputs)
+    fold_metrics = evaluation.score_folds(scores.outputs, threshold)
     return FitResult(
         model=model,
         features=data.features,
@@ -223,9 +227,10 @@ def fit(
         effective_params=effective_params,
         scores=scores,
         fold_metrics=fold_metrics,
-        metrics=evaluation.score_test(outputs) | evaluation.summarize_folds(fold_metrics),
+        metrics=evaluation.score_test(outputs, threshold) | evaluation.summarize_folds(fold_metrics),
         importance=fitter.family.importance(model, data.X_search, data.y_search),
         outputs=outputs,
+        threshold=threshold,
     )
 
 

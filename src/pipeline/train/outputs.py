@@ -7,6 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from pipeline.features.decision import predicted_classes
 from pipeline.learn.metrics import round_significant
 from pipeline.learn.task import Task
 from pipeline.support.files import atomic_write, write_json
@@ -50,7 +51,8 @@ def _write_plots(fitted: FitResult, task: Task, y_test: NDArray[Any], folder: Pa
     shares = sorted(((value / total, name) for name, value in importance.items()), reverse=True)
     _write_csv(folder / "importance.csv", ["feature", "share"], ((name, share) for share, name in shares))
     if task.labels:
-        actual, predicted = (task.decode(y[:CONFUSED_ROWS]) for y in (y_test, fitted.outputs.argmax(axis=1)))
+        y_pred = predicted_classes(fitted.outputs, fitted.threshold)
+        actual, predicted = (task.decode(y[:CONFUSED_ROWS]) for y in (y_test, y_pred))
         _write_csv(folder / "confusion.csv", ["actual", "predicted"], zip(actual, predicted, strict=True))
     else:
         rows = zip(y_test[:PLOTTED_ROWS], fitted.outputs[:PLOTTED_ROWS], strict=True)

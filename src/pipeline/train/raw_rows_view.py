@@ -40,12 +40,15 @@ class RawRowsView:
     task : Task
     example : DataFrame, shape (n_rows, n_columns)
         Raw rows to store as the model's input example.
+    threshold : float, optional
+        Probability from which the positive class is predicted; None: the most probable class is.
     """
 
     transformer: FeatureTransformer
     features: list[str]
     task: Task
     example: pd.DataFrame
+    threshold: float | None = None
 
 
 def add_raw_rows_view(
@@ -114,6 +117,7 @@ def write_view(view: RawRowsView, model_file: Path, folder: Path) -> None:
         "model_sha256": sha256(model_file),
         "feature_names": view.features,
         "labels": view.task.labels,
+        **({} if view.threshold is None else {"threshold": view.threshold}),
     }
     _write_json(folder / FEATURES_FILE, stored)
 

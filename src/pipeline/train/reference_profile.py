@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.features.columns import Kind, as_numbers, as_text
+from pipeline.features.decision import confidences, predicted_classes
 from pipeline.features.transformer import FeatureTransformer
 from pipeline.learn.families import BACKGROUND_ROWS
 from pipeline.learn.task import Task
@@ -57,7 +58,7 @@ def profile_of_inputs(rows: pd.DataFrame, transformer: FeatureTransformer) -> Pr
     }
 
 
-def profile_of_outputs(task: Task, outputs: NDArray[Any]) -> Profile:
+def profile_of_outputs(task: Task, outputs: NDArray[Any], threshold: float | None = None) -> Profile:
     """Return the profile of the predictions for rows that the model was not fitted on.
 
     Parameters
@@ -65,6 +66,8 @@ def profile_of_outputs(task: Task, outputs: NDArray[Any]) -> Profile:
     task : Task
     outputs : array of float64, shape (n_rows,) or (n_rows, n_classes)
         Predictions, or probabilities of the classes.
+    threshold : float, optional
+        Decision threshold of a binary classification.
 
     Returns
     -------
@@ -74,10 +77,10 @@ def profile_of_outputs(task: Task, outputs: NDArray[Any]) -> Profile:
     """
     if task.labels is None:
         return {"prediction": profile_of_numbers(round_to_digits(outputs)), "confidence": None}
-    predicted = pd.Series(outputs.argmax(axis=1)).map(dict(enumerate(task.texts)))
+    predicted = pd.Series(predicted_classes(outputs, threshold)).map(dict(enumerate(task.texts)))
     return {
         "prediction": profile_of_categories(predicted, "text"),
-        "confidence": profile_of_numbers(round_to_digits(100 * outputs.max(axis=1))),
+        "confidence": profile_of_numbers(round_to_digits(100 * confidences(outputs, threshold))),
     }
 
 

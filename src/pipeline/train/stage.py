@@ -84,7 +84,12 @@ def _train(params: Params, folder: Path, tables: Tables, cluster: Cluster | None
     if search.time_budget is not None:
         progress(f"model_train: searching for {search.time_budget:g} seconds: the same seed may give a different model")
     for name in params.train.models:
-        parameters_of(name, params.train, data.task, data.y_train)  # fails now rather than after other families
+        fixed, space = parameters_of(name, params.train, data.task, data.y_train)  # fails before other families run
+        if family(name).positive_weight in {**fixed, **space}:
+            progress(
+                f"model_train: {name} has {family(name).positive_weight}, but log loss without weights compares its "
+                "candidates and rounds, which favors overfitting; remove it, and set evaluate.threshold"
+            )
     setup = Setup.open(params, tables, evaluation, folder, cluster)
     collect_garbage_as_usual()
 
@@ -131,6 +136,8 @@ def _summary_line(experiment: ExperimentRun, evaluation: Evaluation) -> str:
     )
     if task.labels:
         line += f", accuracy {metrics['accuracy']:.4g}"
+    if fitted.threshold is not None:
+        line += f", f1 {metrics['f1']:.4g} at threshold {fitted.threshold:.3g}"
     if chosen_by == f"cv_{loss}_mean":
         return line
     chosen = chosen_by.removeprefix("cv_").removesuffix("_mean")

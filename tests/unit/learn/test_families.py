@@ -65,7 +65,7 @@ def test_a_forest_is_fitted_with_the_defaults_of_the_family() -> None:
         "max_depth": 20,
         "min_samples_split": 5,
         "min_samples_leaf": 2,
-        "class_weight": "balanced",
+        "class_weight": None,
     }
     assert "class_weight" not in make_learner("random_forest", REGRESSION, fold).estimator({}, 5, fold[1]).get_params()
 

@@ -13,11 +13,12 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from pipeline.features.decision import predicted_classes
 from pipeline.learn.metrics import (
     classification_metrics,
+    expected_calibration_error,
     greater_is_better,
     per_row_log_loss,
-    predicted_classes,
     ranking_classes,
     regression_metrics,
     regression_scores,
@@ -25,7 +26,16 @@ from pipeline.learn.metrics import (
     round_significant,
 )
 
-NAMES = ["accuracy", "precision", "recall", "f1", "roc_auc", "average_precision", "log_loss"]
+NAMES = [
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "roc_auc",
+    "average_precision",
+    "log_loss",
+    "expected_calibration_error",
+]
 
 
 def probabilities(n_rows, n_classes, dtype=np.float64, seed=0):
@@ -76,6 +86,7 @@ def test_binary_classification_by_hand():
             "roc_auc": 3 / 4,  # one of the four pairs of a positive and a negative row is ranked in the wrong order
             "average_precision": 1 / 2 * 1 + 1 / 2 * 2 / 3,
             "log_loss": loss,
+            "expected_calibration_error": (0.1 + 0.6 + 0.65 + 0.2) / 4,  # each row is a bin
             "precision_at_0.3": 2 / 3,
             "recall_at_0.3": 1.0,
             "f1_at_0.3": 0.8,
@@ -90,6 +101,33 @@ def test_a_probability_at_the_threshold_counts_as_positive():
     metrics = classification_metrics(np.array([0, 1]), np.array([[0.75, 0.25], [0.75, 0.25]]), [0.25])
     assert metrics["recall_at_0.25"] == 1.0
     assert metrics["precision_at_0.25"] == 0.5
+
+
+def test_given_classes_replace_the_most_probable_ones():
+    y_true, y_proba = np.array([0, 1, 1]), np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8]])
+    default = classification_metrics(y_true, y_proba)
+    metrics = classification_metrics(y_true, y_proba, y_pred=np.array([0, 1, 1]))
+    assert (default["recall"], metrics["recall"], metrics["accuracy"]) == (0.5, 1.0, 1.0)
+    assert {name for name in NAMES if metrics[name] != default[name]} == {"accuracy", "recall", "f1"}
+
+
+def test_calibration_error():
+    rng = np.random.default_rng(0)
+    proba = rng.random(100_000)
+    y_true = (rng.random(100_000) < proba).astype(np.int64)
+    calibrated = np.column_stack([1 - proba, proba])
+    assert expected_calibration_error(y_true, calibrated) < 0.01
+    odds = 20 * proba / (1 - proba)  # as a weight of 20 for the positive class would give
+    weighted = odds / (1 + odds)
+    error = expected_calibration_error(y_true, np.column_stack([1 - weighted, weighted]))
+    assert error == pytest.approx(np.mean(weighted - proba), abs=0.01)
+    order = rng.permutation(100_000)
+    assert expected_calibration_error(y_true[order], calibrated[order]) == pytest.approx(
+        expected_calibration_error(y_true, calibrated), rel=1e-9
+    )
+    # Three classes: confidence 0.6 in all rows, of which a half are right.
+    sure = np.tile([0.6, 0.3, 0.1], (10, 1))
+    assert expected_calibration_error(np.array([0, 1] * 5), sure) == pytest.approx(0.1)
 
 
 def test_threshold_names_have_no_trailing_zeros():
@@ -198,6 +236,7 @@ def test_direction_of_metric_names():
         "fold_12_log_loss",
         "test_mape",
         "baseline_log_loss",
+        "expected_calibration_error",
     ):
         assert greater_is_better(name) is False, name
     for name in ("r2", "test_r2", "cv_f1_mean", "f1_at_0.3", "cv_recall_at_1e-05_mean", "baseline_accuracy", "roc_auc"):

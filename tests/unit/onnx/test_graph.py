@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from xgboost import XGBClassifier, XGBRegressor
 
 from pipeline.errors import NotConvertible
+from pipeline.features.decision import predicted_classes
 from pipeline.features.kinds import neighbors
 from pipeline.features.kinds.interface import Target
 from pipeline.features.transformer import FeatureTransformer
@@ -181,6 +182,21 @@ def check_same(transformer: FeatureTransformer, features: list[str], model: Any,
         assert len(np.unique(predict(rows)["prediction"])) > 10 or model.get_params().get("gamma")
     else:
         assert set(predict(rows)["prediction"]) == set(labels)
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_labels_follow_the_threshold(name: str, table: Any) -> None:
+    _, y, transformer, X = table
+    model = CLASSIFIERS[name](X)
+    model.fit(X, (y > np.quantile(y, 0.8)).astype(int))
+    rows, labels = raw_rows(500, 3), np.array(["no", "yes"], dtype=object)
+    probabilities = model.predict_proba(transformer.transform(rows))
+    exact = np.quantile(probabilities[:, 1], 0.3, method="lower")  # that of a row, which a perceptron's graph rounds
+    for threshold in (0.1, float(exact) - 1e-4 * ("perceptron" in name)):
+        expected = labels[predicted_classes(probabilities, threshold)]
+        graph = to_onnx(transformer, transformer.feature_names, model, list(labels), threshold)
+        check(graph, transformer, rows, lambda _: {"prediction": expected, "probabilities": probabilities})  # noqa: B023
+        assert (expected == "yes").mean() > (probabilities[:, 1] > 0.5).mean()
 
 
 def test_check_reports_the_first_row_that_differs(table: Any) -> None:

@@ -58,6 +58,7 @@ VALUES: list[Any] = [
 COMPLETE: dict[str, Any] = {
     "dataset": {"path": "data.csv", "target": "y", "split": {}},
     "features": {"neighbors": {"k": 1, "by": ["a"]}},
+    "evaluate": {"threshold": "cost", "costs": {"false_positive": 1, "false_negative": 5}},
     "train": {"search": {"space": {}}},
 }
 
@@ -186,6 +187,12 @@ def test_a_space_is_refused_or_can_be_searched(data: st.DataObject) -> None:
         ("features", {"neighbors": {"k": 5000, "by": ["a"]}}, "neighbors.k: must be at most 1000 .it is 5000"),
         ("evaluate", {"thresholds": [0.5] * 101},
          "evaluate.thresholds: must be a list of at most 100 items .it is .0.5,"),
+        ("evaluate", {"threshold": 1}, "threshold: must be a number below 1, f1 or cost or null .it is 1.$"),
+        ("evaluate", {"threshold": "F1"}, "threshold: must be a number, f1 or cost or null .it is 'F1'.$"),
+        ("evaluate", {"threshold": "cost"}, "evaluate: `threshold: cost` needs the costs of errors, such as `costs: "),
+        ("evaluate", {"costs": {"false_positive": 1, "false_negative": 2}}, "`costs` needs `threshold: cost`"),
+        ("evaluate", {"threshold": "cost", "costs": {"false_positive": 0, "false_negative": 2}},
+         "costs.false_positive: must be a number above 0 .it is 0"),
         ("evaluate", {"choose_by": True}, "choose_by: must be text or null .it is true; put text in quotes"),
         ("register", {"stage": None}, "stage: must be None, Staging, Production or Archived .it is null"),
     ],

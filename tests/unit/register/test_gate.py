@@ -88,6 +88,21 @@ def test_win_rate_equals_the_metric_on_the_same_resampled_rows(task: Task) -> No
         assert 0 < win_rate < 1
 
 
+@pytest.mark.parametrize("metric", ["accuracy", "precision", "f1"])
+def test_models_are_compared_by_the_classes_they_predict(metric: str) -> None:
+    y_true, proba = simulated(BINARY, 300, 0.8, seed=1)
+    at_half, exact = (proba[:, 1] >= 0.5).astype(int), y_true.copy()
+    exact[:10] = 1 - exact[:10]
+    outputs = PairedOutputs(BINARY, y_true, proba, proba, at_half, exact)
+    assert bootstrap_win_rate(metric, outputs, 200, seed=7) == 1
+    comparison = compare(outputs, pd.DataFrame(index=range(300)), GateParams(metric=metric))
+    assert not comparison.is_identical
+    assert comparison.scores[0].candidate == classification_metrics(y_true, proba, y_pred=exact)[metric]
+    assert compare(
+        replace(outputs, candidate_classes=at_half), pd.DataFrame(index=range(300)), GateParams()
+    ).is_identical
+
+
 def test_resamples_without_a_positive_row_count_as_not_better() -> None:
     y_true = np.zeros(20, dtype=np.int64)
     y_true[0] = 1

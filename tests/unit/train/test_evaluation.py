@@ -61,6 +61,13 @@ def test_thresholds_come_from_params(pipeline_folder: Path) -> None:
     assert (found["recall"], found["recall_at_0.25"], found["precision_at_0.25"]) == (0, 0.5, 0.5)
 
 
+@pytest.mark.parametrize(("target", "described"), [("place", "has 3 classes"), ("price", "is a number")])
+def test_a_decision_threshold_needs_two_classes(pipeline_folder: Path, target: str, described: str) -> None:
+    params = prepare_params(pipeline_folder, target=target, threshold="f1")
+    with pytest.raises(PipelineError, match=rf"evaluate.threshold in params.yaml is 'f1', but the target {described}"):
+        train(params, pipeline_folder)  # before it would open a store, which does not exist
+
+
 def test_a_metric_missing_in_some_folds_cannot_choose(tables: Tables, pipeline_folder: Path) -> None:
     content = {"dataset": {"path": "x", "target": "y"}, "evaluate": {"choose_by": "roc_auc"}}
     evaluation = Evaluation.from_params(
@@ -197,6 +204,16 @@ def test_a_metric_gets_labels_probabilities_and_rows(labels: list[str | int | bo
     np.testing.assert_array_equal(arguments["y_proba"], outputs)
     assert all(list(value.index) == [10, 20, 40] for value in arguments.values())
     assert list(rows["x"]) == [1, 2, 3]
+
+
+def test_a_metric_gets_the_labels_at_the_threshold() -> None:
+    def metric(y_true, y_pred, y_proba, rows):  # type: ignore[no-untyped-def]
+        return {"called": (y_pred == "yes").sum()}
+
+    outputs = np.array([[0.8, 0.2], [0.9, 0.1], [0.3, 0.7]])
+    arguments = (metric, Task(["no", "yes"]), np.array([0, 1, 0]), outputs, pd.DataFrame(index=range(3)))
+    assert custom_metrics(*arguments) == {"called": 1}
+    assert custom_metrics(*arguments, threshold=0.2) == {"called": 2}
 
 
 def test_a_regression_metric_gets_no_probabilities(pipeline_folder: Path) -> None:

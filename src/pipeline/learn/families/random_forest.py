@@ -109,7 +109,6 @@ FAMILY = Family(
         "max_depth": 20,
         "min_samples_split": 5,
         "min_samples_leaf": 2,
-        "class_weight": "balanced",
     },
     space={
         "max_depth": Range(low=8, high=24),

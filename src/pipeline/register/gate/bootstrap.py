@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.learn.metrics import DIRECTIONS, predicted_classes, ranking_classes
+from pipeline.features.decision import predicted_classes
+from pipeline.learn.metrics import DIRECTIONS, expected_calibration_error, ranking_classes
 from pipeline.learn.task import Task
 
 Values = NDArray[Any]
@@ -26,12 +27,21 @@ class PairedOutputs:
         From `Task.encode`.
     current, candidate : arrays of float, shape (n_rows,) or (n_rows, n_classes)
         Predictions, or probabilities of the classes. `current` is None if that model cannot predict the rows.
+    current_classes, candidate_classes : arrays of int, shape (n_rows,), optional
+        Predicted classes; by default the most probable ones.
     """
 
     task: Task
     y_true: Values
     current: Values | None
     candidate: Values
+    current_classes: Values | None = None
+    candidate_classes: Values | None = None
+
+    @property
+    def pairs(self) -> list[tuple[Values | None, Values | None]]:
+        """Outputs and predicted classes of both models, the current one first."""
+        return [(self.current, self.current_classes), (self.candidate, self.candidate_classes)]
 
 
 def bootstrap_win_rate(metric: str, outputs: PairedOutputs, n_resamples: int, seed: int) -> float:
@@ -52,10 +62,9 @@ def bootstrap_win_rate(metric: str, outputs: PairedOutputs, n_resamples: int, se
     """
     from scipy.stats import bootstrap
 
-    assert outputs.current is not None
-    y_true, pair = outputs.y_true, (outputs.current, outputs.candidate)
+    y_true, pair = outputs.y_true, [(found, classes) for found, classes in outputs.pairs if found is not None]
     n_rows, rng = len(y_true), np.random.default_rng(seed)
-    losses = [_losses(metric, outputs.task, y_true, predictions) for predictions in pair]
+    losses = [_losses(metric, outputs.task, y_true, *predictions) for predictions in pair]
     if losses[0] is not None and losses[1] is not None:
         result = bootstrap(
             (losses[0] - losses[1],),
@@ -69,7 +78,7 @@ def bootstrap_win_rate(metric: str, outputs: PairedOutputs, n_resamples: int, se
 
     from tqdm import tqdm
 
-    current_score, candidate_score = (_metric_on_rows(metric, y_true, predictions) for predictions in pair)
+    current_score, candidate_score = (_metric_on_rows(metric, y_true, *predictions) for predictions in pair)
     sign = 1 if DIRECTIONS[metric] else -1
     with tqdm(total=n_resamples, desc="resamples", unit="", delay=SLOW, disable=None, leave=False) as bar:
 
@@ -90,7 +99,9 @@ def bootstrap_win_rate(metric: str, outputs: PairedOutputs, n_resamples: int, se
     return float(np.mean(result.bootstrap_distribution > 0))
 
 
-def _losses(metric: str, task: Task, y_true: Values, outputs: Values) -> NDArray[np.float64] | None:
+def _losses(
+    metric: str, task: Task, y_true: Values, outputs: Values, classes: Values | None
+) -> NDArray[np.float64] | None:
     """Return losses of the rows whose mean is lower exactly when the metric is better; None for other metrics.
 
     R² and MAPE also divide by a term that depends only on the rows, so it is the same for both models.
@@ -98,7 +109,8 @@ def _losses(metric: str, task: Task, y_true: Values, outputs: Values) -> NDArray
     if metric in ("rmse", "r2", "log_loss"):
         return task.losses(y_true, outputs)
     if metric == "accuracy":
-        return np.asarray(predicted_classes(outputs) != y_true, dtype=np.float64)
+        y_pred = predicted_classes(outputs) if classes is None else classes
+        return np.asarray(y_pred != y_true, dtype=np.float64)
     if metric in ("mae", "mape"):
         errors = np.abs(outputs - y_true)
         weights = np.divide(1, np.abs(y_true), out=np.zeros_like(y_true), where=y_true != 0)
@@ -106,7 +118,7 @@ def _losses(metric: str, task: Task, y_true: Values, outputs: Values) -> NDArray
     return None
 
 
-def _metric_on_rows(metric: str, y_true: Values, outputs: Values) -> Callable[[Values], float]:
+def _metric_on_rows(metric: str, y_true: Values, outputs: Values, classes: Values | None) -> Callable[[Values], float]:
     """Return a function of row numbers that computes a classification metric as `pipeline.learn.metrics` does."""
     from sklearn.metrics import average_precision_score, precision_recall_fscore_support, roc_auc_score
 
@@ -120,11 +132,13 @@ def _metric_on_rows(metric: str, y_true: Values, outputs: Values) -> Callable[[V
             return float(np.mean(scores)) if scores else np.nan
 
         return score_of_ranking
+    if metric == "expected_calibration_error":
+        return lambda rows: expected_calibration_error(y_true[rows], outputs[rows])
 
     # These depend only on the confusion matrix, whose few cells are cheaper to weight than the rows.
     position = ("precision", "recall", "f1").index(metric)
     true, predicted = np.divmod(np.arange(n_classes**2), n_classes)
-    cells = y_true * n_classes + predicted_classes(outputs)
+    cells = y_true * n_classes + (predicted_classes(outputs) if classes is None else classes)
 
     def score_of_counts(rows: Values) -> float:
         counts = np.bincount(cells[rows], minlength=n_classes**2)

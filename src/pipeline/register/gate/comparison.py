@@ -144,26 +144,24 @@ def compare(outputs: PairedOutputs, rows: pd.DataFrame, params: GateParams) -> M
     PipelineError
         If params.yaml names a metric or a slice that these rows do not have.
     """
-    task, y_true, current, candidate = outputs.task, outputs.y_true, outputs.current, outputs.candidate
+    task, y_true, pairs = outputs.task, outputs.y_true, outputs.pairs
     metric = judged_metric(params, task)
     masks = slice_masks(rows, params)
-    current_scores, candidate_scores = _scores(task, y_true, current), _scores(task, y_true, candidate)
+    current_scores, candidate_scores = (_scores(task, y_true, *pair) for pair in pairs)
     if metric not in candidate_scores or len(y_true) < 2:
         raise PipelineError(
             f"{KEY}.metric in params.yaml is {metric}, which cannot be computed on the {len(y_true):,} test rows",
             "use another metric of the task, or prepare more test rows",
         )
-    is_identical = current is not None and np.array_equal(current, candidate)
+    is_identical = all(np.array_equal(*values) for values in zip(*pairs, strict=True))
     win_rate = 0.0
-    if current is not None and not is_identical:
+    if outputs.current is not None and not is_identical:
         win_rate = bootstrap_win_rate(metric, outputs, params.n_resamples, params.seed)
     slices = []
     for column, value, inside in masks:
-        pair = [
-            None if predictions is None else _scores(task, y_true[inside], predictions[inside]).get(metric)
-            for predictions in (current, candidate)
-        ]
-        slices.append(Slice(column, value, Score(metric, int(inside.sum()), *pair)))
+        sliced = [[None if values is None else values[inside] for values in pair] for pair in pairs]
+        scores = [_scores(task, y_true[inside], *pair).get(metric) for pair in sliced]
+        slices.append(Slice(column, value, Score(metric, int(inside.sum()), *scores)))
     names = [metric, *(name for name in candidate_scores if name != metric)]
     return ModelComparison(
         [Score(name, len(y_true), current_scores.get(name), candidate_scores[name]) for name in names],
@@ -173,7 +171,9 @@ def compare(outputs: PairedOutputs, rows: pd.DataFrame, params: GateParams) -> M
     )
 
 
-def _scores(task: Task, y_true: Values, outputs: Values | None) -> dict[str, float]:
+def _scores(task: Task, y_true: Values, outputs: Values | None, classes: Values | None) -> dict[str, float]:
     if outputs is None:
         return {}
-    return classification_metrics(y_true, outputs) if task.labels else regression_scores(y_true, outputs)
+    if task.labels:
+        return classification_metrics(y_true, outputs, y_pred=classes)
+    return regression_scores(y_true, outputs)

@@ -53,10 +53,15 @@ class GateVerdict:
 
 @dataclass(frozen=True)
 class _Predictions:
-    """Predictions of a model for some rows: numbers, or probabilities of its classes."""
+    """Predictions of a model for some rows: numbers, or probabilities of its classes and predicted labels as text."""
 
     labels: list[Label] | None
     outputs: NDArray[Any]
+    predicted: pd.Series | None
+
+    def classes(self, task: Task) -> NDArray[Any] | None:
+        """Return the predicted classes by their numbers in a task."""
+        return None if self.predicted is None else task.encode(self.predicted)
 
 
 def judge(
@@ -92,17 +97,22 @@ def judge(
         raise RegistryError(f"run {candidate.run_id} has no parameter dataset.target", f"train again, or {FORCE}")
     predictions = _predict(candidate, rows)
     task = Task(predictions.labels)
-    y_true = task.encode(rows[target])
+    y_true, classes = task.encode(rows[target]), predictions.classes(task)
     title = f"run {candidate.run_id} compared with {current.name} {name} on the same {len(rows):,} rows"
     try:
         current_run = _find_current_run(client, current, folder, target)
-        current_outputs = _align_classes(_predict(current_run, rows), task)
+        current_predictions = _predict(current_run, rows)
+        current_outputs = _align_classes(current_predictions, task)
     except PipelineError as error:
-        comparison = compare(PairedOutputs(task, y_true, None, predictions.outputs), rows, params)
+        outputs = PairedOutputs(task, y_true, None, predictions.outputs, candidate_classes=classes)
+        comparison = compare(outputs, rows, params)
         reason = f"{name} cannot be evaluated: {error.problem}"
         text = format_table(title, current.version, comparison, params, [("FAILED", reason)])
         return GateVerdict(False, reason, text, reason[:MAX_SUMMARY_LENGTH])
-    comparison = compare(PairedOutputs(task, y_true, current_outputs, predictions.outputs), rows, params)
+    current_classes = current_predictions.classes(task)
+    comparison = compare(
+        PairedOutputs(task, y_true, current_outputs, predictions.outputs, current_classes, classes), rows, params
+    )
     rules = conditions(comparison, params)
     failed = [rule.text for rule in rules if not rule.holds]
     findings = [("passed" if rule.holds else "FAILED", rule.text) for rule in rules]
@@ -161,10 +171,12 @@ def _predict(run: FinishedRun, rows: pd.DataFrame) -> _Predictions:
             raise RegistryError(
                 f"the model of run {run.run_id} cannot predict the test rows: {detail}", FORCE
             ) from None
-    outputs = predicted.iloc[:, 1:].to_numpy() if isinstance(predicted, pd.DataFrame) else predicted
+    outputs, labels = np.asarray(predicted), None
+    if isinstance(predicted, pd.DataFrame):
+        outputs, labels = predicted.iloc[:, 1:].to_numpy(), predicted["prediction"].map(str)
     if not np.isfinite(outputs).all():
         raise RegistryError(f"the model of run {run.run_id} predicts values that are not finite", FORCE)
-    return _Predictions(model.labels, outputs)
+    return _Predictions(model.labels, outputs, labels)
 
 
 def _align_classes(predictions: _Predictions, task: Task) -> NDArray[Any]:

@@ -7,7 +7,7 @@ from functools import cached_property
 from itertools import chain
 from typing import Any
 
-from pipeline.service.records import Columns, ModelIdentity, Outputs, PredictionRecord
+from pipeline.service.records import Columns, ModelIdentity, PredictionRecord
 
 
 @dataclass(frozen=True)
@@ -97,5 +97,5 @@ def _newest(request: PredictionRecord, n_rows: int) -> PredictionRecord:
         request,
         ids=request.ids[-n_rows:],
         columns=columns,
-        outputs=Outputs(outputs.predictions[-n_rows:], probabilities),
+        outputs=replace(outputs, predictions=outputs.predictions[-n_rows:], probabilities=probabilities),
     )

@@ -61,10 +61,10 @@ class Engine:
 
     def predict_with_model(self, columns: Columns) -> Outputs:
         """Predict raw rows with the logged model."""
-        predictions, classes = self.raw.predict_features(to_features(self.raw, columns)), self.raw.labels
-        if classes is None:
+        predictions = self.raw.predict_features(to_features(self.raw, columns))
+        if self.raw.labels is None:
             return Outputs(predictions.tolist())
-        return Outputs([classes[index] for index in predictions.argmax(axis=1)], predictions.tolist())
+        return Outputs(self.raw.labels_of(predictions), predictions.tolist(), self.raw.threshold)
 
     def predict_with_graph(self, columns: Columns) -> Outputs:
         """Predict raw rows with the ONNX graph."""
@@ -75,7 +75,7 @@ class Engine:
         if self.raw.labels is None:
             return Outputs(self.session.run(["prediction"], feed)[0][:, 0].tolist())
         predictions, probabilities = self.session.run(["prediction", "probabilities"], feed)
-        return Outputs(predictions.tolist(), probabilities.tolist())
+        return Outputs(predictions.tolist(), probabilities.tolist(), self.raw.threshold)
 
     def description(self) -> dict[str, Any]:
         """Return what predicts how many rows, for GET /model."""

@@ -221,6 +221,7 @@ def _card(reference: ModelReference, raw: "RawRowsModel", logged: Path, metadata
         "family": metadata["family"],
         "task": "regression" if raw.labels is None else "classification",
         "labels": raw.labels,
+        "threshold": raw.threshold,
         "metrics": metadata["metrics"],
         "signature": {side: json.loads(mlmodel["signature"][side]) for side in ("inputs", "outputs")},
         "features": raw.feature_names,

@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.features.decision import confidences as confidences_of
 from pipeline.service.records import ModelIdentity, PredictionRecord
 
 LONGEST_LABEL = 200  # characters of a class in a metric name; MLflow accepts 250 for the whole name
@@ -171,7 +172,8 @@ class Statistics:
         period = _Period(
             _Moments.from_values(np.array([record.elapsed_ms for record in records])), rows=len(predictions)
         )
-        confidences, values = np.empty(0), np.empty(0)
+        confidences: NDArray[np.float64] = np.empty(0)
+        values: NDArray[np.float64] = np.empty(0)
         if model.labels is None:
             values = np.array(predictions, dtype=np.float64)
             period.value = _Moments.from_values(values)
@@ -179,7 +181,7 @@ class Statistics:
             classes = [str(label) for label in model.labels]
             rows = chain.from_iterable(record.outputs.probabilities or [] for record in records)
             probabilities = np.array(list(rows), dtype=np.float64).reshape(-1, len(classes))
-            confidences = 100 * probabilities.max(axis=1)
+            confidences = 100 * confidences_of(probabilities, records[0].outputs.threshold)
             period.confidence = _Moments.from_values(confidences)
             period.probabilities = Counter(dict(zip(classes, probabilities.sum(axis=0).tolist(), strict=True)))
             period.classes = Counter(dict.fromkeys(classes, 0))

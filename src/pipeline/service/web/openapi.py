@@ -103,8 +103,8 @@ def _prediction(model: "ServedModel | None") -> Schema:
     classes = [str(label) for label in model.labels]
     probability: Schema = {"type": "number", "minimum": 0, "maximum": 1}
     classification_fields: dict[str, Schema] = {
-        "prediction": {"enum": model.labels, "description": "The most probable class, in its original type."},
-        "label": {"enum": classes, "description": "The most probable class, as text."},
+        "prediction": {"enum": model.labels, "description": "The predicted class, in its original type."},
+        "label": {"enum": classes, "description": "The predicted class, as text."},
         "confidence": {"type": "number", "minimum": 0, "maximum": 100, "description": "Its probability, in percent."},
         "probabilities": _object(dict.fromkeys(classes, probability)),
     }

@@ -91,6 +91,7 @@ class Model(ResponseModel):
     family: str
     task: Literal["regression", "classification"]
     labels: list[str | int | bool] | None
+    threshold: float | None
     metrics: dict[str, float | None]
     signature: Signature
     features: list[str]

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
-from pipeline.learn.metrics import Classes, ranking_classes
+from pipeline.learn.metrics import Classes, expected_calibration_error, ranking_classes
 from pipeline.train.report.canvas import canvas
 from pipeline.train.report.plots import (
     BLUE,
@@ -180,7 +180,8 @@ def calibration_plot(y_true: Classes, y_proba: Probabilities, labels: Sequence[s
         end = max(end, actual.max(), predicted.max())
     limits = (-0.02 * end, 1.02 * end)
     curves.set(xlim=limits, ylim=limits, xlabel="mean predicted probability", ylabel="share that is of the class")
-    curves.set_title(f"{run_name}: calibration, {len(y_true):,} test rows")
+    error = expected_calibration_error(y_true, y_proba)
+    curves.set_title(f"{run_name}: calibration, {len(y_true):,} test rows\nexpected calibration error {error:.3f}")
     histogram.set(xlim=(-0.01, 1.01), xlabel="predicted probability", ylabel="rows")
     histogram.yaxis.set_major_formatter(_tick)
     _hide_spines(curves, histogram)

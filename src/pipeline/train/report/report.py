@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.features.decision import predicted_classes
 from pipeline.learn.families import BACKGROUND_ROWS
-from pipeline.learn.metrics import predicted_classes
 from pipeline.learn.task import Task
 from pipeline.params.schema import Params, TrainParams
 from pipeline.train.feature_rows import take_rows
@@ -43,7 +43,7 @@ def log_report(run_name: str, fitter: Fitter, fitted: FitResult, params: Params)
         "learning_curve.png": plots.learning_curve_plot(fitted.scores, run_name, fitter.family.rounds_label, task.loss)
     }
     if task.labels:
-        figures |= _classification_figures(task, y_test, fitted.outputs, run_name)
+        figures |= _classification_figures(task, y_test, fitted, run_name)
     else:
         figures |= _regression_figures(params.dataset.target, y_test, fitted.outputs, run_name)
     for position, (kind, values) in enumerate(fitted.importance.items()):
@@ -92,10 +92,11 @@ def _regression_figures(target: str, y_test: NDArray[Any], y_pred: NDArray[np.fl
     }
 
 
-def _classification_figures(task: Task, y_test: NDArray[Any], y_proba: NDArray[np.float64], run_name: str) -> Figures:
+def _classification_figures(task: Task, y_test: NDArray[Any], fitted: FitResult, run_name: str) -> Figures:
     import mlflow
 
-    y_pred, labels = predicted_classes(y_proba), task.texts
+    y_proba, labels = fitted.outputs, task.texts
+    y_pred = predicted_classes(y_proba, fitted.threshold)
     counts = class_plots.confusion_counts(y_test, y_pred, task.n_classes)
     mlflow.log_dict(class_plots.confusion_json(counts, labels), "confusion_matrix.json")
     mlflow.log_text(class_plots.classification_report_text(y_test, y_pred, labels), "classification_report.txt")

@@ -33,6 +33,7 @@ export function renderCard(card) {
   const facts = [
     ["Name", card.name], ["Version", card.version], ["Stage", card.stage], ["Loaded from", card.source],
     ["Family", card.family], ["Task", card.task], ["Classes", card.labels?.join(", ")],
+    ["Threshold", card.threshold && number(card.threshold)],
     ["Trained", card.trained_at && time(card.trained_at)], ["Engine", engines.join("; ")],
     ["Features", card.features && number(card.features.length)],
     ["Run", card.run_id && identifier(card.run_id)], ["Logged model", card.model_id && identifier(card.model_id)],
