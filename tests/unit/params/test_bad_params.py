@@ -182,7 +182,7 @@ def test_a_space_is_refused_or_can_be_searched(data: st.DataObject) -> None:
         ("train", {"search": {"space": {"nn": {"alpha": {"low": "3e-2", "high": 1}}}}},
          "alpha.low: must be a number .it is '3e-2'.$"),
         ("train", {"search": {"max_rounds": 10**7}}, "max_rounds: must be at most 100000 .it is 10000000"),
-        ("features", [], "features: must be a section with the keys neighbors, flux .it is ...$"),
+        ("features", [], "features: must be a section with the keys neighbors, flux, dates, .*, text .it is ...$"),
         ("features", {"neighbors": {"k": 5000, "by": ["a"]}}, "neighbors.k: must be at most 1000 .it is 5000"),
         ("evaluate", {"thresholds": [0.5] * 101},
          "evaluate.thresholds: must be a list of at most 100 items .it is .0.5,"),
