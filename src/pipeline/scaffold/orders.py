@@ -47,11 +47,12 @@ SCALES = (
 )
 _RANKS = [{word: rank for rank, words in enumerate(scale.split(", ")) for word in words.split("|")} for scale in SCALES]
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([km](?![a-z]))?")
-# Texts without blanks, where # is a number: 1-10 years, under 18, 65+, 10 or more, 7.
-_RANGE = re.compile(r"#[a-z]*?(?:-|–|to|and|,)#(?P<unit>[a-z]*)")
-_BELOW = re.compile(r"(?:<=?|≤|under|below|lessthan|upto|atmost)#(?P<unit>[a-z]*)")
+# The shapes of texts, where # is a number: 1-10 years, under 18, 65+, 10 or more, 7.
+_RANGE = re.compile(r"#[a-z]* ?(?:-|–|to|and|,)#(?P<unit>[a-z]*)")
+_BELOW = re.compile(r"(?:<=?|≤|under|below|less than|up to|at most)#(?P<unit>[a-z]*)")
 _ABOVE = re.compile(
-    r"(?:>=?|≥|over|above|morethan|atleast)#(?P<unit>[a-z]*)|#[a-z]*?(?:\+|plus|(?:or|and)(?:more|over|above|older))[a-z]*"
+    r"(?:>=?|≥|over|above|more than|at least)#(?P<unit>[a-z]*)"
+    r"|#[a-z]* ?(?:\+|plus|(?:or|and) (?:more|over|above|older)) ?[a-z]*"
 )
 _SINGLE = re.compile(r"#(?P<unit>[a-z]*)")
 _SCALE = {"": 1.0, "k": 1e3, "m": 1e6}
@@ -110,7 +111,7 @@ def _range_of(text: str) -> tuple[float, float, str] | None:
     """Return the lower and upper limit and the unit of a text such as ``1-10 years``."""
     text = re.sub(r"#|,(?=\d{3}\b)", "", text.lower())
     numbers = [float(digits) * _SCALE[scale] for digits, scale in _NUMBER.findall(text)]
-    shape = re.sub(r"[\s$€£%()[\].]", "", _NUMBER.sub("#", text))
+    shape = re.sub(r"\s*#\s*", "#", re.sub(r"[$€£%()[\].]", "", _NUMBER.sub("#", text))).strip()
     if match := _RANGE.fullmatch(shape):
         low, high = numbers
     elif match := _BELOW.fullmatch(shape):
