@@ -30,7 +30,7 @@ def read_times(values: Sequence[str] | Numbers, date_format: str, offset: int = 
     """
     if date_format in NUMBER_FORMATS:
         unit, origin = NUMBER_FORMATS[date_format]
-        numbers = pd.to_numeric(pd.Series(values), errors="coerce").to_numpy(np.float64)
+        numbers = values if isinstance(values, np.ndarray) else _numbers(values)
         seconds = np.round((numbers - origin) * unit)
         return np.where((seconds >= FIRST) & (seconds <= LAST), seconds, np.nan).astype("datetime64[s]")
     texts = _texts(values) if isinstance(values, np.ndarray) else [text.strip() for text in values]
@@ -96,6 +96,10 @@ def part_of(times: Times, name: str) -> Numbers:
     """Return one of the `PARTS` of times, NaN where a time is missing."""
     missing = np.isnat(times)
     return np.where(missing, np.nan, PARTS[name](np.where(missing, np.datetime64(0, "s"), times)))
+
+
+def _numbers(texts: Sequence[str]) -> Numbers:
+    return np.asarray(pd.to_numeric(pd.Series(texts), errors="coerce"), dtype=np.float64)
 
 
 def _texts(numbers: Numbers) -> list[str]:

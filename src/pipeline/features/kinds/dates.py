@@ -111,7 +111,8 @@ class Dates(FeatureKind):
     @property
     def descriptions(self) -> dict[str, str]:
         """The format of each column."""
-        return {name: f"{_describe(column.format)}; null if missing." for name, column in self.columns.items()}
+        end = "null if missing. Any other value is accepted and treated as missing."
+        return {name: f"{_describe(column.format)}; {end}" for name, column in self.columns.items()}
 
     @cached_property
     def _parts(self) -> list[tuple[str, str]]:
