@@ -70,8 +70,8 @@ def date_format(texts: pd.Series) -> DateFormat | None:
     sample = texts.drop_duplicates().head(SAMPLE).str.strip()
     if sample.str.fullmatch(_ISO).mean() >= NEARLY_ALL and _share(sample, "iso") >= NEARLY_ALL:
         return DateFormat("iso")
-    first = sample.head(len(sample) // 20 + 1)  # if none of them is a date, more than 5 % are not
-    if not any(map(_pattern, first)):
+    few = sample.head(len(sample) // 20 + 1)  # if none of them is a date, more than 5 % are not
+    if not any(map(_pattern, few)):
         return None
     pattern, _ = Counter(map(_pattern, sample)).most_common(1)[0]
     shares = {name: _share(sample, name) for name in _formats(pattern)}
