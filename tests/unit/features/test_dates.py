@@ -113,6 +113,10 @@ def test_columns_that_cannot_be_dates_are_refused_and_onnx_as_well() -> None:
         PipelineError, match=r"features.dates in params.yaml names 'date', which is not an input column"
     ):
         fit(rows, date="iso")
+    with pytest.raises(PipelineError, match=r"'when' has no training value in the format '%d.%m.%Y', such as '2023-12"):
+        fit(rows, when="%d.%m.%Y")
+    with pytest.raises(PipelineError, match=r"'size' has no training value in the format '%Y%m%d', such as 0"):
+        fit(rows, size="%Y%m%d")
     transformer = fit(rows, when="iso")
     X = transformer.transform(rows)
     model = XGBRegressor(n_estimators=2).fit(X, X["size"])

@@ -89,3 +89,8 @@ def test_numeric_columns_are_refused(key: str) -> None:
     value = {"ordered": ["1", "2"], "lists": "|"}[key]
     with pytest.raises(PipelineError, match=rf"(?s)features.{key} .* 'n', a number column; it must be text"):
         FeatureTransformer.fit(pd.DataFrame({"n": [1.0, 2.0]}), {key: {"n": value}})
+
+
+def test_an_order_of_other_categories_is_refused() -> None:
+    with pytest.raises(PipelineError, match=r"(?s)'size' has none of the categories.*small, large, medium"):
+        FeatureTransformer.fit(ROWS, {"ordered": {"size": ["S", "M", "L"]}})

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import NotConvertible
+from pipeline.errors import NotConvertible, PipelineError
 from pipeline.features.columns import Kind
 from pipeline.features.dates import Times, common_offset, part_of, read_times, varying_parts
 from pipeline.features.graph_builder import GraphBuilder, GraphSource
@@ -69,7 +69,7 @@ class Dates(FeatureKind):
         Raises
         ------
         PipelineError
-            If a column does not exist or holds booleans.
+            If a column does not exist, holds booleans, or has no value in its format.
         """
         if not settings:
             return None
@@ -124,7 +124,15 @@ def _fit(source: Source, name: str, date_format: str) -> DateColumn:
     offset = 0 if isinstance(values, np.ndarray) else common_offset(values.used, date_format)
     column = DateColumn(date_format, offset, [])
     times, rows = _read(source, name, column)
-    return column._replace(parts=varying_parts(times[np.unique(rows)]))
+    times = times[np.unique(rows)]
+    if np.isnat(times).all():
+        present = values[~np.isnan(values)].tolist() if isinstance(values, np.ndarray) else values.used
+        example = f", such as {present[0]!r:.60}" if present else ""
+        raise PipelineError(
+            f"column {name!r} has no training value in the format {date_format!r}{example}",
+            f"correct features.dates.{name} in params.yaml, or add the column to dataset.drop",
+        )
+    return column._replace(parts=varying_parts(times))
 
 
 def _read(source: Source, name: str, column: DateColumn) -> tuple[Times, NDArray[np.intp]]:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.errors import PipelineError
 from pipeline.features.columns import FLOAT_SUFFIX
 from pipeline.features.graph_builder import GraphBuilder, GraphSource
 from pipeline.features.kinds.interface import (
@@ -35,11 +36,18 @@ class Ordered(FeatureKind):
         Raises
         ------
         PipelineError
-            If a column does not exist or is not text.
+            If a column does not exist, is not text, or has none of the categories.
         """
         if not settings:
             return None
         require_columns(cls.key, settings, training.columns, "text")
+        for name, order in settings.items():
+            found = training.source.texts(name).distinct
+            if set(order).isdisjoint(found):
+                raise PipelineError(
+                    f"column {name!r} has none of the categories of features.ordered in params.yaml",
+                    f"list its categories, lowest first: {', '.join(found[:20])}",
+                )
         return cls(settings)
 
     @classmethod
