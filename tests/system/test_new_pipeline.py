@@ -98,7 +98,7 @@ def test_each_inferred_value_has_an_aligned_comment(clone: Path, call: Callable[
     assert reasons["# strategy: group"].startswith("if rows with the same value belong together: log loss ")
     assert "    # column: customer_id\n" in text
     assert "convert it to ISO 8601" in reasons["# strategy: time"]
-    assert "    # column: signed\n" in text
+    assert reasons["# column: signed"] == "is then not a feature: remove it from features.dates"
     assert reasons["search:"] == "smaller than the default, for 300 rows"
 
 

@@ -257,7 +257,7 @@ def _use_of_dates(
     is_sortable: bool = True,
 ) -> ColumnUse:
     steps = [] if is_sortable else ["first convert it to ISO 8601 (2026-01-31)"]
-    split = _time_split(column, values, *steps, "remove it from features.dates")
+    split = _time_split(column, values, *steps)
     return ColumnUse("input", reason, kind, split, note, feature=FeatureSetting("dates", date_format))
 
 
