@@ -22,7 +22,7 @@ def main() -> None:
     params = load_params()
     with cluster_of(params.train.engine, Path()) as cluster:
         folder, run = (cluster.folder, cluster.run) if cluster else (Path(), in_threads)
-        prepared = prepare(params.dataset, folder, run, params.features.encoded_columns)
+        prepared = prepare(params.dataset, folder, run, params.features)
     print(prepared.summary)
 
 

@@ -63,12 +63,13 @@ def test_classification_folder_reports_inferences_and_prepares(
         "target": "left",
         "task": "classification",
         "positive": "it's: #1",
-        "drop": ["customer_id", "signed", "leak"],
+        "drop": ["customer_id", "leak"],
         "categorical": ["zip"],
         "derived": {},
         "max_categories": 50,
         "split": {"strategy": "stratified", "test_size": 0.2, "seed": 42},
     }
+    assert content["features"] == {"dates": {"signed": "%d.%m.%Y"}}
     assert content["train"]["params"] == {}
     assert content["evaluate"] == {"threshold": "f1"}
     assert content["monitor"] == {"max_class_share": None}
@@ -78,7 +79,7 @@ def test_classification_folder_reports_inferences_and_prepares(
     monkeypatch.chdir(folder)
     assert call("prepare") == 0
     train = pd.read_parquet("data/processed/train.parquet")
-    assert list(train.columns) == ["size", "plan", "zip", "active", "flag", "left"]
+    assert list(train.columns) == ["size", "plan", "zip", "signed", "active", "flag", "left"]
     assert set(train["zip"]) == {"00501", "10001", "94110"}
     assert (train["left"] == "it's: #1").sum() == 24
 
@@ -97,7 +98,7 @@ def test_each_inferred_value_has_an_aligned_comment(clone: Path, call: Callable[
     assert reasons["# strategy: group"].startswith("if rows with the same value belong together: log loss ")
     assert "    # column: customer_id\n" in text
     assert "convert it to ISO 8601" in reasons["# strategy: time"]
-    assert "    # column: signed\n" in text
+    assert reasons["# column: signed"] == "is then not a feature: remove it from features.dates"
     assert reasons["search:"] == "smaller than the default, for 300 rows"
 
 

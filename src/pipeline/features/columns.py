@@ -35,6 +35,11 @@ class Texts:
     def __getitem__(self, rows: NDArray[np.intp]) -> Self:
         return type(self)(self.distinct, self.codes[rows])
 
+    @property
+    def used(self) -> list[str]:
+        """The distinct values that rows have."""
+        return [self.distinct[code] for code in np.unique(self.codes) if code >= 0]
+
     def look_up(self, values: Sequence[float], missing: float) -> NDArray[Any]:
         """Map each row to the number given for its text in `distinct`, or to `missing`."""
         return np.array([*values, missing])[self.codes]  # code -1 selects the last element
@@ -107,6 +112,10 @@ def as_text(column: pd.Series) -> pd.Series:
     """
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(object)
+    if pd.api.types.is_datetime64_any_dtype(column):
+        codes, times = pd.factorize(column)  # writing a time takes a microsecond or two
+        texts = pd.Series(times.map(str), dtype="str").reindex(codes)
+        return pd.Series(texts.to_numpy(), index=column.index, name=column.name, dtype="str")
     return column if column.dtype == "str" else column.map(_format_value, na_action="ignore").astype("str")
 
 

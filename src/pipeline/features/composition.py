@@ -66,6 +66,20 @@ class Composition:
         return {column: texts for part in self.parts for column, texts in part.known_categories.items()}
 
     @property
+    def descriptions(self) -> dict[str, str]:
+        """What the values of columns are, for clients, where the type and `known_categories` do not say it."""
+        return {column: text for part in self.parts for column, text in part.descriptions.items()}
+
+    @property
+    def growing_columns(self) -> dict[str, str]:
+        """The raw columns whose values grow by nature, each with a feature that shows which are missing."""
+        growing: dict[str, str] = {}
+        for part, named in self.named_parts:
+            for name, feature in named.items() if part.grows else ():
+                growing.setdefault(feature.columns[0], name)
+        return growing
+
+    @property
     def run_params(self) -> dict[str, Any]:
         """Parameters to log with a training run."""
         return {name: value for part in self.parts for name, value in part.run_params.items()}

@@ -48,13 +48,13 @@ class Source:
 
     def numbers(self, column: str) -> NDArray[np.float64]:
         """Return a numeric or boolean column, NaN where a value is missing."""
-        values = self._column(column)
+        values = self.values(column)
         assert not isinstance(values, Texts)
         return values
 
     def texts(self, column: str) -> Texts:
         """Return a text column."""
-        values = self._column(column)
+        values = self.values(column)
         assert isinstance(values, Texts)
         return values
 
@@ -65,9 +65,10 @@ class Source:
 
     def take(self, rows: NDArray[np.intp]) -> "Source":
         """Return a source with only these rows."""
-        return Source(len(rows), lambda name: self._column(name)[rows], self.compute)
+        return Source(len(rows), lambda name: self.values(name)[rows], self.compute)
 
-    def _column(self, name: str) -> Values:
+    def values(self, name: str) -> Values:
+        """Return a raw column."""
         if name not in self._columns:
             self._columns[name] = self.read(name)
         return self._columns[name]

@@ -60,6 +60,8 @@ def _line(key: Key, key_errors: list[Any]) -> str:
         return f"{named}: missing" + (f"; its keys are {_keys(key)}" if _is_section(kind) else "")
     if problem["type"] == "invalid_key" or problem["loc"][-1:] == ("[key]",):
         return f"{named}: has the name {short_repr(value)}, which is not text: put it in quotes"
+    if problem["type"] == "value_error" and not key:  # about several sections
+        return str(problem["ctx"]["error"])[:MAX_REASON_LENGTH]
     if problem["type"] == "value_error":
         return f"{named}: {str(problem['ctx']['error'])[:MAX_REASON_LENGTH]}"
     expected = list(dict.fromkeys(_expected(key, key_error) for key_error in key_errors))

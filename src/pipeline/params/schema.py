@@ -18,6 +18,8 @@ NAME_RULE = (
     "1 to 100 of the characters A to Z, a to z, 0 to 9, `.`, `_` and `-`, starting with a letter or digit and not "
     "ending with `.`"
 )
+DATE_FORMATS = ("iso", "excel", "unix", "unix_ms")
+DATE_DIRECTIVES = r"(%[YymdBbHIMSfpjzZaA%]|[^%])+"
 FUNCTION_PATTERN = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 
 
@@ -200,6 +202,31 @@ class FeaturesParams(Section):
     def encoded_columns(self) -> frozenset[str]:
         """The columns that are not one-hot encoded, so that they may have any number of different values."""
         return frozenset([*self.dates, *self.target_encoding, *self.lists, *self.text])
+
+    @property
+    def columns(self) -> dict[str, list[str]]:
+        """The columns that each key names."""
+        return {key: list(getattr(self, key)) for key in ("dates", "target_encoding", "ordered", "lists", "text")}
+
+    @model_validator(mode="after")
+    def _columns_are_consistent(self) -> Self:
+        for name, date_format in self.dates.items():
+            is_format = re.fullmatch(DATE_DIRECTIVES, date_format) and re.search("%[Yy]", date_format)
+            if date_format not in DATE_FORMATS and not is_format:
+                raise ValueError(
+                    f"`dates.{name}` is {short_repr(date_format)}; it must be {', '.join(DATE_FORMATS)} or a format "
+                    "with a year, such as `%d.%m.%Y`"
+                )
+        for name, order in self.ordered.items():
+            if len(set(order)) < max(len(order), 2):
+                raise ValueError(f"`ordered.{name}` must list two or more categories, each once")
+        for name, separator in self.lists.items():
+            if not separator:
+                raise ValueError(f"`lists.{name}` is empty; it must be the separator of the words, such as `|`")
+        named = [name for key, names in self.columns.items() if key != "ordered" for name in names]
+        if twice := sorted({name for name in named if named.count(name) > 1}):
+            raise ValueError(f"{', '.join(twice)} can only be in one of `dates`, `target_encoding`, `lists` and `text`")
+        return self
 
 
 class ErrorCosts(Section):
@@ -490,6 +517,21 @@ class Params(Section):
         default=RegisterParams(), alias="register", description="Where the winning run is registered."
     )
     monitor: MonitorParams = Field(default=MonitorParams(), description="When the prediction service raises an alarm.")
+
+    @model_validator(mode="after")
+    def _features_are_of_inputs(self) -> Self:
+        excluded = {name: "`dataset.drop` also names" for name in self.dataset.drop}
+        excluded |= dict.fromkeys(
+            self.dataset.excluded_columns - excluded.keys(), "the rows are split by, so that it is not a feature"
+        )
+        excluded[self.dataset.target] = "is the target"
+        for key, columns in self.features.columns.items():
+            for name in columns:
+                if name in excluded:
+                    raise ValueError(
+                        f"features.{key} names {short_repr(name)}, which {excluded[name]}: remove one of them"
+                    )
+        return self
 
     @property
     def feature_settings(self) -> dict[str, Any]:

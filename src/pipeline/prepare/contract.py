@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.errors import TableError
 from pipeline.features.columns import as_text, infer_kind
 from pipeline.features.formulas import FLOAT32_MAX
-from pipeline.params.schema import DatasetParams
+from pipeline.params.schema import DatasetParams, FeaturesParams
 from pipeline.support.section import short_repr
 
 if TYPE_CHECKING:
@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 
 # Squared errors of the target must stay finite in the 32-bit floats of XGBoost.
 LARGEST_TARGET = 1e18
-PLAIN = (bool, str, int, float)  # types that a column of mixed types may hold
+PLAIN = (bool, str, int, float, date)  # types that a column of mixed types may hold; times are dates
 MAX_LIST_LENGTH = 1000  # characters of column names in a message
-FEWER_CATEGORIES = "add it to dataset.drop, or raise dataset.max_categories, in params.yaml"
+FEWER_CATEGORIES = (
+    "add it to dataset.drop or to a key of features (dates, target_encoding, lists, text), or raise "
+    "dataset.max_categories, in params.yaml"
+)
 
 
-def selected_columns(columns: Sequence[str], params: DatasetParams) -> list[str]:
+def selected_columns(columns: Sequence[str], params: DatasetParams, features: FeaturesParams) -> list[str]:
     """Return the input columns, the target and the split column of a table, after checking that they exist.
 
     Raises
@@ -33,17 +36,17 @@ def selected_columns(columns: Sequence[str], params: DatasetParams) -> list[str]
         When params.yaml names a column that the table does not have, or no column is left to predict from.
     """
     named = {
-        "target": [params.target],
-        "drop": params.drop,
-        "categorical": params.categorical or [],
-        "split.column": [params.split.column] if params.split.column else [],
-    }
+        "dataset.target": [params.target],
+        "dataset.drop": params.drop,
+        "dataset.categorical": params.categorical or [],
+        "dataset.split.column": [params.split.column] if params.split.column else [],
+    } | {f"features.{key}": names for key, names in features.columns.items()}
     for key, names in named.items():
         for name in names:
             if name not in columns:
                 first_columns = ", ".join(columns[:20]) + (", …" if len(columns) > 20 else "")
                 raise TableError(
-                    f"{params.path} has no column {name!r}, which dataset.{key} in params.yaml names",
+                    f"{params.path} has no column {name!r}, which {key} in params.yaml names",
                     f"name one of its {len(columns)} columns: {first_columns[:MAX_LIST_LENGTH]}",
                 )
     dropped = set(params.drop) - {params.split.column}
@@ -71,8 +74,8 @@ def convert_types(
     Returns
     -------
     DataFrame, shape (n_rows, n_columns)
-        Numeric columns are float64, boolean columns bool, categorical columns text. The target is float64 for
-        regression and text for classification.
+        Numeric columns are float64, boolean columns bool, categorical columns text, and so are dates, in ISO format.
+        The target is float64 for regression and text for classification.
 
     Raises
     ------
@@ -146,7 +149,7 @@ def convert_column(column: pd.Series, params: DatasetParams, row_name: Callable[
     kind = infer_kind(column)
     if column.name == params.target:
         if params.task == "classification":
-            _check_plain(column, (*PLAIN, date, Decimal), params, row_name)
+            _check_plain(column, (*PLAIN, Decimal), params, row_name)
             return as_text(column)
         return _as_target(column)
     if column.name in params.excluded_columns:  # only needed for the split
@@ -174,7 +177,7 @@ def _check_plain(
     column: pd.Series, allowed: tuple[type, ...], params: DatasetParams, row_name: Callable[[int], str]
 ) -> None:
     """Raise unless all values of an object column have allowed types."""
-    if infer_kind(column) is not None:
+    if infer_kind(column) is not None or pd.api.types.is_datetime64_any_dtype(column):
         return
     values = column.dropna()
     for row, value in zip(values.index, values, strict=True):
@@ -182,7 +185,7 @@ def _check_plain(
             raise TableError(
                 f"{params.path}: column {column.name!r} holds {type(value).__name__} values, which are neither numbers "
                 f"nor text: {row_name(row)} is {short_repr(str(value))}",
-                "add the column to dataset.drop in params.yaml, or write its values as numbers or text",
+                "add the column to dataset.drop in params.yaml, or write its values as numbers, dates or text",
             )
 
 

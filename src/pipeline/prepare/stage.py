@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import TableError
-from pipeline.params.schema import DatasetParams
+from pipeline.params.schema import DatasetParams, FeaturesParams
 from pipeline.prepare.contract import selected_columns
 from pipeline.prepare.profile import profile_of
 from pipeline.prepare.scaler import fit_scaler
@@ -56,7 +56,7 @@ class Prepared:
 
 
 def prepare(
-    params: DatasetParams, folder: Path, run: Runner = in_threads, encoded: frozenset[str] = frozenset()
+    params: DatasetParams, folder: Path, run: Runner = in_threads, features: FeaturesParams | None = None
 ) -> Prepared:
     """Validate and split the table at ``dataset.path``, and write the results.
 
@@ -71,8 +71,8 @@ def prepare(
         table, and the profile are written below it.
     run : callable, optional
         `in_threads`, or `Cluster.run` to work on a cluster, whose workers must see the folder under an absolute path.
-    encoded : frozenset of str, optional
-        The `FeaturesParams.encoded_columns`.
+    features : FeaturesParams, optional
+        The section ``features``, which names columns that are not one-hot encoded.
 
     Returns
     -------
@@ -84,12 +84,14 @@ def prepare(
         When the table is invalid. Nothing is written.
     """
     remove_unfinished_outputs(folder)
+    features = features or FeaturesParams()
+    encoded = features.encoded_columns
     with ExitStack() as stack:
         copies = stack.enter_context(temporary_folder(folder / TRAIN_TABLE.parent / "parts"))
         source = stack.enter_context(local_table(params.path, folder, copies / "source"))
         _check_pattern(source, folder)
         table = open_parts(source, params.categorical or [], copies)
-        columns = selected_columns(list(table.types), params)
+        columns = selected_columns(list(table.types), params, features)
         appended = appended_predictions(source)
         scanned = scan(table, columns, params, appended, run, encoded)
         profile_file = stack.enter_context(atomic_write(folder / DATA_PROFILE))

@@ -99,7 +99,7 @@ def run_quick_look(request: QuickLookRequest, output: Path | None = None) -> Qui
     params = _params(request, inferred)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        prepare(params.dataset, folder, encoded=params.features.encoded_columns)
+        prepare(params.dataset, folder, features=params.features)
         tables = load_tables(folder, params)
         data = tables.data
         evaluation = Evaluation.from_params(params.evaluate, data, tables.rows, folder)

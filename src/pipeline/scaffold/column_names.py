@@ -12,6 +12,7 @@ _ROW = {"#", "index", "idx", "row", "no", "nr", "number", "unnamed 0", "level 0"
 _TIME = {
     *("date", "datetime", "time", "timestamp", "year", "quarter", "month", "week", "day", "hour", "minute", "second"),
 }
+_DATE = {"date", "datetime", "timestamp"}
 _POSTAL = {"zip", "zipcode", "postcode", "postal", "postalcode", "plz"}
 _CODE = {"code", "codes", "type", "class", "category", "kind", "status"}
 
@@ -44,9 +45,19 @@ def is_row_number_name(name: str) -> bool:
     return " ".join(words(name)) in _ROW
 
 
+def is_unnamed(name: str) -> bool:
+    """Return whether a column has no name in a CSV file; pandas then calls it ``Unnamed: 0``."""
+    return not name.strip() or bool(re.fullmatch(r"Unnamed: \d+", name))
+
+
 def is_time_name(name: str) -> bool:
     """Return whether a column's name has a word for a date or time: ``order_date``, ``year built``."""
     return not _TIME.isdisjoint(words(name))
+
+
+def is_date_name(name: str) -> bool:
+    """Return whether a column's name has a word for a date: ``order_date``, ``timestamp``."""
+    return not _DATE.isdisjoint(words(name))
 
 
 def is_postal_code_name(name: str) -> bool:

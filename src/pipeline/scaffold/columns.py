@@ -13,7 +13,10 @@ from pipeline.features.formulas import FLOAT32_MAX
 from pipeline.features.light_curves import flux_columns
 from pipeline.params.schema import DatasetParams
 from pipeline.scaffold import column_names
-from pipeline.scaffold.text_values import are_hashes, date_format, format_value, is_prose, number_flaw, plain_values
+from pipeline.scaffold.dates import date_format, number_date_format, unreadable
+from pipeline.scaffold.orders import evident_order
+from pipeline.scaffold.text_values import are_hashes, format_value, is_prose, number_flaw, plain_values
+from pipeline.scaffold.word_lists import list_separator
 
 MIN_VALUES = 5  # of fewer, all may be in the test set and none in the training set
 NEARLY_ALL = 0.95
@@ -131,8 +134,8 @@ def classify_column(column: pd.Series, target: pd.Series, is_regression: bool) -
 
 def _classify_other(column: pd.Series, values: pd.Series) -> ColumnUse:
     first = values.iloc[0]
-    if isinstance(first, date):  # includes pandas timestamps
-        return ColumnUse("drop", f"dates, such as {first}", alternative_split=_time_split(column, values, "iso"))
+    if values.map(lambda value: isinstance(value, date)).all():  # includes pandas timestamps
+        return _use_of_dates(column, values, f"dates, such as {first}", "iso", kind="text")
     return ColumnUse("drop", f"contains {type(first).__name__} values, neither numbers nor text")
 
 
@@ -143,14 +146,17 @@ def _classify_numbers(column: pd.Series, values: pd.Series, n_different: int) ->
         row = values.index[infinite[0]] + 1
         note = f"infinite as a 32-bit float in row {row}: correct or clear such values, which stage prepare rejects"
         return ColumnUse("input", kind="number", note=note)
+    found = number_date_format(numbers, name)
+    if found:
+        return _use_of_dates(column, values, f"dates as numbers, such as {format_value(values.iloc[0])}", found.name)
     if (numbers != np.round(numbers)).any():
         return ColumnUse("input", kind="number")
     is_unique = n_different == len(values)
     if column_names.is_time_name(name):
-        if _are_dates(numbers):
-            return ColumnUse("drop", "dates as integers", alternative_split=_time_split(column, values, "iso"))
         if is_unique and (np.diff(numbers) > 0).all():
-            return ColumnUse("input", kind="number", alternative_split=_time_split(column, values, "iso"))
+            return ColumnUse("input", kind="number", alternative_split=_time_split(column, values))
+    elif is_unique and column_names.is_unnamed(name):
+        return ColumnUse("drop", "row numbers", note="dropped, because it has no name and counts rows")
     elif is_unique and _counts_rows(numbers, name):
         return ColumnUse("drop", "row numbers")
     if column_names.is_identifier_name(name):
@@ -165,14 +171,23 @@ def _classify_numbers(column: pd.Series, values: pd.Series, n_different: int) ->
 
 def _classify_text(column: pd.Series, values: pd.Series, n_different: int) -> ColumnUse:
     name, texts = str(column.name), as_text(values)
-    format_kind = date_format(texts)
-    if format_kind:
-        reason = f"dates as text, such as {format_value(texts.iloc[0])}"
-        return ColumnUse("drop", reason, alternative_split=_time_split(column, values, format_kind))
+    found = date_format(texts)
+    if found:
+        reason = f"dates, such as {format_value(texts.iloc[0])}"
+        note = "; ".join(filter(None, [found.note, unreadable(texts, found.name)]))
+        return _use_of_dates(column, values, reason, found.name, "text", note, found.is_sortable)
+    separator = list_separator(texts)
+    if separator:
+        reason = f"words separated by {separator!r}, such as {format_value(texts.iloc[0])}"
+        return ColumnUse("input", reason, "text", feature=FeatureSetting("lists", separator))
     is_unique = n_different >= NEARLY_ALL * len(values)
     has_few_categories = n_different <= DEFAULT_MAX_CATEGORIES or (
         n_different <= MAX_LARGE_CATEGORIES and len(values) >= LARGE_CATEGORY_ROWS * n_different
     )
+    order = evident_order(texts) if has_few_categories and not is_unique else None
+    if order:
+        reason = f"an evident order: {format_value(order[0])} < {format_value(order[1])} < …"
+        return ColumnUse("input", reason, "text", feature=FeatureSetting("ordered", order))
     are_digits = bool(texts.str.fullmatch(r"[0-9]+").all())
     has_zeros = are_digits and bool(texts.str.match("0[0-9]").any())
     if (
@@ -226,19 +241,24 @@ def _group_split(column: pd.Series) -> AlternativeSplit:
     return AlternativeSplit("group", str(column.name), "if rows with the same value belong together")
 
 
-def _time_split(column: pd.Series, values: pd.Series, format_kind: str) -> AlternativeSplit:
-    steps = [] if format_kind == "iso" else ["first convert it to ISO 8601 (2026-01-31)"]
-    if len(values) < len(column):
-        steps.append(f"first remove the {len(column) - len(values):,} rows without a value")
+def _time_split(column: pd.Series, values: pd.Series, *steps: str) -> AlternativeSplit:
+    missing = len(column) - len(values)
+    steps += (f"first remove the {missing:,} rows without a value",) if missing else ()
     return AlternativeSplit("time", str(column.name), "; ".join(["to test on the latest rows", *steps]))
 
 
-def _are_dates(numbers: NDArray[np.float64]) -> bool:
-    """Return whether integers are dates such as 20260131, or Unix times in s or ms of the years 1990 to 2060."""
-    if numbers.min() >= 19000101 and numbers.max() <= 21001231:
-        days = pd.Series(np.unique(numbers).astype(np.int64).astype(str))
-        return bool(pd.to_datetime(days, format="%Y%m%d", errors="coerce").notna().all())
-    return any(bool(numbers.min() >= 631e6 * unit and numbers.max() <= 2871e6 * unit) for unit in (1, 1000))
+def _use_of_dates(
+    column: pd.Series,
+    values: pd.Series,
+    reason: str,
+    date_format: str,
+    kind: Kind = "number",
+    note: str = "",
+    is_sortable: bool = True,
+) -> ColumnUse:
+    steps = [] if is_sortable else ["first convert it to ISO 8601 (2026-01-31)"]
+    split = _time_split(column, values, *steps)
+    return ColumnUse("input", reason, kind, split, note, feature=FeatureSetting("dates", date_format))
 
 
 def _counts_rows(numbers: NDArray[np.float64], name: str) -> bool:

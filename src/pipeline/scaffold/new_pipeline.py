@@ -203,6 +203,7 @@ def describe(inferred: InferredSettings) -> str:
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in inferred.inputs.items())
     rows = [(name, "dropped", reason) for name, reason in inferred.drop.items()]
     rows += [(name, "categorical", reason) for name, reason in inferred.categorical.items()]
+    rows += [(name, key, reason) for key, columns in inferred.features.items() for name, (_, reason) in columns.items()]
     rows += [(split.column, f"split: {split.strategy}?", split.reason) for split in inferred.alternative_splits]
     cells = [
         (name if name.isprintable() else repr(name), use, reason) for name, use, reason in rows[:MAX_PRINTED_COLUMNS]

@@ -93,12 +93,17 @@ def _dataset(inferred: InferredSettings) -> list[Line]:
             for split in inferred.alternative_splits
             for line in (
                 (f"    # strategy: {split.strategy}", split.reason),
-                (f"    # column: {as_yaml(split.column)}", ""),
+                (f"    # column: {as_yaml(split.column)}", _features_to_remove(inferred, split.column)),
             )
         ),
         ("    test_size: 0.2", ""),
         ("    seed: 42", ""),
     ]
+
+
+def _features_to_remove(inferred: InferredSettings, column: str) -> str:
+    keys = [key for key, columns in inferred.features.items() if column in columns]
+    return f"is then not a feature: remove it from features.{keys[0]}" if keys else ""
 
 
 def _evaluate(inferred: InferredSettings) -> list[Line]:

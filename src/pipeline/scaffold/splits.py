@@ -90,7 +90,7 @@ def choose_split_column(
     is_regression : bool
     """
     findings: list[_Finding] = []
-    used = [name for name, verdict in verdicts.items() if verdict.use != "drop"]
+    used = [name for name, verdict in verdicts.items() if _is_used(verdict)]
     is_huge = is_regression and np.abs(target.to_numpy(np.float64)).max() > FLOAT32_MAX
     if len(table) >= MIN_TESTED and used and not is_huge:
         inputs = strongest_inputs(table[used], target, is_regression)
@@ -154,7 +154,7 @@ def _test_times(
         rows = np.random.default_rng(0).permutation(len(table))[:MAX_ROWS]
         rows = np.sort(rows[np.isfinite(times[rows])])
         used = table[inputs].iloc[rows]
-        if verdict.use != "drop":
+        if _is_used(verdict):
             used[name] = times[rows]
         fit = QuickFit.from_table(used, target.iloc[rows], is_regression)
         compared = fit.compare(partial(time_and_mixed_folds, late[rows]), "", np.arange(len(rows)))
@@ -169,6 +169,11 @@ def _test_times(
             and (is_regression or set(target.iloc[np.argsort(times)[: len(times) // 8]]) == set(target))
         )
         yield _Finding(split, compared, is_optimistic, bool(is_clear))
+
+
+def _is_used(verdict: ColumnUse) -> bool:
+    """Return whether quick models use a column; they overfit on dates, which a split by time excludes anyway."""
+    return verdict.use != "drop" and not (verdict.feature and verdict.feature.key == "dates")
 
 
 def times_of(column: pd.Series) -> NDArray[np.float64]:

@@ -8,7 +8,9 @@ import pandas as pd
 
 from pipeline.errors import TableError
 from pipeline.features.columns import as_text, infer_kind
-from pipeline.scaffold.text_values import date_format, format_counts, format_value, number_flaw
+from pipeline.prepare.contract import LARGEST_TARGET
+from pipeline.scaffold.dates import date_format
+from pipeline.scaffold.text_values import format_counts, format_value, number_flaw
 
 TaskName = Literal["regression", "classification"]
 MIN_ROWS = 10
@@ -81,6 +83,8 @@ def infer_task(values: pd.Series, where: str, requested: TaskName | None) -> tup
     if requested is None and kind == "number" and is_doubtful:
         other = "regression" if task == "classification" else "classification"
         notes = [f"the task is {task}, because the target has {reason}; to change it, use --task {other}"]
+    if kind == "number":
+        notes += _note_on_infinite(values)
     return task, reason, notes
 
 
@@ -107,6 +111,17 @@ def _task_of_kind(values: pd.Series, kind: str | None, where: str) -> tuple[Task
     if n_different <= MAX_AMBIGUOUS:
         return "regression", f"{n_different} different integers, which may also be classes"
     return "regression", f"{n_different:,} different numbers"
+
+
+def _note_on_infinite(values: pd.Series) -> list[str]:
+    too_large = values[values.abs() > LARGEST_TARGET]
+    if too_large.empty:
+        return []
+    row = too_large.index[0] + 1
+    return [
+        f"the target is {too_large.iloc[0]:g} in row {row} ({len(too_large):,} such rows), which stage prepare "
+        "rejects: correct such values, or clear them to leave their rows out"
+    ]
 
 
 def _are_integers(values: pd.Series) -> bool:

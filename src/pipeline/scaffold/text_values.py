@@ -1,8 +1,6 @@
-"""Recognize dates, flawed numbers, hashes and prose in text columns, and format values for messages."""
+"""Recognize flawed numbers, hashes and prose in text columns, and format values for messages."""
 
-import itertools
 import re
-from typing import Literal
 
 import pandas as pd
 
@@ -12,19 +10,6 @@ SAMPLE = 500  # different values to check
 MAX_COUNTS = 5
 MAX_LENGTH = 30
 
-_DATE = re.compile(
-    r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|^\d{4}-\d\d$|\b(?:jan|feb|m|apr|jun|jul|aug|sep|oct|nov|dec)[a-z]*\b", re.I
-)
-_DATE_FORMATS = (
-    *("%d.%m.%Y", "%d.%m.%y", "%m/%d/%Y", "%d/%m/%Y", "%m/%d/%y", "%d/%m/%y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y"),
-    *("%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y", "%b %Y", "%b-%y"),
-)
-_TIME_FORMATS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
-_DIRECTIVES = {"%Y": r"\d{4}", "%y": r"\d\d", "%b": r"\w+\.?", "%B": r"\w+", "%p": r"\w+", " ": r"\s+", ".": r"\."}
-_SHAPES = {  # of the texts that a format may match; parsing them takes a thousand times longer
-    text_format: re.compile(re.sub(r"%\w| |\.", lambda part: _DIRECTIVES.get(part[0], r"\s?\d\d?"), text_format))
-    for text_format in map("".join, itertools.product(_DATE_FORMATS, _TIME_FORMATS))
-}
 _STYLED = re.compile(r"[\s$€£¥+-]*(?:\d{1,3}(?:[,.' ]\d{3})+|\d+)(?:[.,]\d+)?\s*[%€$£¥]?")
 _HASH = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|(?=.*\d)(?=.*[a-f])[0-9a-f]{16,}", re.I)
 
@@ -52,22 +37,6 @@ def format_counts(values: pd.Series) -> str:
     counts = values.value_counts()
     first = [f"{format_value(value)} ({count:,} rows)" for value, count in counts.head(MAX_COUNTS).items()]
     return ", ".join(first) + (", …" if len(counts) > MAX_COUNTS else "")
-
-
-def date_format(texts: pd.Series) -> Literal["iso", "other"] | None:
-    """Return the kind of date format if nearly all texts are dates, else None."""
-    sample = texts.drop_duplicates().head(SAMPLE)
-    if sample.str.contains(_DATE).mean() < 0.95:
-        return None
-    if pd.to_datetime(sample, format="ISO8601", errors="coerce", utc=True).notna().mean() >= 0.95:
-        return "iso"
-    first = sample.iloc[: len(sample) // 20 + 1].tolist()  # if none of them has a format, more than 5 % have not
-    for text_format, shape in _SHAPES.items():
-        if not any(map(shape.fullmatch, first)):
-            continue
-        if pd.to_datetime(sample, format=text_format, errors="coerce").notna().mean() >= 0.95:
-            return "other"
-    return None
 
 
 def number_flaw(texts: pd.Series) -> str:

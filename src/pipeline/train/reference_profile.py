@@ -38,17 +38,21 @@ def profile_of_inputs(rows: pd.DataFrame, transformer: FeatureTransformer) -> Pr
     Returns
     -------
     dict
-        ``columns`` has the profile of each raw column (see `profile_of_numbers` and `profile_of_categories`). Each
-        kind that is monitored by its features (``flux`` for light curves) has a key with their profiles.
+        ``columns`` has the profile of each raw column: see `profile_of_numbers`, `profile_of_categories` and, for
+        dates, `profile_of_missing`. Each kind that is monitored by its features (``flux`` for light curves) has a key
+        with their profiles.
         ``background`` has the values of some evenly spaced rows for each raw column, None for missing values.
     """
     monitored = {part.key: names for part, names in transformer.drift_features()}
     features = [name for names in monitored.values() for name in names]
     replaced = {column for name in features for column in transformer.raw_columns[name]}
-    X = transformer.transform(rows, only=features)
+    growing = transformer.growing_columns
+    X = transformer.transform(rows, only=[*features, *growing.values()])
     return {
         "columns": {
-            name: _profile_of(rows[name], kind) for name, kind in transformer.kinds.items() if name not in replaced
+            name: profile_of_missing(X[growing[name]]) if name in growing else _profile_of(rows[name], kind)
+            for name, kind in transformer.kinds.items()
+            if name not in replaced
         },
         **{
             key: {name: profile_of_numbers(X[name].to_numpy(np.float64)) for name in names}
@@ -136,6 +140,11 @@ def profile_of_categories(values: pd.Series, kind: Kind) -> Profile:
         "missing_share": _share(len(values) - n_present, len(values)),
         "shares": {name: count / n_present for count, name in ranked[:CATEGORIES]},
     }
+
+
+def profile_of_missing(values: pd.Series) -> Profile:
+    """Return the profile of dates, which differ in later rows by nature: only the share of missing ones."""
+    return {"kind": "date", "n": len(values), "missing_share": float(values.isna().mean()), "shares": {}}
 
 
 def bins_of(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.intp]:

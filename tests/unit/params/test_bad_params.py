@@ -183,8 +183,16 @@ def test_a_space_is_refused_or_can_be_searched(data: st.DataObject) -> None:
         ("train", {"search": {"space": {"nn": {"alpha": {"low": "3e-2", "high": 1}}}}},
          "alpha.low: must be a number .it is '3e-2'.$"),
         ("train", {"search": {"max_rounds": 10**7}}, "max_rounds: must be at most 100000 .it is 10000000"),
-        ("features", [], "features: must be a section with the keys neighbors, flux .it is ...$"),
+        ("features", [], "features: must be a section with the keys neighbors, flux, dates, .*, text .it is ...$"),
         ("features", {"neighbors": {"k": 5000, "by": ["a"]}}, "neighbors.k: must be at most 1000 .it is 5000"),
+        ("features", {"dates": {"when": "%d.%m"}}, "`dates.when` is '%d.%m'; it must be iso, excel, unix, unix_ms or"),
+        ("features", {"dates": {"when": "%Q %Y"}}, "`dates.when` is '%Q %Y'; it must be iso"),
+        ("features", {"ordered": {"size": ["S", "S"]}}, "`ordered.size` must list two or more categories, each once$"),
+        ("features", {"ordered": {"size": [1, 2]}}, "ordered.size.0: must be text .it is 1; put text in quotes"),
+        ("features", {"lists": {"genres": ""}}, "`lists.genres` is empty; it must be the separator"),
+        ("features", {"dates": {"a": "iso"}, "text": ["a"]},
+         "a can only be in one of `dates`, `target_encoding`, `lists` and `text`"),
+        ("features", {"text": ["y"]}, "params.yaml: features.text names 'y', which is the target: remove one of them"),
         ("evaluate", {"thresholds": [0.5] * 101},
          "evaluate.thresholds: must be a list of at most 100 items .it is .0.5,"),
         ("evaluate", {"threshold": 1}, "threshold: must be a number below 1, f1 or cost or null .it is 1.$"),
@@ -200,6 +208,24 @@ def test_a_space_is_refused_or_can_be_searched(data: st.DataObject) -> None:
 def test_a_message_states_what_a_key_must_be(section: str, content: object, message: str) -> None:
     with pytest.raises(ParamsError, match=f"(?m){message}"):
         check_params({**COMPLETE, section: content}, "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        ({"drop": ["when"]}, "which `dataset.drop` also names: remove one of them"),
+        ({"split": {"strategy": "time", "column": "when"}}, "which the rows are split by, so that it is not a feature"),
+    ],
+)
+@pytest.mark.parametrize(
+    "features",
+    [{"dates": {"when": "iso"}}, {"ordered": {"when": ["a", "b"]}}, {"lists": {"when": "|"}}, {"text": ["when"]}],
+    ids=lambda features: next(iter(features)),
+)
+def test_features_are_of_input_columns(features: dict[str, object], dataset: dict[str, object], message: str) -> None:
+    content = {"dataset": {**COMPLETE["dataset"], **dataset}, "features": features}
+    with pytest.raises(ParamsError, match=rf"features.{next(iter(features))} names 'when', {message}"):
+        check_params(content, "params.yaml")
 
 
 def test_null_is_a_candidate_where_a_hyperparameter_accepts_it() -> None:

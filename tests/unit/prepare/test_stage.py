@@ -10,13 +10,14 @@ import pytest
 
 from pipeline.errors import PipelineError
 from pipeline.params.load import load_params
-from pipeline.params.schema import DatasetParams
+from pipeline.params.schema import DatasetParams, FeaturesParams
 from pipeline.prepare.stage import prepare
 from pipeline.support.files import sha256
 from support.parts import force_parts
 from support.repositories import change_params
 
 OUTPUTS = ("data/processed", "models", "mlartifacts")
+TABLES = ("data/processed/train.parquet", "data/processed/test.parquet")
 
 
 def dataset(**values: object) -> DatasetParams:
@@ -193,13 +194,34 @@ def test_a_file_of_another_format_is_refused(pipeline_folder: Path, name: str, c
 
 
 def test_columns_that_cannot_be_features_are_refused_unless_dropped(pipeline_folder: Path, table: pd.DataFrame) -> None:
-    dated = table.assign(day=pd.date_range("2026-01-01", periods=len(table)), tags=[["a"]] * len(table))
-    dated.to_parquet("data.parquet")
-    with pytest.raises(PipelineError, match=r"column 'day' holds Timestamp values.*row 1"):
+    spans = pd.to_timedelta(np.arange(len(table)), unit="h")
+    table.assign(span=spans, tags=[["a"]] * len(table)).to_parquet("data.parquet")
+    with pytest.raises(PipelineError, match=r"column 'span' holds Timedelta values.*row 1"):
         prepare(dataset(path="data.parquet", drop=["tags"]), pipeline_folder)
     with pytest.raises(PipelineError, match=r"column 'tags' holds .* values"):
-        prepare(dataset(path="data.parquet", drop=["day"]), pipeline_folder)
-    prepare(dataset(path="data.parquet", drop=["day", "tags"]), pipeline_folder)
+        prepare(dataset(path="data.parquet", drop=["span"]), pipeline_folder)
+    prepare(dataset(path="data.parquet", drop=["span", "tags"]), pipeline_folder)
+
+
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+def test_times_of_parquet_files_become_text(pipeline_folder: Path, table: pd.DataFrame, zone: str | None) -> None:
+    times = pd.Series(pd.date_range("2020-03-28 12:00", periods=len(table), freq="36h", tz=zone))
+    rows = table.assign(time=times.where(times.index != 1), day=times.dt.date)
+    pd.concat([rows, rows.tail(3)]).to_parquet("data.parquet")
+    features = FeaturesParams(dates={"time": "iso", "day": "iso"})
+    profile = prepare(dataset(path="data.parquet"), pipeline_folder, features=features).profile
+    assert profile["rows"]["duplicates_dropped"] == 3
+    assert profile["columns"]["time"]["missing"] == 1
+    assert profile["columns"]["day"]["type"] == "str"
+    prepared = pd.concat([pd.read_parquet(output) for output in TABLES])
+    assert f"2020-03-28 12:00:00{'+01:00' if zone else ''}" in set(prepared["time"])
+    assert "2020-03-28" in set(prepared["day"])
+
+
+def test_features_of_columns_that_do_not_exist_are_refused(pipeline_folder: Path) -> None:
+    for features in ({"dates": {"when": "iso"}}, {"ordered": {"when": ["low", "high"]}}, {"text": ["when"]}):
+        with pytest.raises(PipelineError, match=f"no column 'when', which features.{next(iter(features))} in params"):
+            prepare(dataset(), pipeline_folder, features=FeaturesParams.model_validate(features))
 
 
 def test_the_script_ends_with_one_message_and_exit_code_2(

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import PipelineError
-from pipeline.features.columns import infer_kind
+from pipeline.features.columns import as_text, infer_kind
 from pipeline.params.schema import DatasetParams
 from pipeline.prepare.stage import prepare
 from pipeline.retrain.extend import Extension, extend
@@ -92,6 +92,18 @@ def test_texts_are_added_as_the_model_reads_them(tmp_path: Path) -> None:
     rows = recorded_rows().assign(**{"input.zip": ["01", "01.0", "", None, "7.0"] * 8})
     table = read_table(tmp_path / extend_by_labels(tmp_path, PARAMS, make_labels(40), rows).path)
     assert table["zip"].iloc[3:8].fillna("missing").tolist() == ["01", "01", "missing", "missing", "7.0"]
+
+
+@pytest.mark.filterwarnings("ignore:Series.values returning")  # which pyarrow uses
+@pytest.mark.parametrize("zone", [None, "Asia/Tokyo"])
+def test_recorded_dates_are_added_to_columns_with_times_and_dates(tmp_path: Path, zone: str | None) -> None:
+    times = pd.Series(pd.date_range("2024-01-01 12:00", periods=3, tz=zone))
+    HOUSES.assign(sold=times, day=times.dt.date).to_parquet(tmp_path / "houses.parquet")
+    params = PARAMS.model_copy(update={"path": "houses.parquet"})
+    rows = recorded_rows().assign(**{"input.sold": str(times[1]), "input.day": "2024-01-02"})
+    table = read_table(tmp_path / extend_by_labels(tmp_path, params, make_labels(40), rows).path)
+    assert table["sold"].tolist()[2:5] == [times[2], times[1], times[1]]
+    assert as_text(table["day"]).tolist()[1:4] == ["2024-01-02", "2024-01-03", "2024-01-02"]
 
 
 def test_own_rows_keep_their_split_when_missing_values_change_their_types(

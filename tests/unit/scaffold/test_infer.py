@@ -150,30 +150,6 @@ def test_identifiers_are_dropped_and_measurements_kept(rng: np.random.Generator)
     ]
 
 
-@pytest.mark.parametrize(
-    ("date_format", "is_iso"),
-    [
-        ("%Y-%m-%d", True),
-        ("%Y-%m-%dT%H:%M:%S+02:00", True),
-        ("%Y-%m-%d %H:%M:%S", True),
-        ("%Y-%m", True),
-        ("%d.%m.%Y", False),
-        ("%m/%d/%Y", False),
-        ("%d/%m/%y %H:%M", False),
-        ("%d-%b-%Y", False),
-        ("%B %d, %Y", False),
-    ],
-)
-def test_dates_are_dropped_with_a_split_by_time_suggested(date_format: str, is_iso: bool) -> None:
-    days = pd.date_range("2019-01-01", periods=N, freq="D").strftime(date_format)
-    inferred = infer_columns(noise(), when=pd.Series(days).where(noise() < 1))
-    assert inferred.drop["when"].startswith("dates as text, such as '")
-    (split,) = inferred.alternative_splits
-    assert (split.strategy, split.column) == ("time", "when")
-    assert ("ISO 8601" in split.reason) is not is_iso
-    assert "rows without a value" in split.reason
-
-
 def test_texts_that_are_no_dates_take_little_time() -> None:
     texts = {f"note {number}": [f"may {row} of {number}" for row in range(N)] for number in range(150)}
     started = time.process_time()
@@ -181,27 +157,78 @@ def test_texts_that_are_no_dates_take_little_time() -> None:
     assert time.process_time() - started < 3
 
 
-def test_dates_of_other_types_are_dropped() -> None:
-    days = pd.date_range("2019-01-01", periods=N)
+def test_dates_are_inputs_and_a_split_by_time_is_suggested() -> None:
+    days = pd.Series(pd.date_range("2019-01-01", periods=N))
     inferred = infer_columns(
         noise(),
+        text=days.dt.strftime("%Y-%m-%d").where(noise() < 1),
+        german=days.dt.strftime("%d.%m.%Y"),
         stamp=days,
+        zoned=days.dt.tz_localize("Europe/Berlin"),
         day=[date(2020, 1, 1 + i % 28) for i in range(N)],
-        order_date=days.strftime("%Y%m%d").astype(int),
-        timestamp=days.as_unit("s").astype("int64"),
-        period=pd.to_timedelta(np.arange(N), unit="h"),
-        lists=[[i] for i in range(N)],
+        order_date=days.dt.strftime("%Y%m%d").astype(int),
+        timestamp=days.dt.as_unit("s").astype("int64"),
+        time_ms=days.dt.as_unit("ms").astype("int64") + 0.5,
+        excel_date=np.arange(N) * 1.25 + 43000,
+        some_date=np.arange(N) % 4 + 43000,
+        duration=np.arange(N) * 1.25 + 43000,
+        year=np.arange(N) % 50 + 1970,
     )
-    assert [reason.split(",")[0] for reason in inferred.drop.values()] == [
-        "dates",
-        "dates",
-        "dates as integers",
-        "dates as integers",
-        "contains Timedelta values",
-        "contains list values",
+    assert {name: value for name, (value, _) in inferred.features["dates"].items()} == {
+        "text": "iso",
+        "german": "%d.%m.%Y",
+        "stamp": "iso",
+        "zoned": "iso",
+        "day": "iso",
+        "order_date": "%Y%m%d",
+        "timestamp": "unix",
+        "time_ms": "unix_ms",
+        "excel_date": "excel",
+    }
+    assert not inferred.drop
+    assert inferred.features_params.dates["german"] == "%d.%m.%Y"
+    reasons = {split.column: split.reason for split in inferred.alternative_splits}
+    assert "first remove the" in reasons["text"]
+    assert reasons["stamp"].split(":")[0] == "to test on the latest rows"
+    assert "ISO 8601" in reasons["german"]
+
+
+def test_dates_that_may_be_read_differently_or_not_at_all_are_noted() -> None:
+    days = pd.Series(pd.date_range("2019-01-01", periods=12).strftime("%d/%m/%Y").tolist() * 40)[:N]
+    *_, note = infer_columns(noise(), when=days).notes
+    assert note == "'when': read with the month first; if that is wrong, write %d/%m/%Y in features.dates"
+    days = pd.Series(pd.date_range("2019-01-01", periods=N).strftime("%d/%m/%Y"))
+    days[7] = "unknown"
+    *_, note = infer_columns(noise(), when=days).notes
+    assert note == "'when': 1 values are not dates in this format and count as missing, such as 'unknown'"
+
+
+def test_columns_of_other_types_are_dropped() -> None:
+    spans, lists = pd.to_timedelta(np.arange(N), unit="h"), [[i] for i in range(N)]
+    inferred = infer_columns(noise(), period=spans, lists=lists, mixed=[date(2020, 1, 1), [1]] * (N // 2))
+    assert inferred.drop == {
+        "period": "contains Timedelta values, neither numbers nor text",
+        "lists": "contains list values, neither numbers nor text",
+        "mixed": "contains date values, neither numbers nor text",
+    }
+
+
+def test_ordered_categories_and_lists_are_recognized(rng: np.random.Generator) -> None:
+    genres = [
+        "|".join(sorted(rng.choice(["Action", "Comedy", "Drama", "War"], n, False))) for n in rng.integers(1, 4, N)
     ]
-    (split,) = [split for split in inferred.alternative_splits if split.column == "stamp"]
-    assert (split.strategy, split.reason.split(":")[0]) == ("time", "to test on the latest rows")
+    inferred = infer_columns(
+        noise(),
+        size_class=rng.choice(["small", "Large", "MEDIUM"], N),
+        color=rng.choice(["red", "green", "blue"], N),
+        genres=genres,
+        town=rng.choice([f"Town {i}, Land" for i in range(60)], N),
+    )
+    assert inferred.features["ordered"] == {
+        "size_class": (["small", "MEDIUM", "Large"], "an evident order: 'small' < 'MEDIUM' < …")
+    }
+    assert inferred.features["lists"]["genres"][0] == "|"
+    assert list(inferred.features) == ["ordered", "lists"]
 
 
 def test_texts_with_few_values_are_inputs(rng: np.random.Generator) -> None:
@@ -347,6 +374,20 @@ def test_infinite_numbers_are_noted() -> None:
     values = noise()
     values[6] = np.inf
     assert "'x': infinite as a 32-bit float in row 7" in infer_columns(noise()[::-1], x=values).notes[0]
+
+
+def test_infinite_targets_are_noted_with_the_remedy() -> None:
+    target = noise()
+    target[[6, 8]] = np.inf, -np.inf
+    (note,) = infer_columns(target).notes
+    assert note.startswith("the target is inf in row 7 (2 such rows), which stage prepare rejects: correct such values")
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0"])
+def test_an_unnamed_column_that_counts_rows_is_dropped_with_a_note(rng: np.random.Generator, name: str) -> None:
+    inferred = infer_columns(noise(), **{name: rng.permutation(10 * N)[:N]})
+    assert inferred.drop == {name: "row numbers"}
+    assert inferred.notes == [f"{name!r}: dropped, because it has no name and counts rows"]
 
 
 def test_column_names_are_classified() -> None:

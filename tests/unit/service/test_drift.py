@@ -4,11 +4,12 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -88,17 +89,19 @@ def columns_of(rows: pd.DataFrame) -> Columns:
     }
 
 
-def train(folder: Path, table: pd.DataFrame, target: str, flux: bool = False, **dataset: Any) -> Case:
+def train(
+    folder: Path, table: pd.DataFrame, target: str, features: Mapping[str, Any] = MappingProxyType({}), **dataset: Any
+) -> Case:
     """Fit a small model on the training rows of a table, and load it with its reference profile like the service."""
     folder.mkdir(parents=True)
     table.to_parquet(folder / "data.parquet")
     task = "regression" if pd.api.types.is_float_dtype(table[target]) else "classification"
     params = Params(
         dataset=DatasetParams(path=str(folder / "data.parquet"), target=target, task=task, **dataset),
-        features=FeaturesParams(flux=flux),
+        features=FeaturesParams.model_validate(dict(features)),
         train=TrainParams(cv_folds=2, search=SearchParams(max_rounds=60, space={"xgboost": {}})),
     )
-    prepare(params.dataset, folder)
+    prepare(params.dataset, folder, features=params.features)
     tables = load_tables(folder, params)
     fitter = Fitter.from_params("xgboost", params.train, tables.data)
     evaluation = Evaluation.from_params(params.evaluate, tables.data, tables.rows, folder)
@@ -382,7 +385,7 @@ def test_rounding_in_the_onnx_graph_is_not_drift(tmp_path: Path, seed: int) -> N
 
 def test_light_curves_are_compared_by_their_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = simulate_curves(400, 64).table
-    case = train(tmp_path / "folder", table, "LABEL", flux=True)
+    case = train(tmp_path / "folder", table, "LABEL", {"flux": True})
     assert set(case.model.profile or {}) == {"columns", "flux", "background", "prediction", "confidence"}
     assert len((case.model.profile or {})["flux"]) == 40
     rows = pd.concat([case.test] * 3)[:210]
@@ -409,6 +412,29 @@ def test_light_curves_are_compared_by_their_features(tmp_path: Path, monkeypatch
     assert alarm_columns(monitor.report()) == noisy_columns
     # All at the first check; the new curve for its prediction; and the new curve at the second check.
     assert computed == [FEATURE_ROWS, 1, 1]
+
+
+def test_dates_are_compared_by_what_is_missing_and_lists_by_their_words(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    days = pd.Series(pd.date_range("2023-01-01", periods=ROWS, freq="3h"))
+    words = ["|".join(rng.choice(["Comedy", "Drama", "War"], n, False)) for n in rng.integers(1, 3, ROWS)]
+    table = pd.DataFrame({"day": days.dt.strftime("%d.%m.%Y"), "sold": days.astype("int64") / 1e6, "genres": words})
+    table["price"] = rng.normal(size=ROWS) + table["genres"].str.contains("War")
+    features = {"dates": {"day": "%d.%m.%Y", "sold": "unix"}, "lists": {"genres": "|"}}
+    case = train(tmp_path / "folder", table, "price", features)
+    assert (case.model.profile or {})["columns"]["day"]["shares"] == {}
+    rows = case.sample(300, 1)
+    report = check(case, rows)
+    assert alarm_columns(report) == set()
+    assert {column["column"]: column["kind"] for column in report["columns"]} == {
+        "day": "date",
+        "sold": "date",
+        **dict.fromkeys(("genres_Drama", "genres_Comedy", "genres_War", "genres_number_of_words"), "list"),
+    }
+    later = rows.assign(day="31.12.2031", sold=rows["sold"] + 1e8)
+    assert alarm_columns(check(case, later)) == set()
+    assert alarm_columns(check(case, rows.assign(day="2023-01-01", sold=rows["sold"] * 1000))) == {"day", "sold"}
+    assert "genres_War" in alarm_columns(check(case, rows.assign(genres="War")))
 
 
 def test_a_profile_describes_the_training_rows(classification: Case, tmp_path: Path) -> None:

@@ -245,6 +245,24 @@ def test_text_column_accepts_numbers_if_all_categories_are_unambiguous_numbers()
     assert RowSchema(dict.fromkeys(categories, "text"), categories).numeric_texts == {"zips"}
 
 
+def test_columns_that_are_not_one_hot_encoded_are_described() -> None:
+    days = pd.date_range("2024-01-01", periods=60)
+    rows = pd.DataFrame({"day": days.strftime("%d.%m.%Y"), "sold": np.arange(60) + 45000, "words": ["a|b", "b"] * 30})
+    settings = {"dates": {"day": "%d.%m.%Y", "sold": "excel"}, "lists": {"words": "|"}}
+    schema = RowSchema.from_transformer(FeatureTransformer.fit(rows, settings))
+    properties = schema.json_schema()["properties"]
+    ending = "; null if missing. Any other value is accepted and treated as missing."
+    assert {name: found["description"] for name, found in properties.items()} == {
+        "day": f"A date or time in the format %d.%m.%Y{ending}",
+        "sold": f"A date or time as Excel counts it, in days{ending}",
+        "words": "Words, separated by '|'; null if missing. Frequent words in training: b, a.",
+    }
+    assert [found["type"][0] for found in properties.values()] == ["string", "number", "string"]
+    assert schema.longest_text > SCHEMA.longest_text
+    body = to_json({"day": "31.01.2026", "sold": 45000.5, "words": "a|" * 5000})
+    assert parse_json(schema, body, 1).columns["day"] == ["31.01.2026"]
+
+
 # Values on which pydantic and the documented JSON schema must agree.
 values = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.features.kinds.categories import Categories
+from pipeline.features.kinds.dates import Dates
 from pipeline.features.kinds.derived import Derived
 from pipeline.features.kinds.flux import LightCurves
 from pipeline.features.kinds.interface import FeatureKind
+from pipeline.features.kinds.lists import Lists
 from pipeline.features.kinds.neighbors import Neighbors
 from pipeline.features.kinds.numbers import Numbers
+from pipeline.features.kinds.ordered import Ordered
 
-KINDS: tuple[type[FeatureKind], ...] = (Numbers, Derived, LightCurves, Categories, Neighbors)
+KINDS: tuple[type[FeatureKind], ...] = (Numbers, Derived, LightCurves, Dates, Categories, Ordered, Lists, Neighbors)
 
 
 def target_kinds(settings: Mapping[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import NotConvertible
+from pipeline.errors import NotConvertible, PipelineError
 from pipeline.features.columns import Kind
 from pipeline.features.graph_builder import GraphBuilder, GraphSource
 from pipeline.features.source import Source
@@ -108,12 +108,16 @@ class FeatureKind(ABC):
     drift_name : str, optional
         Name of its features in drift reports, if they are monitored instead of their many raw columns. Such features
         are never missing.
+    grows : bool
+        Whether later rows of its columns have other values by nature, as dates do, so that only their missing values
+        are monitored.
     """
 
     key: ClassVar[str]
     sees_target: ClassVar[bool] = False
     learns_from_values: ClassVar[bool] = False
     drift_name: ClassVar[str | None] = None
+    grows: ClassVar[bool] = False
 
     @classmethod
     def claims(cls, kinds: Mapping[str, Kind], settings: Any) -> list[str]:
@@ -178,6 +182,11 @@ class FeatureKind(ABC):
         return {}
 
     @property
+    def descriptions(self) -> dict[str, str]:
+        """What the values of its columns are, for clients, where the type and `known_categories` do not say it."""
+        return {}
+
+    @property
     def run_params(self) -> dict[str, Any]:
         """Parameters to log with a training run."""
         return {}
@@ -187,3 +196,24 @@ def feature_name(*parts: str) -> str:
     """Join `parts` into a name that XGBoost accepts: no ``[``, ``]``, ``<`` or characters unsafe in file names."""
     words = (re.sub(r"\W+", "_", part).strip("_") for part in parts)
     return "_".join(word for word in words if word) or "feature"
+
+
+def require_columns(key: str, names: Iterable[str], columns: RawColumns, *kinds: Kind) -> None:
+    """Check that the columns in the settings of a kind exist and are of these kinds.
+
+    Raises
+    ------
+    PipelineError
+    """
+    for name in names:
+        kind = columns.kinds.get(name)
+        if kind is None:
+            raise PipelineError(
+                f"features.{key} in params.yaml names {name!r}, which is not an input column", "correct or remove it"
+            )
+        if kind not in kinds:
+            remedy = f"remove it from features.{key}"
+            raise PipelineError(
+                f"features.{key} in params.yaml names {name!r}, a {kind} column; it must be {' or '.join(kinds)}",
+                f"{remedy}, or add it to dataset.categorical" if kinds == ("text",) else remedy,
+            )

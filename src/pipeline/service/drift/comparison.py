@@ -36,7 +36,7 @@ class Comparison:
     ----------
     column : str
     kind : str
-        number, text or boolean; for a monitored feature the name of its kind, such as light_curve.
+        number, text, boolean or date; for a monitored feature the name of its kind, such as light_curve.
     test : str
         The test of the values that are not missing: ks_2samp or chi2_contingency.
     statistic, p_value : float, optional
@@ -109,6 +109,8 @@ class ProfileComparison:
         comparisons = []
         for name, reference in self._profile["columns"].items():
             values = rows.column(name)
+            if reference["kind"] == "date":
+                values = self._readable(name, values)
             comparisons.append(
                 compare_numbers(name, _as_float(values), reference)
                 if reference["kind"] == "number"
@@ -135,6 +137,11 @@ class ProfileComparison:
         if values is None:
             return None
         return compare_numbers("confidence", _as_in_profile(values), reference, is_output=True)
+
+    def _readable(self, column: str, values: Sequence[Any]) -> list[bool | None]:
+        """Return None for each value that is missing or not in the column's format."""
+        features = self._transformer.transform_values({column: values}, [self._transformer.growing_columns[column]])
+        return [None if missing else True for missing in np.isnan(features[:, 0]).tolist()]
 
     def _features(self, rows: Rows) -> Values:
         new = [index for index, id_ in enumerate(rows.ids) if id_ not in self._computed]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.features.transformer import FeatureTransformer
 
 LONGEST_TEXT = 1000  # characters, unless a known category is longer
+LONGEST_FREE_TEXT = 20_000  # characters, if a column is text without known categories
 MAX_LISTED = 50  # columns or categories that a message or a description names
 
 
@@ -50,16 +51,24 @@ class RowSchema:
         The text columns that also accept numbers, because all their known categories are numbers: 501, 501.0 and
         "501" are equal. A column with the category 00501 is not among them: a number cannot express leading zeros.
     categories : dict of str to list of str
-        The known categories of each text column.
+        The known categories of each text column that is one-hot encoded.
+    descriptions : dict of str to str
+        What the values of other columns are, such as the format of a date.
     row, rows : SchemaValidator
         Validators of one row and of a list of rows. Both stop at the first invalid row and ignore unknown keys:
         collecting an error for each key could exhaust the memory.
     text_columns : list of str
     """
 
-    def __init__(self, kinds: dict[str, Kind], categories: dict[str, list[str]]) -> None:
+    def __init__(
+        self,
+        kinds: dict[str, Kind],
+        categories: dict[str, list[str]],
+        descriptions: dict[str, str] | None = None,
+    ) -> None:
         self.kinds = kinds
         self.categories = categories
+        self.descriptions = descriptions or {}
         self.numeric_texts = frozenset(name for name, values in categories.items() if values and _are_numbers(values))
         values = {name: _value_schema(kind, name in self.numeric_texts) for name, kind in kinds.items()}
         self._values = {name: SchemaValidator(schema) for name, schema in values.items()}
@@ -69,12 +78,13 @@ class RowSchema:
         self.rows = SchemaValidator(core.list_schema(row, fail_fast=True, strict=True))
         self.text_columns = [name for name, kind in kinds.items() if kind == "text"]
         lengths = (len(value) for values in categories.values() for value in values)
-        self.longest_text = max(LONGEST_TEXT, *lengths, 0)
+        is_free = any(name not in categories for name in self.text_columns)
+        self.longest_text = max(LONGEST_FREE_TEXT if is_free else LONGEST_TEXT, *lengths, 0)
 
     @classmethod
     def from_transformer(cls, transformer: "FeatureTransformer") -> "RowSchema":
         """Return the schema of the rows that a feature transformer accepts."""
-        return cls(transformer.kinds, transformer.known_categories)
+        return cls(transformer.kinds, transformer.known_categories, transformer.descriptions)
 
     def check_columns(self, names: Sequence[str]) -> None:
         """Check that a table has exactly the columns of a row.
@@ -166,10 +176,14 @@ class RowSchema:
 
     def _property(self, name: str, kind: Kind) -> dict[str, Any]:
         if kind == "number":
-            return {"type": ["number", "null"], "description": "A number; null if missing."}
+            description = self.descriptions.get(name, "A number; null if missing.")
+            return {"type": ["number", "null"], "description": description}
         if kind == "boolean":
             return {"type": ["boolean", "null"], "description": "True or false; null if missing."}
-        known = self.categories.get(name, [])
+        if name not in self.categories:
+            description = self.descriptions.get(name, "Text; null if missing.")
+            return {"type": ["string", "null"], "description": description, "maxLength": self.longest_text}
+        known = self.categories[name]
         listed = f", the first {MAX_LISTED} listed as examples" if len(known) > MAX_LISTED else ""
         return {
             "type": ["string", "number", "null"] if name in self.numeric_texts else ["string", "null"],
