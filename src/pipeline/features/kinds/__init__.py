@@ -9,8 +9,10 @@ from pipeline.features.kinds.flux import LightCurves
 from pipeline.features.kinds.interface import FeatureKind
 from pipeline.features.kinds.neighbors import Neighbors
 from pipeline.features.kinds.numbers import Numbers
+from pipeline.features.kinds.target_encoding import TargetEncoding
+from pipeline.features.kinds.text import Text
 
-KINDS: tuple[type[FeatureKind], ...] = (Numbers, Derived, LightCurves, Categories, Neighbors)
+KINDS: tuple[type[FeatureKind], ...] = (*(Numbers, Derived, LightCurves, Categories, Text, Neighbors, TargetEncoding),)
 
 
 def target_kinds(settings: Mapping[str, Any]) -> list[str]:
