@@ -12,7 +12,15 @@ from pipeline.features.kinds.numbers import Numbers
 from pipeline.features.kinds.target_encoding import TargetEncoding
 from pipeline.features.kinds.text import Text
 
-KINDS: tuple[type[FeatureKind], ...] = (*(Numbers, Derived, LightCurves, Categories, Text, Neighbors, TargetEncoding),)
+KINDS: tuple[type[FeatureKind], ...] = (
+    Numbers,
+    Derived,
+    LightCurves,
+    Categories,
+    Text,
+    Neighbors,
+    TargetEncoding,
+)
 
 
 def target_kinds(settings: Mapping[str, Any]) -> list[str]:

@@ -1,7 +1,7 @@
 """Turn free text into a few numbers (``features.text``): latent semantic analysis of hashed parts of words.
 
-The runs of three to five characters of each word, and the words, are hashed and weighted by their rarity (TF-IDF). A
-truncated singular value decomposition reduces them to the directions in which the training texts differ most.
+The runs of three to five characters in each word are hashed and weighted by their rarity (TF-IDF). A truncated
+singular value decomposition reduces them to the directions in which the training texts differ most.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -154,24 +154,30 @@ def _fit(texts: Sequence[str]) -> tuple[NDArray[np.float32], Matrix]:
     from sklearn.utils.extmath import randomized_svd
     from threadpoolctl import threadpool_limits
 
+    n_components = min(MAX_COMPONENTS, len(texts) // TEXTS_PER_COMPONENT)
+    if not n_components:
+        return np.ones(N_BUCKETS, np.float32), np.empty((N_BUCKETS, 0), np.float32)
     hashed = _hashed(texts)
     n_texts_with = np.bincount(hashed.indices, minlength=N_BUCKETS)
     weights = (np.log((1 + len(texts)) / (1 + n_texts_with)) + 1).astype(np.float32)
-    n_components = min(MAX_COMPONENTS, len(texts) // TEXTS_PER_COMPONENT)
-    if not n_components or not hashed.nnz:
-        return weights, np.empty((N_BUCKETS, 0), np.float32)
     with threadpool_limits(1):  # sums depend on the number of threads
         _, _, components = randomized_svd(_weighted(hashed, weights).astype(np.float64), n_components, random_state=0)
     return weights, components.T.astype(np.float16).astype(np.float32)
 
 
 def _hashed(texts: Sequence[str]) -> "csr_matrix":
-    """Return the number of occurrences of the parts of words and of the words in each text, by hash bucket."""
+    """Return the number of occurrences of parts of words in each text, by hash bucket."""
     from sklearn.feature_extraction.text import HashingVectorizer
 
-    counts = {"n_features": N_BUCKETS, "alternate_sign": False, "norm": None, "dtype": np.float32}
-    parts = HashingVectorizer(analyzer="char_wb", ngram_range=PART_LENGTHS, **counts).transform(texts)
-    return parts + HashingVectorizer(**counts).transform(texts)
+    vectorizer = HashingVectorizer(
+        analyzer="char_wb",
+        ngram_range=PART_LENGTHS,
+        n_features=N_BUCKETS,
+        alternate_sign=False,
+        norm=None,
+        dtype=np.float32,
+    )
+    return vectorizer.transform(texts)
 
 
 def _weighted(hashed: "csr_matrix", weights: NDArray[np.float32]) -> "csr_matrix":
