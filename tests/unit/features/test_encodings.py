@@ -109,7 +109,7 @@ def test_encoded_categories_are_the_same_in_onnx_and_in_requests(rows: pd.DataFr
     names = ["user_share", "zip_mean_y", "size"]
     X = transformer.transform(inputs, only=names)
     model = XGBRegressor(n_estimators=20, max_depth=3, n_jobs=1).fit(X, y)
-    new = pd.DataFrame({"size": [0.1] * 4, "user": ["u1", None, "unseen", "u2"], "zip": ["10001.0", "10001", None, "9"]})
+    new = pd.DataFrame({"size": 0.1, "user": ["u1", None, "unseen", "u2"], "zip": ["10001.0", "10001", None, "9"]})
     features = transformer.transform(new, only=names)
     assert features.loc[0, "zip_mean_y"] == features.loc[1, "zip_mean_y"]
     columns = {name: [None if pd.isna(value) else value for value in new[name]] for name in new}
