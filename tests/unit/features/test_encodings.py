@@ -119,6 +119,22 @@ def test_encoded_categories_are_the_same_in_onnx_and_in_requests(rows: pd.DataFr
     np.testing.assert_allclose(np.ravel(predicted), model.predict(features), rtol=1e-6)
 
 
+def test_frequent_categories_are_also_one_hot_encoded(rows: pd.DataFrame, tmp_path: Path) -> None:
+    users = ["a"] * 30 + ["b"] * 20 + ["c"] * 19 + [f"u{number}" for number in range(30)] + [None]
+    rows, columns = pd.DataFrame({"user": users}), ["user"]
+    settings = {"target_encoding": columns, "frequent_categories": columns}
+    transformer = fitted(rows, np.arange(100.0), settings, ["y"])
+    assert transformer.feature_names == ["user_a", "user_b", "user_mean_y", "user_share"]
+    assert transformer.target_names == ["user_mean_y", "user_share"]
+    assert len(transformer.known_categories["user"]) == 33
+    loaded = save_and_load(transformer, tmp_path, transformer.feature_names)
+    pd.testing.assert_frame_equal(loaded.transform(rows), transformer.transform(rows))
+    many = pd.DataFrame({"user": [f"u{number}" for number in range(130) for _ in range(20 + number % 2)]})
+    frequent = FeatureTransformer.fit(many, settings).feature_names
+    assert len(frequent) == 100
+    assert {f"user_u{number}" for number in range(1, 130, 2)} < set(frequent)
+
+
 def test_text_becomes_components_and_lengths(rows: pd.DataFrame, tmp_path: Path) -> None:
     settings = {"text": ["review"]}
     inputs = rows[["size", "review"]]

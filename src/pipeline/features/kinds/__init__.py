@@ -6,6 +6,7 @@ from typing import Any
 from pipeline.features.kinds.categories import Categories
 from pipeline.features.kinds.derived import Derived
 from pipeline.features.kinds.flux import LightCurves
+from pipeline.features.kinds.frequent_categories import FrequentCategories
 from pipeline.features.kinds.interface import FeatureKind
 from pipeline.features.kinds.neighbors import Neighbors
 from pipeline.features.kinds.numbers import Numbers
@@ -17,6 +18,7 @@ KINDS: tuple[type[FeatureKind], ...] = (
     Derived,
     LightCurves,
     Categories,
+    FrequentCategories,
     Text,
     Neighbors,
     TargetEncoding,

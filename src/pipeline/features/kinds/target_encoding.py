@@ -44,8 +44,8 @@ class TargetEncoding(FeatureKind):
 
     @classmethod
     def claims(cls, kinds: Mapping[str, Kind], settings: Sequence[str] | Mapping[str, Any] | None) -> list[str]:
-        """Return the encoded columns, which are not one-hot encoded."""
-        return list(settings or [])
+        """Return the encoded columns, of which only frequent categories are one-hot encoded."""
+        return list(settings["categories"] if isinstance(settings, Mapping) else settings or [])
 
     @classmethod
     def fit(cls, training: TrainingRows, settings: Sequence[str] | None) -> Self | None:

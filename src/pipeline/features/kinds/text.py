@@ -159,7 +159,9 @@ def _fit(texts: Sequence[str]) -> tuple[NDArray[np.float32], Matrix]:
         return np.ones(N_BUCKETS, np.float32), np.empty((N_BUCKETS, 0), np.float32)
     hashed = _hashed(texts)
     n_texts_with = np.bincount(hashed.indices, minlength=N_BUCKETS)
-    weights = (np.log((1 + len(texts)) / (1 + n_texts_with)) + 1).astype(np.float32)
+    # What is in one training text only is like what is in none: otherwise training texts would differ from new ones.
+    rarity = np.where(n_texts_with < 2, 0, np.log((1 + len(texts)) / (1 + n_texts_with)) + 1)
+    weights = rarity.astype(np.float32)
     with threadpool_limits(1):  # sums depend on the number of threads
         _, _, components = randomized_svd(_weighted(hashed, weights).astype(np.float64), n_components, random_state=0)
     return weights, components.T.astype(np.float16).astype(np.float32)
@@ -186,5 +188,5 @@ def _weighted(hashed: "csr_matrix", weights: NDArray[np.float32]) -> "csr_matrix
     matrix.data = (1 + np.log(matrix.data)) * weights[matrix.indices]
     rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     lengths = np.sqrt(np.bincount(rows, weights=np.square(matrix.data, dtype=np.float64), minlength=matrix.shape[0]))
-    matrix.data /= lengths[rows].astype(np.float32)
+    matrix.data /= np.where(lengths > 0, lengths, 1)[rows].astype(np.float32)
     return matrix
