@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 N_BUCKETS = 2**14
-MAX_COMPONENTS = 30
+MAX_COMPONENTS = 20  # each is a feature, which training takes longer for
 TEXTS_PER_COMPONENT = 20  # fewer components for fewer different texts
 MAX_TEXTS = 20_000  # different texts to fit on
 PART_LENGTHS = (3, 5)  # characters
