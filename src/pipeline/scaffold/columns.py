@@ -197,9 +197,9 @@ def _classify_text(column: pd.Series, values: pd.Series, n_different: int) -> Co
     is_owner = column_names.is_owner_name(name)
     description = "codes with leading zeros," if has_zeros else "free text" if key == "text" else "text"
     reason = f"{description} with {n_different:,} different values{_rows_per_value(values, n_different)}"
+    split = _group_split(column) if is_owner else None
     if key is None:
-        return ColumnUse("drop", reason, alternative_split=_group_split(column) if is_owner else None)
-    split = _group_split(column, f"features.{key}") if is_owner else None
+        return ColumnUse("drop", reason, alternative_split=split)
     return ColumnUse("input", reason, "text", split, feature=FeatureSetting(key))
 
 
@@ -211,9 +211,9 @@ def _classify_identifier(column: pd.Series, values: pd.Series, n_different: int,
     if n_different <= MAX_CODE_VALUES and len(values) >= MIN_CODE_ROWS * n_different and kind == "number":
         return ColumnUse("categorical", f"a code {description}", kind, alternative_split=_group_split(column))
     reason = f"an identifier {description}"
+    split, feature = _group_split(column), FeatureSetting("target_encoding")
     if not has_many_rows(len(values), n_different):
-        return ColumnUse("drop", reason, alternative_split=_group_split(column))
-    split, feature = _group_split(column, "features.target_encoding"), FeatureSetting("target_encoding")
+        return ColumnUse("drop", reason, alternative_split=split)
     return ColumnUse("input" if kind == "text" else "categorical", reason, kind, split, feature=feature)
 
 
@@ -228,10 +228,8 @@ def _example_with_zeros(texts: pd.Series) -> str:
     return format_value(texts[texts.str.startswith("0")].iloc[0])
 
 
-def _group_split(column: pd.Series, key: str = "") -> AlternativeSplit:
-    """Return the split by a column, which must then be removed from a section of params.yaml."""
-    steps = ["if rows with the same value belong together", *([f"remove it from {key}"] if key else [])]
-    return AlternativeSplit("group", str(column.name), "; ".join(steps))
+def _group_split(column: pd.Series) -> AlternativeSplit:
+    return AlternativeSplit("group", str(column.name), "if rows with the same value belong together")
 
 
 def _time_split(column: pd.Series, values: pd.Series, format_kind: str) -> AlternativeSplit:

