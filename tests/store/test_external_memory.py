@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -61,9 +62,15 @@ def test_features_on_disk_give_the_same_models_and_runs(
     task = "regression" if kind == "regression" else "classification"
     dataset = {"path": "data.csv", "target": TARGETS[kind], "task": task}
     neighbors = {"k": 5, "by": ["size <m2>", "rooms"], "max_places": 100}
-    change_params(folder, dataset=dataset, train=XGBOOST, features={"neighbors": neighbors})
+    table, rng = pd.read_csv("data.csv"), np.random.default_rng(1)
+    street = [f"street {number}" for number in rng.integers(0, 60, len(table))]
+    table.assign(street=street, note=[f"{name} no {number}" for number, name in enumerate(street)]).to_csv(
+        "data.csv", index=False
+    )
+    features = {"neighbors": neighbors, "target_encoding": ["street"], "text": ["note"]}
+    change_params(folder, dataset=dataset, train=XGBOOST, features=features)
     force_written_parts(monkeypatch, PART_ROWS)
-    prepare(load_params().dataset, folder)
+    prepare(load_params().dataset, folder, features=load_params().features)
     in_memory, on_disk = (train_with(folder, external_memory) for external_memory in (False, True))
     assert len(list((folder / "data/processed/train.parquet").iterdir())) > 3
     assert items(on_disk) == items(in_memory)

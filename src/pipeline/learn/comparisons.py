@@ -2,20 +2,33 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
-from pipeline.learn.boosters import score_curve, validation_score
+from pipeline.learn.boosters import Fold, score_curve, validation_score
 from pipeline.learn.candidate import Candidate, Sampled
-
-if TYPE_CHECKING:
-    from pipeline.learn.boosting import Boosting
+from pipeline.learn.learner import Problem
 
 COMPARISON_BINS = {"max_bin": 32}  # a fit is two to four times as fast as with 256, and ranks shapes as well
 PLATEAU_GAIN = 0.02
 PLATEAU_ROUNDS = 100  # maximum number of rounds of the comparison
 EARLY_ROUNDS, EARLY_PATIENCE = 400, 20
+
+
+class BinnedFolds(Protocol):
+    """What the comparisons use of the learner `Boosting`."""
+
+    problem: Problem
+    folds: list[Fold]
+    comparison_folds: list[Fold]
+
+    @property
+    def shape_learning_rate(self) -> float:
+        """The learning rate of the comparison."""
+
+    def native_params(self, sampled: Sampled) -> Sampled:
+        """Return the parameters of a fit by the names of the native interface."""
 
 
 class PlateauComparison:
@@ -35,7 +48,7 @@ class PlateauComparison:
 
     learning_rate, slack = 0.2, 3.5
 
-    def __init__(self, learner: "Boosting") -> None:
+    def __init__(self, learner: BinnedFolds) -> None:
         self.learner = learner
         self.rounds = 0
 
@@ -69,7 +82,7 @@ class EarlyComparison:
 
     learning_rate, slack = 0.1, 1.5
 
-    def __init__(self, learner: "Boosting") -> None:
+    def __init__(self, learner: BinnedFolds) -> None:
         self.learner = learner
 
     def fit_params(self, sampled: Sampled) -> Sampled:
@@ -90,7 +103,7 @@ class EarlyComparison:
 class EarlyStopping:
     """A `Scoring` that fits candidates on all folds with early stopping."""
 
-    def __init__(self, learner: "Boosting") -> None:
+    def __init__(self, learner: BinnedFolds) -> None:
         self.learner = learner
 
     def score(self, batch: Mapping[int, Sampled]) -> list[tuple[Candidate, float]]:

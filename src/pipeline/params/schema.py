@@ -183,8 +183,8 @@ class FeaturesParams(Section):
     )
     target_encoding: list[str] = Field(
         default=[],
-        description="Categorical columns with many values, each encoded as the mean target of its rows, out of fold "
-        "for the training rows, and as its share of the rows.",
+        description="Categorical columns with many values. A category becomes the mean target of its rows, out of fold "
+        "for the training rows, and its share of the rows; the most frequent ones are also one-hot encoded.",
     )
     ordered: dict[str, list[str]] = Field(
         default={}, description="Text columns whose categories have an order, lowest first, which becomes a number too."
@@ -536,7 +536,8 @@ class Params(Section):
     @property
     def feature_settings(self) -> dict[str, Any]:
         """The settings of each kind of feature, by its key."""
-        return {"derived": self.dataset.derived, **self.features.model_dump()}
+        features = self.features.model_dump()
+        return {"derived": self.dataset.derived, "frequent_categories": features["target_encoding"], **features}
 
     @field_validator("features", "evaluate", "train", "registry", "monitor", mode="before")
     @classmethod

@@ -15,7 +15,8 @@ from pipeline.params.schema import DatasetParams
 from pipeline.scaffold import column_names
 from pipeline.scaffold.dates import date_format, number_date_format, unreadable
 from pipeline.scaffold.orders import evident_order
-from pipeline.scaffold.text_values import are_hashes, format_value, is_prose, number_flaw, plain_values
+from pipeline.scaffold.text_values import are_hashes, format_value, number_flaw, plain_values
+from pipeline.scaffold.texts import feature_of_texts, has_many_rows
 from pipeline.scaffold.word_lists import list_separator
 
 MIN_VALUES = 5  # of fewer, all may be in the test set and none in the training set
@@ -203,17 +204,18 @@ def _classify_text(column: pd.Series, values: pd.Series, n_different: int) -> Co
         return ColumnUse(
             "drop", flaw, note="may be useful as an input: correct the table and remove the column from `drop`"
         )
-    if is_unique and not is_prose(texts):
-        return _classify_identifier(column, values, n_different, "text")
     if has_few_categories and not is_unique:
         return ColumnUse("input", kind="text")
-    description = "codes with leading zeros," if has_zeros else "free text" if is_prose(texts) else "text"
-    split = _group_split(column) if column_names.is_owner_name(name) else None
-    return ColumnUse(
-        "drop",
-        f"{description} with {n_different:,} different values{_rows_per_value(values, n_different)}",
-        alternative_split=split,
-    )
+    key = feature_of_texts(texts, n_different)
+    if is_unique and key != "text":
+        return _classify_identifier(column, values, n_different, "text")
+    is_owner = column_names.is_owner_name(name)
+    description = "codes with leading zeros," if has_zeros else "free text" if key == "text" else "text"
+    reason = f"{description} with {n_different:,} different values{_rows_per_value(values, n_different)}"
+    split = _group_split(column) if is_owner else None
+    if key is None:
+        return ColumnUse("drop", reason, alternative_split=split)
+    return ColumnUse("input", reason, "text", split, feature=FeatureSetting(key))
 
 
 def _classify_identifier(column: pd.Series, values: pd.Series, n_different: int, kind: Kind) -> ColumnUse:
@@ -223,7 +225,11 @@ def _classify_identifier(column: pd.Series, values: pd.Series, n_different: int,
     description = f"with {n_different:,} different values{_rows_per_value(values, n_different)}"
     if n_different <= MAX_CODE_VALUES and len(values) >= MIN_CODE_ROWS * n_different and kind == "number":
         return ColumnUse("categorical", f"a code {description}", kind, alternative_split=_group_split(column))
-    return ColumnUse("drop", f"an identifier {description}", alternative_split=_group_split(column))
+    reason = f"an identifier {description}"
+    split, feature = _group_split(column), FeatureSetting("target_encoding")
+    if not has_many_rows(len(values), n_different):
+        return ColumnUse("drop", reason, alternative_split=split)
+    return ColumnUse("input" if kind == "text" else "categorical", reason, kind, split, feature=feature)
 
 
 def _rows_per_value(values: pd.Series, n_different: int) -> str:

@@ -250,17 +250,50 @@ def test_texts_with_few_values_are_inputs(rng: np.random.Generator) -> None:
     assert inferred.drop == {
         "many": "text with 200 different values, about 2.0 rows each",
         "patient": "text with 100 different values, about 4.0 rows each",
-        "prose": "free text with 400 different values",
         "income": "numbers except in 8 rows, such as 'a lot' in row 1",
         "price": "numbers with characters other than digits and a decimal point, such as '$1,000.50'",
         "empty": "no row has a value",
         "rare": "only 3 of 400 rows have a value",
         "constant": "the same in every row: 'x'",
     }
-    assert inferred.inputs == {"number": 1, "text": 4}
+    assert inferred.inputs == {"number": 1, "text": 5}
+    assert inferred.features == {"text": {"prose": (None, "free text with 400 different values")}}
     assert [split.column for split in inferred.alternative_splits] == ["patient"]
     assert [note.split(":")[0] for note in inferred.notes] == ["'income'", "'price'"]
     assert inferred.max_categories == 50
+
+
+def test_texts_with_many_values_are_encoded_or_free_text(rng: np.random.Generator) -> None:
+    words = np.array(["dark", "river", "night", "stranger", "golden", "summer", "empire", "silent", "letter", "road"])
+    titles = [" ".join(words[rng.integers(0, len(words), 3)]).title() + "!" * (i // 50) for i in range(N)]
+    inferred = infer_columns(
+        noise(),
+        title=titles,
+        sku=[f"{words[i % 10].upper()} {i:05d}-{i % 97}" for i in range(N)],
+        email=[f"{words[i % 10]}{i}@example.com" for i in range(N)],
+        town=[f"town {i % 70}" for i in range(N)],
+        customer=[f"c{i % 60}" for i in range(N)],
+        user_id=[i % 55 for i in range(N)],
+        token=[f"{i % 66:08x}-0000-4000-8000-{i % 66:012x}" for i in range(N)],
+    )
+    assert inferred.drop == dict.fromkeys(["sku", "email"], "an identifier, different in every row")
+    assert inferred.features["text"] == {"title": (None, f"free text with {len(set(titles))} different values")}
+    assert inferred.features["target_encoding"] == {
+        "town": (None, "text with 70 different values, about 5.7 rows each"),
+        "customer": (None, "text with 60 different values, about 6.7 rows each"),
+        "user_id": (None, "an identifier with 55 different values, about 7.3 rows each"),
+        "token": (None, "an identifier with 66 different values, about 6.1 rows each"),
+    }
+    assert list(inferred.categorical) == ["user_id"], "its numbers are read as text"
+    assert inferred.max_categories == 50
+    assert {"customer", "user_id", "token"} <= {split.column for split in inferred.alternative_splits}
+    assert inferred.features_params.text == ["title"]
+
+
+def test_a_table_of_texts_alone_is_accepted() -> None:
+    table = pd.DataFrame({"note": [f"the quick brown fox number {i} jumps over it" for i in range(N)]})
+    inferred = infer(table.assign(y=np.arange(N) / 2), "y", "data.csv")
+    assert (inferred.inputs, list(inferred.features)) == ({"text": 1}, ["text"])
 
 
 def test_many_categories_with_many_rows_each_raise_the_limit() -> None:

@@ -543,6 +543,7 @@ def test_length_of_texts_is_limited() -> None:
     assert (error.status, error.detail[0]["loc"]) == (422, ["body", 1, "place"])
     assert "at most 1,000 characters; this one has 1,001" in error.detail[0]["msg"]
     assert SCHEMA.json_schema()["properties"]["place"]["maxLength"] == 1000
+    assert RowSchema({"review": "text"}, {}).json_schema()["properties"]["review"]["maxLength"] == 10_000
 
 
 @pytest.mark.parametrize("labels", LABELS, ids=str)

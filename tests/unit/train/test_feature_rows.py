@@ -58,16 +58,25 @@ def test_tables_are_the_same_in_memory_and_on_disk(
 ) -> None:
     params = load_params()
     table = pd.read_csv("data.csv")
-    table.assign(day=np.random.default_rng(1).permutation(len(table))).to_csv("data.csv", index=False)
+    rng = np.random.default_rng(1)
+    words = rng.choice(["sunny", "dark", "old", "quiet", "near", "lake"], (len(table), 4))
+    table = table.assign(
+        day=rng.permutation(len(table)),
+        street=[f"street {number}" for number in rng.integers(0, 30, len(table))],
+        note=[f"{' '.join(row)} {number}" for number, row in enumerate(words)],
+    )
+    table.to_csv("data.csv", index=False)
     split = params.dataset.split.model_copy(update={"strategy": strategy, "column": "day"})
     dataset = params.dataset.model_copy(update={"split": split if strategy == "time" else params.dataset.split})
     search = params.train.search.model_copy(update={"max_rows": 100})
     train = params.train.model_copy(update={"search": search})
-    params = params.model_copy(update={"dataset": dataset, "train": train})
+    features = params.features.model_copy(update={"target_encoding": ["street"], "text": ["note"]})
+    params = params.model_copy(update={"dataset": dataset, "train": train, "features": features})
     force_written_parts(monkeypatch, 25)
-    prepare(params.dataset, pipeline_folder)
+    prepare(params.dataset, pipeline_folder, features=features)
     in_memory, on_disk = (load_tables(pipeline_folder, params, folder) for folder in (None, Path("features")))
     first, second = in_memory.data, on_disk.data
+    assert {"street_mean_price", "note_text_1", "neighbors_price"} < set(first.features)
     for name in ("X_train", "X_test"):
         assert isinstance(getattr(second, name), RowsOnDisk)
         pd.testing.assert_frame_equal(

@@ -7,13 +7,28 @@ from pipeline.features.kinds.categories import Categories
 from pipeline.features.kinds.dates import Dates
 from pipeline.features.kinds.derived import Derived
 from pipeline.features.kinds.flux import LightCurves
+from pipeline.features.kinds.frequent_categories import FrequentCategories
 from pipeline.features.kinds.interface import FeatureKind
 from pipeline.features.kinds.lists import Lists
 from pipeline.features.kinds.neighbors import Neighbors
 from pipeline.features.kinds.numbers import Numbers
 from pipeline.features.kinds.ordered import Ordered
+from pipeline.features.kinds.target_encoding import TargetEncoding
+from pipeline.features.kinds.text import Text
 
-KINDS: tuple[type[FeatureKind], ...] = (Numbers, Derived, LightCurves, Dates, Categories, Ordered, Lists, Neighbors)
+KINDS: tuple[type[FeatureKind], ...] = (
+    Numbers,
+    Derived,
+    LightCurves,
+    Dates,
+    Categories,
+    Ordered,
+    FrequentCategories,
+    Lists,
+    Text,
+    Neighbors,
+    TargetEncoding,
+)
 
 
 def target_kinds(settings: Mapping[str, Any]) -> list[str]:

@@ -22,15 +22,17 @@ class Categories(FeatureKind):
     categories: dict[str, list[str]]
 
     @classmethod
-    def fit(cls, training: TrainingRows, settings: Any) -> Self:
+    def fit(cls, training: TrainingRows, settings: Any) -> Self | None:
         """Collect the categories of the text columns that no other kind claims."""
         columns = training.columns.unclaimed("text")
         return cls({name: sorted(training.source.texts(name).distinct) for name in columns})
 
     @classmethod
-    def restore(cls, columns: RawColumns, state: dict[str, list[str]], arrays: Mapping[str, NDArray[Any]]) -> Self:
+    def restore(
+        cls, columns: RawColumns, state: dict[str, list[str]] | None, arrays: Mapping[str, NDArray[Any]]
+    ) -> Self | None:
         """Restore the stored categories."""
-        return cls(state)
+        return None if state is None else cls(state)
 
     def state(self) -> dict[str, list[str]]:
         """Return the categories."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipeline.features.transformer import FeatureTransformer
 
 LONGEST_TEXT = 1000  # characters, unless a known category is longer
-LONGEST_FREE_TEXT = 20_000  # characters, if a column is text without known categories
+LONGEST_FREE_TEXT = 10_000  # characters, in a column without known categories
 MAX_LISTED = 50  # columns or categories that a message or a description names
 
 
@@ -78,8 +78,7 @@ class RowSchema:
         self.rows = SchemaValidator(core.list_schema(row, fail_fast=True, strict=True))
         self.text_columns = [name for name, kind in kinds.items() if kind == "text"]
         lengths = (len(value) for values in categories.values() for value in values)
-        is_free = any(name not in categories for name in self.text_columns)
-        self.longest_text = max(LONGEST_FREE_TEXT if is_free else LONGEST_TEXT, *lengths, 0)
+        self.longest_text = max(LONGEST_TEXT, *lengths, 0)
 
     @classmethod
     def from_transformer(cls, transformer: "FeatureTransformer") -> "RowSchema":
@@ -104,15 +103,20 @@ class RowSchema:
         Raises
         ------
         BadRequest
-            422 if a text is longer than `longest_text`.
+            422 if a text is longer than `max_length` of its column.
         """
         problems = Problems()
         for name in self.text_columns:
+            max_length = self.max_length(name)
             for row_number, value in enumerate(columns[name]):
-                if isinstance(value, str) and len(value) > self.longest_text:
-                    message = f"a text may have at most {self.longest_text:,} characters; this one has {len(value):,}"
+                if isinstance(value, str) and len(value) > max_length:
+                    message = f"a text may have at most {max_length:,} characters; this one has {len(value):,}"
                     problems.add((name,) if single else (row_number, name), message, "text_length")
         problems.raise_if_any()
+
+    def max_length(self, name: str) -> int:
+        """Return the maximum number of characters of a text column."""
+        return self.longest_text if name in self.categories else max(self.longest_text, LONGEST_FREE_TEXT)
 
     def json_schema(self) -> dict[str, Any]:
         """Return the JSON schema of a row."""
@@ -182,7 +186,7 @@ class RowSchema:
             return {"type": ["boolean", "null"], "description": "True or false; null if missing."}
         if name not in self.categories:
             description = self.descriptions.get(name, "Text; null if missing.")
-            return {"type": ["string", "null"], "description": description, "maxLength": self.longest_text}
+            return {"type": ["string", "null"], "description": description, "maxLength": self.max_length(name)}
         known = self.categories[name]
         listed = f", the first {MAX_LISTED} listed as examples" if len(known) > MAX_LISTED else ""
         return {
@@ -190,7 +194,7 @@ class RowSchema:
             "description": f"A category; null if missing. Categories known from training: {len(known):,}{listed}. Any "
             "other value is accepted and treated as missing.",
             "examples": known[:MAX_LISTED],
-            "maxLength": self.longest_text,
+            "maxLength": self.max_length(name),
         }
 
 
