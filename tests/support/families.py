@@ -2,12 +2,18 @@
 
 from typing import Any
 
+import pytest
 from sklearn.preprocessing import StandardScaler
 
-from pipeline.learn.families import family
+from pipeline.learn.families import family, is_installed, names
 from pipeline.learn.learner import FoldTables, Learner, Problem
 from pipeline.learn.search_params import SearchParams
 from pipeline.learn.task import Task
+
+FAMILY_CASES = [
+    pytest.param(name, marks=pytest.mark.skipif(not is_installed(name), reason=f"{name} is not installed"))
+    for name in names()
+]
 
 
 def make_learner(name: str, task: Task, fold: FoldTables, **fixed: Any) -> Learner:

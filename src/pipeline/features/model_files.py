@@ -62,7 +62,13 @@ def _save_pickle(model: Any, path: Path) -> None:
 def _load_pickle(path: Path, is_classifier: bool) -> Any:
     import joblib
 
-    return joblib.load(path)
+    try:
+        return joblib.load(path)
+    except ModuleNotFoundError as error:
+        raise PipelineError(
+            f"{path.name} needs the package {error.name}, which is not installed",
+            "install it in the version of requirements.txt beside that file",
+        ) from None
 
 
 XGBOOST = ModelFile("model.ubj", _save_xgboost, _load_xgboost)  # native format: equal models have equal bytes

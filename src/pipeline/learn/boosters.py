@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.learn.candidate import Sampled
+from pipeline.learn.cross_validation import is_past_best
 from pipeline.learn.devices import device_input
 from pipeline.learn.learner import FoldTables
 from pipeline.learn.task import Task
@@ -122,7 +123,7 @@ def learning_curves(
         line = booster.eval_set([(fold.train, "train"), (fold.valid, "valid")])
         for curve, part in zip((train, valid), line.split("\t")[1:], strict=True):
             curve.append(float(part.rpartition(":")[2]))
-        if stop_early and rounds > 1.5 * scored[int(np.argmin(valid))] + 50:
+        if stop_early and is_past_best(scored, valid):
             break
     return booster, train, valid
 

@@ -60,6 +60,19 @@ def best_index(valid_curves: Sequence[Sequence[float]]) -> int:
     return int(np.argmin(np.mean(valid_curves, axis=0)))
 
 
+def is_past_best(rounds: Sequence[int], valid_curve: Sequence[float]) -> bool:
+    """Return whether half as many rounds as the best one took, and 50 more, bring no improvement.
+
+    Parameters
+    ----------
+    rounds : sequence of int
+        All rounds that are scored.
+    valid_curve : sequence of float
+        The scores after the first of them.
+    """
+    return rounds[len(valid_curve) - 1] > 1.5 * rounds[int(np.argmin(valid_curve))] + 50
+
+
 def per_fold_metrics(scores: Sequence[float], name: str) -> dict[str, float]:
     """Return the score of each fold by the metric name it is logged under, such as ``fold_1_rmse``."""
     return {f"fold_{number}_{name}": value for number, value in enumerate(scores, start=1)}

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.learn.candidate import Candidate, Sampled
-from pipeline.learn.cross_validation import CrossValidation, best_index, scored_rounds
+from pipeline.learn.cross_validation import CrossValidation, best_index, is_past_best, scored_rounds
 from pipeline.learn.learner import FoldTables, Problem, Scoring
 from pipeline.learn.parallel import run_parallel
 from pipeline.learn.scoring import RACE_FOLDS, Race
@@ -39,6 +39,8 @@ class Recipe:
         Maximum number of rounds for comparing candidates.
     has_best_round : bool
         Whether too many rounds overfit, so that the best number is chosen by cross-validation.
+    stops_early : bool
+        Whether fits end once more rounds bring no improvement, and candidates are compared at their best rounds.
     effective_params : callable
         ``effective_params(estimator)`` returns its effective parameters by the estimator's names.
     table : callable
@@ -51,6 +53,7 @@ class Recipe:
     compare_rounds: int
     has_best_round: bool
     effective_params: Callable[[Any], Sampled]
+    stops_early: bool = False
     table: Callable[[pd.DataFrame], pd.DataFrame] = lambda X: X
 
 
@@ -89,25 +92,29 @@ class Estimators:
 
     def final_params(self, best: Candidate | None) -> tuple[Sampled, int]:
         """Return the parameters of the best candidate for the final fit, and its number of rounds."""
-        sampled = dict(best.sampled) if best else {}
-        return sampled, int(sampled.pop(self.recipe.rounds_name, self.problem.fixed.get(self.recipe.rounds_name)))
+        sampled, name = dict(best.sampled) if best else {}, self.recipe.rounds_name
+        return sampled, int(sampled.pop(name, self.problem.fixed.get(name, self.problem.search.max_rounds)))
 
     def cross_validate(self, sampled: Sampled, rounds: int, choose_round: bool) -> CrossValidation:
         """Fit and score on each fold along `rounds`; with `choose_round`, cut the curves at the best round, if any."""
         task, scored = self.problem.task, scored_rounds(rounds)
         fits = [({"nthread": self.n_jobs, **sampled}, fold) for fold in self.folds]
+        stop_early = choose_round and self.recipe.stops_early
 
         def fit_curves(params: Sampled, fold: FoldTables) -> list[tuple[float, float, Outputs]]:
             estimator = self.recipe.make(self.problem, _without_nthread(params), rounds)
-            return [
-                (task.score(task.losses(fold[1], train)), task.score(task.losses(fold[3], valid)), valid)
-                for train, valid in self.recipe.fit_staged(estimator, fold, scored, True, task.n_classes)
-            ]
+            curve = []
+            for train, valid in self.recipe.fit_staged(estimator, fold, scored, True, task.n_classes):
+                curve.append((task.score(task.losses(fold[1], train)), task.score(task.losses(fold[3], valid)), valid))
+                if stop_early and is_past_best(scored, [score for _, score, _ in curve]):
+                    break
+            return curve
 
-        with _single_threaded_blas():
+        with _single_threaded():
             curves = run_parallel(fit_curves, fits)
-        valid_curves = [[valid for _, valid, _ in curve] for curve in curves]
-        end = best_index(valid_curves) + 1 if choose_round and self.recipe.has_best_round else len(scored)
+        n_scored = min(map(len, curves))
+        valid_curves = [[valid for _, valid, _ in curve[:n_scored]] for curve in curves]
+        end = best_index(valid_curves) + 1 if choose_round and self.recipe.has_best_round else n_scored
         return CrossValidation(
             rounds=scored[:end],
             train_curves=[[train for train, _, _ in curve[:end]] for curve in curves],
@@ -130,7 +137,8 @@ class Estimators:
         """
         from joblib import parallel_config
 
-        with parallel_config("threading", n_jobs=self.threads(len(y))), _single_threaded_blas():
+        n_threads = self.threads(len(y))
+        with parallel_config("threading", n_jobs=n_threads), _single_threaded(openmp=n_threads):
             estimator.fit(self.recipe.table(X), y)
 
     def on_device(self, estimator: Any) -> AbstractContextManager[None]:
@@ -162,11 +170,15 @@ class EstimatorFitter:
         def fit_score(params: Sampled, fold: FoldTables) -> tuple[float, int]:
             rounds = self.n_rounds(params)
             estimator = recipe.make(learner.problem, _without_nthread(params), rounds)
-            *_, (_, valid) = recipe.fit_staged(estimator, fold, [rounds], False, task.n_classes)
-            return task.score(task.losses(fold[3], valid)), rounds
+            scored, curve = scored_rounds(rounds) if recipe.stops_early else [rounds], list[float]()
+            for _, valid in recipe.fit_staged(estimator, fold, scored, False, task.n_classes):
+                curve.append(task.score(task.losses(fold[3], valid)))
+                if is_past_best(scored, curve):
+                    break
+            return min(curve), scored[int(np.argmin(curve))]
 
         threads = {"nthread": learner.n_jobs}
-        with _single_threaded_blas():
+        with _single_threaded():
             return run_parallel(fit_score, [({**threads, **params}, learner.folds[fold]) for params, fold in fits])
 
 
@@ -176,12 +188,15 @@ def _without_nthread(params: Sampled) -> Sampled:
 
 
 @contextmanager
-def _single_threaded_blas() -> Iterator[None]:
-    """Limit linear algebra to one thread, for reproducible sums, and silence warnings that do not apply here."""
+def _single_threaded(openmp: int = 1) -> Iterator[None]:
+    """Limit linear algebra to one thread, for reproducible sums, and silence warnings that do not apply here.
+
+    Other parallel loops get the number of threads `openmp`.
+    """
     from sklearn.exceptions import ConvergenceWarning
     from threadpoolctl import threadpool_limits
 
-    with warnings.catch_warnings(), threadpool_limits(1):
+    with warnings.catch_warnings(), threadpool_limits({"blas": 1, "openmp": openmp}):
         warnings.simplefilter("ignore", ConvergenceWarning)  # the number of epochs is fixed
         warnings.filterwarnings("ignore", message="Got `batch_size`")  # a batch larger than the table means full batch
         yield

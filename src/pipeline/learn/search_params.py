@@ -28,7 +28,7 @@ class SearchParams(Section):
         default=3000,
         ge=1,
         le=100_000,
-        description="Maximum number of boosting rounds of XGBoost. Cross-validation stops earlier if more bring no "
+        description="Maximum number of boosting rounds. Cross-validation stops earlier if more bring no "
         "improvement, and at fewer rounds where one takes long.",
     )
     early_stopping_rounds: int = Field(

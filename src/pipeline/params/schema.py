@@ -311,7 +311,8 @@ class TrainParams(Section):
     models: list[str] = Field(
         default=["xgboost"],
         min_length=1,
-        description="Model families to train: xgboost, random_forest, nn. Each gets three experiment runs.",
+        description="Model families to train: xgboost, random_forest, nn, and lightgbm if it is installed. Each gets "
+        "three experiment runs.",
     )
     params: dict[str, dict[str, Any]] = Field(
         default={},

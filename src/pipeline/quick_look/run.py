@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import PipelineError
-from pipeline.learn.families import family, names, names_with_option
+from pipeline.learn.families import check_installed, family, names, names_with_option
 from pipeline.learn.search_params import SearchParams
 from pipeline.params.schema import (
     NAME_PATTERN,
@@ -156,6 +156,7 @@ def _check(request: QuickLookRequest) -> None:
     unknown = [model for model in request.models if model not in names()]
     if unknown:
         raise PipelineError(f"{unknown[0]!r} is not a model family", f"choose from {', '.join(names())}")
+    check_installed(request.models)
     if len(set(request.models)) < len(request.models):
         raise PipelineError(f"{' '.join(request.models)} names a family twice", "name each family once")
     if not 0 < request.test_size < 1:

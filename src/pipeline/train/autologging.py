@@ -18,7 +18,7 @@ SETTINGS = {
 
 
 @contextmanager
-def autologging(model: Any, flavor: str, options: Mapping[str, object]) -> Iterator[None]:
+def autologging(model: Any, flavor: str, options: Mapping[str, object], extra: str | None = None) -> Iterator[None]:
     """Autolog the fit of a model within the block. The fits of a search stay outside, as each would log a model.
 
     Parameters
@@ -28,12 +28,14 @@ def autologging(model: Any, flavor: str, options: Mapping[str, object]) -> Itera
         The MLflow flavor, whose ``mlflow.<flavor>.autolog`` is called.
     options : mapping
         Options of that function in addition to `SETTINGS`.
+    extra : str, optional
+        The extra of pyproject.toml with the additional packages that the model needs.
     """
     module = importlib.import_module(f"mlflow.{flavor}")
     with _patch_only(type(model)) if flavor == "sklearn" else nullcontext():
         module.autolog(**SETTINGS, **options)
         try:
-            with locked_requirements(), reproducible_pickles():
+            with locked_requirements(), _required_extra(extra), reproducible_pickles():
                 yield
         finally:
             module.autolog(disable=True, silent=True)
@@ -48,6 +50,19 @@ def _patch_only(estimator_class: type) -> AbstractContextManager[None]:
     import mlflow.sklearn
 
     return replaced(mlflow.sklearn, "_gen_estimators_to_patch", lambda: [estimator_class])
+
+
+def _required_extra(extra: str | None) -> AbstractContextManager[None]:
+    """Return a context in which the requirements that MLflow reads from uv.lock include an extra.
+
+    MLflow 3.17.2 has no setting for it in autologging.
+    """
+    from mlflow.utils import environment, uv_utils
+
+    def export(folder: str, **_: object) -> list[str] | None:
+        return uv_utils.export_uv_requirements(folder, extras=[extra] if extra else None)
+
+    return replaced(environment, "export_uv_requirements", export)
 
 
 def reproducible_pickles() -> AbstractContextManager[None]:

@@ -167,7 +167,7 @@ def run_experiment(setup: Setup, plan: Plan) -> ExperimentRun:
             fitter = Fitter.from_params(plan.family, params.train, setup.data.only(plan.features), setup.cluster)
         family = fitter.family
         chosen = _choose(setup, plan, fitter.learner, nested)
-        logging = partial(autologging, flavor=family.flavor, options=family.autolog)
+        logging = partial(autologging, flavor=family.flavor, options=family.autolog, extra=family.package)
         fitted = fit(fitter, chosen, setup.evaluation, logging)
         for number, metrics in enumerate(fitted.fold_metrics, start=1):
             nested.record_fold(number, metrics, fitted.scores.n_rounds)

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.learn.families import family
+from pipeline.learn.families import check_installed, family
 from pipeline.params.schema import Params
 from pipeline.support.cluster import Cluster, cluster_of
 from pipeline.support.memory import collect_garbage_as_usual, release_memory
@@ -65,8 +65,9 @@ def train(params: Params, folder: Path) -> Training:
     Raises
     ------
     PipelineError
-        When the prepared tables, the store, the custom metrics or the GPU cannot be used.
+        When the prepared tables, the store, the custom metrics, a model family or the GPU cannot be used.
     """
+    check_installed(params.train.models)
     params = resolve_device(params)
     remove_unfinished_outputs(folder)
     (folder / PLOTS).mkdir(parents=True, exist_ok=True)  # fails now rather than after the training

@@ -1,4 +1,5 @@
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
-from pipeline.learn.families import family, names, nn, random_forest, xgboost
+from pipeline.features.model_files import PICKLE
+from pipeline.learn.families import check_installed, family, is_installed, lightgbm, nn, random_forest, ranked_names
 from pipeline.learn.learner import FoldTables, Problem
 from pipeline.learn.search_params import SearchParams
 from pipeline.learn.task import Task
@@ -21,10 +23,11 @@ from pipeline.train.fit import Fitter, balanced_weight, parameters_of
 from pipeline.train.stage import train
 from pipeline.train.tables import load_tables
 from pipeline.train.training_data import TrainingData
-from support.families import fit_model, make_learner
+from support.families import FAMILY_CASES, fit_model, make_learner
 from support.folders import write_params
 from support.repositories import change_params
 
+needs_lightgbm = pytest.mark.skipif(not is_installed("lightgbm"), reason="lightgbm is not installed")
 REGRESSION, BINARY, MULTICLASS = Task(), Task(["no", "yes"]), Task(["a", "b", "c"])
 
 
@@ -146,7 +149,59 @@ def test_outputs_tree_by_tree_end_at_those_of_the_forest(task: Task) -> None:
     np.testing.assert_allclose(staged_outputs[0][1], first_tree, rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", names())
+@needs_lightgbm
+@pytest.mark.parametrize("task", [REGRESSION, BINARY, MULTICLASS], ids=["regression", "binary", "three"])
+def test_outputs_round_by_round_end_at_those_of_lightgbm(task: Task, capfd: pytest.CaptureFixture[str]) -> None:
+    fold = make_fold(300, task)
+    for X in (fold[0], fold[2]):
+        X.columns = ["a[b]", "a b", '{"x"}: 1', "é,"]  # LightGBM refuses such names
+    model = fit_model("lightgbm", task, fold, 9)
+    unfitted = make_learner("lightgbm", task, fold).estimator({}, 9, fold[1])
+    staged_outputs = list(lightgbm.fit_staged(unfitted, fold, [1, 4, 9], True, task.n_classes))
+    assert len(staged_outputs) == 3
+    for outputs, X in zip(staged_outputs[-1], (fold[0], fold[2]), strict=True):
+        np.testing.assert_allclose(outputs, predict_outputs(model, task, X), rtol=1e-12)
+    assert np.abs(staged_outputs[0][1] - staged_outputs[1][1]).max() > 1e-3
+    assert capfd.readouterr() == ("", "")
+
+
+@needs_lightgbm
+def test_boosting_of_lightgbm_ends_soon_after_the_best_round() -> None:
+    fold = make_fold(300, REGRESSION)
+    boosted = make_learner("lightgbm", REGRESSION, fold)
+    assert boosted.final_params(None) == ({}, 2000)
+    scores = boosted.cross_validate({}, 2000, choose_round=True)
+    rmse = np.sqrt(np.mean((scores.outputs[0] - fold[3]) ** 2))
+    assert scores.fold_scores == [pytest.approx(rmse)] == [min(scores.valid_curves[0])]
+    assert 5 < scores.n_rounds < 500
+    all_rounds = boosted.cross_validate({}, 300, choose_round=False)
+    assert all_rounds.n_rounds == 300
+    assert all_rounds.mean > scores.mean
+
+
+def test_a_family_whose_package_is_missing_is_skipped_or_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_installed(["xgboost"])
+    monkeypatch.setitem(sys.modules, "lightgbm", None)  # importing it fails
+    assert ranked_names() == ["random_forest", "xgboost", "nn"]
+    with pytest.raises(PipelineError) as caught:
+        check_installed(["xgboost", "lightgbm"])
+    assert caught.value.problem == "lightgbm is not installed, which models of the family lightgbm need"
+    assert caught.value.remedy == "pip install -r requirements-lightgbm.txt"
+
+
+@needs_lightgbm
+def test_a_model_whose_package_is_missing_is_an_error_with_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    PICKLE.save(fit_model("lightgbm", REGRESSION, make_fold(60, REGRESSION), 2), tmp_path / "model.pkl")
+    assert PICKLE.load(tmp_path / "model.pkl", False).n_estimators == 2
+    for name in [name for name in sys.modules if name.partition(".")[0] == "lightgbm"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(PipelineError, match=r"model.pkl needs the package lightgbm\S*, which is not installed"):
+        PICKLE.load(tmp_path / "model.pkl", False)
+
+
+@pytest.mark.parametrize("name", FAMILY_CASES)
 def test_a_class_without_training_rows_in_a_fold_has_its_column(name: str) -> None:
     X, y, X_valid, y_valid = make_fold(300, MULTICLASS)
     fold: FoldTables = (X[y != 1], y[y != 1], X_valid, y_valid)
@@ -213,12 +268,15 @@ def test_shap_values_of_a_forest_sum_to_the_prediction_with_missing_values(task:
     assert unit == ("probability" if task.labels else "")
 
 
+@pytest.mark.parametrize(
+    ("name", "option"), [("xgboost", "output_margin"), pytest.param("lightgbm", "raw_score", marks=needs_lightgbm)]
+)
 @pytest.mark.parametrize("task", [REGRESSION, BINARY, MULTICLASS], ids=["regression", "binary", "three"])
-def test_shap_values_of_boosted_trees_sum_to_the_margin(task: Task) -> None:
+def test_shap_values_of_boosted_trees_sum_to_the_margin(name: str, option: str, task: Task) -> None:
     fold = make_fold(400, task)
-    model = fit_model("xgboost", task, fold, 15)
-    values, base_values, unit = xgboost.explain(model, fold[2], fold[2])
-    margins = np.asarray(model.predict(fold[2], output_margin=True))
+    model = fit_model(name, task, fold, 15)
+    values, base_values, unit = family(name).explain(model, fold[2], fold[2])
+    margins = np.asarray(model.predict(fold[2], **{option: True}))
     assert values.shape == (*fold[2].shape, *margins.shape[1:])
     assert base_values.shape == margins.shape[1:]
     np.testing.assert_allclose(base_values + values.sum(axis=1), margins, atol=1e-5)
@@ -241,7 +299,7 @@ def test_shap_values_of_a_neural_network_sum_to_the_output_and_are_reproducible(
     assert unit == ("probability" if task.labels else "")
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", FAMILY_CASES)
 @pytest.mark.parametrize("task", [REGRESSION, BINARY, MULTICLASS], ids=["regression", "binary", "three"])
 def test_importance_of_a_useless_feature_is_zero(name: str, task: Task) -> None:
     fold = make_fold(400, task)
@@ -253,10 +311,11 @@ def test_importance_of_a_useless_feature_is_zero(name: str, task: Task) -> None:
         assert max(measure.values()) > 0
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", FAMILY_CASES)
 def test_larger_models_have_fewer_explainable_rows(name: str) -> None:
     fold = make_fold(900, BINARY)
     sizes: Callable[[int], dict[str, Any]] = {
+        "lightgbm": lambda size: {"num_leaves": 2**size},
         "nn": lambda size: {"hidden_layer_sizes": [64 * size**2]},
         "random_forest": lambda size: {"max_depth": 2 * size},
         "xgboost": lambda size: {"max_depth": size},

@@ -5,11 +5,13 @@ params.yaml.
 """
 
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from pipeline.errors import PipelineError
 from pipeline.features.model_files import ModelFile
 from pipeline.learn.space import Parameter, Space
 
@@ -62,6 +64,9 @@ class Family:
         compared with the training, which took `n_fits` fits and `row_rounds` rows times rounds in total.
     train_losses : callable
         ``train_losses(model)`` returns the training loss after each epoch; empty for families without epochs.
+    package : str, optional
+        Package that the family needs besides those of requirements.txt: requirements-<package>.txt installs it, and
+        pyproject.toml has an extra of this name for the requirements of logged models.
     uses_gpu : bool
         Whether the family fits on the device of ``train.device``; the others always use the CPU.
     positive_weight : str, optional
@@ -91,6 +96,7 @@ class Family:
     explain: Callable[[Any, "pd.DataFrame", "pd.DataFrame"], tuple["NDArray[Any]", "NDArray[np.float64]", str]]
     explainable_rows: Callable[[Any, int, int], int]
     train_losses: Callable[[Any], list[float]] = lambda model: []
+    package: str | None = None
     uses_gpu: bool = False
     positive_weight: str | None = None
     objectives: Mapping[str, float] = field(default_factory=dict)
@@ -105,8 +111,25 @@ def names() -> list[str]:
 
 
 def ranked_names() -> list[str]:
-    """Return the names of the families in the order in which ``src/train.py`` fits them; the first is its default."""
-    return sorted(names(), key=lambda name: (family(name).quick_rank, name))
+    """Return the installed families in the order in which ``src/train.py`` fits them; the first is its default."""
+    return sorted(filter(is_installed, names()), key=lambda name: (family(name).quick_rank, name))
+
+
+def is_installed(name: str) -> bool:
+    """Return whether the package of a family is installed."""
+    package = family(name).package
+    return package is None or find_spec(package) is not None
+
+
+def check_installed(models: Iterable[str]) -> None:
+    """Raise `PipelineError` if the package of a family is not installed."""
+    for name in models:
+        if not is_installed(name):
+            package = family(name).package
+            raise PipelineError(
+                f"{package} is not installed, which models of the family {name} need",
+                f"pip install -r requirements-{package}.txt",
+            )
 
 
 def names_with_option(option: str) -> list[str]:
