@@ -9,7 +9,7 @@ TINY = {
         "random_forest": {"n_estimators": 3},
         "nn": {"hidden_layer_sizes": [4], "max_iter": 3},
     },
-    "search": {"max_rounds": 3, "space": {"random_forest": {}, "xgboost": {}, "nn": {}}},
+    "search": {"max_rounds": 3, "space": {"random_forest": {}, "xgboost": {}, "nn": {}, "lightgbm": {}}},
 }
 HOSTILE = [
     "a[b]<c>", "a b", " a", "A", "../../x", "a/b", "a\\b", "<b>x</b>", "%s", "{}", "{0}", "a\nb", "é", "e\u0301",

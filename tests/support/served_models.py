@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.errors import NotConvertible
 from pipeline.features.kinds.interface import Target
 from pipeline.features.raw_rows_model import RawRowsModel
 from pipeline.features.transformer import FeatureTransformer
@@ -61,10 +62,13 @@ def small_model(
     raw.threshold = threshold
     X = X[raw.feature_names]
     raw.model = fit_model(name, task, (X[:200], y[:200], X[200:], y[200:]), 12)
-    graph = to_onnx(transformer, raw.feature_names, raw.model, raw.labels, threshold)
+    try:
+        graph = to_onnx(transformer, raw.feature_names, raw.model, raw.labels, threshold).SerializeToString()
+    except NotConvertible:
+        graph = None
     profile = {"background": to_columns(rows[:BACKGROUND_ROWS], transformer)} if with_profile else None
-    onnx_engine = create_engine(raw, graph.SerializeToString(), rows[200:230])
+    engine = create_engine(raw, graph, rows[200:230])
     model = ServedModel(
-        "small", 3, "r" * 32, "registry", name, raw, onnx_engine, RowSchema.from_transformer(transformer), profile
+        "small", 3, "r" * 32, "registry", name, raw, engine, RowSchema.from_transformer(transformer), profile
     )
     return model, to_columns(rows[200 : 200 + N_EXPLAINED], transformer)

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from mlflow.entities import Run
 
+from pipeline.learn.families import is_installed
 from pipeline.params.load import load_params
 from pipeline.params.schema import Params
 from pipeline.prepare.stage import prepare
@@ -25,7 +26,7 @@ from support.figures import without_figures
 from support.folders import enter, make_pipeline_folder, make_table
 from support.repositories import change_params, git
 
-FAMILIES: Sequence[str] = ("nn", "random_forest", "xgboost")
+FAMILIES: Sequence[str] = tuple(filter(is_installed, ("lightgbm", "nn", "random_forest", "xgboost")))
 TARGETS = {"regression": "price", "binary": "garden", "multiclass": "place"}
 # Experiments with real figures: each task and each family once.
 DRAWN = {("regression", "xgboost"), ("binary", "nn"), ("multiclass", "random_forest")}
@@ -38,6 +39,7 @@ TRAIN: dict[str, Any] = {
         "n_candidates": 2,
         "max_rounds": 6,
         "space": {
+            "lightgbm": {"num_leaves": [2, 4]},
             "nn": {"alpha": [0.01, 0.1]},
             "random_forest": {"min_samples_leaf": [2, 4]},
             "xgboost": {"max_depth": [2, 3], "learning_rate": [0.3]},

@@ -34,7 +34,7 @@ SECRETS = {
 IMAGES = {"mlflow": ["mlflow"], "service": ["service"], "dask": ["scheduler", "worker"]}  # built; with their services
 KUBERNETES = DEPLOY / "kubernetes"
 PROFILES = ("service", "cluster")
-OPTIONAL_PACKAGES = {"cupy"}  # used only where they are installed
+OPTIONAL_PACKAGES = {"cupy", "lightgbm"}  # used only where they are installed
 
 
 def example() -> dict[str, str]:

@@ -91,7 +91,7 @@ def test_a_message_names_the_invalid_key(content: object, message: str) -> None:
     [
         (
             {"svm": {}},
-            "train.search: `space` names 'svm', which is not a model family .nn, random_forest, xgboost",
+            "train.search: `space` names 'svm', which is not a model family .lightgbm, nn, random_forest, xgboost",
         ),
         ({"max_depth": [1, 2]}, "names 'max_depth', .*below their family"),
         ({"xgboost": {"eta": [1]}}, "`space.xgboost.eta` is not one of learning_rate"),
@@ -116,7 +116,10 @@ def test_a_message_names_the_invalid_key_of_a_space(space: object, message: str)
 @pytest.mark.parametrize(
     ("train", "message"),
     [
-        ({"models": ["svm"]}, "train: `models` names 'svm'; the model families are nn, random_forest, xgboost"),
+        (
+            {"models": ["svm"]},
+            "train: `models` names 'svm'; the model families are lightgbm, nn, random_forest, xgboost",
+        ),
         ({"models": ["nn", "nn"]}, "train: `models` names a family twice"),
         ({"models": []}, "train.models: must be a list of 1 or more items"),
         ({"params": {"svm": {}}}, "train: `params` names 'svm'"),

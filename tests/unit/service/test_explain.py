@@ -9,12 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.errors import PipelineError
-from pipeline.learn.families import names
 from pipeline.learn.task import Task
 from pipeline.service.models.engine import create_engine
 from pipeline.service.models.explain import explain, warm_up
 from pipeline.service.models.served import ServedModel
 from pipeline.service.records import Outputs
+from support.families import FAMILY_CASES
 from support.served_models import N_EXPLAINED, TASKS, raw_rows, small_model
 
 
@@ -74,7 +74,7 @@ def check_additive(model: ServedModel, explanations: list[dict[str, Any]], outpu
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", FAMILY_CASES)
 def test_shap_values_add_up_to_the_prediction(name: str, task: Task) -> None:
     model, columns = small_model(name, task)
     warm_up(model)

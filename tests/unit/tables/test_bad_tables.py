@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from pipeline.errors import PipelineError
 from pipeline.features.columns import infer_kind
 from pipeline.features.raw_rows_model import RawRowsModel
-from pipeline.learn.families import family, names
+from pipeline.learn.families import family, ranked_names
 from pipeline.params.schema import Params
 from pipeline.prepare.stage import prepare
 from pipeline.train.evaluation import Evaluation
@@ -127,7 +127,12 @@ def run(content: bytes, suffix: str, params: Params, model: str) -> str:
 @given(st.data())
 def test_any_csv_table_gives_a_model_or_one_message(data: st.DataObject) -> None:
     table = data.draw(tables(CSV_KINDS))
-    run(table.to_csv(index=False).encode(), ".csv", data.draw(settings_of(table)), data.draw(st.sampled_from(names())))
+    run(
+        table.to_csv(index=False).encode(),
+        ".csv",
+        data.draw(settings_of(table)),
+        data.draw(st.sampled_from(ranked_names())),
+    )
 
 
 @BOUNDED
@@ -138,7 +143,7 @@ def test_any_parquet_table_gives_a_model_or_one_message(data: st.DataObject) -> 
         content = parquet(table)
     except pa.ArrowException:  # Parquet does not support columns of both text and numbers
         reject()
-    run(content, ".parquet", data.draw(settings_of(table)), data.draw(st.sampled_from(names())))
+    run(content, ".parquet", data.draw(settings_of(table)), data.draw(st.sampled_from(ranked_names())))
 
 
 GOOD = b"a,b,y\n" + b"".join(b"%d,%s,%d\n" % (row, b"uv"[row % 2 : row % 2 + 1], row * row) for row in range(30))
@@ -180,7 +185,7 @@ X = np.random.default_rng(0).normal(size=ROWS)
 LABELS = ["a", "b"] * (ROWS // 2)
 
 
-@pytest.mark.parametrize("model", names())
+@pytest.mark.parametrize("model", ranked_names())
 @pytest.mark.parametrize(
     ("columns", "changes"),
     [

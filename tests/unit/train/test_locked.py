@@ -11,11 +11,13 @@ from support.repositories import ROOT, pins
 
 
 def test_the_lock_file_pins_the_versions_of_the_requirements() -> None:
-    direct = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     requirements = pins((ROOT / "requirements.txt").read_text())
-    assert direct
-    assert pins("\n".join(direct)).items() <= requirements.items()
-    environment = (ROOT / "requirements.lock").read_text()
+    assert project["dependencies"]
+    assert pins("\n".join(project["dependencies"])).items() <= requirements.items()
+    for extra, packages in project["optional-dependencies"].items():
+        assert pins("\n".join(packages)) == pins((ROOT / f"requirements-{extra}.txt").read_text())
+    environment = (ROOT / "requirements-dev.lock").read_text()
     locked = {
         package["name"]: package["version"] for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]
     }
