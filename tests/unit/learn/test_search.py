@@ -12,7 +12,7 @@ from pipeline.learn.candidate import Candidate
 from pipeline.learn.comparisons import COMPARISON_BINS, EARLY_PATIENCE, EARLY_ROUNDS
 from pipeline.learn.cross_validation import CrossValidation
 from pipeline.learn.estimators import Estimators
-from pipeline.learn.families import family
+from pipeline.learn.families import family, is_installed
 from pipeline.learn.learner import FoldTables, Learner, Problem
 from pipeline.learn.parallel import run_parallel
 from pipeline.learn.search import count_candidates, search
@@ -21,6 +21,7 @@ from pipeline.learn.search_space import STARTUP_CANDIDATES, startup_candidates
 from pipeline.learn.starts import STARTS
 from pipeline.learn.task import Task
 from support.effort import times
+from support.families import FAMILY_CASES
 
 SPACE = {
     "max_depth": {"low": 1, "high": 6},
@@ -119,12 +120,16 @@ def test_results_are_independent_of_the_number_of_threads(sampler: str, folds: l
     assert are_equal(*(item.cross_validate({"max_depth": 4}, 20, choose_round=False) for item in learners))
 
 
-@pytest.mark.parametrize("name", ["random_forest", "nn"])
+@pytest.mark.parametrize("name", [case for case in FAMILY_CASES if case.values != ("xgboost",)])
 @pytest.mark.parametrize("task", [REGRESSION, MULTICLASS], ids=["regression", "multiclass"])
 def test_results_of_estimators_are_independent_of_the_number_of_threads(
     name: str, task: Task, folds: list[FoldTables], class_folds: list[FoldTables]
 ) -> None:
-    space = {"random_forest": {"max_depth": [2, 4, 6]}, "nn": {"alpha": [1e-4, 1e-2, 1.0]}}
+    space = {
+        "lightgbm": {"num_leaves": [2, 4, 6], "subsample": [0.7]},
+        "random_forest": {"max_depth": [2, 4, 6]},
+        "nn": {"alpha": [1e-4, 1e-2, 1.0]},
+    }
     search_params = params(space={}, n_candidates=3, max_rounds=times(40, 12))
     tables = class_folds if task.labels else folds
     search_params = search_params.model_copy(update={"space": {name: space[name]}})
@@ -304,12 +309,17 @@ def test_a_small_space_is_searched_exhaustively_without_repeats(sampler: str, fo
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
-@pytest.mark.parametrize("name", ["xgboost", "random_forest", "nn"])
+@pytest.mark.parametrize("name", FAMILY_CASES)
 def test_a_constant_target_can_be_searched(sampler: str, name: str) -> None:
     X = pd.DataFrame({"a": np.arange(40, dtype=np.float32)})
     y, rows = np.full(40, 7.0), np.arange(40)
     folds = [(X.iloc[a], y[a], X.iloc[b], y[b]) for a, b in ((rows[:20], rows[20:]), (rows[20:], rows[:20]))]
-    space = {"xgboost": SPACE, "random_forest": {"max_depth": [1, 2, 3, 4]}, "nn": {"alpha": [0.1, 0.2, 0.3, 0.4]}}
+    space = {
+        "lightgbm": {"num_leaves": [2, 3, 4, 5]},
+        "xgboost": SPACE,
+        "random_forest": {"max_depth": [1, 2, 3, 4]},
+        "nn": {"alpha": [0.1, 0.2, 0.3, 0.4]},
+    }
     search_params = SearchParams.model_validate(
         {"sampler": sampler, "n_candidates": 4, "max_rounds": 20, "space": {name: space[name]}}
     )
@@ -340,7 +350,7 @@ def test_cross_validation_scores_along_the_way_and_finds_the_best_round(folds: l
         assert scored.fold_scores == pytest.approx(rmse, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["xgboost", "random_forest", "nn"])
+@pytest.mark.parametrize("name", FAMILY_CASES)
 @pytest.mark.parametrize("task", [REGRESSION, MULTICLASS], ids=["regression", "multiclass"])
 def test_cross_validation_for_the_best_number_of_rounds_repeats_its_scores(
     name: str, task: Task, folds: list[FoldTables], class_folds: list[FoldTables]
@@ -353,7 +363,7 @@ def test_cross_validation_for_the_best_number_of_rounds_repeats_its_scores(
     assert all(np.array_equal(*outputs) for outputs in zip(again.outputs, best.outputs, strict=True))
 
 
-@pytest.mark.parametrize("name", ["xgboost", "random_forest", "nn"])
+@pytest.mark.parametrize("name", FAMILY_CASES)
 def test_scores_of_a_classification_are_log_losses(name: str, class_folds: list[FoldTables]) -> None:
     scores = learner(params(), class_folds, name=name, task=MULTICLASS).cross_validate({}, 20, choose_round=True)
     assert scores.mean < 1.0 < np.log(3)
@@ -383,3 +393,15 @@ def test_a_searched_number_of_trees_is_used_in_the_comparison(folds: list[FoldTa
         assert set(candidate.fold_rounds) == {candidate.sampled["n_estimators"]}
     best = min((candidate for candidate in candidates if not candidate.dropped), key=lambda item: item.mean)
     assert forest_learner.final_params(best) == ({}, 60)
+
+
+@pytest.mark.skipif(not is_installed("lightgbm"), reason="lightgbm is not installed")
+def test_lightgbm_compares_candidates_at_their_best_rounds(folds: list[FoldTables]) -> None:
+    search_params = params().model_copy(update={"space": {"lightgbm": {"learning_rate": [0.05, 0.3]}}})
+    lightgbm_learner = learner(search_params, folds, name="lightgbm")
+    slow, fast = sorted(run_search(search_params, lightgbm_learner), key=lambda item: item.sampled["learning_rate"])
+    assert 400 > slow.fold_rounds[0] > fast.fold_rounds[0] > 1
+    assert lightgbm_learner.final_params(slow) == ({"learning_rate": 0.05}, 200)
+    scores = lightgbm_learner.cross_validate(slow.sampled, 200, choose_round=False)
+    rounds = scores.rounds.index(slow.fold_rounds[0])
+    assert slow.fold_scores[0] == scores.valid_curves[0][rounds] == min(scores.valid_curves[0])
