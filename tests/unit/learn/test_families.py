@@ -169,7 +169,7 @@ def test_outputs_round_by_round_end_at_those_of_lightgbm(task: Task, capfd: pyte
 def test_boosting_of_lightgbm_ends_soon_after_the_best_round() -> None:
     fold = make_fold(300, REGRESSION)
     boosted = make_learner("lightgbm", REGRESSION, fold)
-    assert boosted.final_params(None) == ({}, 2000)
+    assert boosted.final_params(None) == ({}, SearchParams().max_rounds)
     scores = boosted.cross_validate({}, 2000, choose_round=True)
     rmse = np.sqrt(np.mean((scores.outputs[0] - fold[3]) ** 2))
     assert scores.fold_scores == [pytest.approx(rmse)] == [min(scores.valid_curves[0])]
