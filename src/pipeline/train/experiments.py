@@ -95,15 +95,18 @@ class Setup:
 
 @dataclass(frozen=True)
 class ExperimentRun:
-    """A finished experiment run."""
+    """A finished experiment run.
+
+    `fitter` has the bins of its folds, for experiments of the same features; None once the family's are finished.
+    """
 
     run_id: str
     run_name: str
     family: str
     model_id: str
     model_sha256: str
-    fitter: Fitter
     fitted: FitResult
+    fitter: Fitter | None = None
 
 
 @dataclass(frozen=True)
@@ -161,9 +164,8 @@ def run_experiment(setup: Setup, plan: Plan) -> ExperimentRun:
             }
         )
         nested = NestedRuns(client, run, setup.data.task.loss)
-        if plan.tuned and plan.tuned.fitted.features == plan.features:
-            fitter = plan.tuned.fitter  # with the bins of the folds
-        else:
+        fitter = plan.tuned.fitter if plan.tuned and plan.tuned.fitted.features == plan.features else None
+        if fitter is None:
             fitter = Fitter.from_params(plan.family, params.train, setup.data.only(plan.features), setup.cluster)
         family = fitter.family
         chosen = _choose(setup, plan, fitter.learner, nested)
@@ -178,7 +180,7 @@ def run_experiment(setup: Setup, plan: Plan) -> ExperimentRun:
         hashes = add_raw_rows_view(client, model_id, family.file.name, view, profile)
         mlflow.set_tags(hashes)
         log_report(plan.run_name, fitter, fitted, params)
-    return ExperimentRun(run_id, plan.run_name, plan.family, model_id, hashes["model_sha256"], fitter, fitted)
+    return ExperimentRun(run_id, plan.run_name, plan.family, model_id, hashes["model_sha256"], fitted, fitter)
 
 
 def _choose(setup: Setup, plan: Plan, learner: Learner, nested: NestedRuns) -> Selection:

@@ -1,7 +1,7 @@
 """Stage 2, model_train: run three experiments for each model family and select the winner."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.learn.families import check_installed, family
@@ -120,7 +120,7 @@ def _three_experiments(setup: Setup, family_name: str) -> list[ExperimentRun]:
         progress(f"exp2_important_features{suffix}: keeps all features of {tuned.run_name}, whose folds it reuses")
     reduced = run("exp2_important_features", important, None, tuned)
     selected = run("exp3_tuned_selected", important, params.seed + 1, tuned)
-    return [tuned, reduced, selected]
+    return [replace(experiment, fitter=None) for experiment in (tuned, reduced, selected)]
 
 
 def _summary_line(experiment: ExperimentRun, evaluation: Evaluation) -> str:
