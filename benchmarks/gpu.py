@@ -115,7 +115,9 @@ def measure(n_rows: int, device: str, n_jobs: int, search: dict[str, int]) -> di
 
     splits = KFold(FOLDS, shuffle=True, random_state=SEED).split(X_train)
     folds = ((X.iloc[train], y[train], X.iloc[valid], y[valid]) for train, valid in splits)
-    learner = learner_of(SearchParams(**search), dict(xgboost_family.space), SEED, n_jobs, folds, device)
+    # The target may be negative, so there is no objective to choose.
+    space = {name: values for name, values in xgboost_family.space.items() if name != "objective"}
+    learner = learner_of(SearchParams(**search), space, SEED, n_jobs, folds, device)
     sampled, scores = tuned(learner, SEED)
     marks.append(time.perf_counter())
     model = learner.estimator(sampled, scores.n_rounds, y_train)
