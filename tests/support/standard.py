@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,7 @@ def run_all(folder: Path, kind: str, families: Sequence[str] = FAMILIES) -> Iter
     for name in families:
         with nullcontext() if (kind, name) in DRAWN else without_figures():
             experiment = run_experiment(setup, Plan(name, f"{kind}_{name}", tables.data.features, search_seed=5))
-        yield Standard(kind, name, experiment, tables, test, head)
+        yield Standard(kind, name, replace(experiment, fitter=None), tables, test, head)
 
 
 def make_standard(place: Path, database: Path) -> None:
