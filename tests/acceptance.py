@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from pipeline.datasets.simulated_housing import best_rmse, simulate
+from pipeline.learn.search_space import default_candidates
 from pipeline.params.load import load_params
 from pipeline.store.open import open_store
 from pipeline.support.files import sha256
@@ -39,9 +40,9 @@ def test_every_search_candidate_is_a_finished_run() -> None:
     with sqlite3.connect("file:mlruns/mlflow.db?mode=ro", uri=True) as database:
         runs = database.execute("select name, status from runs").fetchall()
     assert {status for _, status in runs} == {"FINISHED"}
-    candidates = load_params().train.search.n_candidates
-    for experiment in ("exp1_tuned", "exp3_tuned_selected"):
-        assert len([name for name, _ in runs if name.startswith(f"{experiment}_candidate")]) == candidates
+    candidates = default_candidates(len(pd.read_parquet("data/processed/train.parquet", columns=[])))
+    for experiment, expected in (("exp1_tuned", candidates), ("exp3_tuned_selected", candidates // 2)):
+        assert len([name for name, _ in runs if name.startswith(f"{experiment}_candidate")]) == expected
 
 
 def test_second_repro_does_nothing() -> None:

@@ -66,7 +66,7 @@ def feeds(rows: pd.DataFrame) -> dict[str, np.ndarray]:
     return inputs
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family != "lightgbm"])  # has no graph
 def test_onnx_graph_is_logged_and_exported_and_predicts_the_same(
     packaged: dict[str, tuple[Standard, dict[str, Any]]], family: str
 ) -> None:

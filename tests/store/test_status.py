@@ -22,7 +22,7 @@ def test_status_of_an_intact_store(
     assert call("store", "status") == 0
     report = capsys.readouterr().out
     assert str(store.database) in report
-    assert "(FINISHED 16)" in report
+    assert "(FINISHED 15)" in report
     assert "3 logged" in report
     assert f"{MODEL}, versions: 1 (no stage 1)" in report
     assert "nothing is orphaned or missing" in report
@@ -66,7 +66,7 @@ def test_status_reports_a_database_of_another_mlflow_version(store: LocalStore) 
     execute(store, "update alembic_version set version_num = 'ffffffffffff'")
     before = file_hashes(store.home)
     report = local_status(store)
-    assert "(FINISHED 16)" in report
+    assert "(FINISHED 15)" in report
     assert "by a newer MLflow than" in report
     assert "-> install the MLflow version that wrote it" in report
     assert file_hashes(store.home) == before
@@ -77,7 +77,7 @@ def test_server_store_is_reported_and_pruned_through_its_client(
 ) -> None:
     client = open_store()  # a client sees the same over HTTP
     report = server_status(client, "http://127.0.0.1:9")
-    assert "(FINISHED 16)" in report
+    assert "(FINISHED 15)" in report
     assert f"{MODEL}, versions: 1 (no stage 1)" in report
     assert "nothing is orphaned" in report
     client.create_registered_model("empty")

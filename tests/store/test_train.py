@@ -118,7 +118,8 @@ def test_each_candidate_is_a_nested_run_with_its_folds(trained: Trained) -> None
     client = open_store()
     for run in experiment_runs(client):
         nested = nested_runs(client, run, "candidate")
-        assert len(nested) == (0 if run.info.run_name == "exp2_important_features" else 2)
+        n_candidates = {"exp1_tuned": 2, "exp2_important_features": 0, "exp3_tuned_selected": 1}
+        assert len(nested) == n_candidates[str(run.info.run_name)]
         assert sorted(candidate.data.tags["candidate"] for candidate in nested) == ["1", "2"][: len(nested)]
         for candidate in nested:
             metrics, tags = candidate.data.metrics, candidate.data.tags

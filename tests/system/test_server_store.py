@@ -104,7 +104,7 @@ def test_training_is_recorded_on_the_server(
     assert how_to_view("small") == f"{server.address}/#/experiments/{experiment.experiment_id}"
     runs = client.search_runs([experiment.experiment_id], max_results=1000)
     assert {run.info.status for run in runs} == {"FINISHED"}
-    assert len(runs) == 3 + 2 * 2 + 3 * 3  # experiments; candidates of the two that search; folds
+    assert len(runs) == 3 + 2 + 1 + 3 * 3  # experiments; candidates of the two that search; folds
 
     for trained in first[1]:
         run = client.get_run(trained.run_id)
