@@ -85,7 +85,7 @@ def test_server_store_is_reported_and_pruned_through_its_client(
     assert prune(client, None, "0h", dry_run=True).endswith("to remove these, add --no-dry-run")
     assert query(store, "select count(*) from runs where lifecycle_stage = 'deleted'") == [(0,)]
     assert "`mlflow gc`" in prune(client, None, "0h", dry_run=False)
-    assert query(store, "select count(*) from runs where lifecycle_stage = 'deleted'") == [(12,)]
+    assert query(store, "select count(*) from runs where lifecycle_stage = 'deleted'") == [(10,)]
     assert query(store, "select count(*) from logged_models where lifecycle_stage = 'deleted'") == [(2,)]
     assert query(store, "select name from registered_models") == [(MODEL,)]
     assert len(predict()) == 5
