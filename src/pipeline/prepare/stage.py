@@ -49,7 +49,7 @@ class Prepared:
             [
                 f"prepare: {dataset['path']}, {rows['raw']:,} rows x {self.n_columns} columns",
                 f"prepare: dropped {rows['duplicates_dropped']:,} exact duplicates and "
-                f"{rows['without_target_dropped']:,} rows without {dataset['target']}",
+                f"{rows['without_target_dropped']:,} rows without a value in {dataset['target']!r}",
                 f"prepare: {rows['train']:,} training and {rows['test']:,} test rows in {TRAIN_TABLE.parent}",
             ]
         )

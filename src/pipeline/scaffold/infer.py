@@ -26,6 +26,7 @@ from pipeline.tables.duplicates import duplicated
 
 MAX_DUPLICATE_SHARE = 0.2  # above it, equal rows are not copies: the columns have few possible values
 MIN_CLASS_SHARE = 0.2  # a binary target with a rarer class is imbalanced
+MAX_MISSING_SHARE = 0.5  # above it, a note counts the rows without a target
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,8 @@ def infer(table: pd.DataFrame, target: str, source: str, task: TaskName | None =
         strategy, strategy_reason = split.chosen.strategy, split.chosen.reason.removeprefix("if ")
     if counts is not None and strategy == "random":
         notes.append(f"the split is random, not stratified: {strategy_reason}")
+    if used[target].isna().mean() > MAX_MISSING_SHARE:
+        notes.append(f"{len(used) - len(table):,} rows have no value in {format_value(target)} and are dropped")
     positive, imbalance = _imbalance(counts)
     zeros = task == "classification" and values.astype("str").str.fullmatch(r"0\d+").any()
     codes = {target: "labels with leading zeros, read as text"} if zeros else {}

@@ -82,7 +82,7 @@ def _dataset(inferred: InferredSettings) -> list[Line]:
         *([("  drop_duplicates: false", inferred.duplicates_reason)] if inferred.duplicates_reason else []),
         *_column_list("drop", inferred.drop, "columns that are not inputs"),
         *_leaks(inferred),
-        *_column_list("categorical", inferred.categorical, "codes; text columns are always categorical"),
+        *_column_list("categorical", inferred.categorical, "codes; text is categorical unless listed in `features`"),
         ("  derived: {}", "formulas over numeric columns, such as margin: price / cost"),
         (f"  max_categories: {max_categories}", limit or "maximum number of values of a categorical column"),
         ("  split:", ""),
@@ -110,9 +110,9 @@ def _evaluate(inferred: InferredSettings) -> list[Line]:
     if inferred.imbalance:
         return [
             ("evaluate:", ""),
-            ("  threshold: f1", "moves the rare class's label, not its probability; weights would distort it"),
+            ("  threshold: f1", "decides who gets the rare class's label; weights would distort probabilities"),
         ]
-    return [("evaluate: {}", "thresholds, custom metrics, selection metric: see README")]
+    return [("evaluate: {}", "thresholds, custom metrics, selection metric: see docs/reference/params.md")]
 
 
 def _features(inferred: InferredSettings) -> list[Line]:
@@ -126,7 +126,7 @@ def _features(inferred: InferredSettings) -> list[Line]:
             lines.append((left, reason))
     if lines:
         return [("features:", ""), *lines]
-    return [("features: {}", "features learned from the training rows: see README")]
+    return [("features: {}", "dates, texts, neighbors and so on: see docs/reference/params.md")]
 
 
 def _as_yaml_value(value: str | list[str]) -> str:

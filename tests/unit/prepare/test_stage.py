@@ -35,7 +35,7 @@ def test_prepare_writes_tables_scaler_and_profile(
     train, test = pd.read_parquet("data/processed/train.parquet"), pd.read_parquet("data/processed/test.parquet")
     assert capsys.readouterr().out == (
         "prepare: data.csv, 155 rows x 5 columns\n"
-        "prepare: dropped 3 exact duplicates and 2 rows without price\n"
+        "prepare: dropped 3 exact duplicates and 2 rows without a value in 'price'\n"
         "prepare: 120 training and 30 test rows in data/processed\n"
     )
     assert profile["rows"] == {

@@ -392,6 +392,12 @@ def test_duplicates_and_rows_without_a_target_are_not_counted() -> None:
     assert (inferred.n_rows, inferred.n_duplicates) == (N - 10, 50)
     assert "rows: 50 equal an earlier row and are dropped" in describe(inferred)
     assert "rows: 1 equals an earlier row and is dropped" in describe(replace(inferred, n_duplicates=1))
+    assert inferred.notes == []
+
+
+def test_mostly_missing_target_is_noted() -> None:
+    labels = pd.Series(["a", "b", None, None, None] * (N // 5))
+    assert infer_columns(labels).notes[-1] == f"{N // 5 * 3} rows have no value in 'y' and are dropped"
 
 
 def test_light_curves_are_recognized(rng: np.random.Generator) -> None:
