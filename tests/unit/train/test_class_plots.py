@@ -150,7 +150,7 @@ def test_curves_of_many_rows_are_thinned_but_keep_their_ends():
 def test_cells_have_counts_and_shares_for_up_to_thirty_classes():
     figure = confusion_matrix_plot(np.array([[98_963, 3], [0, 15]]), ["no", "yes"], "exp1_tuned")
     assert [text.get_text() for text in figure.axes[0].texts] == ["98,963\n100.0%", "3\n0.0%", "0", "15\n100.0%"]
-    assert figure.axes[0].get_title() == "exp1_tuned\n98,981 test rows, 100.0% right"
+    assert figure.axes[0].get_title() == "exp1_tuned\n98,981 test rows, accuracy 100.0%"
     for n_classes, n_texts in ((30, 900), (31, 0)):
         figure = confusion_matrix_plot(np.eye(n_classes, dtype=int), list(map(str, range(n_classes))), "exp1_tuned")
         assert len(figure.axes[0].texts) == n_texts

@@ -94,8 +94,8 @@ def confusion_matrix_plot(counts: Counts, labels: Sequence[str], run_name: str) 
     axes.set_yticks(range(0, n, step), names, fontsize=size)
     axes.tick_params(length=0)
     axes.spines[:].set_color(GREY)
-    right = f"{np.trace(counts) / max(n_rows, 1):.1%} right"
-    axes.set(title=f"{run_name}\n{n_rows:,} test rows, {right}", xlabel="predicted", ylabel="actual")
+    accuracy = np.trace(counts) / max(n_rows, 1)
+    axes.set(title=f"{run_name}\n{n_rows:,} test rows, accuracy {accuracy:.1%}", xlabel="predicted", ylabel="actual")
     return figure
 
 
@@ -179,7 +179,7 @@ def calibration_plot(y_true: Classes, y_proba: Probabilities, labels: Sequence[s
         histogram.stairs(heights, edges, fill=n_classes == 2, **style)
         end = max(end, actual.max(), predicted.max())
     limits = (-0.02 * end, 1.02 * end)
-    curves.set(xlim=limits, ylim=limits, xlabel="mean predicted probability", ylabel="share that is of the class")
+    curves.set(xlim=limits, ylim=limits, xlabel="mean predicted probability", ylabel="observed share of the class")
     error = expected_calibration_error(y_true, y_proba)
     curves.set_title(f"{run_name}: calibration, {len(y_true):,} test rows\nexpected calibration error {error:.3f}")
     histogram.set(xlim=(-0.01, 1.01), xlabel="predicted probability", ylabel="rows")
