@@ -21,7 +21,7 @@ def track_best(candidates: Iterable[Candidate], total: int, label: str, loss: st
         for candidate in candidates:
             if best is None or (not candidate.dropped and candidate.mean < best.mean):
                 best = candidate
-            score = f"best {loss} {best.mean:.6g} (short fits)"  # not comparable with the final cross-validation
+            score = f"best {loss} {best.mean:.6g} in the search"  # not comparable with the final cross-validation
             bar.set_postfix_str(score, refresh=False)
             bar.update()
             if bar.disable and (candidate.number % max(1, total // 4) == 0 or candidate.number == total):
