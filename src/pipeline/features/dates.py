@@ -14,6 +14,8 @@ SECONDS_PER_DAY = 86_400
 # Seconds per unit, and the number at the start of 1970; Excel counts days from 1899-12-30.
 NUMBER_FORMATS = {"excel": (SECONDS_PER_DAY, 25_569), "unix": (1, 0), "unix_ms": (0.001, 0)}
 FIRST, LAST = -62_135_596_800, 253_402_300_799  # the years 1 to 9999, in seconds from 1970
+NOW = {"now", "today"}  # which pandas reads as the current time
+NANOSECONDS = re.compile(r"(?<=[.,]\d{6})\d+")  # with one of them, pandas reads no year before 1678 or after 2261
 OFFSET = re.compile(r":\d\d(?:[.,]\d+)?\s*(Z|([+-])(\d\d):?(\d\d)?)$")  # from UTC, at the end of a time
 
 
@@ -34,6 +36,7 @@ def read_times(values: Sequence[str] | Numbers, date_format: str, offset: int = 
         seconds = np.round((numbers - origin) * unit)
         return np.where((seconds >= FIRST) & (seconds <= LAST), seconds, np.nan).astype("datetime64[s]")
     texts = _texts(values) if isinstance(values, np.ndarray) else [text.strip() for text in values]
+    texts = ["" if text.lower() in NOW else NANOSECONDS.sub("", text) for text in texts]
     parsed = pd.to_datetime(texts, format="ISO8601" if date_format == "iso" else date_format, errors="coerce", utc=True)
     times: Times = parsed.tz_localize(None).to_numpy().astype("datetime64[s]")
     if offset:

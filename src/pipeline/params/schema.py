@@ -23,6 +23,14 @@ DATE_DIRECTIVES = r"(%[YymdBbHIMSfpjzZaA%]|[^%])+"
 FUNCTION_PATTERN = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 
 
+def is_date_format(text: str) -> bool:
+    """Return whether a text is a format of `datetime.strptime` with a year, in which no directive is repeated."""
+    directives = re.findall("%[^%]", text.replace("%%", ""))
+    is_once = len({"%z" if name == "%Z" else name for name in directives}) == len(directives)
+    is_format = is_once and re.fullmatch(DATE_DIRECTIVES, text)
+    return bool(is_format and not {"%Y", "%y"}.isdisjoint(directives))
+
+
 def _matching(pattern: str, rule: str) -> AfterValidator:
     """Return a validator that requires a full match of a pattern; its message states the rule in words."""
 
@@ -211,11 +219,10 @@ class FeaturesParams(Section):
     @model_validator(mode="after")
     def _columns_are_consistent(self) -> Self:
         for name, date_format in self.dates.items():
-            is_format = re.fullmatch(DATE_DIRECTIVES, date_format) and re.search("%[Yy]", date_format)
-            if date_format not in DATE_FORMATS and not is_format:
+            if date_format not in DATE_FORMATS and not is_date_format(date_format):
                 raise ValueError(
                     f"`dates.{name}` is {short_repr(date_format)}; it must be {', '.join(DATE_FORMATS)} or a format "
-                    "with a year, such as `%d.%m.%Y`"
+                    "with a year, such as `%d.%m.%Y`, in which no directive is repeated"
                 )
         for name, order in self.ordered.items():
             if len(set(order)) < max(len(order), 2):

@@ -109,7 +109,7 @@ def extend(params: DatasetParams, folder: Path, predictions: pd.DataFrame, label
     columns = {}
     for name, column in table.items():
         is_categorical = name in categorical or (name == params.target and params.task == "classification")
-        rows = _normalize_categories(fresh[name], column) if name in inputs.columns else fresh[name]
+        rows = _normalize_texts(fresh[name], column) if name in inputs.columns else fresh[name]
         columns[name] = append_column(append_column(column, kept[name], is_categorical), rows, is_categorical)
     write_extended_table(
         folder / path,
@@ -120,8 +120,13 @@ def extend(params: DatasetParams, folder: Path, predictions: pd.DataFrame, label
     )
 
 
-def _normalize_categories(values: pd.Series, column: pd.Series) -> pd.Series:
-    """Return recorded texts as the model reads them: 501.0 is the category 501, and empty text is missing."""
+def _normalize_texts(values: pd.Series, column: pd.Series) -> pd.Series:
+    """Return recorded texts as the model reads them.
+
+    501.0 is the category 501. An empty text is missing, as is a text that is not a time in a column of times.
+    """
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return pd.to_datetime(values, errors="coerce", format="ISO8601", utc=True)
     if infer_kind(values) != "text":
         return values
     known = set(as_text(column).dropna())

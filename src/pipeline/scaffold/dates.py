@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.features.dates import Times, read_times
+from pipeline.params.schema import is_date_format
 from pipeline.scaffold import column_names
 
 SAMPLE = 500  # different values to check
@@ -76,7 +77,7 @@ def date_format(texts: pd.Series) -> DateFormat | None:
     pattern, _ = Counter(map(_pattern, sample)).most_common(1)[0]
     shares = {name: _share(sample, name) for name in _formats(pattern)}
     best = [name for name, share in shares.items() if share == max(shares.values()) >= NEARLY_ALL]
-    best = [name for name in best if not re.search("%y.*%d", name)] or best
+    best = [name for name in best if not re.search("(?s)%y.*%d", name)] or best
     if len(best) < 2:
         return DateFormat(best[0]) if best else None
     constant = [name for name in best if len(np.unique(_days(read_times(sample.tolist(), name)))) == 1]
@@ -160,7 +161,7 @@ def _formats(pattern: str) -> list[str]:
             parts = ("%y" if part == "%Y" and not has_century else part for part in order)
             named = dict(zip(places, parts, strict=True))
             formats.append("".join(named.get(place, token) for place, token in enumerate(tokens)))
-    return formats
+    return [name for name in formats if is_date_format(name)]
 
 
 def _share(texts: pd.Series, name: str) -> float:

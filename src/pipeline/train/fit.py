@@ -163,7 +163,7 @@ def parameters_of(name: str, params: TrainParams, task: Task, y_train: NDArray[A
 def _check_objective(
     name: str, fixed: Sampled, space: Space, params: TrainParams, task: Task, y_train: NDArray[Any]
 ) -> None:
-    """Leave only the objectives in `space` that suit the target.
+    """Leave only the objectives in `space` that suit the target; a single one is added to `fixed` instead.
 
     Raises
     ------
@@ -175,14 +175,18 @@ def _check_objective(
     named = [fixed["objective"]] if "objective" in fixed else params.search.space.get(name, {}).get("objective", [])
     for objective in named if isinstance(named, list) else []:
         if objective not in valid:
+            limit = "above 0" if lows.get(str(objective)) else "of at least 0"
             raise PipelineError(
-                f"params.yaml sets objective {objective} of {name}, which does not suit the target",
+                f"params.yaml sets objective {objective} of {name}, which does not suit the target"
+                + (f": it needs values {limit}, but the smallest is {y_train.min():g}" if valid else ""),
                 f"use one of {', '.join(valid)}" if valid else "remove it: it is for regressions",
             )
     listed = space.pop("objective", [])
     choices: list[Choice] = [choice for choice in valid if isinstance(listed, list) and choice in listed]
     if len(choices) > 1:
         space["objective"] = choices
+    elif choices:
+        fixed["objective"] = choices[0]
 
 
 def choose(learner: Learner, best: Candidate | None) -> Selection:

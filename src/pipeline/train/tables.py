@@ -110,6 +110,11 @@ def load_tables(
     transformer = FeatureTransformer.fit(example, settings, sample=rows.loc[searched.rows])
     learned = learn_from_target(transformer, rows, learned_from, searched, split_table, task, y_train, params)
     transformer = learned.transformer
+    if not transformer.feature_names:
+        raise PipelineError(
+            f"{dataset.path}: no input column has a feature, because no part of its dates varies ({', '.join(inputs)})",
+            "add an input column, or remove one from dataset.drop in params.yaml",
+        )
     run: Runner = cluster.run if cluster else in_threads
     folders = {name: features_folder and features_folder / name for name in ("train", "test")}
     X_train, train_sample = compute_features(train, transformer, learned.out_of_fold, folders["train"], run)

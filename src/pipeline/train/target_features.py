@@ -19,20 +19,23 @@ from pipeline.tables.folds import FoldRows, SearchFolds, table_folds
 from pipeline.tables.split import Rows, sample_rows
 
 
-def target_of(task: Task, name: str, y: NDArray[Any]) -> Target:
-    """Return the target as features learn from it: its value or, for multiclass, an indicator of each class.
+def target_of(task: Task, name: str, y_train: NDArray[Any], rows: Rows) -> Target:
+    """Return the target of rows as features learn from it: its value or, for multiclass, an indicator of each class.
 
     Parameters
     ----------
     task : Task
     name : str
         The name of the target.
-    y : array, shape (n_rows,)
+    y_train : array, shape (n_train,)
         From `Task.encode`.
+    rows : array of int
+        Positions of the rows.
     """
     if task.n_classes > 2:
-        return Target([f"{name} {text}" for text in task.texts], np.eye(task.n_classes)[y])
-    return Target([name], y.astype(np.float64))
+        counts = np.bincount(y_train, minlength=task.n_classes)
+        return Target([f"{name} {text}" for text in task.texts], np.eye(task.n_classes)[y_train[rows]], counts)
+    return Target([name], y_train[rows].astype(np.float64))
 
 
 def rows_to_learn_from(rows: Rows, params: Params) -> Rows:
@@ -93,12 +96,12 @@ def learn_from_target(
     if not target_kinds(settings):
         return LearnedFeatures(transformer, None, [None] * len(searched.folds))
     source = transformer.source(rows.loc[learned_from])
-    target = target_of(task, params.dataset.target, y_train[learned_from])
+    target = target_of(task, params.dataset.target, y_train, learned_from)
     transformer = transformer.with_target(source, target, settings)
     folds = table_folds(split_table, params)
     out_of_fold = OutOfFold.fit(transformer, source, target, settings, folds, learned_from, len(split_table))
     source = transformer.source(rows.loc[searched.rows])
-    target = target_of(task, params.dataset.target, y_train[searched.rows])
+    target = target_of(task, params.dataset.target, y_train, searched.rows)
     in_folds: list[tuple[pd.DataFrame, pd.DataFrame] | None] = [
         features_in_fold(transformer, source, target, settings, fold, rows_to_learn_from(fold.train, params))
         for fold in searched.folds

@@ -49,6 +49,9 @@ def test_the_parts_of_a_time_equal_those_of_pandas() -> None:
         ([1769817600.0, np.nan], "unix", ["2026-01-31"]),
         ([1769817600123.0, 1e300], "unix_ms", ["2026-01-31"]),
         (["46053.25", "x"], "excel", ["2026-01-31T06:00"]),
+        (["2026-01-31", "now", "Today"], "iso", ["2026-01-31"]),
+        (["2026", "now", "today"], "%Y", ["2026-01-01"]),
+        (["9999-12-31", "2026-01-31T00:00:00.123456789Z"], "iso", ["9999-12-31", "2026-01-31"]),
     ],
 )
 def test_values_in_another_format_are_missing(values: list[object], date_format: str, expected: list[str]) -> None:

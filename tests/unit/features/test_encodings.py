@@ -100,6 +100,11 @@ def test_of_many_classes_the_most_frequent_are_encoded(rows: pd.DataFrame) -> No
     encoded = [name for name in transformer.feature_names if name.startswith("user_mean")]
     frequent = np.argsort(-np.bincount(classes, minlength=15), kind="stable")[:10]
     assert encoded == [f"user_mean_y_{number}" for number in sorted(frequent)]
+    # The most frequent classes of a few rows are others, but the features are the same.
+    few = np.flatnonzero(classes > 8)
+    target = Target(names, np.eye(15)[classes], np.bincount(classes, minlength=15)).take(few)
+    in_fold = transformer.with_target(transformer.source(rows.iloc[few]), target, {"target_encoding": ["user"]})
+    assert in_fold.feature_names == transformer.feature_names
 
 
 def test_encoded_categories_are_the_same_in_onnx_and_in_requests(rows: pd.DataFrame) -> None:

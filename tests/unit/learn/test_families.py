@@ -241,6 +241,33 @@ def test_balanced_is_the_ratio_of_negative_to_positive_training_rows(prepared: t
     assert space == {"scale_pos_weight": [1, negative / positive]}
 
 
+def xgboost_params(y: list[float], task: Task = REGRESSION, **train: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    dataset = {"path": "x", "target": "y"}
+    params = Params.model_validate({"dataset": dataset, "train": train}).train
+    return parameters_of("xgboost", params, task, np.array(y))
+
+
+def test_only_objectives_that_suit_the_target_are_searched() -> None:
+    every = ["reg:squarederror", "reg:tweedie", "reg:gamma"]
+    assert xgboost_params([1, 2])[1]["objective"] == every
+    assert xgboost_params([0, 2])[1]["objective"] == every[:2]
+    fixed, space = xgboost_params([-1, 2])
+    assert fixed["objective"] == "reg:squarederror"
+    assert "objective" not in space
+    assert "objective" not in xgboost_params([0, 1], BINARY)[1]
+
+
+def test_a_single_objective_is_used() -> None:
+    search = {"space": {"xgboost": {"objective": ["reg:gamma"], "max_depth": [2, 3]}}}
+    assert xgboost_params([1, 2], search=search) == ({"objective": "reg:gamma"}, {"max_depth": [2, 3]})
+    with pytest.raises(PipelineError, match=r"suit the target: it needs values above 0, but the smallest is 0 ?\n"):
+        xgboost_params([0, 2], search=search)
+    with pytest.raises(PipelineError, match="it needs values of at least 0, but the smallest is -1"):
+        xgboost_params([-1, 2], params={"xgboost": {"objective": "reg:tweedie"}})
+    with pytest.raises(PipelineError, match="remove it: it is for regressions"):
+        xgboost_params([0, 1], BINARY, params={"xgboost": {"objective": "reg:tweedie"}})
+
+
 def test_balanced_is_rejected_unless_the_classification_is_binary(pipeline_folder: Path) -> None:
     dataset = {"path": "data.csv", "target": "place", "task": "classification"}
     models = {"models": ["random_forest", "xgboost"], "params": {"xgboost": {"scale_pos_weight": "balanced"}}}

@@ -187,6 +187,8 @@ def test_a_space_is_refused_or_can_be_searched(data: st.DataObject) -> None:
         ("features", {"neighbors": {"k": 5000, "by": ["a"]}}, "neighbors.k: must be at most 1000 .it is 5000"),
         ("features", {"dates": {"when": "%d.%m"}}, "`dates.when` is '%d.%m'; it must be iso, excel, unix, unix_ms or"),
         ("features", {"dates": {"when": "%Q %Y"}}, "`dates.when` is '%Q %Y'; it must be iso"),
+        ("features", {"dates": {"when": "%d.%d.%Y"}}, "or a format with a year, .*, in which no directive is repeated"),
+        ("features", {"dates": {"when": "%Y %z %Z"}}, "`dates.when` is '%Y %z %Z'; it must be iso"),
         ("features", {"ordered": {"size": ["S", "S"]}}, "`ordered.size` must list two or more categories, each once$"),
         ("features", {"ordered": {"size": [1, 2]}}, "ordered.size.0: must be text .it is 1; put text in quotes"),
         ("features", {"lists": {"genres": ""}}, "`lists.genres` is empty; it must be the separator"),

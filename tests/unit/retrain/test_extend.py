@@ -104,6 +104,9 @@ def test_recorded_dates_are_added_to_columns_with_times_and_dates(tmp_path: Path
     table = read_table(tmp_path / extend_by_labels(tmp_path, params, make_labels(40), rows).path)
     assert table["sold"].tolist()[2:5] == [times[2], times[1], times[1]]
     assert as_text(table["day"]).tolist()[1:4] == ["2024-01-02", "2024-01-03", "2024-01-02"]
+    rows.loc[0, "input.sold"] = "unknown"
+    table = read_table(tmp_path / extend_by_labels(tmp_path, params, make_labels(40), rows).path)
+    assert table["sold"].isna().sum() == 1
 
 
 def test_own_rows_keep_their_split_when_missing_values_change_their_types(

@@ -52,10 +52,18 @@ def test_offsets_are_read() -> None:
         ["2026"],
         [""],
         ["", "%d", "%Y-%m"],
+        ["Jan 5%Q 2020"],
+        ["Jan 5 2020 Jan"],
     ],
 )
 def test_other_texts_have_no_format(texts: list[str]) -> None:
     assert date_format(pd.Series(texts)) is None
+
+
+def test_a_date_on_several_lines_begins_with_the_day() -> None:
+    found = date_format(pd.Series(["01\n20\nJan", "02\n21\nFeb"]))
+    assert found is not None
+    assert found.name == "%d\n%y\n%b"
 
 
 def test_the_part_that_does_not_vary_is_the_day() -> None:

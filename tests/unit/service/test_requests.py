@@ -511,6 +511,14 @@ def test_invalid_arrow_is_refused(body: bytes, status: int, loc: list[Any], mess
     assert message in error.detail[0]["msg"]
 
 
+def test_arrow_times_for_a_column_of_dates_are_refused_with_its_format() -> None:
+    schema = RowSchema({"day": "text"}, {}, {"day": "A date or time in the format %d.%m.%Y; null if missing."})
+    table = pa.table({"day": pd.date_range("2026-01-31", periods=2)})
+    error = bad_request(lambda: parse(schema, stream(table), ARROW, MAX_ROWS))
+    message = error.detail[0]["msg"]
+    assert message.startswith("expected a text column (A date or time in the format %d.%m.%Y); got the Arrow type time")
+
+
 @pytest.mark.parametrize("compression", ["zstd", "lz4"])
 def test_compressed_arrow_is_refused_before_decompression(compression: str) -> None:
     text = pa.StringArray.from_buffers(1, pa.py_buffer(np.array([0, 2**26], np.int32)), pa.py_buffer(bytes(2**26)))

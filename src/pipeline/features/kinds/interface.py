@@ -62,14 +62,18 @@ class Target:
         One name for a regression or binary classification; one per class for a multiclass one.
     values : array of float64, shape (n_rows,) or (n_rows, n_names)
         The target of a regression; for a classification, 1 where a row is of the class, else 0.
+    counts : array of int, shape (n_names,), optional
+        The number of rows of each class among all training rows, so that features are the same in every fold; by
+        default among these rows.
     """
 
     names: list[str]
     values: NDArray[np.float64]
+    counts: NDArray[np.intp] | None = None
 
     def take(self, rows: NDArray[np.intp]) -> "Target":
         """Return the target of these rows."""
-        return Target(self.names, self.values[rows])
+        return Target(self.names, self.values[rows], self.counts)
 
 
 @dataclass(frozen=True)

@@ -161,7 +161,8 @@ def _frequent_classes(target: Target) -> Target:
     """Return the target or, of a multiclass one, its most frequent classes."""
     if len(target.names) <= MAX_CLASSES:
         return target
-    frequent = np.sort(np.argsort(-target.values.sum(axis=0), kind="stable")[:MAX_CLASSES])
+    counts = target.values.sum(axis=0) if target.counts is None else target.counts
+    frequent = np.sort(np.argsort(-counts, kind="stable")[:MAX_CLASSES])
     return Target([target.names[index] for index in frequent], target.values[:, frequent])
 
 

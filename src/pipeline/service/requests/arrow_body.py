@@ -109,11 +109,15 @@ def _target(data: memoryview, position: int) -> int:
 
 
 def _check_types(schema: RowSchema, arrow_schema: "pa.Schema") -> None:
+    from pyarrow import types
+
     problems = Problems()
     for name, kind in schema.kinds.items():
         type_ = arrow_schema.field(name).type
         if not _fits(type_, kind, schema.accepts_numbers(name)):
-            problems.add((name,), f"expected a {kind} column; got the Arrow type {str(type_)[:80]}", f"{kind}_type")
+            is_time = types.is_temporal(type_) and name in schema.descriptions
+            expected = f"a {kind} column" + (f" ({schema.descriptions[name].split(';')[0]})" if is_time else "")
+            problems.add((name,), f"expected {expected}; got the Arrow type {str(type_)[:80]}", f"{kind}_type")
     problems.raise_if_any()
 
 
