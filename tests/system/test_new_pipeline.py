@@ -72,7 +72,7 @@ def test_classification_folder_reports_inferences_and_prepares(
     assert content["features"] == {"dates": {"signed": "%d.%m.%Y"}}
     assert content["train"]["params"] == {}
     assert content["evaluate"] == {"threshold": "f1"}
-    assert content["monitor"] == {"max_class_share": None}
+    assert content["monitor"] == {"max_class_share": None, "min_confidence": None}
     assert content["train"]["experiment_name"] == "My-customers-co"
     assert content["register"] == {"model_name": "My-customers-co-production", "stage": "Staging"}
 

@@ -151,5 +151,6 @@ def _monitor(inferred: InferredSettings) -> list[Line]:
         return [
             ("monitor:", ""),
             ("  max_class_share: null", "no alarm for a large share of one class, which is normal here"),
+            ("  min_confidence: null", "no alarm for predictions near the threshold, which is normal too"),
         ]
     return [("monitor: {}", "alarms of the prediction service: see docs/how-to/monitor-drift.md")]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.features.formulas import FLOAT32_MAX
 from pipeline.params.schema import TrainParams
 from pipeline.scaffold import column_names
-from pipeline.scaffold.columns import AlternativeSplit, ColumnUse
+from pipeline.scaffold.columns import AlternativeSplit, ColumnUse, FeatureSetting
 from pipeline.scaffold.group_columns import determines_another, group_codes, group_columns, sample_groups
 from pipeline.scaffold.quick_fit import (
     MAX_ROWS,
@@ -62,7 +62,7 @@ class _Finding:
     is_optimistic: bool
     is_clear: bool
 
-    def note(self, is_chosen: bool) -> str:
+    def note(self, is_chosen: bool, feature: FeatureSetting | None) -> str:
         compared = self.comparison
         rows = "new values" if self.split.strategy == "group" else "the latest rows, predicted from earlier ones,"
         text = (
@@ -73,7 +73,8 @@ class _Finding:
             return f"{text}; the split is by {self.split.strategy}"
         setting = f"dataset.split: {{strategy: {self.split.strategy}, column: {quote(self.split.column)}}}"
         purpose = "if you predict for new values" if self.split.strategy == "group" else self.split.reason
-        return f"{text}; {purpose}, set {setting}"
+        removal = f", and remove it from features.{feature.key}" if feature else ""
+        return f"{text}; {purpose}, set {setting}{removal}"
 
 
 def choose_split_column(
@@ -106,7 +107,11 @@ def choose_split_column(
             splits[finding.split.column] = AlternativeSplit(finding.split.strategy, finding.split.column, reason)
     split = splits.pop(chosen.split.column) if chosen else None
     alternatives = [splits[name] for name in verdicts if name in splits]
-    notes = [finding.note(finding is chosen) for finding in findings if finding.is_optimistic]
+    notes = [
+        finding.note(finding is chosen, verdicts[finding.split.column].feature)
+        for finding in findings
+        if finding.is_optimistic
+    ]
     return SplitChoice(split, alternatives, notes)
 
 
