@@ -23,13 +23,17 @@ PASSWORD_PATTERNS = (  # groups: prefix, password, suffix
 )
 
 
+def default_uri() -> str:
+    """Return the tracking URI of the database in this repository's ``mlruns/``."""
+    return f"{SQLITE}{main_checkout_path(PROJECT) / 'mlruns' / 'mlflow.db'}"
+
+
 def store_uri() -> str:
-    """Return the tracking URI: MLFLOW_TRACKING_URI if set, otherwise the database in this repository's ``mlruns/``.
+    """Return the tracking URI: MLFLOW_TRACKING_URI if set, otherwise the `default_uri`.
 
     The path of a local store is made absolute.
     """
-    repository = main_checkout_path(PROJECT)
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{repository / 'mlruns' / 'mlflow.db'}"
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or default_uri()
     store = local_store(uri)
     return uri if store is None else f"{SQLITE}{store.database}"
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from pipeline.errors import PipelineError
-from pipeline.store.open import mask_passwords, mlflow_command, open_store, store_uri
+from pipeline.store.open import default_uri, mask_passwords, mlflow_command, open_store, store_uri
 from pipeline.store.server import is_server
 from pipeline.support.paths import PROJECT, main_checkout_path
 from pipeline.support.progress import progress
@@ -26,7 +26,7 @@ def how_to_view(experiment_name: str) -> str:
         return f"{mask_passwords(uri).rstrip('/')}/#/experiments/{experiment.experiment_id if experiment else ''}"
     script = os.path.relpath(main_checkout_path(PROJECT) / "src" / "run_mlflow.py", main_checkout_path(Path()))
     command = f"python {shlex.quote(script)} --ui"
-    return mlflow_command(command) if os.environ.get("MLFLOW_TRACKING_URI") else command
+    return command if uri == default_uri() else mlflow_command(command)
 
 
 def open_ui() -> None:

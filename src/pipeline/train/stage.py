@@ -117,7 +117,9 @@ def _three_experiments(setup: Setup, family_name: str) -> list[ExperimentRun]:
     tuned = run("exp1_tuned", features, params.seed)
     important = select_important_features(tuned, params.important_gain)
     if important == tuned.fitted.features:
-        progress(f"exp2_important_features{suffix}: keeps all features of {tuned.run_name}, whose folds it reuses")
+        progress(
+            f"exp2_important_features{suffix}: keeps all features of {tuned.run_name} and takes its cross-validation"
+        )
     reduced = run("exp2_important_features", important, None, tuned)
     selected = run("exp3_tuned_selected", important, params.seed + 1, tuned)
     return [replace(experiment, fitter=None) for experiment in (tuned, reduced, selected)]
