@@ -58,7 +58,7 @@ def main() -> None:
 def run_search(name: str, family_name: str, seed: int) -> Numbers:
     """Search, fit and test a family like exp1, without MLflow, and time its ONNX graph."""
     from pipeline.learn.progress import track_best
-    from pipeline.learn.search import search
+    from pipeline.learn.search import count_candidates, search
     from pipeline.onnx.check import check
     from pipeline.onnx.model import to_onnx
     from pipeline.params.schema import DatasetParams, Params, SplitParams, TrainParams
@@ -85,7 +85,8 @@ def run_search(name: str, family_name: str, seed: int) -> Numbers:
         test = pd.read_parquet(folder / "data/processed/test.parquet")
     started, data, transformer = time.perf_counter(), tables.data, tables.view.transformer
     task, learner = data.task, Fitter.from_params(family_name, params.train, data).learner
-    best = track_best(search(params.train.search, learner, seed, lambda _: None), 16, family_name, task.loss)
+    candidates = search(params.train.search, learner, seed, lambda _: None)
+    best = track_best(candidates, count_candidates(params.train.search, learner), family_name, task.loss)
     chosen = choose(learner, best)
     model = learner.estimator(chosen.sampled, chosen.scores.n_rounds, data.y_train)
     learner.fit(model, data.X_train, data.y_train)
