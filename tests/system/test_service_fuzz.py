@@ -102,7 +102,10 @@ def test_responses_conform_to_the_openapi_schema(api: schemathesis.BaseSchema, t
 
     def check_case(case: schemathesis.Case) -> None:
         json_checks = [positive_data_acceptance, negative_data_rejection] if case.media_type == JSON else []
-        response = case.call_and_validate(headers={"X-API-Key": KEY}, checks=CHECKS + json_checks, timeout=TIMEOUT)
+        response = case.call(headers={"X-API-Key": KEY}, timeout=TIMEOUT)
+        if response.status_code == 413:  # rejected for its size, which these checks do not know
+            json_checks = []
+        case.validate_response(response, headers={"X-API-Key": KEY}, checks=CHECKS + json_checks)
         statuses[response.status_code] += 1
 
     operations = [operation.ok() for operation in api.get_all_operations()]
