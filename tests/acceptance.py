@@ -40,7 +40,8 @@ def test_every_search_candidate_is_a_finished_run() -> None:
     with sqlite3.connect("file:mlruns/mlflow.db?mode=ro", uri=True) as database:
         runs = database.execute("select name, status from runs").fetchall()
     assert {status for _, status in runs} == {"FINISHED"}
-    candidates = default_candidates(len(pd.read_parquet("data/processed/train.parquet", columns=[])))
+    profile = json.loads(Path("mlartifacts/prepare/data_profile.json").read_text())
+    candidates = default_candidates(profile["rows"]["train"])
     for experiment, expected in (("exp1_tuned", candidates), ("exp3_tuned_selected", candidates // 2)):
         assert len([name for name, _ in runs if name.startswith(f"{experiment}_candidate")]) == expected
 
