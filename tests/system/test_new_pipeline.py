@@ -99,7 +99,7 @@ def test_each_inferred_value_has_an_aligned_comment(clone: Path, call: Callable[
     assert "    # column: customer_id\n" in text
     assert "convert it to ISO 8601" in reasons["# strategy: time"]
     assert reasons["# column: signed"] == "is then not a feature: remove it from features.dates"
-    assert reasons["search: {}"].startswith("n_candidates")
+    assert reasons["n_candidates: null"] == "number of candidates; null: by the number of rows"
 
 
 def test_names_that_yaml_could_misread_are_preserved(

@@ -142,7 +142,9 @@ def _train(inferred: InferredSettings) -> list[Line]:
         ("  seed: 42", ""),
         ("  n_jobs: null", "number of threads; null: the processors that the process may use"),
         (f"  cv_folds: {inferred.cv_folds}", inferred.folds_reason),
-        ("  search: {}", "n_candidates, max_rounds, time_budget, space: see docs/reference/params.md"),
+        ("  search:", ""),
+        ("    n_candidates: null", "number of candidates; null: by the number of rows"),
+        ("    max_rounds: 3000", "maximum number of boosting rounds; training stops earlier"),
     ]
 
 
