@@ -24,6 +24,8 @@ from pipeline.scaffold.target import TaskName, check_target, infer_task
 from pipeline.scaffold.text_values import format_value, plain_values
 from pipeline.tables.duplicates import duplicated
 
+Strategy = Literal["random", "stratified", "group", "time"]
+Features = dict[str, dict[str, tuple[str | list[str] | None, str]]]
 MAX_DUPLICATE_SHARE = 0.2  # above it, equal rows are not copies: the columns have few possible values
 MIN_CLASS_SHARE = 0.2  # a binary target with a rarer class is imbalanced
 MAX_MISSING_SHARE = 0.5  # above it, a note counts the rows without a target
@@ -78,9 +80,9 @@ class InferredSettings:
     categorical: dict[str, str]
     inputs: dict[str, int]
     flux: bool
-    features: dict[str, dict[str, tuple[str | list[str] | None, str]]]
+    features: Features
     max_categories: int
-    strategy: Literal["random", "stratified", "group", "time"]
+    strategy: Strategy
     strategy_reason: str
     split_column: str | None
     alternative_splits: list[AlternativeSplit]
@@ -95,9 +97,8 @@ class InferredSettings:
     def features_params(self) -> FeaturesParams:
         """The section ``features``."""
         sections = {
-            key: list(columns)
-            if key in ("target_encoding", "text")
-            else {name: value for name, (value, _) in columns.items()}
+            key: [name for name, (value, _) in columns.items() if value is None]
+            or {name: value for name, (value, _) in columns.items()}
             for key, columns in self.features.items()
         }
         return FeaturesParams.model_validate({"flux": self.flux, **sections})
@@ -191,8 +192,8 @@ def infer(table: pd.DataFrame, target: str, source: str, task: TaskName | None =
     )
 
 
-def _features(verdicts: dict[str, ColumnUse]) -> dict[str, dict[str, tuple[str | list[str] | None, str]]]:
-    features: dict[str, dict[str, tuple[str | list[str] | None, str]]] = {}
+def _features(verdicts: dict[str, ColumnUse]) -> Features:
+    features: Features = {}
     for name, verdict in verdicts.items():
         if verdict.feature:
             features.setdefault(verdict.feature.key, {})[name] = (verdict.feature.value, verdict.reason)
@@ -218,9 +219,7 @@ def _max_categories(table: pd.DataFrame, verdicts: dict[str, ColumnUse]) -> int:
     return max(DEFAULT_MAX_CATEGORIES, math.ceil(most / 10) * 10)
 
 
-def _choose_split(
-    n_rows: int, counts: "pd.Series[int] | None"
-) -> tuple[Literal["random", "stratified", "group", "time"], str, int]:
+def _choose_split(n_rows: int, counts: "pd.Series[int] | None") -> tuple[Strategy, str, int]:
     """Return the strategy, the reason, and the maximum number of folds."""
     n_test = math.ceil(n_rows * SplitParams.model_fields["test_size"].default)
     n_train = n_rows - n_test
